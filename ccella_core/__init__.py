@@ -1,0 +1,1 @@
+"""CCELLA: 3-D prostate MRI from a radiology report."""
