@@ -1,1 +1,30 @@
-"""CCELLA: 3-D prostate MRI from a radiology report."""
+"""CCELLA: 3-D prostate MRI from a radiology report.
+
+Importing this package is cheap: the two names that need torch are loaded on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .pipeline import CCELLAPipeline
+    from .volume import SyntheticVolume
+
+__version__ = "0.1.0"
+__all__ = ["CCELLAPipeline", "SyntheticVolume", "__version__"]
+
+_LOADED_ON_FIRST_USE = {"CCELLAPipeline": ".pipeline", "SyntheticVolume": ".volume"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LOADED_ON_FIRST_USE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_LOADED_ON_FIRST_USE[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,63 @@
+# Needs python3 (3.10 or newer) and make; everything else is installed into .venv on first use.
+#   make test                        with python3
+#   PYTHON=python3.12 VENV=.venv312 make test
+#   CONSTRAINTS= make test           the newest releases instead of the pinned ones
+PYTHON ?= python3
+VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
+
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
+BIN := $(VENV)/bin
+endif
+RUN := $(BIN)/python -m
+PIP_INSTALL := $(RUN) pip install $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
+# Written last, so that an install which failed is tried again.
+INSTALLED := $(VENV)/.installed
+
+REPORT := Resources/Examples/report_positive.txt
+DEMO := out/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format demo-model benchmark clean
+
+help:  ## Show these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+
+install: $(INSTALLED)  ## Make the virtual environment
+
+# torch goes first and alone: it is the one large download, and a CPU build found here is then kept by the second call.
+$(INSTALLED): pyproject.toml $(CONSTRAINTS)
+	rm -f $@
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) torch
+	$(PIP_INSTALL) -e ".[dev,train]"
+	touch $@
+
+demo: $(INSTALLED)  ## Generate one volume from an example report
+	$(BIN)/ccella generate --report-file $(REPORT) --output $(DEMO)
+	@echo "The volume and its picture:"
+	@ls -1 $(DEMO)/*.nii.gz $(DEMO)/*.png
+
+test: lint  ## Lint, check types and run every test
+	$(RUN) pytest -n auto
+
+lint: $(INSTALLED)  ## Check style and types
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+
+format: $(INSTALLED)  ## Put the code in order
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+
+demo-model: $(INSTALLED)  ## Train the demonstration model again, from nothing
+	$(RUN) ccella_core.training.demo
+
+benchmark: $(INSTALLED)  ## Time generation on this machine
+	$(BIN)/python Testing/Benchmarks/benchmark.py
+
+clean:  ## Remove what was generated; the virtual environment stays
+	rm -rf out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find ccella_core CCELLAGenerator Testing -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
