@@ -54,6 +54,6 @@ def draw() -> Callable[..., torch.Tensor]:
 def draw_weights() -> DrawWeights:
     """``draw_weights(model, rename)``: fill ``model`` by the reference's rule and return it in evaluation mode.
 
-    ``rename`` turns a parameter's own name into the published one (``state_dict_tiny.json``); by default they are equal.
+    ``rename`` turns a parameter's own name into the published one (``state_dict_tiny.json``); by default the same.
     """
     return _draw_weights
