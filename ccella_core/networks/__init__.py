@@ -1,0 +1,28 @@
+"""The networks: one adapter, one conditional denoiser in its eight published variants, and the autoencoder."""
+
+from ccella_core.networks.autoencoder import build_autoencoder
+from ccella_core.networks.config import (
+    VARIANTS,
+    AdapterConfig,
+    AutoencoderConfig,
+    DenoiserConfig,
+    UNetConfig,
+    Variant,
+    demo_denoiser,
+    published_denoiser,
+)
+from ccella_core.networks.denoiser import ConditionalDenoiser, DenoiserOutput
+
+__all__ = [
+    "VARIANTS",
+    "AdapterConfig",
+    "AutoencoderConfig",
+    "ConditionalDenoiser",
+    "DenoiserConfig",
+    "DenoiserOutput",
+    "UNetConfig",
+    "Variant",
+    "build_autoencoder",
+    "demo_denoiser",
+    "published_denoiser",
+]

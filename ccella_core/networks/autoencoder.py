@@ -1,0 +1,41 @@
+"""The autoencoder between voxels and latents: MONAI's ``AutoencoderKlMaisi``."""
+
+from __future__ import annotations
+
+from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
+
+from ccella_core.networks.config import AutoencoderConfig
+
+
+def build_autoencoder(config: AutoencoderConfig, *, norm_float16: bool = False) -> AutoencoderKlMaisi:
+    """An untrained autoencoder of (B, 1, X, Y, Z) voxels.
+
+    Args:
+        config: its size.
+        norm_float16: halve the memory of the normalised activations; only useful on a GPU.
+    """
+    levels = len(config.num_channels)
+    return AutoencoderKlMaisi(
+        spatial_dims=3,
+        in_channels=1,
+        out_channels=1,
+        latent_channels=config.latent_channels,
+        num_channels=config.num_channels,
+        num_res_blocks=config.num_res_blocks,
+        norm_num_groups=config.norm_num_groups,
+        norm_eps=config.norm_eps,
+        attention_levels=(False,) * levels,
+        with_encoder_nonlocal_attn=False,
+        with_decoder_nonlocal_attn=False,
+        include_fc=False,
+        use_combined_linear=False,
+        use_flash_attention=False,
+        use_convtranspose=False,
+        # The split axis of MONAI's convolutions shrinks volumes silently when it does not divide; tiles are ours.
+        num_splits=1,
+        dim_split=0,
+        norm_float16=norm_float16,
+        print_info=False,
+        # It only calls torch.cuda.empty_cache() and gc between layers, which costs time and saves nothing here.
+        save_mem=False,
+    )

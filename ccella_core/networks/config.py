@@ -1,0 +1,151 @@
+"""What a network is, as data: checked configuration, the eight published variants, and the named presets."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Variant = Literal["ccella", "first", "last", "shared", "decoupled", "ellamaisi", "radmaisi", "maisi"]
+HeadPlacement = Literal["per_block", "first", "last", "shared"]
+
+
+class VariantTraits(NamedTuple):
+    """What sets one published variant apart (paper, section "Ablation study")."""
+
+    uses_text: bool
+    """The report reaches the U-Net through cross-attention."""
+    uses_class: bool
+    """The pathology class reaches the U-Net through the timestep embedding."""
+    class_heads: HeadPlacement | None
+    """Where the class is predicted from the report; ``None``: it is given from outside, or not used."""
+
+
+VARIANTS: dict[Variant, VariantTraits] = {
+    "ccella": VariantTraits(True, True, "per_block"),
+    "first": VariantTraits(True, True, "first"),
+    "last": VariantTraits(True, True, "last"),
+    "shared": VariantTraits(True, True, "shared"),
+    "decoupled": VariantTraits(True, True, None),
+    "ellamaisi": VariantTraits(True, False, None),
+    "radmaisi": VariantTraits(False, True, None),
+    "maisi": VariantTraits(False, False, None),
+}
+
+
+class StrictModel(BaseModel):
+    """Configuration: unknown keys are errors and values do not change after they were checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AdapterConfig(StrictModel):
+    """The timestep-aware perceiver. Defaults: the published size."""
+
+    text_width: int = Field(4096, gt=0, description="width of the report encoder's tokens; FLAN-T5-XXL: 4096")
+    width: int = Field(768, gt=0, description="width of the adapter's tokens, the U-Net's cross-attention width")
+    num_latents: int = Field(256, gt=0, description="tokens that the adapter gives to the U-Net")
+    layers: int = Field(6, gt=0)
+    heads: int = Field(8, gt=0)
+    time_channels: int = Field(320, gt=0, description="sinusoidal features of the timestep")
+    class_hidden: int = Field(256, gt=0, description="hidden units of a class head")
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> AdapterConfig:
+        if self.width % self.heads:
+            raise ValueError(f"adapter width {self.width} is not a multiple of its {self.heads} heads")
+        return self
+
+
+class UNetConfig(StrictModel):
+    """The U-Net, MONAI's ``DiffusionModelUNetMaisi``. Defaults: the published size."""
+
+    latent_channels: int = Field(4, gt=0)
+    num_channels: tuple[int, ...] = (64, 128, 256, 512)
+    attention_levels: tuple[bool, ...] = (False, False, True, True)
+    num_head_channels: tuple[int, ...] = (0, 0, 32, 32)
+    num_res_blocks: int = Field(2, gt=0)
+    norm_num_groups: int = Field(32, gt=0)
+
+    @model_validator(mode="after")
+    def _levels_agree(self) -> UNetConfig:
+        if not len(self.num_channels) == len(self.attention_levels) == len(self.num_head_channels):
+            raise ValueError("num_channels, attention_levels and num_head_channels need one entry a level each")
+        return self
+
+    @property
+    def shape_multiple(self) -> int:
+        """Every axis of the latent must be a multiple of this, or the skip connections do not meet."""
+        return int(2 ** (len(self.num_channels) - 1))
+
+
+class DenoiserConfig(StrictModel):
+    """A conditional denoiser: the variant, the U-Net and, where there is text, the adapter."""
+
+    variant: Variant = "ccella"
+    num_classes: int = Field(2, ge=2)
+    unet: UNetConfig = UNetConfig()
+    adapter: AdapterConfig | None = AdapterConfig()
+
+    @model_validator(mode="after")
+    def _adapter_goes_with_text(self) -> DenoiserConfig:
+        if self.uses_text and self.adapter is None:
+            raise ValueError(f"variant {self.variant!r} reads the report and needs an adapter")
+        if not self.uses_text and self.adapter is not None:
+            raise ValueError(f"variant {self.variant!r} has no text and takes no adapter")
+        return self
+
+    @property
+    def uses_text(self) -> bool:
+        return VARIANTS[self.variant].uses_text
+
+    @property
+    def uses_class(self) -> bool:
+        return VARIANTS[self.variant].uses_class
+
+    @property
+    def predicts_class(self) -> bool:
+        return VARIANTS[self.variant].class_heads is not None
+
+    @property
+    def latent_channels(self) -> int:
+        return self.unet.latent_channels
+
+
+class AutoencoderConfig(StrictModel):
+    """MONAI's ``AutoencoderKlMaisi``. Defaults: the published MAISI autoencoder, which shrinks each axis four times."""
+
+    latent_channels: int = Field(4, gt=0)
+    num_channels: tuple[int, ...] = (64, 128, 256)
+    num_res_blocks: tuple[int, ...] = (2, 2, 2)
+    norm_num_groups: int = Field(32, gt=0)
+    norm_eps: float = Field(1e-6, gt=0)
+
+    @property
+    def factor(self) -> int:
+        """Voxels per latent element along each axis."""
+        return int(2 ** (len(self.num_channels) - 1))
+
+
+def published_denoiser(variant: Variant = "ccella") -> DenoiserConfig:
+    """The published size of a variant (paper, section "Implementation details")."""
+    return DenoiserConfig(variant=variant, adapter=AdapterConfig() if VARIANTS[variant].uses_text else None)
+
+
+def demo_denoiser(variant: Variant = "ccella", *, text_width: int = 128) -> DenoiserConfig:
+    """A size that two CPU cores train in an hour and sample in seconds; used by the demonstration bundle."""
+    return DenoiserConfig(
+        variant=variant,
+        unet=UNetConfig(
+            num_channels=(32, 64, 128),
+            attention_levels=(False, True, True),
+            num_head_channels=(0, 32, 32),
+            num_res_blocks=1,
+            norm_num_groups=8,
+        ),
+        adapter=AdapterConfig(
+            text_width=text_width, width=128, num_latents=32, layers=6, heads=4, time_channels=64, class_hidden=32
+        )
+        if VARIANTS[variant].uses_text
+        else None,
+    )
