@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from .patient import Focus, Patient
 from .shapes import Array, Grid, Window, ellipsoid, gland_radius, make_grid, soft
 
-CAPSULE_MM = 1.1
-SURGICAL_CAPSULE_MM = 1.5
+CAPSULE_MM = 0.9
+SURGICAL_CAPSULE_MM = 1.2
 BOWEL_WALL_MM = 3.2
+LOBE_BLEND_MM = 8.0  # the two lobes of the transition zone merge smoothly
 
 
 class Tissue(IntEnum):
@@ -96,12 +97,12 @@ def _pelvic_wall(patient: Patient, grid: Grid) -> Iterator[Layer]:
         yield _solid(Tissue.MUSCLE, grid, (side * (wide + 13), 4, -2), (14, 33, 48), side * 0.12, side * 0.1)
         yield _solid(Tissue.BONE_CORTEX, grid, (side * (wide + 21), -8, 6), (13.5, 22, 40), side * 0.15)
         yield _solid(Tissue.BONE_MARROW, grid, (side * (wide + 21), -8, 6), (11.5, 20, 38), side * 0.15)
-        yield _solid(Tissue.BONE_CORTEX, grid, (side * 24, b + 22, low), (23, 10, 13), side * -0.4)
-        yield _solid(Tissue.BONE_MARROW, grid, (side * 24, b + 22, low), (21.2, 8.2, 11.2), side * -0.4)
+        yield _solid(Tissue.BONE_CORTEX, grid, (side * 22, b + 20, low), (23, 10, 13), side * -0.4)
+        yield _solid(Tissue.BONE_MARROW, grid, (side * 22, b + 20, low), (21.2, 8.2, 11.2), side * -0.4)
     # Levator ani: a funnel that is open in front and closes around the anal canal.
     bottom = -b - 2 * patient.rectum_semi[1] - 5
     middle, depth = (bottom + 12) / 2, (12 - bottom) / 2
-    radius_x = np.clip(a + 7 + 0.5 * grid.z, 15, patient.pelvic_half_width - 1)
+    radius_x = np.clip(a + 5.5 + 0.45 * grid.z, 15, patient.pelvic_half_width - 1)
     radius_y = depth * np.clip(1 + 0.012 * grid.z, 0.5, 1.1)
     radius = np.sqrt((grid.x / radius_x) ** 2 + ((grid.y - middle) / radius_y) ** 2)
     distance = np.abs(radius - 1) * np.minimum(radius_x, radius_y) - np.float32(1.7)
@@ -176,9 +177,10 @@ def _gland(patient: Patient, scanner: Grid) -> Iterator[Layer]:
 
     yield inside(Tissue.CENTRAL_ZONE, body((0, -0.42 * b, 0.72 * c), (0.5 * a, 0.3 * b, 0.3 * c)))
     s = patient.transition_scale
-    lobes = [body((side * 0.36 * s * a, (1 - s) * 0.62 * b, (1 - s) * 0.62 * c), (0.6 * s * a, 0.86 * s * b, 0.86 * s * c))
+    lobes = [body((side * 0.33 * s * a, (1 - s) * 0.62 * b, (1 - s) * 0.62 * c), (0.63 * s * a, 0.86 * s * b, 0.86 * s * c))
              for side in (1, -1)]
-    transition = np.minimum(lobes[0], lobes[1])
+    overlap = np.maximum(LOBE_BLEND_MM - np.abs(lobes[0] - lobes[1]), 0) / np.float32(LOBE_BLEND_MM)
+    transition = np.minimum(lobes[0], lobes[1]) - overlap * overlap * np.float32(LOBE_BLEND_MM / 4)
     yield inside(Tissue.SURGICAL_CAPSULE, transition)
     core = transition + np.float32(SURGICAL_CAPSULE_MM)
     yield inside(Tissue.TRANSITION_ZONE, core)

@@ -173,7 +173,7 @@ def _draw_anatomy(seed: int, findings: Findings, rng: np.random.Generator, contr
         rectum_semi=(float(rng.uniform(14, 17) * distension), float(rng.uniform(10, 12) * distension)),
         rectum_shift=float(rng.normal(0, 1.5)),
         lumen_fraction=float(lumen),
-        pelvic_half_width=float(max(rng.normal(38, 1.5), a + 9)),
+        pelvic_half_width=float(max(rng.normal(35, 1.5), a + 8)),
         pubis_height=float(rng.normal(-16, 2)),
         bowel_side=float(rng.choice([-1.0, 1.0])),
         tissue_factor=np.exp(contrast.normal(0, 0.045, TISSUE_SLOTS)),
@@ -226,6 +226,6 @@ def _draw_wedges(rng: np.random.Generator, change: str) -> tuple[Wedge, ...]:
     wedges = []
     for sign in signs:
         angle = float(np.deg2rad(rng.uniform(-65, -30)))
-        wedges.append(Wedge(angle if sign > 0 else -np.pi - angle, float(np.deg2rad(rng.uniform(7, 11))),
+        wedges.append(Wedge(angle if sign > 0 else -np.pi - angle, float(np.deg2rad(rng.uniform(9, 13))),
                             float(rng.uniform(-0.3, 0.4))))
     return tuple(wedges)

@@ -55,17 +55,17 @@ LOOKS: dict[Tissue, Look] = {
     Tissue.STOOL: Look(0.38, 900, 0.12, fine=0.25, coarse=0.15),
     Tissue.SEMINAL_VESICLE: Look(0.80, 1900, 0.28, fine=0.06, septa=0.75),
     Tissue.VENOUS_PLEXUS: Look(0.78, 1700, 0.22, fine=0.15, septa=0.70),
-    Tissue.CAPSULE: Look(0.22, 1100, 0.22),
-    Tissue.PERIPHERAL_ZONE: Look(0.80, 1650, 0.30, fine=0.05, coarse=0.05, septa=0.16),
+    Tissue.CAPSULE: Look(0.27, 1100, 0.22),
+    Tissue.PERIPHERAL_ZONE: Look(0.80, 1650, 0.30, fine=0.06, coarse=0.05, septa=0.22),
     Tissue.TRANSITION_ZONE: Look(0.43, 1350, 0.32, fine=0.14, coarse=0.12, septa=0.20),
     Tissue.CENTRAL_ZONE: Look(0.33, 1200, 0.33, fine=0.12),
     Tissue.FIBROMUSCULAR_STROMA: Look(0.17, 1050, 0.20, fine=0.12),
     Tissue.GLANDULAR_NODULE: Look(0.64, 1550, 0.32, fine=0.14, coarse=0.10, septa=0.35),
     Tissue.STROMAL_NODULE: Look(0.35, 1150, 0.36, fine=0.10),
-    Tissue.SURGICAL_CAPSULE: Look(0.20, 1100, 0.24, fine=0.08),
+    Tissue.SURGICAL_CAPSULE: Look(0.23, 1100, 0.24, fine=0.08),
     Tissue.URETHRA_WALL: Look(0.27, 1250, 0.25, fine=0.08),
     Tissue.URETHRA: Look(0.82, 1800, 0.25),
-    Tissue.BENIGN_WEDGE: Look(0.58, 1400, 0.34, fine=0.08, septa=0.15),
+    Tissue.BENIGN_WEDGE: Look(0.52, 1400, 0.34, fine=0.08, septa=0.15),
     Tissue.LESION: Look(0.22, 800, 0.80, fine=0.06, coarse=0.05),
 }
 
@@ -105,7 +105,8 @@ def _paint(patient: Patient, sequence: str, painted: list[Layer], grid: Grid) ->
     fine = texture(rng, grid, (2.4, 2.4, 4.0))
     coarse = texture(rng, grid, (8.0, 8.0, 8.0))
     # Thin sheets, like septa, run where a smooth noise passes through zero.
-    septa = np.maximum(1 - np.abs(texture(rng, grid, (4.0, 4.0, 5.0))) / np.float32(0.35), 0)
+    septa = np.maximum(1 - np.abs(texture(rng, grid, (4.0, 4.0, 5.0))) / np.float32(0.4), 0)
+    septa *= np.clip(np.float32(0.6) + np.float32(0.6) * coarse, 0, 1)
     strength = 1.0 if sequence == "t2w" else 0.5
 
     def signal(tissue: Tissue, window: tuple[slice, slice, slice]) -> Array:

@@ -11,7 +11,7 @@ Array = NDArray[np.float32]
 Vector = tuple[float, float, float]
 Window = tuple[slice, slice, slice]
 
-GLAND_EXPONENT = 2.4  # a little fuller than an ellipsoid
+GLAND_EXPONENT = 2.2  # a little fuller than an ellipsoid
 TEXTURE_PERIOD_MM = 144.0  # textures repeat beyond this, so that they exist on any grid
 
 
