@@ -1,6 +1,7 @@
-"""The patient's anatomy on a grid: soft-edged layers, painted from the back of the pelvis to the front of attention.
+"""The patient's anatomy on a grid: soft-edged layers, painted one over the other.
 
-The arrangement follows McNeal's zonal anatomy (1981) and the axial T2 appearance described by Hricak et al. (1987).
+The arrangement follows McNeal's zonal anatomy (1981) and the axial T2 appearance described by Hricak et al.
+(1987).
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ class Layer:
     opacity: Array
 
 
-def layers(patient: Patient, shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> Iterator[Layer]:
+def layers(
+    patient: Patient, shape: tuple[int, int, int], spacing: tuple[float, float, float]
+) -> Iterator[Layer]:
     """Coats of paint over a background of fat, in order."""
     grid = make_grid(shape, spacing, patient.gland_centre)
     yield from _pelvic_wall(patient, grid)
@@ -78,8 +81,14 @@ def label_map(painted: list[Layer], shape: tuple[int, int, int]) -> NDArray[np.u
     return labels
 
 
-def _solid(tissue: Tissue, grid: Grid, centre: tuple[float, float, float], semi: tuple[float, float, float],
-           tilt_xy: float = 0.0, tilt_xz: float = 0.0) -> Layer:
+def _solid(
+    tissue: Tissue,
+    grid: Grid,
+    centre: tuple[float, float, float],
+    semi: tuple[float, float, float],
+    tilt_xy: float = 0.0,
+    tilt_xz: float = 0.0,
+) -> Layer:
     reach = max(semi) + 1.5
     extent = (reach, reach, reach) if tilt_xy or tilt_xz else (semi[0] + 1.5, semi[1] + 1.5, semi[2] + 1.5)
     window, local = grid.around(centre, extent)
@@ -126,7 +135,9 @@ def _bowel(patient: Patient, grid: Grid) -> Iterator[Layer]:
     yield _everywhere(content, soft((radius - lumen) * radius_y))
     loop = (patient.bowel_side * 30, -20.0, c + 26)
     yield _solid(Tissue.BOWEL_WALL, grid, loop, (15, 11, 11), 0.3, 0.4)
-    yield _solid(Tissue.STOOL, grid, loop, (15 - BOWEL_WALL_MM, 11 - BOWEL_WALL_MM, 11 - BOWEL_WALL_MM), 0.3, 0.4)
+    yield _solid(
+        Tissue.STOOL, grid, loop, (15 - BOWEL_WALL_MM, 11 - BOWEL_WALL_MM, 11 - BOWEL_WALL_MM), 0.3, 0.4
+    )
 
 
 def _bladder(patient: Patient, grid: Grid) -> Iterator[Layer]:
@@ -139,7 +150,14 @@ def _bladder(patient: Patient, grid: Grid) -> Iterator[Layer]:
 def _vesicles_and_veins(patient: Patient, grid: Grid) -> Iterator[Layer]:
     a, b, c = patient.gland_semi
     for side in (1, -1):
-        yield _solid(Tissue.SEMINAL_VESICLE, grid, (side * 15, -0.62 * b - 1, c + 3.5), (15, 5.2, 6.5), 0.0, side * 0.25)
+        yield _solid(
+            Tissue.SEMINAL_VESICLE,
+            grid,
+            (side * 15, -0.62 * b - 1, c + 3.5),
+            (15, 5.2, 6.5),
+            0.0,
+            side * 0.25,
+        )
         yield _solid(Tissue.VENOUS_PLEXUS, grid, (side * 0.8 * a, -0.8 * b, 0), (4.2, 3.8, 0.85 * c))
         yield _solid(Tissue.VENOUS_PLEXUS, grid, (side * (0.9 * a + 2), 0.2 * b, 0), (3.5, 0.7 * b, 0.75 * c))
     yield _solid(Tissue.VENOUS_PLEXUS, grid, (0, b + 3, -0.2 * c), (0.6 * a, 5, 0.8 * c))
@@ -156,14 +174,18 @@ def _gland(patient: Patient, scanner: Grid) -> Iterator[Layer]:
     def inside(tissue: Tissue, distance: Array) -> Layer:
         return Layer(tissue, window, soft(distance) * gland)
 
-    def body(centre: tuple[float, float, float], semi: tuple[float, float, float], tilt: float = 0.0) -> Array:
+    def body(
+        centre: tuple[float, float, float], semi: tuple[float, float, float], tilt: float = 0.0
+    ) -> Array:
         shift = (np.float32(value) for value in centre)
         return ellipsoid(Grid(x - next(shift), y - next(shift), z - next(shift)), semi, tilt)
 
     def within_gland(layer: Layer) -> Layer:
         """A small solid, computed in its own window, less what would stick out of the gland."""
-        i, j, k = (slice(part.start - whole.start, part.stop - whole.start)
-                   for part, whole in zip(layer.window, window, strict=True))
+        i, j, k = (
+            slice(part.start - whole.start, part.stop - whole.start)
+            for part, whole in zip(layer.window, window, strict=True)
+        )
         return Layer(layer.tissue, layer.window, layer.opacity * gland[i, j, k])
 
     yield Layer(Tissue.CAPSULE, window, gland)
@@ -171,14 +193,23 @@ def _gland(patient: Patient, scanner: Grid) -> Iterator[Layer]:
     angle = np.arctan2(y / b, x / a) if patient.wedges else None
     for wedge in patient.wedges:
         assert angle is not None
-        across = (np.abs(angle - np.float32(wedge.angle)) - np.float32(wedge.half_angle)) * np.float32(0.8 * b)
+        across = (np.abs(angle - np.float32(wedge.angle)) - np.float32(wedge.half_angle)) * np.float32(
+            0.8 * b
+        )
         along = np.abs(z - np.float32(wedge.height * c)) - np.float32(0.3 * c)
-        yield inside(Tissue.BENIGN_WEDGE, np.maximum(np.maximum(across, along), depth + np.float32(CAPSULE_MM)))
+        yield inside(
+            Tissue.BENIGN_WEDGE, np.maximum(np.maximum(across, along), depth + np.float32(CAPSULE_MM))
+        )
 
     yield inside(Tissue.CENTRAL_ZONE, body((0, -0.42 * b, 0.72 * c), (0.5 * a, 0.3 * b, 0.3 * c)))
     s = patient.transition_scale
-    lobes = [body((side * 0.33 * s * a, (1 - s) * 0.62 * b, (1 - s) * 0.62 * c), (0.63 * s * a, 0.86 * s * b, 0.86 * s * c))
-             for side in (1, -1)]
+    lobes = [
+        body(
+            (side * 0.33 * s * a, (1 - s) * 0.62 * b, (1 - s) * 0.62 * c),
+            (0.63 * s * a, 0.86 * s * b, 0.86 * s * c),
+        )
+        for side in (1, -1)
+    ]
     overlap = np.maximum(LOBE_BLEND_MM - np.abs(lobes[0] - lobes[1]), 0) / np.float32(LOBE_BLEND_MM)
     transition = np.minimum(lobes[0], lobes[1]) - overlap * overlap * np.float32(LOBE_BLEND_MM / 4)
     yield inside(Tissue.SURGICAL_CAPSULE, transition)
@@ -196,7 +227,7 @@ def _gland(patient: Patient, scanner: Grid) -> Iterator[Layer]:
     bend = np.float32(0.12 * b) + np.float32(0.2 * b) * np.clip(z / c, -0.2, 1)
     radial = np.sqrt(x * x + (y - bend) ** 2)
     yield inside(Tissue.URETHRA_WALL, radial - np.float32(3.6))
-    verumontanum = np.exp(-((z + np.float32(0.1 * c)) / np.float32(0.25 * c)) ** 2)
+    verumontanum = np.exp(-(((z + np.float32(0.1 * c)) / np.float32(0.25 * c)) ** 2))
     yield inside(Tissue.URETHRA, radial - np.float32(1.4) - np.float32(1.3) * verumontanum)
 
     for focus in patient.foci:
@@ -207,4 +238,8 @@ def _lesion(focus: Focus, window: Window, grid: Grid, depth: Array) -> Layer:
     x, y, z = (np.float32(value) for value in focus.centre)
     distance = ellipsoid(Grid(grid.x - x, grid.y - y, grid.z - z), focus.semi, focus.tilt_xy)
     bulge = 2.0 if focus.lesion.extraprostatic else 0.0
-    return Layer(Tissue.LESION, window, soft(np.maximum(distance, depth - np.float32(bulge))) * np.float32(focus.conspicuity))
+    return Layer(
+        Tissue.LESION,
+        window,
+        soft(np.maximum(distance, depth - np.float32(bulge))) * np.float32(focus.conspicuity),
+    )

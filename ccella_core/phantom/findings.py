@@ -1,7 +1,7 @@
 """What a radiologist would find: the truth that a report states and that the images show.
 
-Scores follow PI-RADS v2.1 (Turkbey et al., European Urology 2019): overall 1-2 counts as negative, 3-5 as positive;
-a score of 5 needs 15 mm or definite extraprostatic extension, and a score of 4 neither.
+Scores follow PI-RADS v2.1 (Turkbey et al., European Urology 2019): overall 1-2 counts as negative, 3-5 as
+positive; a score of 5 needs 15 mm or definite extraprostatic extension, and a score of 4 neither.
 """
 
 from __future__ import annotations
@@ -19,7 +19,12 @@ BladderFilling = Literal["low", "moderate", "full"]
 RectalContent = Literal["empty", "gas", "stool"]
 
 PIRADS_5_SIZE_MM = 15.0
-MIRRORED_SIDE: dict[str, str] = {"left": "right", "right": "left", "both": "both", "none": "none"}
+MIRRORED_SIDE: dict[BenignChange, BenignChange] = {
+    "left": "right",
+    "right": "left",
+    "both": "both",
+    "none": "none",
+}
 
 
 def _require_choice(name: str, value: object, choices: object) -> None:
@@ -86,8 +91,10 @@ class Findings:
         _require_choice("bladder", self.bladder, BladderFilling)
         _require_choice("rectum", self.rectum, RectalContent)
         if self.lesions and self.pirads != max(lesion.pirads for lesion in self.lesions):
-            raise ValueError("the overall PI-RADS must be the highest score among the lesions; "
-                             "negative findings (PI-RADS 1-2) have no lesions")
+            raise ValueError(
+                "the overall PI-RADS must be the highest score among the lesions; "
+                "negative findings (PI-RADS 1-2) have no lesions"
+            )
         if not self.lesions and self.pirads >= 3:
             raise ValueError(f"PI-RADS {self.pirads} needs at least one lesion")
         if self.pirads == 1 and self.peripheral_change != "none":
@@ -99,5 +106,5 @@ class Findings:
 
     def mirrored(self) -> Findings:
         """The same patient seen in a mirror: left and right change places."""
-        return replace(self, lesions=tuple(lesion.mirrored() for lesion in self.lesions),
-                       peripheral_change=MIRRORED_SIDE[self.peripheral_change])
+        lesions = tuple(lesion.mirrored() for lesion in self.lesions)
+        return replace(self, lesions=lesions, peripheral_change=MIRRORED_SIDE[self.peripheral_change])

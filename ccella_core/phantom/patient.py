@@ -1,8 +1,8 @@
 """Draws a patient: findings first, then an anatomy that shows exactly those findings.
 
-Sources: gland zones, McNeal 1981; growth of the transition zone with total volume, as in benign prostatic hyperplasia
-(Berry et al. 1984); scores, PI-RADS v2.1 (Turkbey et al. 2019); about 70 % of cancers arise in the peripheral zone
-(McNeal et al. 1988).
+Sources: gland zones, McNeal 1981; growth of the transition zone with total volume, as in benign
+prostatic hyperplasia (Berry et al. 1984); scores, PI-RADS v2.1 (Turkbey et al. 2019); about 70 % of cancers
+arise in the peripheral zone (McNeal et al. 1988).
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ VOLUME_RANGE_ML = (20.0, 120.0)
 TWO_LESIONS = 0.15
 PERIPHERAL_LESION = 0.70
 PIRADS_ODDS = {3: 0.3, 4: 0.35, 5: 0.35}
-SIZE_RANGE_MM = {3: (8, 14), 4: (8, 14), 5: (15, 26)}
+SIZE_RANGE_MM = {3: (9, 14), 4: (9, 14), 5: (15, 26)}
+SMALLEST_TRANSITION_MM = 12  # anything smaller would pass for a stromal nodule
 LEVEL_HEIGHT = {"base": 0.48, "mid": 0.0, "apex": -0.48}  # in units of the gland's half height
 MIDLINE_CLEARANCE_MM = 8.5
 TISSUE_SLOTS = 32  # one contrast factor for each tissue, with room to spare
@@ -109,7 +110,11 @@ def _draw_findings(rng: np.random.Generator, pathology: str | None) -> Findings:
         change = "both" if rng.random() < 0.15 else "none"
     else:
         pirads = int(rng.choice([1, 2]))
-        change = str(rng.choice(["left", "right", "both", "none"], p=[0.3, 0.3, 0.25, 0.15])) if pirads == 2 else "none"
+        change = (
+            str(rng.choice(["left", "right", "both", "none"], p=[0.3, 0.3, 0.25, 0.15]))
+            if pirads == 2
+            else "none"
+        )
     density = rng.lognormal(np.log(0.18 if lesions else 0.11), 0.35)
     return Findings(
         gland_volume_ml=round(volume, 1),
@@ -129,23 +134,32 @@ def _draw_lesions(rng: np.random.Generator, volume: float) -> tuple[Lesion, ...]
     lesions: list[Lesion] = []
     while len(lesions) < count:
         score = int(rng.choice(list(PIRADS_ODDS), p=list(PIRADS_ODDS.values())))
+        zone: Zone = "peripheral" if rng.random() < PERIPHERAL_LESION else "transition"
         smallest, largest = SIZE_RANGE_MM[score]
-        largest = min(largest, max(smallest, int(5.4 * volume ** (1 / 3))))  # no larger than one side of the gland
+        if zone == "transition":
+            smallest = max(smallest, SMALLEST_TRANSITION_MM)
+        largest = min(
+            largest, max(smallest, int(5.4 * volume ** (1 / 3)))
+        )  # no larger than one side of the gland
         lesion = Lesion(
             side=rng.choice(get_args(Side)).item(),
-            zone="peripheral" if rng.random() < PERIPHERAL_LESION else get_args(Zone)[1],
+            zone=zone,
             level=rng.choice(get_args(Level)).item(),
             size_mm=float(rng.integers(smallest, largest + 1)),
             pirads=score,
             extraprostatic=score == 5 and rng.random() < 0.3,
         )
-        apart = all(lesion.side != other.side or {lesion.level, other.level} == {"base", "apex"} for other in lesions)
+        apart = all(
+            lesion.side != other.side or {lesion.level, other.level} == {"base", "apex"} for other in lesions
+        )
         if apart:
             lesions.append(lesion)
     return tuple(lesions)
 
 
-def _draw_anatomy(seed: int, findings: Findings, rng: np.random.Generator, contrast: np.random.Generator) -> Patient:
+def _draw_anatomy(
+    seed: int, findings: Findings, rng: np.random.Generator, contrast: np.random.Generator
+) -> Patient:
     warp = rng.normal(0, 0.035, 4)
     proportions = np.array([1.22, 0.90, 1.02]) * np.exp(rng.normal(0, 0.045, 3))
     scale = (findings.gland_volume_ml * 1000 / (gland_unit_volume(warp) * np.prod(proportions))) ** (1 / 3)
@@ -153,8 +167,11 @@ def _draw_anatomy(seed: int, findings: Findings, rng: np.random.Generator, contr
     growth = np.clip(np.log(findings.gland_volume_ml / 20) / np.log(6), 0, 1)
     transition = float((0.34 + 0.36 * growth + rng.normal(0, 0.025)) ** (1 / 3))
     filling = {"low": 0.8, "moderate": 1.0, "full": 1.2}[findings.bladder]
-    bladder_semi = (float(rng.uniform(29, 34) * filling), float(rng.uniform(19, 23) * filling),
-                    float(rng.uniform(16, 19) * filling**1.5))
+    bladder_semi = (
+        float(rng.uniform(29, 34) * filling),
+        float(rng.uniform(19, 23) * filling),
+        float(rng.uniform(16, 19) * filling**1.5),
+    )
     lumen = {"empty": 0.25, "gas": 0.72, "stool": 0.68}[findings.rectum] + rng.uniform(-0.05, 0.05)
     distension = 0.85 if findings.rectum == "empty" else 1.1
     return Patient(
@@ -182,7 +199,9 @@ def _draw_anatomy(seed: int, findings: Findings, rng: np.random.Generator, contr
     )
 
 
-def _draw_nodules(rng: np.random.Generator, findings: Findings, semi: Vector, scale: float) -> tuple[Nodule, ...]:
+def _draw_nodules(
+    rng: np.random.Generator, findings: Findings, semi: Vector, scale: float
+) -> tuple[Nodule, ...]:
     count = {"none": 0, "mild": 3, "moderate": 7, "marked": 12}[findings.hyperplasia]
     largest = scale * semi[1] * 0.5
     nodules: list[Nodule] = []
@@ -190,7 +209,7 @@ def _draw_nodules(rng: np.random.Generator, findings: Findings, semi: Vector, sc
         if len(nodules) == count:
             break
         glandular = bool(rng.random() < 0.7)
-        radius = rng.uniform(3.5, max(4.5, largest)) if glandular else rng.uniform(3.0, 4.2)
+        radius = rng.uniform(3.5, max(4.5, largest)) if glandular else rng.uniform(3.0, 3.8)
         side = rng.choice([-1, 1])
         spot = np.array([side * scale * 0.42, (1 - scale) * 0.5 + 0.05, (1 - scale) * 0.5])
         centre = (spot + scale * rng.uniform((-0.28, -0.45, -0.6), (0.28, 0.4, 0.6))) * semi
@@ -209,13 +228,13 @@ def _place_lesion(rng: np.random.Generator, lesion: Lesion, semi: Vector) -> Foc
     if lesion.zone == "peripheral":
         angle = np.deg2rad(rng.uniform(-62, -28))
         # Its outer edge rests against the capsule, whatever its size.
-        radius = girth * (1 - 0.42 * half / b + (0.12 if lesion.extraprostatic else 0.0))
+        radius = girth * (1 - 0.5 * half / b + (0.12 if lesion.extraprostatic else 0.0))
         x, y = a * radius * np.cos(angle), b * radius * np.sin(angle)
-        shape = (half, 0.68 * half, 0.85 * half)
+        shape = (half, 0.75 * half, 0.95 * half)
         tilt = float(np.arctan2(b * np.cos(angle), -a * np.sin(angle)))
     else:
         x, y = a * girth * rng.uniform(0.36, 0.46), b * girth * rng.uniform(0.3, 0.45)
-        shape, tilt = (half, 0.62 * half, 0.85 * half), float(rng.uniform(-0.5, -0.2))
+        shape, tilt = (half, 0.72 * half, 0.95 * half), float(rng.uniform(-0.5, -0.2))
     x = max(x, MIDLINE_CLEARANCE_MM, 0.72 * half)
     conspicuity = float({3: 0.86, 4: 1.0, 5: 1.0}[lesion.pirads])
     return Focus(lesion, (sign * float(x), float(y), float(height * c)), shape, sign * tilt, conspicuity)
@@ -226,6 +245,11 @@ def _draw_wedges(rng: np.random.Generator, change: str) -> tuple[Wedge, ...]:
     wedges = []
     for sign in signs:
         angle = float(np.deg2rad(rng.uniform(-65, -30)))
-        wedges.append(Wedge(angle if sign > 0 else -np.pi - angle, float(np.deg2rad(rng.uniform(9, 13))),
-                            float(rng.uniform(-0.3, 0.4))))
+        wedges.append(
+            Wedge(
+                angle if sign > 0 else -np.pi - angle,
+                float(np.deg2rad(rng.uniform(9, 13))),
+                float(rng.uniform(-0.3, 0.4)),
+            )
+        )
     return tuple(wedges)

@@ -1,8 +1,9 @@
 """Renders a patient as T2-weighted, apparent-diffusion and high-b-value volumes.
 
-T2 contrast follows the usual appearance (Hricak et al. 1987; PI-RADS v2.1, Turkbey et al. 2019): bright peripheral zone, urine
-and vesicles, mixed transition zone, dark stroma and muscle, moderately dark lesions. Diffusion coefficients are about those
-of Langer et al. 2009 and Peng et al. 2013: peripheral zone about 1600, transition zone about 1350, cancer about 850 x 1e-6 mm2/s.
+T2 contrast follows the usual appearance (Hricak et al. 1987; PI-RADS v2.1, Turkbey et al. 2019): bright
+peripheral zone, urine and vesicles, mixed transition zone, dark stroma and muscle, moderately dark lesions.
+Diffusion coefficients are of the order that Langer et al. 2009 and Peng et al. 2013 report: about 1650 in the
+peripheral zone, 1350 in the transition zone and 800 in cancer, in 1e-6 mm2/s.
 """
 
 from __future__ import annotations
@@ -57,16 +58,16 @@ LOOKS: dict[Tissue, Look] = {
     Tissue.VENOUS_PLEXUS: Look(0.78, 1700, 0.22, fine=0.15, septa=0.70),
     Tissue.CAPSULE: Look(0.27, 1100, 0.22),
     Tissue.PERIPHERAL_ZONE: Look(0.80, 1650, 0.30, fine=0.06, coarse=0.05, septa=0.22),
-    Tissue.TRANSITION_ZONE: Look(0.43, 1350, 0.32, fine=0.14, coarse=0.12, septa=0.20),
+    Tissue.TRANSITION_ZONE: Look(0.48, 1350, 0.32, fine=0.11, coarse=0.08, septa=0.15),
     Tissue.CENTRAL_ZONE: Look(0.33, 1200, 0.33, fine=0.12),
     Tissue.FIBROMUSCULAR_STROMA: Look(0.17, 1050, 0.20, fine=0.12),
-    Tissue.GLANDULAR_NODULE: Look(0.64, 1550, 0.32, fine=0.14, coarse=0.10, septa=0.35),
-    Tissue.STROMAL_NODULE: Look(0.35, 1150, 0.36, fine=0.10),
+    Tissue.GLANDULAR_NODULE: Look(0.68, 1550, 0.32, fine=0.14, coarse=0.10, septa=0.35),
+    Tissue.STROMAL_NODULE: Look(0.38, 1150, 0.36, fine=0.10),
     Tissue.SURGICAL_CAPSULE: Look(0.23, 1100, 0.24, fine=0.08),
     Tissue.URETHRA_WALL: Look(0.27, 1250, 0.25, fine=0.08),
     Tissue.URETHRA: Look(0.82, 1800, 0.25),
     Tissue.BENIGN_WEDGE: Look(0.52, 1400, 0.34, fine=0.08, septa=0.15),
-    Tissue.LESION: Look(0.22, 800, 0.80, fine=0.06, coarse=0.05),
+    Tissue.LESION: Look(0.19, 800, 0.80, fine=0.06, coarse=0.05),
 }
 
 
@@ -79,8 +80,9 @@ class Rendering:
     labels: NDArray[np.uint8]
 
 
-def render(patient: Patient, sequence: str, *, shape: Shape = DEFAULT_SHAPE,
-           spacing: Spacing = DEFAULT_SPACING) -> Rendering:
+def render(
+    patient: Patient, sequence: str, *, shape: Shape = DEFAULT_SHAPE, spacing: Spacing = DEFAULT_SPACING
+) -> Rendering:
     """The patient as `sequence`: t2w and hbv in [0, 1], adc in 1e-6 mm2/s."""
     if sequence not in get_args(Sequence):
         raise ValueError(f"sequence must be one of {', '.join(get_args(Sequence))}; got {sequence!r}")
@@ -128,11 +130,14 @@ def _paint(patient: Patient, sequence: str, painted: list[Layer], grid: Grid) ->
 
 
 def _shading(patient: Patient, grid: Grid) -> Array:
-    """Receive sensitivity of a pelvic phased array: smooth, a little stronger near the coil in front and behind."""
+    """Receive sensitivity of a pelvic phased array: smooth, stronger near the coil in front and behind."""
     x, y, z = (axis / np.float32(48) for axis in (grid.x, grid.y, grid.z))
     a, b, c, d = (np.float32(SHADING * value) for value in patient.shading)
-    return (1 + a * np.clip(x, -2, 2)) * (1 + b * np.clip(y, -2, 2) + np.float32(SHADING) * np.clip(y, -2, 2) ** 2) \
+    return (
+        (1 + a * np.clip(x, -2, 2))
+        * (1 + b * np.clip(y, -2, 2) + np.float32(SHADING) * np.clip(y, -2, 2) ** 2)
         * (1 + c * np.clip(z, -2, 2) + d * np.clip(x * y, -2, 2) / 2)
+    )
 
 
 def _rician(image: Array, sd: float, rng: np.random.Generator) -> Array:

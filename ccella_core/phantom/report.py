@@ -1,4 +1,4 @@
-"""Writes the radiology report of some findings, in varied words; the same findings and seed give the same report."""
+"""Writes the radiology report of some findings, in varied words, the same for the same findings and seed."""
 
 from __future__ import annotations
 
@@ -26,12 +26,25 @@ DIFFUSION = {
 HYPERPLASIA = {
     "none": ("No significant BPH.", "The transition zone is not enlarged."),
     "mild": ("Mild BPH.", "Mild nodular hyperplasia of the transition zone."),
-    "moderate": ("Moderate BPH with encapsulated nodules.", "Moderate nodular hyperplasia of the transition zone."),
-    "marked": ("Marked BPH with numerous nodules.", "Marked nodular hyperplasia of the enlarged transition zone."),
+    "moderate": (
+        "Moderate BPH with encapsulated nodules.",
+        "Moderate nodular hyperplasia of the transition zone.",
+    ),
+    "marked": (
+        "Marked BPH with numerous nodules.",
+        "Marked nodular hyperplasia of the enlarged transition zone.",
+    ),
 }
-BLADDER = {"low": "The bladder is poorly distended.", "moderate": "The bladder is unremarkable.",
-           "full": "The bladder is well distended, without focal wall abnormality."}
-RECTUM = {"empty": "The rectum is collapsed.", "gas": "The rectum contains gas.", "stool": "The rectum contains stool."}
+BLADDER = {
+    "low": "The bladder is poorly distended.",
+    "moderate": "The bladder is unremarkable.",
+    "full": "The bladder is well distended, without focal wall abnormality.",
+}
+RECTUM = {
+    "empty": "The rectum is collapsed.",
+    "gas": "The rectum contains gas.",
+    "stool": "The rectum contains stool.",
+}
 NEGATIVE = (
     "No focal lesion suspicious for clinically significant cancer.",
     "There is no suspicious focal lesion in the prostate.",
@@ -51,10 +64,17 @@ def write_report(findings: Findings, *, seed: int = 0) -> str:
             parts.append(f"TECHNIQUE: {writer.technique()}")
         parts += [f"FINDINGS: {writer.findings_text()}", f"IMPRESSION: {writer.impression()}"]
     elif layout == "short":
-        parts = [f"Indication: {writer.history()}", f"Findings: {writer.findings_text()}",
-                 f"Conclusion: {writer.impression()}"]
+        parts = [
+            f"Indication: {writer.history()}",
+            f"Findings: {writer.findings_text()}",
+            f"Conclusion: {writer.impression()}",
+        ]
     else:
-        parts = [f"MRI prostate. {writer.history()}", writer.findings_text(), f"Impression: {writer.impression()}"]
+        parts = [
+            f"MRI prostate. {writer.history()}",
+            writer.findings_text(),
+            f"Impression: {writer.impression()}",
+        ]
     return "\n".join(parts)
 
 
@@ -86,47 +106,77 @@ class _Writer:
 
     def history(self) -> str:
         age, psa = self.findings.age_years, f"{self.findings.psa_ng_ml:.1f} ng/mL"
-        return self.pick((
-            f"{age}-year-old man, PSA {psa}.",
-            f"{age} year old male with a PSA of {psa}.",
-            f"Raised PSA ({psa}), age {age}." if self.findings.psa_ng_ml >= 4 else f"PSA {psa}, age {age}.",
-            f"PSA {psa} in a {age}-year-old patient; evaluate for prostate cancer.",
-        ))
+        return self.pick(
+            (
+                f"{age}-year-old man, PSA {psa}.",
+                f"{age} year old male with a PSA of {psa}.",
+                f"Raised PSA ({psa}), age {age}."
+                if self.findings.psa_ng_ml >= 4
+                else f"PSA {psa}, age {age}.",
+                f"PSA {psa} in a {age}-year-old patient; evaluate for prostate cancer.",
+            )
+        )
 
     def technique(self) -> str:
-        return self.pick((
-            "Multiplanar T2-weighted and diffusion-weighted imaging of the prostate at 3 T.",
-            "Biparametric MRI of the prostate with a pelvic phased-array coil.",
-            "T2-weighted and diffusion-weighted images including high b-values.",
-        ))
+        return self.pick(
+            (
+                "Multiplanar T2-weighted and diffusion-weighted imaging of the prostate at 3 T.",
+                "Biparametric MRI of the prostate with a pelvic phased-array coil.",
+                "T2-weighted and diffusion-weighted images including high b-values.",
+            )
+        )
 
     def findings_text(self) -> str:
         volume = f"{self.findings.gland_volume_ml:.0f} {self.volume_unit}"
-        gland = self.pick((f"The prostate volume is {volume}.", f"The gland measures {volume}.",
-                           f"Prostate volume: {volume}.", f"Estimated gland volume of {volume}."))
+        gland = self.pick(
+            (
+                f"The prostate volume is {volume}.",
+                f"The gland measures {volume}.",
+                f"Prostate volume: {volume}.",
+                f"Estimated gland volume of {volume}.",
+            )
+        )
         focal = [self._lesion(index, lesion) for index, lesion in enumerate(self.findings.lesions)]
-        body = [*self._peripheral_change(), *focal] if focal else [self.pick(NEGATIVE), *self._peripheral_change()]
+        body = (
+            [*self._peripheral_change(), *focal]
+            if focal
+            else [self.pick(NEGATIVE), *self._peripheral_change()]
+        )
         zones = [self.pick(HYPERPLASIA[self.findings.hyperplasia]), " ".join(body)]
         if self.chance(0.3):
             zones.reverse()
         return " ".join([gland, *zones, *self._surroundings()])
 
     def _lesion(self, index: int, lesion: Lesion) -> str:
-        side, zone, level = self.side(lesion.side), self.zone(lesion.zone), self.pick(LEVEL_WORDS[lesion.level])
+        side, zone, level = (
+            self.side(lesion.side),
+            self.zone(lesion.zone),
+            self.pick(LEVEL_WORDS[lesion.level]),
+        )
         signal, diffusion = self.pick(SIGNAL[lesion.pirads]), self.pick(DIFFUSION[lesion.pirads])
         size, noun = self.size(lesion), self.pick(("lesion", "focus", "nodular area"))
         shape = "lenticular " if lesion.zone == "transition" else ""
-        text = self.pick((
-            f"In the {side} {zone} {level} there is a {size} {shape}{noun}, {signal}, with {diffusion}"
-            f" (PI-RADS {lesion.pirads}).",
-            f"Lesion {index + 1}: {side} {zone}, {level}, {size}, {shape}{noun}, {signal}, {diffusion},"
-            f" PI-RADS {lesion.pirads}.",
-            f"A {size} {shape}{noun} is seen in the {side} {zone} {level}, {signal} with {diffusion},"
-            f" scored PI-RADS {lesion.pirads}.",
-        ))
+        text = self.pick(
+            (
+                f"In the {side} {zone} {level} there is a {size} {shape}{noun}, {signal}, with {diffusion}"
+                f" (PI-RADS {lesion.pirads}).",
+                f"Lesion {index + 1}: {side} {zone}, {level}, {size}, {shape}{noun}, {signal}, {diffusion},"
+                f" PI-RADS {lesion.pirads}.",
+                f"A {size} {shape}{noun} is seen in the {side} {zone} {level}, {signal} with {diffusion},"
+                f" scored PI-RADS {lesion.pirads}.",
+            )
+        )
         if lesion.extraprostatic:
-            return text + " " + self.pick(("It bulges beyond the capsule, in keeping with extraprostatic extension.",
-                                           "Capsular bulge with extraprostatic extension."))
+            return (
+                text
+                + " "
+                + self.pick(
+                    (
+                        "It bulges beyond the capsule, in keeping with extraprostatic extension.",
+                        "Capsular bulge with extraprostatic extension.",
+                    )
+                )
+            )
         return text
 
     def _peripheral_change(self) -> list[str]:
@@ -134,32 +184,47 @@ class _Writer:
         if change == "none":
             return []
         where = f"both sides of the {zone}" if change == "both" else f"the {self.side(change)} {zone}"
-        return [self.pick((f"Mild wedge-shaped T2 change in {where}, likely inflammatory.",
-                           f"Linear and wedge-shaped mild hypointensity in {where}, of benign appearance.",
-                           f"Mild non-focal signal change in {where}, probably prostatitis."))]
+        return [
+            self.pick(
+                (
+                    f"Mild wedge-shaped T2 change in {where}, likely inflammatory.",
+                    f"Linear and wedge-shaped mild hypointensity in {where}, of benign appearance.",
+                    f"Mild non-focal signal change in {where}, probably prostatitis.",
+                )
+            )
+        ]
 
     def _surroundings(self) -> list[str]:
         capsule = "No extraprostatic extension."
         intact = not any(lesion.extraprostatic for lesion in self.findings.lesions)
         optional = [
             *([capsule] if intact else []),
-            self.pick(("The seminal vesicles are normal.", "Seminal vesicles are unremarkable and symmetric.")),
+            self.pick(
+                ("The seminal vesicles are normal.", "Seminal vesicles are unremarkable and symmetric.")
+            ),
             self.pick(("No enlarged pelvic lymph nodes.", "No pelvic lymphadenopathy.")),
             BLADDER[self.findings.bladder],
             RECTUM[self.findings.rectum],
             self.pick(("No suspicious bone lesion.", "The imaged bones are unremarkable.")),
         ]
-        kept = [sentence for sentence in optional if self.chance(0.6)]
-        return kept if len(kept) > 1 else optional[:3]
+        kept = [sentence for sentence in optional if self.chance(0.7)]
+        return kept if len(kept) > 2 else optional[:4]
 
     def impression(self) -> str:
         score = self.findings.pirads
-        overall = self.pick((f"Overall PI-RADS {score}.", f"PI-RADS v2.1 assessment: PI-RADS {score}.",
-                             f"Overall assessment: PI-RADS {score}."))
+        overall = self.pick(
+            (
+                f"Overall PI-RADS {score}.",
+                f"PI-RADS v2.1 assessment: PI-RADS {score}.",
+                f"Overall assessment: PI-RADS {score}.",
+            )
+        )
         if not self.findings.lesions:
             return " ".join([overall, self.pick(NEGATIVE)])
-        places = [f"{self.side(lesion.side)} {self.zone(lesion.zone)} lesion {self.pick(LEVEL_WORDS[lesion.level])}"
-                  f" ({self.size(lesion)}), {SUSPICION[lesion.pirads]} suspicion of clinically significant cancer"
-                  for lesion in self.findings.lesions]
+        places = [
+            f"{self.side(lesion.side)} {self.zone(lesion.zone)} lesion {self.pick(LEVEL_WORDS[lesion.level])}"
+            f" ({self.size(lesion)}), {SUSPICION[lesion.pirads]} suspicion of clinically significant cancer"
+            for lesion in self.findings.lesions
+        ]
         closing = "; ".join(places)
         return f"{overall} {closing[0].upper()}{closing[1:]}."

@@ -34,8 +34,11 @@ class Grid:
             low, high = np.searchsorted(axis.ravel(), (middle - extent, middle + extent))
             window.append(slice(int(low), int(high)))
         i, j, k = window
-        return (i, j, k), Grid(self.x[i] - np.float32(centre[0]), self.y[:, j] - np.float32(centre[1]),
-                               self.z[:, :, k] - np.float32(centre[2]))
+        return (i, j, k), Grid(
+            self.x[i] - np.float32(centre[0]),
+            self.y[:, j] - np.float32(centre[1]),
+            self.z[:, :, k] - np.float32(centre[2]),
+        )
 
 
 def grid_affine(shape: tuple[int, int, int], spacing: Vector) -> NDArray[np.float64]:
@@ -52,7 +55,10 @@ def grid_affine(shape: tuple[int, int, int], spacing: Vector) -> NDArray[np.floa
 def make_grid(shape: tuple[int, int, int], spacing: Vector, origin: Vector) -> Grid:
     """Coordinates relative to `origin` of a grid that is centred at the scanner's isocentre."""
     affine = grid_affine(shape, spacing)
-    x, y, z = ((np.arange(n) * affine[a, a] + affine[a, 3] - origin[a]).astype(np.float32) for a, n in enumerate(shape))
+    x, y, z = (
+        (np.arange(n) * affine[a, a] + affine[a, 3] - origin[a]).astype(np.float32)
+        for a, n in enumerate(shape)
+    )
     return Grid(x[:, None, None], y[None, :, None], z[None, None, :])
 
 
@@ -62,7 +68,7 @@ def soft(distance: Array, width_mm: float = 1.2) -> Array:
 
 
 def ellipsoid(grid: Grid, semi: Vector, tilt_xy: float = 0.0, tilt_xz: float = 0.0) -> Array:
-    """Approximate signed distance to an ellipsoid at the origin, turned in the axial, then the coronal plane."""
+    """Approximate signed distance to an ellipsoid, turned in the axial, then in the coronal plane."""
     x: Array = grid.x
     y: Array = grid.y
     z: Array = grid.z
@@ -89,7 +95,8 @@ def gland_radius(u: Array, v: Array, w: Array, warp: NDArray[np.float64]) -> Arr
     radius = (u**p + np.abs(v) ** p + np.abs(w) ** p) ** (1 / p)
     q = [np.float32(value) for value in warp]
     square = radius * radius + np.float32(0.1)
-    return radius / (1 + (q[0] * u * v + q[1] * v * w + q[2] * (u * u - v * v) + q[3] * (w * w - u * u)) / square)
+    asymmetry = q[0] * u * v + q[1] * v * w + q[2] * (u * u - v * v) + q[3] * (w * w - u * u)
+    return np.asarray(radius / (1 + asymmetry / square), np.float32)
 
 
 def gland_unit_volume(warp: NDArray[np.float64]) -> float:
@@ -101,11 +108,12 @@ def gland_unit_volume(warp: NDArray[np.float64]) -> float:
 
 
 def texture(rng: np.random.Generator, grid: Grid, knot_mm: Vector) -> Array:
-    """Smooth noise of unit variance whose finest detail is about two knots; the same wherever the grid lies."""
+    """Smooth noise of unit variance with detail down to two knots, the same wherever the grid lies."""
     counts = [max(4, round(TEXTURE_PERIOD_MM / step)) for step in knot_mm]
     field = rng.standard_normal(counts, dtype=np.float32)
     for axis, coordinate in enumerate((grid.x, grid.y, grid.z)):
-        field = np.moveaxis(np.tensordot(_spline_matrix(coordinate.ravel(), counts[axis]), field, (1, axis)), 0, axis)
+        matrix = _spline_matrix(coordinate.ravel(), counts[axis])
+        field = np.moveaxis(np.tensordot(matrix, field, (1, axis)), 0, axis)
     return np.ascontiguousarray(field)
 
 
@@ -114,7 +122,9 @@ def _spline_matrix(coordinate: Array, count: int) -> Array:
     position = np.mod(coordinate / TEXTURE_PERIOD_MM, 1.0) * count
     knot = np.floor(position).astype(int)
     t = position - knot
-    weights = np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], axis=1)
+    weights = np.stack(
+        [(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], axis=1
+    )
     weights /= np.linalg.norm(weights, axis=1, keepdims=True)
     matrix = np.zeros((len(coordinate), count), np.float32)
     for offset in range(4):
