@@ -1,0 +1,153 @@
+"""Networks as parts of a bundle: safetensors in, safetensors out, and a clear word for anything else."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import nn
+
+from ccella_core.bundle import load_config, load_state, save_component
+from ccella_core.errors import BundleError, NonFiniteError
+
+
+class TinyConfig(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    width: int = 3
+
+
+def tiny_network(width: int = 3) -> nn.Module:
+    return nn.Sequential(nn.Linear(2, width), nn.BatchNorm1d(width))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    save_component(tiny_network(), TinyConfig(), tmp_path / "part")
+    return tmp_path / "part"
+
+
+def test_a_network_comes_back_exactly(folder: Path) -> None:
+    torch.manual_seed(0)
+    saved, loaded = tiny_network(), tiny_network()
+    load_state(loaded, folder)
+    for name, tensor in saved.state_dict().items():
+        assert torch.equal(tensor, loaded.state_dict()[name]), name
+    assert load_config(TinyConfig, folder) == TinyConfig(width=3)
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_half_precision_storage_loads_into_float32(tmp_path: Path) -> None:
+    saved, loaded = tiny_network(), tiny_network()
+    save_component(saved, TinyConfig(), tmp_path, dtype=torch.float16)
+    load_state(loaded, tmp_path)
+    weight = loaded.state_dict()["0.weight"]
+    assert weight.dtype == torch.float32
+    assert torch.equal(weight, saved.state_dict()["0.weight"].half().float())
+    assert loaded.state_dict()["1.num_batches_tracked"].dtype == torch.int64
+
+
+def test_tied_weights_are_stored_and_stay_tied(tmp_path: Path) -> None:
+    tied = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    tied[1].weight = tied[0].weight
+    save_component(tied, TinyConfig(), tmp_path)
+    value = tied[0].weight.detach().clone()
+    nn.init.zeros_(tied[0].weight)
+    load_state(tied, tmp_path)
+    assert tied[0].weight is tied[1].weight
+    assert torch.equal(tied[0].weight, value)
+
+
+def test_weights_that_are_not_numbers_are_neither_saved_nor_loaded(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    network = tiny_network()
+    nn.init.constant_(network[0].weight, 1e6)
+    with pytest.raises(NonFiniteError, match=r"0\.weight .* infinite as torch\.float16"):
+        save_component(network, TinyConfig(), tmp_path / "part", dtype=torch.float16)
+    assert not (tmp_path / "part").exists()
+    nn.init.constant_(network[0].bias, float("nan"))
+    save_file(dict(network.state_dict()), tmp_path / "model.safetensors")
+    with pytest.raises(BundleError, match=r"tensors NaN or infinite: 0\.bias"):
+        load_state(tiny_network(), tmp_path)
+
+
+def test_tensors_that_do_not_fit_are_named(folder: Path) -> None:
+    untouched = nn.Linear(2, 3)
+    before = untouched.weight.detach().clone()
+    with pytest.raises(BundleError, match=r"missing: bias, weight; unexpected: 0\.bias, 0\.weight, 1\.bias and 4 more"):
+        load_state(untouched, folder)
+    assert torch.equal(untouched.weight, before)
+    with pytest.raises(BundleError, match=r"of another shape: 0\.weight \(3, 2\) instead of \(5, 2\)"):
+        load_state(tiny_network(width=5), folder)
+
+
+def disguise_torch_zip(path: Path) -> None:
+    torch.save({"weight": torch.zeros(2)}, path)
+
+
+def disguise_pickle(path: Path) -> None:
+    path.write_bytes(pickle.dumps({"weight": [0.0] * 100}))
+
+
+def disguise_numpy(path: Path) -> None:
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
+
+
+def disguise_lfs_pointer(path: Path) -> None:
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+
+
+@pytest.mark.parametrize(
+    ("disguise", "told"),
+    [
+        (disguise_torch_zip, "looks like a zip archive with a pickle inside"),
+        (disguise_pickle, "looks like a pickle"),
+        (disguise_numpy, "looks like a NumPy array"),
+        (disguise_lfs_pointer, "run `git lfs pull`"),
+        (lambda path: path.write_bytes(b"nonsense that is long enough"), "is not safetensors; only"),
+    ],
+)
+def test_other_formats_under_the_name_of_safetensors_are_recognised(folder: Path, disguise: object, told: str) -> None:
+    disguise(folder / "model.safetensors")  # type: ignore[operator]
+    with pytest.raises(BundleError, match=told):
+        load_state(tiny_network(), folder)
+
+
+@pytest.mark.parametrize("kept", [0, 5, 40, -1])
+def test_a_truncated_file_is_called_so(folder: Path, kept: int) -> None:
+    file = folder / "model.safetensors"
+    os.truncate(file, kept % file.stat().st_size)
+    with pytest.raises(BundleError, match="is truncated"):
+        load_state(tiny_network(), folder)
+
+
+def test_a_header_length_that_begins_like_a_pickle_is_no_pickle(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    network = nn.Linear(1, 1)
+    for padding in range(2000):  # the header's length must be 0x0280, so that its first bytes are those of a pickle
+        save_file(dict(network.state_dict()), tmp_path / "model.safetensors", metadata={"note": "x" * padding})
+        if (tmp_path / "model.safetensors").read_bytes()[:2] == b"\x80\x02":
+            break
+    else:
+        pytest.fail("no padding gave that length")
+    load_state(nn.Linear(1, 1), tmp_path)
+
+
+def test_missing_or_unfit_parts_are_named(folder: Path) -> None:
+    (folder / "config.json").write_text('{"width": 3, "colour": "red"}', encoding="utf-8")
+    with pytest.raises(BundleError, match=r"config\.json does not fit .*colour"):
+        load_config(TinyConfig, folder)
+    (folder / "config.json").unlink()
+    with pytest.raises(BundleError, match=r"config\.json is missing"):
+        load_config(TinyConfig, folder)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(BundleError, match=r"model\.safetensors is missing"):
+        load_state(tiny_network(), folder)

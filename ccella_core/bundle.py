@@ -1,0 +1,265 @@
+"""A model on disk: one folder that says what it is, where it comes from and what every file must hash to.
+
+The layout is the one that Hugging Face Diffusers made common: `model_index.json` and a folder for each component
+(`text_encoder`, `tokenizer`, `denoiser`, `autoencoder`, `scheduler`) with `config.json` and, for networks,
+`model.safetensors`. Importing this module does not import torch, so that listing bundles is quick.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    NonNegativeInt,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+
+from ccella_core.bundle_weights import (
+    check_safetensors,
+    load_config,
+    load_state,
+    read_json_object,
+    save_component,
+    validated,
+)
+from ccella_core.errors import BundleError, InputError, SaveError
+from ccella_core.files import READ_BLOCK_BYTES, sha256_of
+from ccella_core.provenance import Sequence
+
+__all__ = ["Bundle", "BundleIndex", "load_config", "load_state", "save_component", "write_bundle"]
+
+FORMAT = "ccella-bundle"
+FORMAT_VERSION = 1
+INDEX_NAME = "model_index.json"
+# Formats that are pickles or may hold one. The bundle has no use for any of them.
+PICKLE_SUFFIXES = frozenset([".bin", ".ckpt", ".joblib", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth"])
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]  # becomes a folder on every system
+ComponentName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Progress = Callable[[int, int], None]  # bytes read so far, bytes in all; may raise Cancelled
+
+
+class BundleIndex(BaseModel):
+    """What `model_index.json` holds. `write_bundle` fills in `sha256` and `size_bytes`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["ccella-bundle"] = "ccella-bundle"
+    format_version: int = FORMAT_VERSION
+    name: Name
+    version: str
+    licence: str
+    intended_use: str
+    description: str
+    variant: str
+    sequences: Annotated[list[Sequence], Field(min_length=1)]
+    native_shape: tuple[PositiveInt, PositiveInt, PositiveInt]  # voxels along X, Y, Z
+    native_spacing_mm: tuple[Positive, Positive, Positive]
+    intensity_range: dict[Sequence, tuple[Finite, Finite]]  # what the network's 0 and 1 stand for
+    latent_scale_factor: Positive
+    max_report_tokens: PositiveInt
+    default_solver: str
+    default_steps: PositiveInt
+    trained_on: str
+    training: dict[str, JsonValue]
+    measured: dict[str, JsonValue] = Field(default_factory=dict)
+    components: dict[ComponentName, str]  # folder: name of the class that reads it
+    sha256: dict[str, Hash] = Field(default_factory=dict)  # by path within the bundle, with forward slashes
+    size_bytes: dict[str, NonNegativeInt] = Field(default_factory=dict)
+
+    @field_validator("sha256", "size_bytes")
+    @classmethod
+    def _stay_inside(cls, files: dict[str, object]) -> dict[str, object]:
+        for name in files:
+            parts = name.split("/")
+            if any(part in ("", ".", "..") for part in parts) or re.search(r"[\\:\x00]", name):
+                raise ValueError(f"the path {name!r} leads out of the bundle")
+        return files
+
+    @model_validator(mode="after")
+    def _agree(self) -> BundleIndex:
+        if set(self.intensity_range) != set(self.sequences):
+            raise ValueError("intensity_range must name exactly the sequences")
+        if any(low >= high for low, high in self.intensity_range.values()):
+            raise ValueError("an intensity_range must run from low to high")
+        if self.sha256.keys() != self.size_bytes.keys():
+            raise ValueError("sha256 and size_bytes must name the same files")
+        return self
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose index has been read and understood; its files have not been, until `verify`."""
+
+    path: Path
+    index: BundleIndex
+
+    @classmethod
+    def open(cls, path: str | Path) -> Bundle:
+        """Read the index of the bundle in the folder `path`. Raises BundleError where that cannot be done."""
+        path = Path(path)
+        if not path.is_dir():
+            raise BundleError(f"There is no folder {path}; give the folder that holds {INDEX_NAME}.")
+        file = path / INDEX_NAME
+        content = read_json_object(file)
+        if content.get("format") != FORMAT:
+            raise BundleError(f"{file} does not describe a CCELLA bundle (its format is {content.get('format')!r}).")
+        version = content.get("format_version")
+        if isinstance(version, int) and version > FORMAT_VERSION:
+            # Asked before the fields are read, because a newer format may well have others.
+            raise BundleError(
+                f"The bundle {path} was made by a newer version of this software (format {version}; this one reads "
+                f"{FORMAT_VERSION} and older); update ccella-core."
+            )
+        return cls(path, validated(BundleIndex, content, file))
+
+    @property
+    def sha256(self) -> str:
+        """One hash for the whole model: SHA-256 of the index, which holds the hash of every file, as canonical JSON
+        (sorted keys, no spaces, UTF-8). `measured` is left out, because measuring a model does not change it."""
+        content = self.index.model_dump(mode="json", exclude={"measured"})
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(canonical.encode("utf-8")).hexdigest()
+
+    def component_path(self, name: str) -> Path:
+        """The folder of a component. Raises BundleError where the bundle has none of that name."""
+        if name not in self.index.components:
+            has = ", ".join(sorted(self.index.components)) or "none"
+            raise BundleError(f"The bundle {self.path} has no component {name!r}; it has {has}.")
+        folder = self.path / name
+        if not folder.is_dir():
+            raise BundleError(f"The bundle {self.path} is not whole: its folder {name} is missing.")
+        return folder
+
+    def verify(self, progress: Progress | None = None) -> None:
+        """Read every file and compare it with the index. Raises BundleError naming the first file that is missing,
+        truncated, altered, not listed, or a pickle."""
+        for name in self.index.components:
+            self.component_path(name)
+        self._refuse_strangers()
+        total, done = sum(self.index.size_bytes.values()), 0
+        for name, expected in self.index.sha256.items():
+            file, size = self.path / name, self.index.size_bytes[name]
+            if not file.is_file():
+                raise BundleError(f"{file} is missing; get the bundle again.")
+            actual_size = file.stat().st_size
+            if actual_size < size:
+                raise BundleError(f"{file} is truncated ({actual_size} of {size} bytes); get the bundle again.")
+            if file.suffix == ".safetensors":
+                check_safetensors(file)
+            digest = hashlib.sha256()
+            for chunk in _chunks(file):
+                digest.update(chunk)
+                done += len(chunk)
+                if progress:
+                    progress(min(done, total), total)
+            if actual_size != size or digest.hexdigest() != expected:
+                raise BundleError(f"{file} was altered since the bundle was made; get the bundle again.")
+
+    def _refuse_strangers(self) -> None:
+        for name in _files(self.path):
+            if PurePosixPath(name).suffix.lower() in PICKLE_SUFFIXES:
+                raise BundleError(f"{self.path / name} may hold a pickle, which a bundle must not; remove it.")
+            # Libraries load what they find in a component's folder; beside the folders a README may lie.
+            in_component = name.partition("/")[0] in self.index.components
+            hidden = PurePosixPath(name).name.startswith(".")  # .DS_Store and its like
+            if in_component and not hidden and name not in self.index.sha256:
+                raise BundleError(
+                    f"{self.path / name} is not listed in {INDEX_NAME}; remove it or get the bundle again."
+                )
+
+    def describe(self) -> dict[str, Any]:
+        """What a person wants to know before using the model, ready for JSON."""
+        index = self.index
+        size_mm = [round(n * s, 3) for n, s in zip(index.native_shape, index.native_spacing_mm, strict=True)]
+        return {
+            **index.model_dump(mode="json", exclude={"format", "format_version", "sha256", "size_bytes", "training"}),
+            "native_size_mm": size_mm,
+            "file_size_bytes": sum(index.size_bytes.values()),
+            "sha256": self.sha256,
+            "path": str(self.path),
+        }
+
+
+def write_bundle(
+    path: str | Path, index: BundleIndex, components: dict[str, Callable[[Path], None]], *, overwrite: bool = False
+) -> Bundle:
+    """Write a whole bundle or nothing.
+
+    Each function in `components` writes into the empty folder that it is given. Everything is written into a folder
+    beside `path` and renamed when complete. Raises InputError where the components are not those in the index,
+    BundleError where one wrote a pickle, SaveError where `path` exists (unless `overwrite`, and it is a bundle) or the
+    disk refuses.
+    """
+    path = Path(path)
+    if components.keys() != index.components.keys():
+        raise InputError(f"The index names {sorted(index.components)}, but {sorted(components)} were given to write.")
+    if path.exists() and not overwrite:
+        raise SaveError(f"{path} exists already; choose another folder or allow it to be overwritten.")
+    if path.exists() and not (path / INDEX_NAME).is_file():
+        raise SaveError(f"{path} exists and is not a bundle, so it is not overwritten; choose another folder.")
+
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.writing")
+    try:
+        aside.mkdir(parents=True)
+        for name, write in components.items():
+            (aside / name).mkdir()
+            write(aside / name)
+        files = sorted(_files(aside))
+        hashes = {name: sha256_of(aside / name) for name in files}
+        sizes = {name: (aside / name).stat().st_size for name in files}
+        listed = BundleIndex(**{**index.model_dump(), "sha256": hashes, "size_bytes": sizes})
+        text = listed.model_dump_json(indent=2) + "\n"
+        (aside / INDEX_NAME).write_text(text, encoding="utf-8", newline="\n")
+        Bundle(aside, listed).verify()
+        _move_into_place(aside, path)
+    except OSError as error:
+        raise SaveError(f"The bundle could not be written to {path}: {error}.") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return Bundle(path, listed)
+
+
+def _move_into_place(new: Path, path: Path) -> None:
+    if not path.exists():
+        new.rename(path)
+        return
+    old = path.with_name(f".{path.name}.{uuid.uuid4().hex}.old")
+    path.rename(old)
+    try:
+        new.rename(path)
+    except OSError:
+        old.rename(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """Every file under `folder`, as its path within, with forward slashes."""
+    return (file.relative_to(folder).as_posix() for file in folder.rglob("*") if not file.is_dir())
+
+
+def _chunks(file: Path) -> Iterator[bytes]:
+    try:
+        with file.open("rb") as stream:
+            while chunk := stream.read(READ_BLOCK_BYTES):
+                yield chunk
+    except OSError as error:
+        raise BundleError(f"{file} cannot be read: {error.strerror or error}.") from error

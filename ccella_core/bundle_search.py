@@ -1,0 +1,145 @@
+"""Where bundles are looked for, and how a name becomes one."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from ccella_core.bundle import INDEX_NAME, PICKLE_SUFFIXES, Bundle
+from ccella_core.errors import BundleError
+
+HOME_VARIABLE = "CCELLA_HOME"
+HUB_PREFIX = "hf:"
+DOWNLOAD_COMMAND = "ccella models download {reference}"
+USUAL_COMPONENTS = ("text_encoder", "tokenizer", "denoiser", "autoencoder", "scheduler")
+
+
+@dataclass(frozen=True)
+class BrokenBundle:
+    """A folder that means to be a bundle and cannot be opened; `reason` is one sentence."""
+
+    path: Path
+    reason: str
+
+
+def default_search_paths(environ: Mapping[str, str] = os.environ) -> list[Path]:
+    """Folders of bundles, first choice first: `models` in `$CCELLA_HOME`, the user's own, those shipped."""
+    home = environ.get(HOME_VARIABLE)
+    chosen = [Path(home).expanduser() / "models"] if home else []
+    return [*chosen, user_models_dir(), *shipped_models_dirs()]
+
+
+def user_models_dir() -> Path:
+    """The user's own folder of bundles, where downloads go."""
+    return platformdirs.user_data_path("ccella", appauthor=False) / "models"
+
+
+def shipped_models_dirs() -> list[Path]:
+    """`Resources/Models` beside the package (a source tree, or an installed wheel) and `Models` (a Slicer module)."""
+    beside_the_package = Path(__file__).resolve().parent.parent
+    return [beside_the_package / "Resources" / "Models", beside_the_package / "Models"]
+
+
+def find_bundles(search_paths: Iterable[Path] | None = None) -> list[Bundle | BrokenBundle]:
+    """Every bundle directly inside the folders `search_paths`, in their order, then by folder name.
+
+    Only indexes are read. A bundle that cannot be opened is listed with the reason instead of raising.
+    """
+    found: list[Bundle | BrokenBundle] = []
+    for folder in default_search_paths() if search_paths is None else search_paths:
+        for path in _subfolders(Path(folder)):
+            try:
+                found.append(Bundle.open(path))
+            except BundleError as error:
+                found.append(BrokenBundle(path, str(error)))
+    return found
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    try:
+        return sorted(
+            path for path in folder.iterdir() if not path.name.startswith(".") and _means_to_be_a_bundle(path)
+        )
+    except OSError:  # missing, not a folder, or not ours to read: nothing to find there
+        return []
+
+
+def _means_to_be_a_bundle(path: Path) -> bool:
+    return (path / INDEX_NAME).exists() or any((path / name).is_dir() for name in USUAL_COMPONENTS)
+
+
+def resolve_bundle(
+    name_or_path: str | Path, *, search_paths: Iterable[Path] | None = None, allow_download: bool = False
+) -> Bundle:
+    """The bundle meant by a folder, by a name in one of `search_paths`, or by `hf:owner/name` on the Hugging Face Hub.
+
+    A name is the bundle's own or its folder's; the first found wins. A bundle from the Hub is kept in the user's folder
+    and fetched only with `allow_download`. Raises BundleError saying what was found and where it was looked for.
+    """
+    text = str(name_or_path)
+    if text.startswith(HUB_PREFIX):
+        return _from_hub(text, allow_download)
+    path = Path(name_or_path).expanduser()
+    if isinstance(name_or_path, Path) or "/" in text or "\\" in text or (path / INDEX_NAME).is_file():
+        return Bundle.open(path)
+
+    folders = default_search_paths() if search_paths is None else [Path(folder) for folder in search_paths]
+    found = find_bundles(folders)
+    for entry in found:
+        if text in _names(entry):
+            if isinstance(entry, BrokenBundle):
+                raise BundleError(entry.reason)
+            return entry
+    known = sorted({_names(entry)[0] for entry in found})
+    nearest = difflib.get_close_matches(text, known, n=1)
+    hint = f" Did you mean {nearest[0]}?" if nearest else ""
+    raise BundleError(
+        f"There is no bundle named {text!r}.{hint} Found: {', '.join(known) or 'none'}; "
+        f"looked in {', '.join(map(str, folders)) or 'no folder'}."
+    )
+
+
+def _names(entry: Bundle | BrokenBundle) -> tuple[str, ...]:
+    return (entry.path.name,) if isinstance(entry, BrokenBundle) else (entry.index.name, entry.path.name)
+
+
+def _from_hub(reference: str, allow_download: bool) -> Bundle:
+    repository = reference.removeprefix(HUB_PREFIX)
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", repository):
+        raise BundleError(f"{reference!r} names no repository; write {HUB_PREFIX}owner/name.")
+    final = user_models_dir() / repository.replace("/", "--")
+    if final.is_dir():
+        return Bundle.open(final)
+    if not allow_download:
+        command = DOWNLOAD_COMMAND.format(reference=reference)
+        raise BundleError(f"{reference} is not on this computer; download it with `{command}`.")
+
+    from huggingface_hub import snapshot_download
+
+    # The name stays the same from one attempt to the next, so that a broken download goes on where it stopped.
+    aside = final.with_name(f".{final.name}.downloading")
+    try:
+        aside.mkdir(parents=True, exist_ok=True)
+        snapshot_download(repository, local_dir=aside, ignore_patterns=[f"*{suffix}" for suffix in PICKLE_SUFFIXES])
+    except Exception as error:  # the hub's client lets through those of whichever HTTP library it uses
+        raise BundleError(
+            f"{reference} could not be downloaded ({error}); check the name and the connection."
+        ) from error
+    try:
+        Bundle.open(aside).verify()
+    except BundleError as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise BundleError(f"{reference} was downloaded and is no usable bundle, so it was removed: {error}") from error
+    shutil.rmtree(aside / ".cache", ignore_errors=True)  # the client's notes for resuming
+    try:
+        aside.rename(final)
+    except OSError as error:
+        raise BundleError(f"{reference} was downloaded but could not be moved to {final}: {error}.") from error
+    return Bundle.open(final)
