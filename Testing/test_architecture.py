@@ -1,0 +1,173 @@
+"""Imports run one way, heavy libraries are loaded late, and the two floors of the house do not know each other's."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LIBRARY = ROOT / "ccella_core"
+SLICER_MODULE = ROOT / "CCELLAGenerator"
+
+# A module may import from its own layer and from those named for it. A new module needs its line here.
+LAYERS = {
+    "foundations": {"errors", "files", "provenance", "devices"},
+    "phantom": {"phantom"},
+    "parts": {
+        "bundle",
+        "bundle_search",
+        "bundle_weights",
+        "contact_sheet",
+        "decode",
+        "networks",
+        "pretrained",
+        "sampling",
+        "solvers",
+        "text",
+        "volume",
+    },
+    "uses": {"pipeline", "training", "evaluation"},
+    "doors": {"cli", "worker"},
+}
+MAY_IMPORT = {
+    "foundations": set(),
+    "phantom": {"foundations"},
+    "parts": {"foundations"},
+    "uses": {"foundations", "phantom", "parts"},
+    "doors": {"foundations", "phantom", "parts", "uses"},
+}
+LAYER_OF = {module: layer for layer, modules in LAYERS.items() for module in modules}
+
+OF_SLICER = {"slicer", "qt", "ctk", "vtk"}
+HEAVY = {"torch", "monai", "transformers", "diffusers"}
+LIGHT_MODULES = ["ccella_core", "ccella_core.bundle", "ccella_core.bundle_search", "ccella_core.cli"]
+NUMPY_ONLY_MODULES = ["ccella_core.phantom.findings", "ccella_core.phantom.report"]
+
+
+class Import(NamedTuple):
+    module: str  # in full
+    at_once: bool  # when the importing module is itself imported: neither inside a function nor for type checkers
+
+
+def module_name(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(file: Path) -> Iterator[Import]:
+    package = module_name(file) if file.name == "__init__.py" else module_name(file).rpartition(".")[0]
+
+    def visit(node: ast.AST, at_once: bool) -> Iterator[Import]:
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, at_once) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            relative = "." * node.level + (node.module or "")
+            base = importlib.util.resolve_name(relative, package) if node.level else relative
+            # `from package import name` may mean a module or something in one.
+            for alias in node.names:
+                is_module = (ROOT / base.replace(".", "/") / f"{alias.name}.py").is_file()
+                yield Import(f"{base}.{alias.name}" if is_module else base, at_once)
+        for child in ast.iter_child_nodes(node):
+            late = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) or _is_type_checking(node)
+            yield from visit(child, at_once and not late)
+
+    return visit(ast.parse(file.read_text(encoding="utf-8")), True)
+
+
+def _is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def part_of(module: str) -> str | None:
+    """The file or folder of the library that `module` belongs to; None for the package itself and other packages."""
+    package, _, rest = module.partition(".")
+    return rest.partition(".")[0] or None if package == "ccella_core" else None
+
+
+def python_files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*.py") if "__pycache__" not in file.parts)
+
+
+LIBRARY_FILES = [file for file in python_files(LIBRARY) if file != LIBRARY / "__init__.py"]
+
+
+def test_every_module_has_its_layer() -> None:
+    unlisted = {part_of(module_name(file)) for file in LIBRARY_FILES} - LAYER_OF.keys()
+    assert not unlisted, f"give these a layer in {Path(__file__).name}: {sorted(map(str, unlisted))}"
+
+
+@pytest.mark.parametrize("file", LIBRARY_FILES, ids=module_name)
+def test_imports_run_one_way(file: Path) -> None:
+    layer = LAYER_OF.get(part_of(module_name(file)) or "")
+    if layer is None:
+        pytest.skip("has no layer; test_every_module_has_its_layer says so")
+    for module, _ in imports_of(file):
+        target = part_of(module)
+        if target in LAYER_OF:
+            assert LAYER_OF[target] in {layer, *MAY_IMPORT[layer]}, f"{layer} must not import {module}"
+
+
+def test_no_imports_in_a_circle() -> None:
+    graph = {
+        module_name(file): {module for module, at_once in imports_of(file) if at_once and part_of(module)}
+        for file in LIBRARY_FILES
+    }
+    for module, targets in graph.items():
+        targets.discard(module)
+        if (LIBRARY.parent / module.replace(".", "/") / "__init__.py").is_file():
+            continue
+        # A folder's own files may import each other past its __init__, which gathers them.
+        targets.discard(module.rpartition(".")[0])
+    tuple(TopologicalSorter(graph).static_order())  # raises CycleError
+
+
+@pytest.mark.parametrize("file", python_files(LIBRARY), ids=module_name)
+def test_the_library_has_never_heard_of_slicer(file: Path) -> None:
+    assert not {module.partition(".")[0] for module, _ in imports_of(file)} & OF_SLICER
+
+
+@pytest.mark.skipif(not SLICER_MODULE.is_dir(), reason="there is no CCELLAGenerator folder")
+def test_the_slicer_module_has_never_heard_of_torch() -> None:
+    for file in python_files(SLICER_MODULE):
+        found = {module.partition(".")[0] for module, _ in imports_of(file)} & HEAVY
+        assert not found, f"{file.relative_to(ROOT)} imports {sorted(found)}"
+
+
+def packages_loaded_by(module: str) -> set[str]:
+    """Top-level packages that `import module` adds to a fresh interpreter."""
+    program = (
+        "import sys; before = set(sys.modules); "
+        f"import {module}; print(*{{name.partition('.')[0] for name in set(sys.modules) - before}})"
+    )
+    command = [sys.executable, "-c", program]
+    return set(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, encoding="utf-8").stdout.split())
+
+
+@pytest.mark.parametrize("module", LIGHT_MODULES)
+def test_importing_is_cheap(module: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        pytest.skip(f"{module} is not in this tree")
+    assert not packages_loaded_by(module) & HEAVY
+
+
+@pytest.mark.parametrize("module", NUMPY_ONLY_MODULES)
+def test_composing_reports_needs_only_numpy(module: str) -> None:
+    others = packages_loaded_by(module) - set(sys.stdlib_module_names) - {"numpy", "ccella_core"}
+    assert not others
+
+
+def test_the_package_offers_its_two_names_late() -> None:
+    import ccella_core
+
+    assert {"CCELLAPipeline", "SyntheticVolume"} <= set(dir(ccella_core))
+    assert ccella_core.SyntheticVolume.__module__ == "ccella_core.volume"
+    with pytest.raises(AttributeError, match="has no attribute 'Nonsense'"):
+        _ = ccella_core.Nonsense
