@@ -1,0 +1,38 @@
+"""Files that are either whole or not there, and their hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+READ_BLOCK_BYTES = 1 << 20
+
+
+@contextmanager
+def whole_file(final: Path) -> Iterator[Path]:
+    """Yield a temporary name beside ``final``; what is written there gets the final name when the block ends well.
+
+    The temporary file keeps the extension, because most writers choose the format by it. It is flushed to the disk
+    before it is renamed, and removed if anything fails, so a reader never sees half a file. ``OSError`` passes through.
+    """
+    temporary = final.with_name(f".{uuid.uuid4().hex[:12]}{''.join(final.suffixes).lower()}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(final)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(READ_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()

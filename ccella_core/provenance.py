@@ -1,0 +1,70 @@
+"""What is needed to make the very same synthetic volume again, and the words that say it is synthetic."""
+
+from __future__ import annotations
+
+import platform
+from datetime import datetime, timezone
+from importlib import metadata
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+SYNTHETIC_LABEL = "SYNTHETIC - not for diagnosis"
+SYNTHETIC_PREFIX = "SYNTHETIC"
+
+Sequence = Literal["t2w", "adc", "hbv"]
+
+# The packages whose version can change a voxel.
+RECORDED_PACKAGES = ("ccella-core", "torch", "monai", "transformers", "diffusers", "numpy")
+
+
+def software_versions() -> dict[str, str]:
+    """Installed versions of Python and of the packages that can change a voxel; those not installed are left out."""
+    versions = {"python": platform.python_version()}
+    for package in RECORDED_PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+class Provenance(BaseModel):
+    """How a volume was made. ``spacing`` is in mm along the volume's own axes, ``shape`` is (X, Y, Z)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bundle_name: str
+    bundle_version: str
+    bundle_sha256: str
+    report: str = Field(description="The text given to the encoder; empty when there was none.")
+    pathology_requested: str | float | None = Field(
+        description="A class, the probability of a positive one, or nothing: as the report says."
+    )
+    predicted_positive_probability: float | None = Field(
+        ge=0, le=1, description="What the adapter read from the report; nothing for a model without class heads."
+    )
+    seed: int
+    sampler: str
+    steps: int = Field(ge=1)
+    guidance_scale: float
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    device: str
+    dtype: str
+    software: dict[str, str] = Field(default_factory=software_versions)
+    created: AwareDatetime = Field(default_factory=lambda: datetime.now(timezone.utc))
+    warnings: list[str] = Field(default_factory=list)
+
+
+class Sidecar(BaseModel):
+    """The JSON file beside a saved image."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    synthetic: Literal[True] = True
+    label: str = SYNTHETIC_LABEL
+    image: str = Field(description="Name of the image file this describes, in the same folder.")
+    sha256: str = Field(description="SHA-256 of that file's bytes.")
+    sequence: Sequence
+    provenance: Provenance

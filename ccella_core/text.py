@@ -1,0 +1,275 @@
+"""The report encoder: a frozen language model that turns a report into one vector a token, and remembers it.
+
+The published model reads reports with the encoder of google/flan-t5-xxl. Any Hugging Face encoder will do: a denoiser
+is bound to the one it was trained with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from ccella_core.errors import BundleError, InputError, NonFiniteError
+from ccella_core.files import whole_file
+from ccella_core.pretrained import folder_of, refuse_pickles
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+NULL_REPORT = ""  # what classifier-free guidance, and a case without a report, give the encoder
+MAX_REPORT_CHARACTERS = 20_000  # ten times a long report: more is a file pasted by mistake
+DEFAULT_MAX_TOKENS = 512  # the published model's
+T5_FAMILY = ("t5", "mt5", "umt5")
+ENCODE_BATCH = 4  # bounds the memory of the activations when thousands of reports are encoded in one call
+MEMORY_CACHE_REPORTS = 32  # 8 MiB each at 512 tokens of 4096 float32 values
+FINGERPRINT_VALUES = 64  # values read from each parameter: enough to tell two trainings of one architecture apart
+CACHED_TENSOR = "embedding"
+CONFIG_NOTES = ("_name_or_path", "architectures", "dtype", "transformers_version")  # they change with every saving
+
+logger = logging.getLogger(__name__)
+
+
+def check_report(report: object) -> str:
+    """The report without surrounding white space; ``InputError`` if it is not a text that can be encoded."""
+    if not isinstance(report, str):
+        raise InputError(f"A report is a text; got {type(report).__name__}.")
+    if len(report) > MAX_REPORT_CHARACTERS:
+        raise InputError(f"The report has {len(report)} characters; shorten it to at most {MAX_REPORT_CHARACTERS}.")
+    if not report.strip():
+        raise InputError("The report is empty: write at least one finding, or ask for a volume without a report.")
+    if "\0" in report:
+        raise InputError("The report contains NUL characters: it is not plain text; paste it again as text.")
+    if not any(character.isprintable() and not character.isspace() for character in report):
+        raise InputError("The report contains no printable characters: paste it again as text.")
+    try:
+        report.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(
+            "The report contains characters that are not valid Unicode: paste it again as text."
+        ) from error
+    return report.strip()
+
+
+@dataclass(frozen=True)
+class TokenCount:
+    """How long a report is to the encoder; ``truncated`` means that its beginning will not be read."""
+
+    tokens: int
+    limit: int
+    truncated: bool
+
+
+class ReportEncoder:
+    """A frozen encoder and its tokenizer.
+
+    ``max_tokens`` is the fixed length to which every report is padded (on the right) or truncated (on the left: the
+    impression stands at the end of a report). ``cache_dir`` keeps embeddings between runs. Raises ``InputError`` for a
+    length the model cannot read, a tokenizer without padding token, and a T5 in float16.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        max_tokens: int,
+        cache_dir: Path | None = None,
+    ) -> None:
+        positions = getattr(model.config, "max_position_embeddings", None)
+        if max_tokens < 1 or (positions is not None and max_tokens > positions):
+            raise InputError(f"This text encoder reads 1 to {positions or 'any number of'} tokens, not {max_tokens}.")
+        if tokenizer.pad_token_id is None:
+            raise InputError("This tokenizer has no padding token, so reports cannot be brought to one length.")
+        _refuse_half_precision_t5(model.config.model_type, model.dtype)
+        tokenizer.truncation_side = "left"
+        tokenizer.padding_side = "right"
+        self._model: PreTrainedModel | None = model.eval().requires_grad_(False)
+        self._tokenizer = tokenizer
+        self._memory: OrderedDict[str, torch.Tensor] = OrderedDict()
+        self._cache_dir = cache_dir
+        self._fingerprint: str | None = None
+        self.max_tokens = max_tokens
+        self.width: int = model.config.hidden_size
+        self.device: torch.device = model.device
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        *,
+        max_tokens: int = DEFAULT_MAX_TOKENS,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype | None = None,
+        tokenizer_source: str | Path | None = None,
+        local_files_only: bool = True,
+        cache_dir: Path | None = None,
+    ) -> ReportEncoder:
+        """Load an encoder from a folder, or by its Hugging Face name from the local cache (or the network, if allowed).
+
+        ``dtype`` of the weights: bfloat16 on a GPU and float32 elsewhere unless given. Of an encoder-decoder only the
+        encoder is kept. Raises ``BundleError`` if the weights are missing, incomplete or pickled, ``InputError`` for
+        float16 with a T5.
+        """
+        from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
+
+        folder = folder_of(source, local_files_only)
+        tokenizer_folder = folder if tokenizer_source is None else folder_of(tokenizer_source, local_files_only)
+        refuse_pickles(folder)
+        device = torch.device(device)
+        if dtype is None:
+            dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+        try:
+            config = AutoConfig.from_pretrained(folder, local_files_only=True)
+            _refuse_half_precision_t5(config.model_type, dtype)
+            loader = AutoModelForTextEncoding if config.model_type in T5_FAMILY else AutoModel
+            model, loading = loader.from_pretrained(
+                folder,
+                config=config,
+                dtype=dtype,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+            )
+            tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder, local_files_only=True)
+        except InputError:
+            raise
+        except (OSError, ValueError, SafetensorError) as error:
+            raise BundleError(f"Cannot load the text encoder in {folder}: {str(error).splitlines()[0]}") from error
+        # Transformers fills what a file lacks with random numbers; only the pooler is never used here.
+        missing = [name for name in loading["missing_keys"] if "pooler" not in name]
+        if missing:
+            raise BundleError(f"The text encoder in {folder} lacks {len(missing)} weights, the first {missing[0]!r}.")
+        if model.config.is_encoder_decoder and config.model_type not in T5_FAMILY:
+            model = model.get_encoder()
+        return cls(model.to(device), tokenizer, max_tokens=max_tokens, cache_dir=cache_dir)
+
+    def count_tokens(self, report: str) -> TokenCount:
+        """The report's length in tokens, the end-of-text token included, before truncation."""
+        tokens = len(self._tokenizer(report.strip(), truncation=False, verbose=False)["input_ids"])
+        return TokenCount(tokens, self.max_tokens, tokens > self.max_tokens)
+
+    def encode(self, reports: Sequence[str]) -> torch.Tensor:
+        """(B, max_tokens, width) float32 on the encoder's device, a row a report; ``NULL_REPORT`` is encoded like any.
+
+        The padding mask is given to the encoder itself and goes no further: the published adapter was trained to attend
+        to the padding as well. Raises ``InputError`` for a report that ``check_report`` refuses, and for a new one
+        after ``release``; ``NonFiniteError`` if the encoder overflows.
+        """
+        if isinstance(reports, str):
+            raise InputError("Give a list of reports, not one text.")
+        texts = [report if report == NULL_REPORT else check_report(report) for report in reports]
+        if not texts:
+            raise InputError("Give at least one report to encode.")
+        known = {text: found for text in texts if (found := self._recall(text)) is not None}
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        for start in range(0, len(new), ENCODE_BATCH):
+            batch = new[start : start + ENCODE_BATCH]
+            for text, embedding in zip(batch, self._run(batch), strict=True):
+                known[text] = embedding
+                self._remember(text, embedding)
+        return torch.stack([known[text].to(self.device, torch.float32) for text in texts])
+
+    def release(self) -> None:
+        """Free the model. Reports already encoded can still be asked for; others raise ``InputError``."""
+        self._key(NULL_REPORT)  # the fingerprint needs the weights
+        self._model = None
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def save_pretrained(self, text_encoder_dir: Path, tokenizer_dir: Path) -> None:
+        """Write the model (safetensors) and the tokenizer, each to its folder of a bundle."""
+        self._loaded_model().save_pretrained(text_encoder_dir)
+        self._tokenizer.save_pretrained(tokenizer_dir)
+
+    def _loaded_model(self) -> PreTrainedModel:
+        if self._model is None:
+            raise InputError("The text encoder has been released: load it again to encode a new report.")
+        return self._model
+
+    @torch.inference_mode()
+    def _run(self, texts: list[str]) -> list[torch.Tensor]:
+        model = self._loaded_model()
+        tokens = self._tokenizer(
+            texts, padding="max_length", truncation=True, max_length=self.max_tokens, return_tensors="pt"
+        )
+        # bfloat16, never float16: activations inside T5 exceed 65504 and would become infinite.
+        on_gpu = self.device.type == "cuda"
+        with torch.autocast("cuda", torch.bfloat16) if on_gpu else contextlib.nullcontext():
+            output = model(
+                input_ids=tokens["input_ids"].to(self.device), attention_mask=tokens["attention_mask"].to(self.device)
+            )
+        embeddings = output.last_hidden_state
+        if not torch.isfinite(embeddings).all():
+            raise NonFiniteError("The text encoder gave NaN or infinity: load it in bfloat16 or float32.")
+        return [embedding.clone() for embedding in embeddings.cpu()]  # clones, so that one does not keep all in memory
+
+    def _key(self, text: str) -> str:
+        if self._fingerprint is None:
+            self._fingerprint = _fingerprint(self._loaded_model(), self._tokenizer)
+        return hashlib.sha256(f"{self._fingerprint}\n{self.max_tokens}\n{text}".encode()).hexdigest()
+
+    def _recall(self, text: str) -> torch.Tensor | None:
+        key = self._key(text)
+        if key in self._memory:
+            self._memory.move_to_end(key)
+            return self._memory[key]
+        if self._cache_dir is None:
+            return None
+        try:
+            embedding = load_file(self._cache_dir / f"{key}.safetensors")[CACHED_TENSOR]
+        except FileNotFoundError:
+            return None
+        except (OSError, SafetensorError, KeyError) as error:
+            logger.warning("A cached report embedding is unreadable and will be computed again: %s", error)
+            return None
+        if embedding.shape != (self.max_tokens, self.width) or not torch.isfinite(embedding).all():
+            return None
+        self._keep_in_memory(key, embedding)
+        return embedding
+
+    def _remember(self, text: str, embedding: torch.Tensor) -> None:
+        key = self._key(text)
+        self._keep_in_memory(key, embedding)
+        if self._cache_dir is None:
+            return
+        try:
+            self._cache_dir.mkdir(parents=True, exist_ok=True)
+            with whole_file(self._cache_dir / f"{key}.safetensors") as temporary:
+                save_file({CACHED_TENSOR: embedding}, temporary)
+        except (OSError, SafetensorError) as error:  # a cache that cannot be written costs time, not the result
+            logger.warning("Report embeddings are not kept in %s: %s", self._cache_dir, error)
+
+    def _keep_in_memory(self, key: str, embedding: torch.Tensor) -> None:
+        self._memory[key] = embedding
+        if len(self._memory) > MEMORY_CACHE_REPORTS:
+            self._memory.popitem(last=False)
+
+
+def _refuse_half_precision_t5(model_type: str, dtype: torch.dtype) -> None:
+    if model_type in T5_FAMILY and dtype == torch.float16:
+        raise InputError("A T5 encoder overflows in float16: use bfloat16 or float32.")
+
+
+def _fingerprint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
+    """A hash that differs where embeddings would: architecture, sampled weights, precision, device type, vocabulary."""
+    digest = hashlib.sha256()
+    config = {key: value for key, value in model.config.to_dict().items() if key not in CONFIG_NOTES}
+    digest.update(json.dumps([config, sorted(tokenizer.get_vocab().items())], sort_keys=True, default=str).encode())
+    digest.update(model.device.type.encode())
+    for name, parameter in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode())
+        values = parameter.flatten()
+        sample = values[:: max(1, len(values) // FINGERPRINT_VALUES)]
+        digest.update(sample.cpu().double().numpy().tobytes())
+    return digest.hexdigest()

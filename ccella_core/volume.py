@@ -1,0 +1,227 @@
+"""A synthetic scan: voxels, geometry and how it was made, saved so that it can never be taken for a real one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import nibabel as nib
+import numpy as np
+import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
+from pydantic import ValidationError
+
+from ccella_core.errors import InputError, NonFiniteError, SaveError
+from ccella_core.files import sha256_of, whole_file
+from ccella_core.provenance import SYNTHETIC_LABEL, SYNTHETIC_PREFIX, Provenance, Sequence, Sidecar
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+NIFTI_SUFFIXES = (".nii.gz", ".nii")
+ITK_SUFFIXES = (".nrrd", ".mha")
+IMAGE_SUFFIXES = NIFTI_SUFFIXES + ITK_SUFFIXES
+NIFTI_DESCRIPTION_BYTES = 79  # the header field has 80, the last of which ends the string
+NIFTI_SCANNER_COORDINATES = 1
+ITK_LABEL_KEY = "SyntheticLabel"
+RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0])  # its own inverse
+
+
+@dataclass(eq=False)
+class SyntheticVolume:
+    """A generated scan.
+
+    ``voxels`` is (X, Y, Z) float32; ``affine`` (4, 4) float64 takes a voxel index to RAS+ mm; ``sequence`` is "t2w",
+    "adc" or "hbv". Raises ``InputError`` for another shape, a singular or non-finite affine, an unknown sequence.
+    """
+
+    voxels: np.ndarray
+    affine: np.ndarray
+    sequence: Sequence
+    provenance: Provenance
+
+    def __post_init__(self) -> None:
+        self.voxels = np.asarray(self.voxels, dtype=np.float32)
+        self.affine = np.asarray(self.affine, dtype=np.float64)
+        if self.voxels.ndim != 3 or 0 in self.voxels.shape:
+            raise InputError(f"A volume has three axes (X, Y, Z), none of them empty; got shape {self.voxels.shape}.")
+        if self.affine.shape != (4, 4) or not np.isfinite(self.affine).all() or np.linalg.det(self.affine) == 0:
+            raise InputError("The affine must be an invertible 4x4 matrix of finite numbers, in mm.")
+        if self.sequence not in get_args(Sequence):
+            raise InputError(f"Unknown sequence {self.sequence!r}: use one of {', '.join(get_args(Sequence))}.")
+
+    @property
+    def spacing(self) -> np.ndarray:
+        """Distance in mm between neighbouring voxels along each of the three array axes."""
+        return np.linalg.norm(self.affine[:3, :3], axis=0)
+
+    def save(self, path: Path | str, *, overwrite: bool = False) -> Path:
+        """Write ``.nii.gz``, ``.nii``, ``.nrrd`` or ``.mha`` and a JSON sidecar beside it; return the image's path.
+
+        The name gets the prefix ``SYNTHETIC_`` if it does not begin with ``SYNTHETIC``. Each file appears whole or not
+        at all, and the sidecar first, so that no image ever stands without one. Raises ``NonFiniteError`` for NaN or
+        infinity, ``InputError`` for an unknown extension or a name already taken, ``SaveError`` if the disk refuses.
+        """
+        image_path = synthetic_name(Path(path))
+        sidecar_path = sidecar_of(image_path)
+        if not np.isfinite(self.voxels).all():
+            count = int((~np.isfinite(self.voxels)).sum())
+            raise NonFiniteError(f"{count} voxels are NaN or infinite, so {image_path.name} was not saved.")
+        try:
+            _refuse_taken_names(image_path, sidecar_path, overwrite)
+            image_path.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(image_path) as temporary_image, whole_file(sidecar_path) as temporary_sidecar:
+                self._write(temporary_image)
+                sidecar = Sidecar(
+                    image=image_path.name,
+                    sha256=sha256_of(temporary_image),
+                    sequence=self.sequence,
+                    provenance=self.provenance,
+                )
+                temporary_sidecar.write_text(sidecar.model_dump_json(indent=2), encoding="utf-8")
+        except InputError:
+            raise
+        except (OSError, RuntimeError) as error:  # SimpleITK reports every failure to write as RuntimeError
+            raise SaveError(
+                f"Could not save {image_path}: {error}. Free disk space or choose another folder."
+            ) from error
+        return image_path
+
+    def _write(self, path: Path) -> None:
+        if image_suffix(path) in ITK_SUFFIXES:
+            sitk.WriteImage(self.to_sitk(), str(path), useCompression=True)
+            return
+        image = nib.Nifti1Image(self.voxels, self.affine)
+        image.set_qform(self.affine, NIFTI_SCANNER_COORDINATES)
+        image.set_sform(self.affine, NIFTI_SCANNER_COORDINATES)
+        image.header.set_xyzt_units(xyz="mm")
+        maker = f"{self.sequence}, {self.provenance.bundle_name} {self.provenance.bundle_version}"
+        image.header["descrip"] = f"{SYNTHETIC_LABEL}; {maker}".encode()[:NIFTI_DESCRIPTION_BYTES]
+        image.to_filename(path)
+
+    @classmethod
+    def load(cls, path: Path | str) -> SyntheticVolume:
+        """Read back what ``save`` wrote.
+
+        Raises ``InputError`` where the image or its sidecar is missing or unreadable, or the image has been altered.
+        """
+        image_path = Path(path)
+        suffix = image_suffix(image_path)
+        sidecar_path = sidecar_of(image_path)
+        try:
+            sidecar = Sidecar.model_validate_json(sidecar_path.read_bytes())
+            altered = sha256_of(image_path) != sidecar.sha256
+        except OSError as error:
+            raise InputError(f"{image_path} is not a saved synthetic volume: {error}.") from error
+        except ValidationError as error:
+            raise InputError(
+                f"{sidecar_path} does not describe a synthetic volume: {error.errors()[0]['msg']}."
+            ) from error
+        if altered:
+            raise InputError(f"{image_path} is not the file that {sidecar_path.name} describes: its SHA-256 differs.")
+        if suffix in ITK_SUFFIXES:
+            image = sitk.ReadImage(str(image_path))
+            voxels, affine = sitk.GetArrayFromImage(image).transpose(2, 1, 0), affine_of(image)
+        else:
+            nifti = nib.Nifti1Image.from_filename(image_path, mmap=False)
+            voxels, affine = np.asarray(nifti.dataobj), nifti.affine
+        return cls(voxels, affine, sidecar.sequence, sidecar.provenance)
+
+    def to_sitk(self) -> sitk.Image:
+        """The same volume as a SimpleITK image, whose physical space is LPS mm."""
+        image = sitk.GetImageFromArray(np.ascontiguousarray(self.voxels.transpose(2, 1, 0)))
+        image.SetSpacing(self.spacing.tolist())
+        image.SetDirection((RAS_FROM_LPS @ self.affine[:3, :3] / self.spacing).ravel().tolist())
+        image.SetOrigin((RAS_FROM_LPS @ self.affine[:3, 3]).tolist())
+        image.SetMetaData(ITK_LABEL_KEY, SYNTHETIC_LABEL)
+        return image
+
+    def place_on(self, reference: sitk.Image | Path | str) -> SyntheticVolume:
+        """The same voxels and spacing, laid along the axes of a real scan, with the centres at the same point.
+
+        Each axis of this volume takes the direction of the reference's axis that is nearest to it anatomically, so
+        left stays left and up stays up whatever way (axial, sagittal, coronal, oblique) the reference was acquired.
+        ``reference`` is an image, an image file, or a folder of one DICOM series. Raises ``InputError`` if unreadable.
+        """
+        scan = reference if isinstance(reference, sitk.Image) else _read_scan(Path(reference))
+        if scan.GetDimension() != 3:
+            raise InputError(f"The reference has {scan.GetDimension()} dimensions; a volume can only be placed on 3.")
+        target = affine_of(scan)
+        directions = target[:3, :3] / np.linalg.norm(target[:3, :3], axis=0)
+        # Each row of an orientation: the anatomical axis (R, A, S) nearest to an array axis, and its sign.
+        own = nib.io_orientation(self.affine)
+        theirs = nib.io_orientation(target)
+        affine = np.eye(4)
+        for axis, (anatomical, sign) in enumerate(own):
+            match = int(np.flatnonzero(theirs[:, 0] == anatomical)[0])
+            affine[:3, axis] = sign * theirs[match, 1] * directions[:, match] * self.spacing[axis]
+        centre = _centre(target, scan.GetSize())
+        affine[:3, 3] = centre - affine[:3, :3] @ ((np.array(self.voxels.shape) - 1) / 2)
+        return replace(self, affine=affine)
+
+    def contact_sheet(self, path: Path | str | None = None, *, width: int = 1600) -> Image:
+        """A picture of the volume, ``width`` pixels wide, labelled synthetic; also saved as PNG when a path is given.
+
+        Raises ``InputError`` for a width or extension that cannot be used, ``SaveError`` if the disk refuses.
+        """
+        from ccella_core.contact_sheet import draw_contact_sheet, save_contact_sheet
+
+        sheet = draw_contact_sheet(self, width=width)
+        if path is not None:
+            save_contact_sheet(sheet, Path(path))
+        return sheet
+
+
+def synthetic_name(path: Path) -> Path:
+    """``path`` with the prefix ``SYNTHETIC_`` unless its name already begins with ``SYNTHETIC``."""
+    return path if path.name.startswith(SYNTHETIC_PREFIX) else path.with_name(f"{SYNTHETIC_PREFIX}_{path.name}")
+
+
+def image_suffix(path: Path) -> str:
+    """The extension, in lower case, that names the image's format; ``InputError`` if it is not one of ours."""
+    for suffix in IMAGE_SUFFIXES:
+        if path.name.lower().endswith(suffix):
+            return suffix
+    raise InputError(f"Cannot tell the format of {path.name!r}: end the name with {', '.join(IMAGE_SUFFIXES)}.")
+
+
+def sidecar_of(image_path: Path) -> Path:
+    """The JSON file that stands beside an image."""
+    return image_path.with_name(image_path.name[: -len(image_suffix(image_path))] + ".json")
+
+
+def affine_of(image: sitk.Image) -> np.ndarray:
+    """(4, 4) from voxel index to RAS+ mm of a 3-D SimpleITK image."""
+    affine = np.eye(4)
+    affine[:3, :3] = RAS_FROM_LPS @ np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+    affine[:3, 3] = RAS_FROM_LPS @ image.GetOrigin()
+    return affine
+
+
+def _centre(affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return affine[:3, :3] @ ((np.array(shape) - 1) / 2) + affine[:3, 3]
+
+
+def _refuse_taken_names(image_path: Path, sidecar_path: Path, overwrite: bool) -> None:
+    if image_path.exists() and not overwrite:
+        raise InputError(f"{image_path} exists already: choose another name, or ask to overwrite it.")
+    if not sidecar_path.exists():
+        return
+    try:
+        described = Sidecar.model_validate_json(sidecar_path.read_bytes()).image
+    except ValidationError:
+        described = ""
+    if described != image_path.name:
+        raise InputError(f"{sidecar_path} belongs to {described or 'something else'}: choose another name.")
+
+
+def _read_scan(path: Path) -> sitk.Image:
+    try:
+        if not path.is_dir():
+            return sitk.ReadImage(str(path))
+        files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(path))
+        if not files:
+            raise InputError(f"There is no DICOM series in {path}.")
+        return sitk.ReadImage(files)
+    except RuntimeError as error:
+        raise InputError(f"Cannot read {path} as a scan: {str(error).strip().splitlines()[-1]}") from error
