@@ -13,12 +13,13 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from .patient import Focus, Patient
+from .patient import Focus, Patient, transition_offset
 from .shapes import Array, Grid, Window, ellipsoid, gland_radius, make_grid, soft
 
 CAPSULE_MM = 0.9
 SURGICAL_CAPSULE_MM = 1.2
 BOWEL_WALL_MM = 3.2
+LEVATOR_EXPONENT = 2.6  # flatter at the sides than an ellipse: the muscle runs along the obturator internus
 LOBE_BLEND_MM = 8.0  # the two lobes of the transition zone merge smoothly
 
 
@@ -62,9 +63,7 @@ class Layer:
     opacity: Array
 
 
-def layers(
-    patient: Patient, shape: tuple[int, int, int], spacing: tuple[float, float, float]
-) -> Iterator[Layer]:
+def layers(patient: Patient, shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> Iterator[Layer]:
     """Coats of paint over a background of fat, in order."""
     grid = make_grid(shape, spacing, patient.gland_centre)
     yield from _pelvic_wall(patient, grid)
@@ -113,10 +112,14 @@ def _pelvic_wall(patient: Patient, grid: Grid) -> Iterator[Layer]:
     middle, depth = (bottom + 12) / 2, (12 - bottom) / 2
     radius_x = np.clip(a + 5.5 + 0.45 * grid.z, 15, patient.pelvic_half_width - 1)
     radius_y = depth * np.clip(1 + 0.012 * grid.z, 0.5, 1.1)
-    radius = np.sqrt((grid.x / radius_x) ** 2 + ((grid.y - middle) / radius_y) ** 2)
-    distance = np.abs(radius - 1) * np.minimum(radius_x, radius_y) - np.float32(1.7)
-    distance = np.maximum(distance, np.maximum(grid.y - np.float32(0.55 * b), grid.z - np.float32(0.6 * c)))
-    yield _everywhere(Tissue.MUSCLE, soft(distance))
+    u, v = np.abs(grid.x / radius_x), (grid.y - middle) / radius_y
+    p = np.float32(LEVATOR_EXPONENT)
+    radius = (u**p + np.abs(v) ** p) ** (1 / p)
+    # Thin beside the gland, thick where the sling passes behind the anal canal, thinning out towards its top.
+    attached = np.clip((0.75 * c - grid.z) / 9, 0, 1)
+    thickness = (2.5 + 0.7 * np.clip(-v, 0, 1) * (u < 1)) * attached - 1.2
+    distance = np.abs(radius - 1) * np.minimum(radius_x, radius_y) - thickness.astype(np.float32)
+    yield _everywhere(Tissue.MUSCLE, soft(np.maximum(distance, grid.y - np.float32(0.4 * b)), 2.0))
     yield _solid(Tissue.MUSCLE, grid, (0, -2, -c - 8), (7.5, 7.5, 13))  # external urethral sphincter
 
 
@@ -135,9 +138,7 @@ def _bowel(patient: Patient, grid: Grid) -> Iterator[Layer]:
     yield _everywhere(content, soft((radius - lumen) * radius_y))
     loop = (patient.bowel_side * 30, -20.0, c + 26)
     yield _solid(Tissue.BOWEL_WALL, grid, loop, (15, 11, 11), 0.3, 0.4)
-    yield _solid(
-        Tissue.STOOL, grid, loop, (15 - BOWEL_WALL_MM, 11 - BOWEL_WALL_MM, 11 - BOWEL_WALL_MM), 0.3, 0.4
-    )
+    yield _solid(Tissue.STOOL, grid, loop, (15 - BOWEL_WALL_MM, 11 - BOWEL_WALL_MM, 11 - BOWEL_WALL_MM), 0.3, 0.4)
 
 
 def _bladder(patient: Patient, grid: Grid) -> Iterator[Layer]:
@@ -174,9 +175,7 @@ def _gland(patient: Patient, scanner: Grid) -> Iterator[Layer]:
     def inside(tissue: Tissue, distance: Array) -> Layer:
         return Layer(tissue, window, soft(distance) * gland)
 
-    def body(
-        centre: tuple[float, float, float], semi: tuple[float, float, float], tilt: float = 0.0
-    ) -> Array:
+    def body(centre: tuple[float, float, float], semi: tuple[float, float, float], tilt: float = 0.0) -> Array:
         shift = (np.float32(value) for value in centre)
         return ellipsoid(Grid(x - next(shift), y - next(shift), z - next(shift)), semi, tilt)
 
@@ -193,19 +192,15 @@ def _gland(patient: Patient, scanner: Grid) -> Iterator[Layer]:
     angle = np.arctan2(y / b, x / a) if patient.wedges else None
     for wedge in patient.wedges:
         assert angle is not None
-        across = (np.abs(angle - np.float32(wedge.angle)) - np.float32(wedge.half_angle)) * np.float32(
-            0.8 * b
-        )
+        across = (np.abs(angle - np.float32(wedge.angle)) - np.float32(wedge.half_angle)) * np.float32(0.8 * b)
         along = np.abs(z - np.float32(wedge.height * c)) - np.float32(0.3 * c)
-        yield inside(
-            Tissue.BENIGN_WEDGE, np.maximum(np.maximum(across, along), depth + np.float32(CAPSULE_MM))
-        )
+        yield inside(Tissue.BENIGN_WEDGE, np.maximum(np.maximum(across, along), depth + np.float32(CAPSULE_MM)))
 
     yield inside(Tissue.CENTRAL_ZONE, body((0, -0.42 * b, 0.72 * c), (0.5 * a, 0.3 * b, 0.3 * c)))
     s = patient.transition_scale
     lobes = [
         body(
-            (side * 0.33 * s * a, (1 - s) * 0.62 * b, (1 - s) * 0.62 * c),
+            (side * 0.33 * s * a, transition_offset(s) * b, (1 - s) * 0.62 * c),
             (0.63 * s * a, 0.86 * s * b, 0.86 * s * c),
         )
         for side in (1, -1)

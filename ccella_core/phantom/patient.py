@@ -110,11 +110,7 @@ def _draw_findings(rng: np.random.Generator, pathology: str | None) -> Findings:
         change = "both" if rng.random() < 0.15 else "none"
     else:
         pirads = int(rng.choice([1, 2]))
-        change = (
-            str(rng.choice(["left", "right", "both", "none"], p=[0.3, 0.3, 0.25, 0.15]))
-            if pirads == 2
-            else "none"
-        )
+        change = str(rng.choice(["left", "right", "both", "none"], p=[0.3, 0.3, 0.25, 0.15])) if pirads == 2 else "none"
     density = rng.lognormal(np.log(0.18 if lesions else 0.11), 0.35)
     return Findings(
         gland_volume_ml=round(volume, 1),
@@ -138,9 +134,7 @@ def _draw_lesions(rng: np.random.Generator, volume: float) -> tuple[Lesion, ...]
         smallest, largest = SIZE_RANGE_MM[score]
         if zone == "transition":
             smallest = max(smallest, SMALLEST_TRANSITION_MM)
-        largest = min(
-            largest, max(smallest, int(5.4 * volume ** (1 / 3)))
-        )  # no larger than one side of the gland
+        largest = min(largest, max(smallest, int(5.4 * volume ** (1 / 3))))  # no larger than one side of the gland
         lesion = Lesion(
             side=rng.choice(get_args(Side)).item(),
             zone=zone,
@@ -149,17 +143,13 @@ def _draw_lesions(rng: np.random.Generator, volume: float) -> tuple[Lesion, ...]
             pirads=score,
             extraprostatic=score == 5 and rng.random() < 0.3,
         )
-        apart = all(
-            lesion.side != other.side or {lesion.level, other.level} == {"base", "apex"} for other in lesions
-        )
+        apart = all(lesion.side != other.side or {lesion.level, other.level} == {"base", "apex"} for other in lesions)
         if apart:
             lesions.append(lesion)
     return tuple(lesions)
 
 
-def _draw_anatomy(
-    seed: int, findings: Findings, rng: np.random.Generator, contrast: np.random.Generator
-) -> Patient:
+def _draw_anatomy(seed: int, findings: Findings, rng: np.random.Generator, contrast: np.random.Generator) -> Patient:
     warp = rng.normal(0, 0.035, 4)
     proportions = np.array([1.22, 0.90, 1.02]) * np.exp(rng.normal(0, 0.045, 3))
     scale = (findings.gland_volume_ml * 1000 / (gland_unit_volume(warp) * np.prod(proportions))) ** (1 / 3)
@@ -199,9 +189,15 @@ def _draw_anatomy(
     )
 
 
-def _draw_nodules(
-    rng: np.random.Generator, findings: Findings, semi: Vector, scale: float
-) -> tuple[Nodule, ...]:
+def transition_offset(scale: float) -> float:
+    """How far the transition zone lies in front of the gland's centre, in units of its half depth.
+
+    The peripheral zone is a horseshoe: thick behind, thinning out at the sides, absent in front (McNeal 1981).
+    """
+    return (1 - scale) * 1.05 + 0.06
+
+
+def _draw_nodules(rng: np.random.Generator, findings: Findings, semi: Vector, scale: float) -> tuple[Nodule, ...]:
     count = {"none": 0, "mild": 3, "moderate": 7, "marked": 12}[findings.hyperplasia]
     largest = scale * semi[1] * 0.5
     nodules: list[Nodule] = []
@@ -211,7 +207,7 @@ def _draw_nodules(
         glandular = bool(rng.random() < 0.7)
         radius = rng.uniform(3.5, max(4.5, largest)) if glandular else rng.uniform(3.0, 3.8)
         side = rng.choice([-1, 1])
-        spot = np.array([side * scale * 0.42, (1 - scale) * 0.5 + 0.05, (1 - scale) * 0.5])
+        spot = np.array([side * scale * 0.42, transition_offset(scale), (1 - scale) * 0.5])
         centre = (spot + scale * rng.uniform((-0.28, -0.45, -0.6), (0.28, 0.4, 0.6))) * semi
         if all(np.linalg.norm(centre - n.centre) > 0.8 * (radius + max(n.semi)) for n in nodules):
             shape = radius * np.exp(rng.normal(0, 0.12, 3))

@@ -56,7 +56,7 @@ LOOKS: dict[Tissue, Look] = {
     Tissue.STOOL: Look(0.38, 900, 0.12, fine=0.25, coarse=0.15),
     Tissue.SEMINAL_VESICLE: Look(0.80, 1900, 0.28, fine=0.06, septa=0.75),
     Tissue.VENOUS_PLEXUS: Look(0.78, 1700, 0.22, fine=0.15, septa=0.70),
-    Tissue.CAPSULE: Look(0.27, 1100, 0.22),
+    Tissue.CAPSULE: Look(0.36, 1100, 0.22),
     Tissue.PERIPHERAL_ZONE: Look(0.80, 1650, 0.30, fine=0.06, coarse=0.05, septa=0.22),
     Tissue.TRANSITION_ZONE: Look(0.48, 1350, 0.32, fine=0.11, coarse=0.08, septa=0.15),
     Tissue.CENTRAL_ZONE: Look(0.33, 1200, 0.33, fine=0.12),

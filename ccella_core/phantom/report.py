@@ -110,9 +110,7 @@ class _Writer:
             (
                 f"{age}-year-old man, PSA {psa}.",
                 f"{age} year old male with a PSA of {psa}.",
-                f"Raised PSA ({psa}), age {age}."
-                if self.findings.psa_ng_ml >= 4
-                else f"PSA {psa}, age {age}.",
+                f"Raised PSA ({psa}), age {age}." if self.findings.psa_ng_ml >= 4 else f"PSA {psa}, age {age}.",
                 f"PSA {psa} in a {age}-year-old patient; evaluate for prostate cancer.",
             )
         )
@@ -137,11 +135,7 @@ class _Writer:
             )
         )
         focal = [self._lesion(index, lesion) for index, lesion in enumerate(self.findings.lesions)]
-        body = (
-            [*self._peripheral_change(), *focal]
-            if focal
-            else [self.pick(NEGATIVE), *self._peripheral_change()]
-        )
+        body = [*self._peripheral_change(), *focal] if focal else [self.pick(NEGATIVE), *self._peripheral_change()]
         zones = [self.pick(HYPERPLASIA[self.findings.hyperplasia]), " ".join(body)]
         if self.chance(0.3):
             zones.reverse()
@@ -199,9 +193,7 @@ class _Writer:
         intact = not any(lesion.extraprostatic for lesion in self.findings.lesions)
         optional = [
             *([capsule] if intact else []),
-            self.pick(
-                ("The seminal vesicles are normal.", "Seminal vesicles are unremarkable and symmetric.")
-            ),
+            self.pick(("The seminal vesicles are normal.", "Seminal vesicles are unremarkable and symmetric.")),
             self.pick(("No enlarged pelvic lymph nodes.", "No pelvic lymphadenopathy.")),
             BLADDER[self.findings.bladder],
             RECTUM[self.findings.rectum],

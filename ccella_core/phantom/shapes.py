@@ -55,10 +55,7 @@ def grid_affine(shape: tuple[int, int, int], spacing: Vector) -> NDArray[np.floa
 def make_grid(shape: tuple[int, int, int], spacing: Vector, origin: Vector) -> Grid:
     """Coordinates relative to `origin` of a grid that is centred at the scanner's isocentre."""
     affine = grid_affine(shape, spacing)
-    x, y, z = (
-        (np.arange(n) * affine[a, a] + affine[a, 3] - origin[a]).astype(np.float32)
-        for a, n in enumerate(shape)
-    )
+    x, y, z = ((np.arange(n) * affine[a, a] + affine[a, 3] - origin[a]).astype(np.float32) for a, n in enumerate(shape))
     return Grid(x[:, None, None], y[None, :, None], z[None, None, :])
 
 
@@ -122,9 +119,7 @@ def _spline_matrix(coordinate: Array, count: int) -> Array:
     position = np.mod(coordinate / TEXTURE_PERIOD_MM, 1.0) * count
     knot = np.floor(position).astype(int)
     t = position - knot
-    weights = np.stack(
-        [(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], axis=1
-    )
+    weights = np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], axis=1)
     weights /= np.linalg.norm(weights, axis=1, keepdims=True)
     matrix = np.zeros((len(coordinate), count), np.float32)
     for offset in range(4):
