@@ -16,7 +16,6 @@ import torch
 from monai.apps.generation.maisi.networks.autoencoderkl_maisi import (
     AutoencoderKlMaisi,
     MaisiConvolution,
-    MaisiGroupNorm3D,
     MaisiResBlock,
     MaisiUpsample,
 )
@@ -98,7 +97,7 @@ def decode(
         norm: nn.GroupNorm | None = None
         for number, block in enumerate(blocks, start=1):
             last = number == len(blocks)
-            if isinstance(block, MaisiGroupNorm3D):
+            if isinstance(block, nn.GroupNorm):
                 norm = block  # applied by the convolution that follows
             else:
                 activation = _run(block, activation, norm, torch.float32 if last else dtype)
@@ -132,7 +131,7 @@ def estimate_decode_gib(
             voxels *= 8 if isinstance(block, MaisiUpsample) else 1
             written = voxels * _convolution(block).out_channels * dtype.itemsize
             peak, held = max(peak, held + written), written
-        elif not isinstance(block, MaisiGroupNorm3D):
+        elif not isinstance(block, nn.GroupNorm):
             peak = max(peak, held * WHOLE_BLOCK_COPIES)
     # A small volume fits one slab.
     widest = voxels * max(block.out_channels for block in autoencoder.decoder.modules() if isinstance(block, nn.Conv3d))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
+from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi, MaisiGroupNorm3D
+from torch import nn
 
 from ccella_core.networks.config import AutoencoderConfig
 
@@ -15,7 +16,7 @@ def build_autoencoder(config: AutoencoderConfig, *, norm_float16: bool = False) 
         norm_float16: halve the memory of the normalised activations; only useful on a GPU.
     """
     levels = len(config.num_channels)
-    return AutoencoderKlMaisi(
+    autoencoder = AutoencoderKlMaisi(
         spatial_dims=3,
         in_channels=1,
         out_channels=1,
@@ -39,3 +40,15 @@ def build_autoencoder(config: AutoencoderConfig, *, norm_float16: bool = False) 
         # It only calls torch.cuda.empty_cache() and gc between layers, which costs time and saves nothing here.
         save_mem=False,
     )
+    if not norm_float16:
+        _use_native_group_norm(autoencoder)
+    return autoencoder
+
+
+def _use_native_group_norm(module: nn.Module) -> None:
+    """MONAI's group norm loops over the groups and copies; torch's own has the same parameters and the same result."""
+    for name, child in module.named_children():
+        if isinstance(child, MaisiGroupNorm3D):
+            setattr(module, name, nn.GroupNorm(child.num_groups, child.num_channels, child.eps))
+        else:
+            _use_native_group_norm(child)

@@ -132,11 +132,12 @@ def published_denoiser(variant: Variant = "ccella") -> DenoiserConfig:
     return DenoiserConfig(variant=variant, adapter=AdapterConfig() if VARIANTS[variant].uses_text else None)
 
 
-def demo_denoiser(variant: Variant = "ccella", *, text_width: int = 128) -> DenoiserConfig:
+def demo_denoiser(variant: Variant = "ccella", *, latent_channels: int = 4, text_width: int = 128) -> DenoiserConfig:
     """A size that two CPU cores train in an hour and sample in seconds; used by the demonstration bundle."""
     return DenoiserConfig(
         variant=variant,
         unet=UNetConfig(
+            latent_channels=latent_channels,
             num_channels=(32, 64, 128),
             attention_levels=(False, True, True),
             num_head_channels=(0, 32, 32),

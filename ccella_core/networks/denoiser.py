@@ -31,9 +31,7 @@ class ConditionalDenoiser(nn.Module):
         super().__init__()
         self.config = config
         self.adapter = (
-            Adapter(
-                config.adapter, class_heads=VARIANTS[config.variant].class_heads, num_classes=config.num_classes
-            )
+            Adapter(config.adapter, class_heads=VARIANTS[config.variant].class_heads, num_classes=config.num_classes)
             if config.adapter is not None
             else None
         )

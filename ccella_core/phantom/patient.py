@@ -85,16 +85,23 @@ class Patient:
     noise_sd: float
 
 
-def draw_patient(seed: int, *, pathology: str | None = None) -> Patient:
-    """The patient that belongs to `seed`; about half are positive unless `pathology` asks for one kind."""
+def draw_findings(seed: int, *, pathology: str | None = None) -> Findings:
+    """What the patient that belongs to `seed` has, without the anatomy; a thousand times faster than the patient."""
     if pathology is not None and pathology not in get_args(Pathology):
         raise ValueError(f"pathology must be 'negative', 'positive' or None; got {pathology!r}")
     if seed < 0:
         raise ValueError(f"seed must not be negative; got {seed!r}")
-    # Separate streams, so that adding a detail to the anatomy never changes anybody's findings.
-    for_findings, for_anatomy, for_contrast = (np.random.default_rng([seed, stream]) for stream in range(3))
-    findings = _draw_findings(for_findings, pathology)
-    return _draw_anatomy(seed, findings, for_anatomy, for_contrast)
+    return _draw_findings(_stream(seed, 0), pathology)
+
+
+def draw_patient(seed: int, *, pathology: str | None = None) -> Patient:
+    """The patient that belongs to `seed`; about half are positive unless `pathology` asks for one kind."""
+    return _draw_anatomy(seed, draw_findings(seed, pathology=pathology), _stream(seed, 1), _stream(seed, 2))
+
+
+def _stream(seed: int, number: int) -> np.random.Generator:
+    """Separate streams, so that adding a detail to the anatomy never changes anybody's findings."""
+    return np.random.default_rng([seed, number])
 
 
 def _draw_findings(rng: np.random.Generator, pathology: str | None) -> Findings:

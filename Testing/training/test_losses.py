@@ -1,0 +1,40 @@
+"""The joint loss, held to the published one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from ccella_core.training.losses import joint_loss
+
+
+@pytest.fixture
+def published(reference_folder):
+    stored = np.load(reference_folder / "joint_loss.npz")
+    return {name: torch.from_numpy(np.asarray(stored[name])) for name in stored.files}
+
+
+def test_equals_the_published_loss(published):
+    loss = joint_loss(
+        published["noise_pred"], published["noise"], published["logits"], published["target"], published["isnull"] == 0
+    )
+    torch.testing.assert_close(loss.denoising, published["l1"])
+    torch.testing.assert_close(loss.focal, published["focal"], rtol=1e-5, atol=0)
+    torch.testing.assert_close(loss.total, published["total"], rtol=1e-5, atol=0)
+
+
+def test_cases_without_a_report_do_not_count(published):
+    p = published
+    only_null = torch.zeros(6, dtype=torch.bool)
+    assert joint_loss(p["noise_pred"], p["noise"], p["logits"], p["target"], only_null).focal == 0
+    reported = p["isnull"] == 0
+    changed = torch.where(reported[:, None], p["logits"], p["logits"] + 7)
+    a, b = (joint_loss(p["noise_pred"], p["noise"], x, p["target"], reported).focal for x in (p["logits"], changed))
+    assert a == b
+
+
+def test_without_class_only_the_l1(published):
+    loss = joint_loss(published["noise_pred"], published["noise"], None, None, None)
+    assert loss.focal == 0
+    torch.testing.assert_close(loss.total, published["l1"])

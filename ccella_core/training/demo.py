@@ -1,0 +1,221 @@
+"""Makes the demonstration bundle: every network trained here, on the digital prostate, from nothing.
+
+Each stage leaves its result in the working folder and is skipped where that lies there already, so that a run that was
+stopped goes on. ``make demo-model`` runs it; ``python -m ccella_core.training.demo --help`` tells the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
+from safetensors.torch import load_file, save_file
+
+from ccella_core.bundle import BundleIndex
+from ccella_core.files import whole_file
+from ccella_core.networks.config import AutoencoderConfig, demo_denoiser
+from ccella_core.phantom.patient import draw_findings, draw_patient
+from ccella_core.phantom.render import DEFAULT_SHAPE, DEFAULT_SPACING, render
+from ccella_core.phantom.report import write_report
+from ccella_core.pipeline import CCELLAPipeline
+from ccella_core.solvers import DEFAULT_SOLVER, DEFAULT_STEPS, SchedulerConfig
+from ccella_core.text import NULL_REPORT, ReportEncoder
+from ccella_core.training.autoencoder import AutoencoderTraining, encode_mean, train_autoencoder
+from ccella_core.training.denoiser import DenoiserTraining, LatentCases, train_denoiser
+from ccella_core.training.report_encoder import ReportEncoderTraining, train_report_encoder
+
+log = logging.getLogger(__name__)
+
+SEQUENCE = "t2w"
+# Seeds of the patients: no two uses share one, but that the autoencoder sees patients of the training set.
+AUTOENCODER_PATIENTS = range(0, 400)
+TRAINING_PATIENTS = range(0, 1250)
+REPORT_PATIENTS = range(10_000, 22_000)
+
+WORDINGS = 2  # reports that are written about each training case
+ENCODE_BATCH = 4  # volumes the autoencoder encodes at once
+
+AUTOENCODER = AutoencoderTraining(
+    network=AutoencoderConfig(
+        latent_channels=8, num_channels=(16, 32, 64), num_res_blocks=(1, 1, 1), norm_num_groups=8
+    ),
+    steps=1100,
+    batch_size=2,
+    crop=(48, 48, 32),
+    learning_rate=6e-4,
+    kl_weight=1e-6,
+    frequency_weight=0.1,
+)
+REPORT_ENCODER = ReportEncoderTraining(
+    vocabulary=1500, width=128, layers=4, heads=4, max_tokens=256, steps=900, batch_size=24, learning_rate=2e-3
+)
+DENOISER = DenoiserTraining(
+    network=demo_denoiser("ccella", latent_channels=8, text_width=128),
+    # Velocity, not noise: at the noisiest timesteps, where a report decides what will be seen, predicting the noise is
+    # trivial and teaches nothing.
+    scheduler=SchedulerConfig(prediction_type="v_prediction"),
+    steps=3200,
+    batch_size=8,
+    learning_rate=1e-3,
+    warmup_steps=100,
+    decay_power=1.0,
+    ema_decay=0.998,
+    report_dropout=0.05,
+)
+
+
+def rendered_volumes(patients: range, folder: Path) -> np.ndarray:
+    """T2-weighted volumes (N, X, Y, Z) in 0 … 1 as a memory map, rendered once."""
+    path = folder / f"volumes-{patients.start}-{patients.stop}.npy"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".part.npy")
+        volumes = np.lib.format.open_memmap(
+            unfinished, mode="w+", dtype=np.float16, shape=(len(patients), *DEFAULT_SHAPE)
+        )
+        for row, seed in enumerate(patients):
+            volumes[row] = render(draw_patient(seed), SEQUENCE).voxels
+        volumes.flush()
+        unfinished.replace(path)
+    return np.load(path, mmap_mode="r")
+
+
+def trained_report_encoder(folder: Path) -> ReportEncoder:
+    findings = [draw_findings(seed) for seed in REPORT_PATIENTS]
+    reports = [write_report(one, seed=seed) for one, seed in zip(findings, REPORT_PATIENTS, strict=True)]
+    return train_report_encoder(reports, findings, REPORT_ENCODER, folder / "report-encoder.pt")
+
+
+def encoded_cases(
+    patients: range, autoencoder: AutoencoderKlMaisi, encoder: ReportEncoder, folder: Path
+) -> tuple[LatentCases, float]:
+    """The training set, and the scale factor that gives its latents unit variance.
+
+    Every patient stands there twice, the second time mirrored: the volume, the findings and so the report.
+    """
+    path = folder / "cases.safetensors"
+    if not path.exists():
+        volumes = rendered_volumes(patients, folder)
+        latents, reports, positive = [], [], []
+        for start in range(0, len(volumes), ENCODE_BATCH):
+            block = torch.from_numpy(np.asarray(volumes[start : start + ENCODE_BATCH], np.float32))[:, None]
+            for mirrored, voxels in ((False, block), (True, block.flip(2))):
+                latents.append(encode_mean(autoencoder, voxels).half())
+                for seed in patients[start : start + ENCODE_BATCH]:
+                    findings = draw_findings(seed).mirrored() if mirrored else draw_findings(seed)
+                    reports += [write_report(findings, seed=2 * seed + wording) for wording in range(WORDINGS)]
+                    positive.append(findings.pathology == "positive")
+        all_latents = torch.cat(latents)
+        with whole_file(path) as unfinished:
+            save_file(
+                {
+                    "latents": all_latents,
+                    "text": _encode_all(encoder, reports).unflatten(0, (-1, WORDINGS)),
+                    "null_text": encoder.encode([NULL_REPORT])[0].half(),
+                    "positive": torch.tensor(positive),
+                },
+                unfinished,
+            )
+    stored = load_file(path)
+    scale_factor = 1 / stored["latents"].float().std().item()
+    cases = LatentCases(
+        latents=stored["latents"].float() * scale_factor,
+        text=stored["text"],
+        null_text=stored["null_text"],
+        positive=stored["positive"],
+        spacing=torch.tensor(DEFAULT_SPACING),
+    )
+    return cases, scale_factor
+
+
+def _encode_all(encoder: ReportEncoder, reports: Sequence[str]) -> torch.Tensor:
+    return torch.cat([encoder.encode(reports[i : i + 32]).half() for i in range(0, len(reports), 32)])
+
+
+@contextmanager
+def timed(stage: str, work: Path, seconds: dict[str, float]) -> Iterator[None]:
+    """Adds the stage's duration to ``seconds``, which is kept in the working folder: runs that went on add up."""
+    work.mkdir(parents=True, exist_ok=True)
+    record = work / "seconds.json"
+    if record.exists():
+        seconds.update(json.loads(record.read_text(encoding="utf-8")))
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        seconds[stage] = round(seconds.get(stage, 0) + time.monotonic() - started)
+        record.write_text(json.dumps(seconds), encoding="utf-8")
+        log.info("%s: %.0f s so far", stage, seconds[stage])
+
+
+def bundle_index(scale_factor: float, seconds: dict[str, float]) -> BundleIndex:
+    return BundleIndex(
+        name="ccella-demo",
+        version="1.0.0",
+        licence="Apache-2.0",
+        intended_use="Demonstration, teaching and tests of software. Not for diagnosis, not for research on patients.",
+        description="A small CCELLA that draws digital prostates from the reports that describe them.",
+        variant=DENOISER.network.variant,
+        sequences=[SEQUENCE],
+        native_shape=DEFAULT_SHAPE,
+        native_spacing_mm=DEFAULT_SPACING,
+        intensity_range={SEQUENCE: (0.0, 1.0)},
+        latent_scale_factor=scale_factor,
+        max_report_tokens=REPORT_ENCODER.max_tokens,
+        default_solver=DEFAULT_SOLVER,
+        default_steps=DEFAULT_STEPS,
+        trained_on=f"{len(TRAINING_PATIENTS)} digital prostates, each also mirrored. No patient data of any kind.",
+        training={
+            "command": "make demo-model",
+            "autoencoder": AUTOENCODER.model_dump(mode="json"),
+            "report_encoder": REPORT_ENCODER.model_dump(mode="json"),
+            "denoiser": DENOISER.model_dump(mode="json"),
+            "seconds": dict(seconds),
+            "machine": f"{os.cpu_count()} CPU cores, no GPU",
+        },
+        components={},
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=Path("runs/demo"), help="checkpoints and caches")
+    parser.add_argument("--out", type=Path, default=Path("Resources/Models/ccella-demo"), help="the bundle")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    work = options.work
+    seconds: dict[str, float] = {}
+    with timed("rendering", work, seconds):
+        volumes = rendered_volumes(AUTOENCODER_PATIENTS, work)
+    with timed("autoencoder", work, seconds):
+        autoencoder = train_autoencoder(volumes, AUTOENCODER, work / "autoencoder.pt")
+    with timed("report encoder", work, seconds):
+        encoder = trained_report_encoder(work)
+    with timed("latents", work, seconds):
+        cases, scale_factor = encoded_cases(TRAINING_PATIENTS, autoencoder, encoder, work)
+    with timed("denoiser", work, seconds):
+        denoiser = train_denoiser(cases, DENOISER, work / "denoiser.pt")
+    pipeline = CCELLAPipeline(
+        denoiser=denoiser,
+        autoencoder=autoencoder,
+        autoencoder_config=AUTOENCODER.network,
+        scheduler_config=DENOISER.scheduler,
+        encoder=encoder,
+        index=bundle_index(scale_factor, seconds),
+        device="cpu",
+    )
+    bundle = pipeline.save_pretrained(options.out, overwrite=True)
+    log.info("wrote %s", bundle.path)
+
+
+if __name__ == "__main__":
+    main()

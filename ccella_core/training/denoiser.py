@@ -1,0 +1,170 @@
+"""Training of the conditional denoiser on cached latents and encoded reports, with the joint loss."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from ccella_core.errors import NonFiniteError
+from ccella_core.networks.config import DenoiserConfig, StrictModel
+from ccella_core.networks.denoiser import ConditionalDenoiser
+from ccella_core.solvers import SchedulerConfig
+from ccella_core.training.checkpoint import Average, load_checkpoint, save_checkpoint
+from ccella_core.training.losses import FOCAL_WEIGHT, JointLoss, joint_loss
+
+log = logging.getLogger(__name__)
+
+
+class DenoiserTraining(StrictModel):
+    """How a denoiser is trained. Defaults: the published values, where the paper gives one."""
+
+    network: DenoiserConfig
+    scheduler: SchedulerConfig = SchedulerConfig()
+    steps: int = Field(gt=0)
+    batch_size: int = Field(8, gt=0)
+    learning_rate: float = Field(1e-4, gt=0)
+    warmup_steps: int = Field(0, ge=0)
+    decay_power: float = Field(2.0, gt=0, description="of the polynomial decay to zero")
+    gradient_clip: float = Field(1.0, gt=0)
+    focal_weight: float = Field(FOCAL_WEIGHT, ge=0)
+    ema_decay: float | None = Field(None, gt=0, lt=1)
+    report_dropout: float = Field(0.0, ge=0, lt=1, description="share of cases shown with the null report")
+    seed: int = 0
+    checkpoint_every: int = Field(100, gt=0)
+
+
+@dataclass(frozen=True)
+class LatentCases:
+    """The training set, as the denoiser sees it; tensors on the CPU, in any float type.
+
+    A case may stand there with several reports that say the same in other words; one is drawn each time.
+    """
+
+    latents: Tensor
+    """(N, C, x, y, z), already multiplied by the latent scale factor."""
+    text: Tensor
+    """(N, R, L, D): R encoded reports a case."""
+    null_text: Tensor
+    """(L, D): the null report."""
+    positive: Tensor
+    """(N,) bool: PI-RADS 3-5."""
+    spacing: Tensor
+    """(3,) in mm, the same for all."""
+
+
+def train_denoiser(
+    cases: LatentCases,
+    config: DenoiserTraining,
+    checkpoint: Path,
+    *,
+    on_checkpoint: Callable[[int, ConditionalDenoiser], None] | None = None,
+) -> ConditionalDenoiser:
+    """Train, going on from ``checkpoint`` where there is one; returns the averaged weights where there is an average.
+
+    Args:
+        cases: the training set.
+        config: network, schedule, steps, seed.
+        checkpoint: file of the training state.
+        on_checkpoint: called with the step and the network after each saving, for watching.
+
+    Raises:
+        NonFiniteError: the loss became NaN or infinite; the last checkpoint is whole.
+    """
+    torch.manual_seed(config.seed)
+    model = ConditionalDenoiser(config.network)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _rate_factor(config))
+    average = Average(model.parameters(), config.ema_decay) if config.ema_decay else None
+    step = 0
+    if (state := load_checkpoint(checkpoint)) is not None:
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        schedule.load_state_dict(state["schedule"])
+        if average is not None:
+            average.load_state_dict(state["average"])
+        step = state["step"]
+    alphas = config.scheduler.alphas_cumprod()
+    model.train()
+    started, losses = time.monotonic(), []
+    while step < config.steps:
+        # One stream a step: a resumed run draws what an uninterrupted one would have drawn.
+        generator = torch.Generator().manual_seed(int(np.random.default_rng([config.seed, step]).integers(2**62)))
+        loss, accuracy = _losses(model, cases, config, alphas, generator)
+        if not torch.isfinite(loss.total):
+            raise NonFiniteError(
+                f"The loss became {loss.total.item()} at step {step}; "
+                f"lower the learning rate and go on from {checkpoint}."
+            )
+        optimiser.zero_grad()
+        loss.total.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
+        optimiser.step()
+        schedule.step()
+        if average is not None:
+            average.update()
+        step += 1
+        losses.append((loss.denoising.item(), loss.focal.item(), accuracy))
+        if step % config.checkpoint_every == 0 or step == config.steps:
+            denoising, focal, right = np.mean(losses, axis=0)
+            log.info("denoiser step %d/%d: L1 %.4f, focal %.3f, class right %.2f, %.0f s",
+                     step, config.steps, denoising, focal, right, time.monotonic() - started)  # fmt: skip
+            losses.clear()
+            save_checkpoint(
+                checkpoint,
+                {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict(),
+                 "average": average.state_dict() if average is not None else None, "step": step},
+            )  # fmt: skip
+            if on_checkpoint is not None:
+                on_checkpoint(step, model)
+    if average is not None:
+        average.copy_to_model()
+    return model.eval()
+
+
+def _rate_factor(config: DenoiserTraining) -> Callable[[int], float]:
+    def factor(step: int) -> float:
+        if step < config.warmup_steps:
+            return (step + 1) / config.warmup_steps
+        left = (config.steps - step) / max(1, config.steps - config.warmup_steps)
+        return float(max(0.0, left) ** config.decay_power)
+
+    return factor
+
+
+def _losses(
+    model: ConditionalDenoiser, cases: LatentCases, config: DenoiserTraining, alphas: Tensor, generator: torch.Generator
+) -> tuple[JointLoss, float]:
+    count = config.batch_size
+    rows = torch.randint(len(cases.latents), (count,), generator=generator)
+    clean = cases.latents[rows].float()
+    noise = torch.randn(clean.shape, generator=generator)
+    # Stratified: each batch covers the whole range of timesteps, which steadies the loss.
+    position = (torch.arange(count) + torch.rand(count, generator=generator)) / count
+    timesteps = (position * len(alphas)).long().clamp(max=len(alphas) - 1)
+    signal, spread = (a.sqrt().view(-1, 1, 1, 1, 1) for a in (alphas[timesteps], 1 - alphas[timesteps]))
+    noisy = signal * clean + spread * noise
+    target = noise if config.scheduler.prediction_type == "epsilon" else signal * noise - spread * clean
+
+    one_hot = torch.nn.functional.one_hot(cases.positive[rows].long(), config.network.num_classes).float()
+    text, has_report = None, None
+    if config.network.uses_text:
+        wording = torch.randint(cases.text.shape[1], (count,), generator=generator)
+        has_report = torch.rand(count, generator=generator) >= config.report_dropout
+        text = torch.where(has_report.view(-1, 1, 1), cases.text[rows, wording].float(), cases.null_text.float())
+    given = one_hot if config.network.uses_class and not config.network.predicts_class else None
+    output = model(noisy, timesteps, text=text, class_probability=given, spacing=cases.spacing.float().expand(count, 3))
+    loss = joint_loss(
+        output.prediction, target, output.class_logits, one_hot, has_report, focal_weight=config.focal_weight
+    )
+    accuracy = float("nan")
+    if output.class_logits is not None:
+        accuracy = (output.class_logits.argmax(1) == one_hot.argmax(1)).float().mean().item()
+    return loss, accuracy

@@ -1,0 +1,207 @@
+"""Training of a small T5 encoder on phantom reports, for bundles that must fit into a few megabytes.
+
+The published model reads reports with a general-purpose language model, FLAN-T5-XXL; the demonstration cannot ship one.
+Its own encoder learns two things at once from written reports: to fill in masked words, and to say from the mean of its
+tokens what the report states. It is frozen afterwards, as the published one is.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import Field
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
+
+from ccella_core.networks.config import StrictModel
+from ccella_core.phantom.findings import Findings
+from ccella_core.text import ReportEncoder
+from ccella_core.training.checkpoint import load_checkpoint, save_checkpoint
+
+log = logging.getLogger(__name__)
+
+PAD, END, MASK = "<pad>", "</s>", "<mask>"
+MASKED_SHARE = 0.15  # of the tokens, as BERT
+TOKENIZER_REPORTS = 3000  # enough to have met every word, and soon read
+IGNORED = -100  # cross_entropy's own mark for "no target here"
+SIDES, ZONES, LEVELS = ("left", "right"), ("peripheral", "transition"), ("base", "mid", "apex")
+
+
+class ReportEncoderTraining(StrictModel):
+    """Size of the encoder and how it is trained."""
+
+    vocabulary: int = Field(gt=100)
+    width: int = Field(gt=0)
+    layers: int = Field(gt=0)
+    heads: int = Field(gt=0)
+    max_tokens: int = Field(gt=0)
+    steps: int = Field(gt=0)
+    batch_size: int = Field(gt=0)
+    learning_rate: float = Field(gt=0)
+    seed: int = 0
+    checkpoint_every: int = Field(100, gt=0)
+
+
+def train_tokenizer(reports: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer: common words whole, no text unknown.
+
+    It drops capitals: what the encoder learns must not hang on how a heading is written.
+    """
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation(), pre_tokenizers.ByteLevel(use_regex=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[PAD, END, MASK],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(reports, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"$A {END}", special_tokens=[(END, tokenizer.token_to_id(END))]
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, mask_token=MASK)
+
+
+def stated_facts(findings: Findings) -> dict[str, float]:
+    """What a report states, as numbers: classes as indices, ``nan`` where there is nothing to state."""
+    first = max(findings.lesions, key=lambda lesion: lesion.size_mm, default=None)
+    nothing = float("nan")
+    return {
+        "positive": float(findings.pathology == "positive"),
+        "pirads": findings.pirads - 1,
+        "left": float(any(lesion.side == "left" for lesion in findings.lesions)),
+        "right": float(any(lesion.side == "right" for lesion in findings.lesions)),
+        "zone": ZONES.index(first.zone) if first else nothing,
+        "level": LEVELS.index(first.level) if first else nothing,
+        "size": first.size_mm / 10 if first else nothing,
+        "volume": float(np.log(findings.gland_volume_ml)),
+        "hyperplasia": ("none", "mild", "moderate", "marked").index(findings.hyperplasia),
+        "change": ("none", "left", "right", "both").index(findings.peripheral_change),
+        "bladder": ("low", "moderate", "full").index(findings.bladder),
+        "rectum": ("empty", "gas", "stool").index(findings.rectum),
+    }
+
+
+CLASSES = {"positive": 2, "pirads": 5, "left": 2, "right": 2, "zone": 2, "level": 3,
+           "hyperplasia": 4, "change": 4, "bladder": 3, "rectum": 3}  # fmt: skip
+NUMBERS = ("size", "volume")
+NUMBER_WEIGHT = 4.0  # the errors of log-volume and of centimetres are small numbers beside cross-entropies
+
+
+class _Learner(nn.Module):
+    """The encoder with what it needs only while it learns: a word for each masked token, a value for each fact."""
+
+    def __init__(self, encoder: T5EncoderModel) -> None:
+        super().__init__()
+        self.encoder = encoder
+        width = encoder.config.d_model
+        self.word = nn.Linear(width, encoder.config.vocab_size)
+        self.facts = nn.ModuleDict({name: nn.Linear(width, count) for name, count in CLASSES.items()})
+        self.facts.update({name: nn.Linear(width, 1) for name in NUMBERS})
+
+    def forward(self, tokens: Tensor, attention: Tensor, words: Tensor, facts: dict[str, Tensor]) -> Tensor:
+        hidden = self.encoder(input_ids=tokens, attention_mask=attention).last_hidden_state
+        masked = words != IGNORED
+        loss = F.cross_entropy(self.word(hidden[masked]), words[masked])
+        weight = attention[..., None].to(hidden.dtype)
+        mean = (hidden * weight).sum(1) / weight.sum(1)
+        for name, head in self.facts.items():
+            known = ~torch.isnan(facts[name])
+            if not known.any():
+                continue
+            said, truth = head(mean[known]), facts[name][known]
+            if name in NUMBERS:
+                loss = loss + NUMBER_WEIGHT * F.smooth_l1_loss(said[:, 0], truth, beta=0.05)
+            else:
+                loss = loss + F.cross_entropy(said, truth.long())
+        return loss
+
+
+def train_report_encoder(
+    reports: Sequence[str], findings: Sequence[Findings], config: ReportEncoderTraining, checkpoint: Path
+) -> ReportEncoder:
+    """Train tokenizer and encoder, going on from ``checkpoint`` where there is one.
+
+    Args:
+        reports: the texts.
+        findings: what each of them states.
+        config: size, steps, seed.
+        checkpoint: file of the training state.
+    """
+    torch.manual_seed(config.seed)
+    tokenizer = train_tokenizer(reports[:TOKENIZER_REPORTS], config.vocabulary)
+    tokenizer.truncation_side, tokenizer.model_max_length = "left", config.max_tokens
+    learner = _Learner(_new_encoder(config, tokenizer))
+    optimiser = torch.optim.AdamW(learner.parameters(), lr=config.learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, max_lr=config.learning_rate, total_steps=config.steps, pct_start=0.1
+    )
+    facts = [stated_facts(one) for one in findings]
+    step = 0
+    if (state := load_checkpoint(checkpoint)) is not None:
+        learner.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        schedule.load_state_dict(state["schedule"])
+        step = state["step"]
+    learner.train()
+    started = time.monotonic()
+    while step < config.steps:
+        rng = np.random.default_rng([config.seed, step])
+        torch.manual_seed(int(rng.integers(2**62)))
+        rows = rng.integers(len(reports), size=config.batch_size)
+        encoded = tokenizer(
+            [reports[row] for row in rows], padding=True, truncation=True, max_length=config.max_tokens,
+            return_tensors="pt",
+        )  # fmt: skip
+        tokens, words = _mask(encoded.input_ids, encoded.attention_mask, tokenizer.mask_token_id)
+        truth = {name: torch.tensor([facts[row][name] for row in rows]) for name in facts[0]}
+        loss = learner(tokens, encoded.attention_mask, words, truth)
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        step += 1
+        if step % config.checkpoint_every == 0 or step == config.steps:
+            log.info("report encoder step %d/%d: loss %.3f, %.0f s", step, config.steps, loss.item(),
+                     time.monotonic() - started)  # fmt: skip
+            save_checkpoint(
+                checkpoint,
+                {"model": learner.state_dict(), "optimiser": optimiser.state_dict(),
+                 "schedule": schedule.state_dict(), "step": step},
+            )  # fmt: skip
+    return ReportEncoder(learner.encoder.eval(), tokenizer, max_tokens=config.max_tokens)
+
+
+def _new_encoder(config: ReportEncoderTraining, tokenizer: PreTrainedTokenizerFast) -> T5EncoderModel:
+    return T5EncoderModel(
+        T5Config(
+            vocab_size=len(tokenizer),
+            d_model=config.width,
+            d_kv=config.width // config.heads,
+            d_ff=4 * config.width,
+            num_layers=config.layers,
+            num_heads=config.heads,
+            dropout_rate=0.05,
+            feed_forward_proj="gated-gelu",
+            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+    )
+
+
+def _mask(tokens: Tensor, attention: Tensor, mask_id: int) -> tuple[Tensor, Tensor]:
+    """Tokens with a share of them masked, and the words to guess there."""
+    chosen = (torch.rand(tokens.shape) < MASKED_SHARE) & attention.bool()
+    return torch.where(chosen, mask_id, tokens), torch.where(chosen, tokens, IGNORED)
