@@ -8,10 +8,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from ccella_core.pipeline import CCELLAPipeline
 
 REFERENCE_FOLDER = Path(__file__).parent / "data" / "reference"
 
@@ -57,3 +60,94 @@ def draw_weights() -> DrawWeights:
     ``rename`` turns a parameter's own name into the published one (``state_dict_tiny.json``); by default the same.
     """
     return _draw_weights
+
+
+TINY_REPORTS = [
+    "The prostate is enlarged. No suspicious lesion is seen.",
+    "IMPRESSION: PI-RADS 4 lesion in the left apex.",
+]
+
+
+@pytest.fixture(scope="session")
+def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> CCELLAPipeline:
+    """A whole model of some ten thousand weights, drawn by the reference's rule, that was saved and loaded again."""
+    from ccella_core.pipeline import CCELLAPipeline
+
+    pipeline = build_tiny_pipeline()
+    bundle = pipeline.save_pretrained(tmp_path_factory.mktemp("models") / "tiny")
+    return CCELLAPipeline.from_pretrained(bundle.path, device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the bundle of ``tiny_pipeline``; tests that alter it work on a copy."""
+    return build_tiny_pipeline().save_pretrained(tmp_path_factory.mktemp("models") / "tiny").path
+
+
+def build_tiny_pipeline() -> CCELLAPipeline:
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
+
+    from ccella_core.bundle import BundleIndex
+    from ccella_core.networks import (
+        AdapterConfig,
+        AutoencoderConfig,
+        ConditionalDenoiser,
+        DenoiserConfig,
+        UNetConfig,
+        build_autoencoder,
+    )
+    from ccella_core.pipeline import CCELLAPipeline
+    from ccella_core.solvers import SchedulerConfig
+    from ccella_core.text import ReportEncoder
+
+    max_tokens = 16
+    words = Tokenizer(models.WordLevel(unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.train_from_iterator(TINY_REPORTS, trainers.WordLevelTrainer(special_tokens=["<pad>", "</s>", "<unk>"]))
+    words.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=words, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=max_tokens
+    )
+    t5 = T5Config(vocab_size=64, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2, feed_forward_proj="gated-gelu")
+    denoiser = DenoiserConfig(
+        unet=UNetConfig(
+            num_channels=(32, 32),
+            attention_levels=(False, True),
+            num_head_channels=(0, 32),
+            num_res_blocks=1,
+            norm_num_groups=8,
+        ),
+        adapter=AdapterConfig(
+            text_width=t5.d_model, width=32, num_latents=8, layers=2, heads=2, time_channels=16, class_hidden=8
+        ),
+    )
+    autoencoder = AutoencoderConfig(num_channels=(8, 16, 16), num_res_blocks=(1, 1, 1), norm_num_groups=4)
+    return CCELLAPipeline(
+        denoiser=_draw_weights(ConditionalDenoiser(denoiser)),  # type: ignore[arg-type]
+        autoencoder=_draw_weights(build_autoencoder(autoencoder)),  # type: ignore[arg-type]
+        autoencoder_config=autoencoder,
+        scheduler_config=SchedulerConfig(),
+        encoder=ReportEncoder(_draw_weights(T5EncoderModel(t5)), tokenizer, max_tokens=max_tokens),  # type: ignore[arg-type]
+        index=BundleIndex(
+            name="tiny",
+            version="1",
+            licence="Apache-2.0",
+            intended_use="tests",
+            description="random weights",
+            variant=denoiser.variant,
+            sequences=["t2w"],
+            native_shape=(16, 16, 8),
+            native_spacing_mm=(1.0, 1.0, 3.0),
+            intensity_range={"t2w": (0.0, 1.0)},
+            latent_scale_factor=1.0,
+            max_report_tokens=max_tokens,
+            default_solver="dpm++",
+            default_steps=2,
+            trained_on="nothing",
+            training={},
+            components={},
+        ),
+        device="cpu",
+        dtype="float32",
+    )

@@ -19,12 +19,14 @@ SLICER_MODULE = ROOT / "CCELLAGenerator"
 
 # A module may import from its own layer and from those named for it. A new module needs its line here.
 LAYERS = {
-    "foundations": {"errors", "files", "provenance", "devices"},
+    "foundations": {"errors", "files", "provenance", "progress", "devices"},
     "phantom": {"phantom"},
     "parts": {
+        "arguments",
         "bundle",
         "bundle_search",
         "bundle_weights",
+        "components",
         "contact_sheet",
         "decode",
         "networks",

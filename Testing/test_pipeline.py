@@ -1,0 +1,274 @@
+"""The whole way from a report to volumes, with a model of some ten thousand random weights."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ccella_core.arguments import MAX_COUNT
+from ccella_core.bundle import Bundle
+from ccella_core.errors import BundleError, Cancelled, InputError, NonFiniteError, SaveError
+from ccella_core.pipeline import CCELLAPipeline
+from ccella_core.progress import Progress, Stopwatch
+from ccella_core.text import MAX_REPORT_CHARACTERS
+
+REPORT = "IMPRESSION: PI-RADS 4 lesion in the left apex."
+GOLDEN_MEAN, GOLDEN_STD = 0.49807742, 0.41877526
+GOLDEN_VOXELS = [1.0, 0.39112163, 0.0, 0.0]
+GOLDEN_PROBABILITY = 0.5665806
+ROUNDING = 1e-4  # of the range: a batch's sums are added in another order
+
+
+def test_two_steps_give_the_golden_numbers(tiny_pipeline: CCELLAPipeline) -> None:
+    (volume,) = tiny_pipeline(REPORT, seed=0)
+    assert volume.voxels.shape == (16, 16, 8) and volume.voxels.dtype == np.float32
+    assert volume.voxels.min() >= 0 and volume.voxels.max() <= 1
+    assert volume.voxels.mean() == pytest.approx(GOLDEN_MEAN, abs=1e-3)
+    assert volume.voxels.std() == pytest.approx(GOLDEN_STD, abs=1e-3)
+    np.testing.assert_allclose(volume.voxels[4, 4:12:2, 3], GOLDEN_VOXELS, atol=2e-3)
+    assert volume.provenance.predicted_positive_probability == pytest.approx(GOLDEN_PROBABILITY, abs=1e-3)
+
+
+def test_the_volume_lies_around_the_origin_in_ras(tiny_pipeline: CCELLAPipeline) -> None:
+    (volume,) = tiny_pipeline(REPORT, seed=0, shape=(8, 16, 8), spacing=(0.5, 1, 2))
+    np.testing.assert_allclose(volume.affine[:3, :3], np.diag([0.5, 1, 2]))
+    np.testing.assert_allclose(volume.affine @ [3.5, 7.5, 3.5, 1], [0, 0, 0, 1])
+    assert volume.voxels.shape == (8, 16, 8)
+
+
+def test_a_seed_gives_the_same_volume_every_time_and_in_every_batch(tiny_pipeline: CCELLAPipeline) -> None:
+    together = tiny_pipeline(REPORT, seed=0, count=2)
+    for offset, volume in enumerate(together):
+        (alone,) = tiny_pipeline(REPORT, seed=offset)
+        assert volume.provenance.seed == alone.provenance.seed == offset
+        np.testing.assert_allclose(volume.voxels, alone.voxels, atol=ROUNDING)
+    again = tiny_pipeline(REPORT, seed=0)[0]
+    assert np.array_equal(again.voxels, tiny_pipeline(REPORT, seed=0)[0].voxels)
+    assert np.abs(together[0].voxels - together[1].voxels).max() > 0.01
+
+
+def test_small_batches_change_nothing(tiny_pipeline: CCELLAPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Progress] = []
+    monkeypatch.setattr("ccella_core.pipeline.MAX_BATCH", 1)
+    one_by_one = tiny_pipeline(REPORT, seed=3, count=2, callback=seen.append)  # type: ignore[arg-type]
+    monkeypatch.undo()
+    for small, large in zip(one_by_one, tiny_pipeline(REPORT, seed=3, count=2), strict=True):
+        np.testing.assert_allclose(small.voxels, large.voxels, atol=ROUNDING)
+    assert {(p.batch, p.batches) for p in seen} == {(0, 2), (1, 2)}
+
+
+def test_without_a_seed_one_is_drawn_and_recorded(tiny_pipeline: CCELLAPipeline) -> None:
+    first, second = tiny_pipeline(REPORT)[0], tiny_pipeline(REPORT)[0]
+    assert first.provenance.seed != second.provenance.seed
+    assert np.array_equal(tiny_pipeline(REPORT, seed=first.provenance.seed)[0].voxels, first.voxels)
+
+
+def test_report_pathology_and_guidance_each_change_the_volume(tiny_pipeline: CCELLAPipeline) -> None:
+    plain = tiny_pipeline(REPORT, seed=0)[0].voxels
+    others: list[dict[str, Any]] = [{"pathology": "negative"}, {"pathology": 1.0}, {"guidance_scale": 3}]
+    for other in others:
+        assert np.abs(tiny_pipeline(REPORT, seed=0, **other)[0].voxels - plain).max() > 1e-4, other
+    assert np.abs(tiny_pipeline("The prostate is enlarged.", seed=0)[0].voxels - plain).max() > 1e-4
+
+
+def test_provenance_is_complete(tiny_pipeline: CCELLAPipeline, tiny_bundle: Path) -> None:
+    (volume,) = tiny_pipeline(REPORT, seed=7, pathology=0.25, num_steps=3, solver="unipc", guidance_scale=2)
+    provenance = volume.provenance
+    assert (provenance.bundle_name, provenance.bundle_version) == ("tiny", "1")
+    assert provenance.bundle_sha256 == Bundle.open(tiny_bundle).sha256
+    assert (provenance.report, provenance.pathology_requested) == (REPORT, 0.25)
+    assert (provenance.seed, provenance.sampler, provenance.steps) == (7, "unipc", 3)
+    assert (provenance.guidance_scale, provenance.shape) == (2, (16, 16, 8))
+    assert (provenance.spacing, provenance.device, provenance.dtype) == ((1, 1, 3), "cpu", "float32")
+    assert "torch" in provenance.software
+
+
+def test_warnings_are_recorded(tiny_pipeline: CCELLAPipeline) -> None:
+    calm = tiny_pipeline("The prostate is enlarged.", seed=0)[0].provenance
+    assert calm.warnings == []
+    predicted = calm.predicted_positive_probability
+    assert predicted is not None
+    opposite = "negative" if predicted > 0.5 else "positive"
+    (warning,) = tiny_pipeline("The prostate is enlarged.", seed=0, pathology=opposite)[0].provenance.warnings
+    assert f"asked for is {opposite}" in warning
+    (warning,) = tiny_pipeline("enlarged " * 40, seed=0)[0].provenance.warnings
+    assert "41 tokens long and the model reads the last 16" in warning
+
+
+def test_progress_tells_every_stage_and_previews(tiny_pipeline: CCELLAPipeline) -> None:
+    seen: list[Progress] = []
+    previews: list[np.ndarray] = []
+
+    def callback(progress: Progress) -> None:
+        seen.append(progress)
+        if progress.preview is not None:
+            previews.append(progress.preview())
+
+    tiny_pipeline(REPORT, seed=0, num_steps=4, callback=callback)
+    assert [p.step for p in seen if p.stage == "denoise"] == [1, 2, 3, 4]
+    assert list(dict.fromkeys(p.stage for p in seen)) == ["encode", "denoise", "decode"]
+    assert seen[-1].step == seen[-1].steps and seen[-1].seconds_left == pytest.approx(0)
+    assert seen[2].seconds_left is not None and seen[2].seconds_left > 0
+    assert [p.shape for p in previews] == [(4, 4)] * 4 and previews[0].dtype == np.uint8
+
+
+def test_stopwatch_counts_stages_and_batches() -> None:
+    now = iter([0.0, 2.0, 4.0, 5.0, 6.0, 100.0, 102.0])
+    watch = Stopwatch([2, 1], clock=lambda: next(now))
+    assert watch.seconds_left("denoise", 1, 2, 0) is None
+    assert watch.seconds_left("denoise", 2, 2, 0) == pytest.approx(2)  # 2 s for one of two steps of two volumes
+    watch.seconds_left("decode", 1, 4, 0)
+    assert watch.seconds_left("decode", 2, 4, 0) == pytest.approx(2 + 2 + 2)
+    assert watch.seconds_left("decode", 3, 4, 0) == pytest.approx(2 + 1 + 2)
+    watch.seconds_left("denoise", 1, 2, 1)
+    assert watch.seconds_left("denoise", 2, 2, 1) == pytest.approx(2)
+
+
+@pytest.mark.parametrize("stage", ["encode", "denoise", "decode"])
+def test_cancel_at_every_stage(tiny_pipeline: CCELLAPipeline, stage: str) -> None:
+    with pytest.raises(Cancelled):
+        tiny_pipeline(REPORT, seed=0, callback=lambda progress: progress.stage != stage)
+
+
+def test_what_a_callback_raises_passes_through(tiny_pipeline: CCELLAPipeline) -> None:
+    def callback(_: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tiny_pipeline(REPORT, seed=0, callback=callback)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"report": ""}, "empty"),
+        ({"report": "x" * 100_000}, f"100000 characters; shorten it to at most {MAX_REPORT_CHARACTERS}"),
+        ({"report": 7}, "A report is a text"),
+        ({"report": None}, "reads a report; give one"),
+        ({"report": "\0"}, "empty|NUL"),
+        ({"pathology": "maybe"}, "'negative', 'positive' or a probability"),
+        ({"pathology": 1.5}, "probability from 0 to 1"),
+        ({"pathology": float("nan")}, "probability from 0 to 1"),
+        ({"count": 0}, "from 1 to 64"),
+        ({"count": -1}, "from 1 to 64"),
+        ({"count": MAX_COUNT + 1}, "from 1 to 64"),
+        ({"count": 1.5}, "from 1 to 64"),
+        ({"seed": -1}, "A seed is a whole number"),
+        ({"seed": 2**63 - 1, "count": 2}, "A seed is a whole number"),
+        ({"seed": True}, "A seed is a whole number"),
+        ({"num_steps": 0}, "from 1 to 1000"),
+        ({"num_steps": -3}, "from 1 to 1000"),
+        ({"num_steps": 10**9}, "from 1 to 1000"),
+        ({"solver": "magic"}, "no solver 'magic'; choose one of dpm"),
+        ({"shape": (16, 17, 8)}, "Y = 17 .nearest: 16 or 24."),
+        ({"shape": (16, 16)}, "three whole numbers"),
+        ({"shape": (0, 16, 8)}, "X = 0 .nearest: 8."),
+        ({"shape": (16, 16, 10**6)}, "up to 1024"),
+        ({"shape": 16}, "three whole numbers"),
+        ({"shape": "abc"}, "three whole numbers"),
+        ({"spacing": (1, 1)}, "three lengths in mm"),
+        ({"spacing": (1, 1, 0)}, "above 0"),
+        ({"spacing": (1, 1, float("nan"))}, "above 0"),
+        ({"spacing": (1, 1, 10**6)}, "at most 100 mm"),
+        ({"spacing": ("a", 1, 1)}, "above 0"),
+        ({"guidance_scale": float("inf")}, "guidance scale"),
+        ({"guidance_scale": "much"}, "guidance scale"),
+        ({"memory_limit_gib": 1e-6}, "are allowed; ask for a smaller volume"),
+    ],
+)
+def test_bad_arguments_are_explained(tiny_pipeline: CCELLAPipeline, arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        tiny_pipeline(**{"report": REPORT, "seed": 0, **arguments})
+
+
+def test_numpy_numbers_are_a_shape(tiny_pipeline: CCELLAPipeline) -> None:
+    shape = np.array([8, 8, 8])
+    assert tiny_pipeline(REPORT, seed=0, shape=shape)[0].voxels.shape == (8, 8, 8)  # type: ignore[arg-type]
+
+
+@contextmanager
+def damaged(parameter: torch.Tensor) -> Iterator[None]:
+    kept = parameter.detach().clone()
+    with torch.no_grad():
+        parameter.fill_(float("nan"))
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            parameter.copy_(kept)
+
+
+@pytest.mark.parametrize("part", ["denoiser", "autoencoder"])
+def test_nan_is_never_a_result_and_never_saved(tiny_pipeline: CCELLAPipeline, part: str, tmp_path: Path) -> None:
+    module = tiny_pipeline.denoiser.unet if part == "denoiser" else tiny_pipeline.autoencoder.decoder
+    with damaged(next(module.parameters())):
+        with pytest.raises(NonFiniteError):
+            tiny_pipeline(REPORT, seed=0)
+        with pytest.raises(NonFiniteError):
+            tiny_pipeline.save_pretrained(tmp_path / "bundle")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_that_runs_out_is_explained(tiny_pipeline: CCELLAPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 1 TB")
+
+    monkeypatch.setattr("ccella_core.pipeline.decode", fail)
+    with pytest.raises(InputError, match="not enough memory"):
+        tiny_pipeline(REPORT, seed=0)
+
+
+def test_a_saved_model_makes_the_same_volumes(tiny_pipeline: CCELLAPipeline, tmp_path: Path) -> None:
+    bundle = tiny_pipeline.save_pretrained(tmp_path / "again", storage_dtype=None)
+    again = CCELLAPipeline.from_pretrained(bundle, device="cpu", dtype="float32")
+    assert np.array_equal(again(REPORT, seed=0)[0].voxels, tiny_pipeline(REPORT, seed=0)[0].voxels)
+    assert again.index.components.keys() == {"denoiser", "autoencoder", "scheduler", "text_encoder", "tokenizer"}
+    with pytest.raises(SaveError, match="exists already"):
+        tiny_pipeline.save_pretrained(tmp_path / "again")
+
+
+@pytest.mark.parametrize("name", ["denoiser/model.safetensors", "scheduler/config.json", "text_encoder/config.json"])
+def test_an_altered_file_is_refused(tiny_bundle: Path, tmp_path: Path, name: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_bundle, copy)
+    content = bytearray((copy / name).read_bytes())
+    content[-2] ^= 1
+    (copy / name).write_bytes(content)
+    with pytest.raises(BundleError, match="altered"):
+        CCELLAPipeline.from_pretrained(copy, device="cpu")
+
+
+def test_unverified_weights_that_do_not_fit_are_refused(tiny_bundle: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_bundle, copy)
+    shutil.copy(copy / "denoiser" / "model.safetensors", copy / "autoencoder" / "model.safetensors")
+    with pytest.raises(BundleError, match="does not fit AutoencoderKlMaisi"):
+        CCELLAPipeline.from_pretrained(copy, device="cpu", verify=False)
+
+
+def test_parts_that_do_not_belong_together_are_refused(tiny_pipeline: CCELLAPipeline) -> None:
+    with pytest.raises(BundleError, match="needs a text encoder"):
+        CCELLAPipeline(
+            denoiser=tiny_pipeline.denoiser,
+            autoencoder=tiny_pipeline.autoencoder,
+            autoencoder_config=tiny_pipeline.autoencoder_config,
+            scheduler_config=tiny_pipeline.scheduler_config,
+            encoder=None,
+            index=tiny_pipeline.index,
+            device="cpu",
+        )
+
+
+def test_a_released_encoder_still_knows_its_report(tiny_bundle: Path) -> None:
+    pipeline = CCELLAPipeline.from_pretrained(tiny_bundle, device="cpu")
+    before = pipeline(REPORT, seed=0)[0].voxels
+    assert pipeline.encoder is not None
+    pipeline.encoder.release()
+    assert np.array_equal(pipeline(REPORT, seed=0)[0].voxels, before)
+    with pytest.raises(InputError, match="released"):
+        pipeline("The prostate is enlarged.", seed=0)

@@ -1,0 +1,98 @@
+"""The parts of a model, read from a bundle and written into one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypedDict
+
+import torch
+from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
+
+from ccella_core.bundle import Bundle, BundleIndex, load_config, load_state, save_component, write_bundle
+from ccella_core.bundle_weights import CONFIG_NAME
+from ccella_core.errors import BundleError
+from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser, DenoiserConfig, build_autoencoder
+from ccella_core.solvers import SchedulerConfig
+from ccella_core.text import ReportEncoder
+
+
+class Components(TypedDict):
+    """What a pipeline is made of."""
+
+    denoiser: ConditionalDenoiser
+    autoencoder: AutoencoderKlMaisi
+    autoencoder_config: AutoencoderConfig
+    scheduler_config: SchedulerConfig
+    encoder: ReportEncoder | None
+
+
+def load_components(bundle: Bundle, encoder_device: torch.device) -> Components:
+    """Read all parts: networks on the CPU in float32, the report encoder where it will run.
+
+    Raises:
+        BundleError: a part is missing or its weights do not fit; nothing is ever left at random.
+    """
+    denoiser = ConditionalDenoiser(load_config(DenoiserConfig, bundle.component_path("denoiser")))
+    load_state(denoiser, bundle.component_path("denoiser"))
+    autoencoder_config = load_config(AutoencoderConfig, bundle.component_path("autoencoder"))
+    autoencoder = build_autoencoder(autoencoder_config)
+    load_state(autoencoder, bundle.component_path("autoencoder"))
+    encoder = None
+    if denoiser.config.uses_text:
+        encoder = ReportEncoder.from_pretrained(
+            bundle.component_path("text_encoder"),
+            tokenizer_source=bundle.component_path("tokenizer"),
+            max_tokens=bundle.index.max_report_tokens,
+            device=encoder_device,
+        )
+    return {
+        "denoiser": denoiser,
+        "autoencoder": autoencoder,
+        "autoencoder_config": autoencoder_config,
+        "scheduler_config": load_config(SchedulerConfig, bundle.component_path("scheduler")),
+        "encoder": encoder,
+    }
+
+
+def save_components(
+    path: str | Path, parts: Components, index: BundleIndex, *, overwrite: bool, storage_dtype: torch.dtype | None
+) -> Bundle:
+    """Write a bundle, filling in ``variant``, ``components`` and the hashes of ``index``; see ``save_pretrained``."""
+    denoiser, autoencoder, encoder = parts["denoiser"], parts["autoencoder"], parts["encoder"]
+    writers: dict[str, Callable[[Path], None]] = {
+        "denoiser": lambda to: save_component(denoiser, denoiser.config, to, dtype=storage_dtype),
+        "autoencoder": lambda to: save_component(autoencoder, parts["autoencoder_config"], to, dtype=storage_dtype),
+        "scheduler": lambda to: _write_config(parts["scheduler_config"], to),
+    }
+    classes = {"denoiser": "ConditionalDenoiser", "autoencoder": "AutoencoderKlMaisi", "scheduler": "SchedulerConfig"}
+    if encoder is not None:
+        # The encoder writes both folders, the tokenizer's too; so that one has to be there already, empty.
+        writers["tokenizer"] = lambda to: None
+        writers["text_encoder"] = lambda to: encoder.save_pretrained(to, to.parent / "tokenizer")
+        classes |= {"tokenizer": "AutoTokenizer", "text_encoder": "AutoModelForTextEncoding"}
+    filled = index.model_copy(update={"variant": denoiser.config.variant, "components": classes})
+    return write_bundle(path, filled, writers, overwrite=overwrite)
+
+
+def check_components(
+    denoiser: DenoiserConfig, autoencoder: AutoencoderConfig, encoder: ReportEncoder | None, index: BundleIndex
+) -> None:
+    """Raises BundleError where the parts do not fit each other."""
+    problem = None
+    if denoiser.latent_channels != autoencoder.latent_channels:
+        problem = f"its denoiser makes {denoiser.latent_channels} latent channels, its autoencoder reads others"
+    elif denoiser.uses_text != (encoder is not None):
+        problem = f"the variant {denoiser.variant} {'needs' if denoiser.uses_text else 'has no use for'} a text encoder"
+    elif encoder is not None and denoiser.adapter is not None and encoder.width != denoiser.adapter.text_width:
+        problem = f"its text encoder is {encoder.width} wide, its adapter reads {denoiser.adapter.text_width}"
+    elif encoder is not None and encoder.max_tokens != index.max_report_tokens:
+        problem = f"its text encoder pads to {encoder.max_tokens} tokens, its index says {index.max_report_tokens}"
+    elif len(index.sequences) != 1:
+        problem = f"it lists {len(index.sequences)} sequences, and one decoder makes one"
+    if problem is not None:
+        raise BundleError(f"The parts of the model {index.name} do not fit: {problem}.")
+
+
+def _write_config(config: SchedulerConfig, folder: Path) -> None:
+    (folder / CONFIG_NAME).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8", newline="\n")

@@ -1,0 +1,63 @@
+"""How far a generation is, told to whoever waits for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Stage = Literal["encode", "denoise", "decode"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a generation is: ``step`` of ``steps`` are done in ``stage`` of ``batch`` (0 … ``batches`` - 1)."""
+
+    stage: Stage
+    step: int
+    steps: int
+    batch: int
+    batches: int
+    seconds_left: float | None = None
+    """For all batches, at the speed measured so far; ``None`` before anything was measured. A stage that has not been
+    reached is left out, so this is too little until the first volume is being decoded."""
+    preview: Callable[[], np.ndarray] | None = field(default=None, repr=False)
+    """While denoising: draws a rough slice of the batch's first volume, uint8 (x, y), see ``StepInfo.preview``."""
+
+
+ProgressCallback = Callable[[Progress], bool | None]
+"""Told of every step; ``False`` stops the generation with ``Cancelled``, and so may whatever it raises."""
+
+
+@dataclass
+class Stopwatch:
+    """Measures the speed of each stage, and from it the time left.
+
+    ``volumes`` are the sizes of the batches: a step of a batch of two counts as two.
+    """
+
+    volumes: list[int]
+    clock: Callable[[], float] = time.monotonic
+    _done: dict[Stage, float] = field(default_factory=dict)
+    _seconds: dict[Stage, float] = field(default_factory=dict)
+    _last: tuple[Stage, int, float] | None = None
+
+    def seconds_left(self, stage: Stage, step: int, steps: int, batch: int) -> float | None:
+        """Time left after this step, in seconds; call it after every step."""
+        now = self.clock()
+        # The first step of a stage is not measured: it begins with preparations that no other step has.
+        if self._last is not None and self._last[:2] == (stage, batch):
+            self._done[stage] = self._done.get(stage, 0.0) + self.volumes[batch] / steps
+            self._seconds[stage] = self._seconds.get(stage, 0.0) + now - self._last[2]
+        self._last = (stage, batch, now)
+        later = sum(self.volumes[batch + 1 :])
+        unfinished = {stage: later + self.volumes[batch] * (1 - step / steps)}
+        for other in self._done:
+            reached = other == "denoise" and stage == "decode"
+            unfinished.setdefault(other, later if reached else later + self.volumes[batch])
+        known = [self._seconds[s] / self._done[s] * left for s, left in unfinished.items() if self._done.get(s)]
+        return sum(known) if known else None
