@@ -36,7 +36,7 @@ $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 	touch $@
 
 demo: $(INSTALLED)  ## Generate one volume from an example report
-	$(BIN)/ccella generate --report-file $(REPORT) --output $(DEMO)
+	$(BIN)/ccella generate --report-file $(REPORT) --seed 7 --out $(DEMO) --overwrite
 	@echo "The volume and its picture:"
 	@ls -1 $(DEMO)/*.nii.gz $(DEMO)/*.png
 

@@ -17,7 +17,7 @@ from ccella_core.errors import BundleError
 
 HOME_VARIABLE = "CCELLA_HOME"
 HUB_PREFIX = "hf:"
-DOWNLOAD_COMMAND = "ccella models download {reference}"
+DOWNLOAD_COMMAND = "ccella bundles download {reference}"
 USUAL_COMPONENTS = ("text_encoder", "tokenizer", "denoiser", "autoencoder", "scheduler")
 
 

@@ -1,0 +1,234 @@
+"""The ``ccella`` command: what it prints, what it writes, and how it ends."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
+from typer.testing import CliRunner, Result
+
+from ccella_core.cli import app
+from ccella_core.errors import Cancelled
+from ccella_core.provenance import SYNTHETIC_LABEL
+from ccella_core.volume import SyntheticVolume
+
+ROOT = Path(__file__).resolve().parent.parent
+REPORT = "IMPRESSION: PI-RADS 4 lesion in the left apex."
+STEM = "SYNTHETIC_tiny_seed7"
+
+
+def ccella(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def generate(bundle: Path, out: Path, *more: object) -> Result:
+    return ccella("generate", "--bundle", bundle, "--report", REPORT, "--device", "cpu", "--out", out, *more)
+
+
+@pytest.fixture
+def models(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of models holds the tiny one and a broken one, and nothing else is found."""
+    broken = tiny_bundle.parent / "broken" / "denoiser"
+    broken.mkdir(parents=True, exist_ok=True)
+    monkeypatch.setattr("ccella_core.bundle_search.default_search_paths", lambda: [tiny_bundle.parent])
+    return tiny_bundle.parent
+
+
+def test_generate_writes_volume_sidecar_and_picture(tiny_bundle: Path, tmp_path: Path) -> None:
+    result = generate(tiny_bundle, tmp_path / "new", "--seed", 7, "--pathology", "0.7", "--count", 2)
+    assert result.exit_code == 0, result.output
+    assert {file.name for file in (tmp_path / "new").iterdir()} == {
+        f"SYNTHETIC_tiny_seed{seed}{suffix}" for seed in (7, 8) for suffix in (".nii.gz", ".json", ".png")
+    }
+    volume = SyntheticVolume.load(tmp_path / "new" / f"{STEM}.nii.gz")
+    assert volume.provenance.pathology_requested == 0.7
+    assert str(tmp_path / "new" / f"{STEM}.nii.gz") in result.stdout
+    assert str(tmp_path / "new" / f"{STEM}.png") in result.stdout
+    assert "reads the report as 57% positive" in result.stdout
+    assert "2 synthetic volumes" in result.stdout
+    assert "Denoising 2/2" in result.stderr and "Denoising" not in result.stdout
+
+
+def test_generate_prints_one_json_object(tiny_bundle: Path, tmp_path: Path) -> None:
+    result = generate(tiny_bundle, tmp_path, "--seed", 7, "--json", "--no-picture", "--pathology", "negative")
+    printed = json.loads(result.stdout)
+    (volume,) = printed["volumes"]
+    assert Path(volume["volume"]).is_file() and Path(volume["sidecar"]).is_file() and volume["picture"] is None
+    assert volume["seed"] == 7 and volume["positive_probability"] == pytest.approx(0.5666, abs=1e-3)
+    assert len(volume["warnings"]) == 1 and printed["bundle"] == "tiny"
+
+
+def test_generate_takes_shape_format_report_file_and_place(tiny_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "report.txt").write_bytes("\ufeffThe prostate is enlarged.".encode())
+    scan = sitk.Image(10, 10, 10, sitk.sitkFloat32)
+    scan.SetOrigin((100, 0, 0))
+    sitk.WriteImage(scan, str(tmp_path / "scan.nii"))
+    options = ["--shape", 8, 16, 8, "--spacing", 1, 2, 3, "--format", "nrrd", "--place-on", tmp_path / "scan.nii"]
+    files = ["--report-file", tmp_path / "report.txt", "--out", tmp_path]
+    sampler = ["--steps", 1, "--solver", "ddim", "--seed", 7, "--device", "cpu"]
+    result = ccella("generate", "--bundle", tiny_bundle, *files, *options, *sampler)
+    assert result.exit_code == 0, result.output
+    volume = SyntheticVolume.load(tmp_path / f"{STEM}.nrrd")
+    assert volume.voxels.shape == (8, 16, 8) and volume.provenance.report == "The prostate is enlarged."
+    assert (volume.provenance.sampler, volume.provenance.steps) == ("ddim", 1)
+    np.testing.assert_allclose(sorted(volume.spacing), [1, 2, 3])
+    assert volume.affine[0, 3] < -90  # the scan lies 100 mm to the left
+
+
+def test_generate_refuses_a_taken_name_before_it_generates(tiny_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / f"{STEM}.nii.gz").write_bytes(b"precious")
+    result = generate(tiny_bundle, tmp_path, "--seed", 7)
+    assert result.exit_code == 2 and "exists already" in result.stderr and "Denoising" not in result.stderr
+    assert generate(tiny_bundle, tmp_path, "--seed", 7, "--overwrite").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--pathology", "maybe"], "'negative', 'positive' or a probability"),
+        (["--steps", "0"], "from 1 to 1000"),
+        (["--count", "-1"], "from 1 to 64"),
+        (["--seed", "-1"], "A seed is a whole number"),
+        (["--solver", "magic"], "no solver 'magic'"),
+        (["--shape", "16", "17", "8"], "nearest: 16 or 24"),
+        (["--device", "abacus"], "no device 'abacus'"),
+        (["--report-file", "nowhere.txt"], "not both"),
+        (["--place-on", "nowhere.nii"], "no scan nowhere.nii"),
+        (["--format", "jpg"], "jpg"),
+    ],
+)
+def test_bad_arguments_end_with_2_and_a_sentence(
+    tiny_bundle: Path, tmp_path: Path, more: list[str], words: str
+) -> None:
+    result = generate(tiny_bundle, tmp_path, *more)
+    assert result.exit_code == 2
+    assert words in result.stderr and "Traceback" not in result.output and not result.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report_that_cannot_be_read_ends_with_2(tiny_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "latin.txt").write_bytes("Läsion".encode("latin-1"))
+    for name, words in (("missing.txt", "cannot be read"), ("latin.txt", "not UTF-8")):
+        result = ccella("generate", "--report-file", tmp_path / name, "--bundle", tiny_bundle, "--out", tmp_path)
+        assert result.exit_code == 2 and words in result.stderr
+
+
+def test_other_failures_end_with_1(tiny_bundle: Path, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("", encoding="utf-8")
+    result = generate(tiny_bundle, file / "folder")
+    assert result.exit_code == 1 and "Nothing can be written" in result.stderr
+    result = generate(tmp_path / "nowhere", tmp_path)
+    assert result.exit_code == 1 and "There is no folder" in result.stderr
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), Cancelled("Stopped.")])
+def test_stopping_ends_with_130(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("ccella_core.pipeline.sample", stop)
+    result = generate(tiny_bundle, tmp_path, "--seed", 7)
+    assert result.exit_code == 130 and "Stopped." in result.stderr and list(tmp_path.iterdir()) == []
+
+
+def test_bundles_list_show_and_verify(models: Path) -> None:
+    listed = json.loads(ccella("bundles", "list", "--json").stdout)
+    assert [bundle["name"] for bundle in listed["bundles"]] == ["tiny"]
+    assert [Path(entry["path"]).name for entry in listed["broken"]] == ["broken"]
+    plain = ccella("bundles", "list")
+    assert "tiny 1" in plain.stdout and "Cannot be used" in plain.stderr
+
+    assert "licence: Apache-2.0" in ccella("bundles", "show", "tiny").stdout
+    assert json.loads(ccella("bundles", "show", "tiny", "--json").stdout)["native_shape"] == [16, 16, 8]
+    assert "tiny is whole" in ccella("bundles", "verify", "tiny").stdout
+    assert json.loads(ccella("bundles", "verify", "tiny", "--json").stdout)["files"] > 5
+
+    unknown = ccella("bundles", "show", "tinny")
+    assert unknown.exit_code == 1 and "Did you mean tiny?" in unknown.stderr
+
+
+def test_an_unverified_bundle_ends_with_1(tiny_bundle: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_bundle, copy)
+    (copy / "scheduler" / "config.json").write_text("{}", encoding="utf-8")
+    result = ccella("bundles", "verify", copy)
+    assert result.exit_code == 1 and "truncated" in result.stderr
+
+
+def test_download_needs_a_reference_and_is_what_the_error_names(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ccella_core.bundle_search.user_models_dir", lambda: models)
+    assert ccella("bundles", "download", "tiny").exit_code == 2
+    result = ccella("bundles", "show", "hf:nobody/nothing")
+    assert result.exit_code == 1 and "`ccella bundles download hf:nobody/nothing`" in result.stderr
+
+
+def test_phantom_writes_labelled_volumes_report_and_findings(tmp_path: Path) -> None:
+    result = ccella("phantom", "--seed", 3, "--pathology", "positive", "--sequence", "t2w", "--out", tmp_path, "--json")
+    assert result.exit_code == 0, result.output
+    (patient,) = json.loads(result.stdout)["patients"]
+    stem = "SYNTHETIC_PHANTOM_seed3"
+    assert [Path(file).name for file in patient["files"]] == [
+        f"{stem}_t2w.nii.gz", f"{stem}_labels.nii.gz", f"{stem}_report.txt", f"{stem}_findings.json",
+    ]  # fmt: skip
+    image = nib.Nifti1Image.from_filename(tmp_path / f"{stem}_t2w.nii.gz")
+    assert image.header["descrip"].item().decode() == SYNTHETIC_LABEL
+    from ccella_core.phantom.patient import draw_patient
+    from ccella_core.phantom.render import render
+
+    rendering = render(draw_patient(3, pathology="positive"), "t2w")
+    np.testing.assert_array_equal(np.asarray(image.dataobj), rendering.voxels)
+    np.testing.assert_allclose(image.affine, rendering.affine, atol=1e-4)
+    labels = nib.Nifti1Image.from_filename(tmp_path / f"{stem}_labels.nii.gz")
+    np.testing.assert_array_equal(np.asarray(labels.dataobj), rendering.labels)
+    findings = json.loads((tmp_path / f"{stem}_findings.json").read_text(encoding="utf-8"))
+    assert findings["pathology"] == "positive" and findings["synthetic"] is True and findings["findings"]["lesions"]
+    assert (tmp_path / f"{stem}_report.txt").read_text(encoding="utf-8").strip() == patient["report"]
+
+    assert ccella("phantom", "--seed", 3, "--sequence", "t2w", "--out", tmp_path).exit_code == 2
+    assert ccella("phantom", "--seed", -3, "--out", tmp_path).exit_code == 2
+
+
+def test_info(models: Path) -> None:
+    printed = json.loads(ccella("info", "--json").stdout)
+    assert {"python", "torch", "ccella-core"} <= printed["versions"].keys()
+    assert printed["devices"][-1]["kind"] == "cpu" and printed["bundle_folders"] == [str(models)]
+    assert "Models are looked for in" in ccella("info").stdout
+
+
+@pytest.mark.parametrize("command", [[], ["generate"], ["bundles"], ["phantom"]])
+def test_help_tells_the_exit_codes(command: list[str]) -> None:
+    result = ccella(*command, "--help")
+    assert result.exit_code == 0 and "Exit codes" in result.stdout
+
+
+def test_help_works_as_a_module_without_heavy_libraries() -> None:
+    program = (
+        "import runpy, sys\n"
+        "sys.argv = ['ccella', '--help']\n"
+        "try:\n    runpy.run_module('ccella_core', run_name='__main__')\n"
+        "except SystemExit as end:\n    assert end.code == 0\n"
+        "heavy = {'torch', 'monai', 'transformers', 'diffusers', 'numpy', 'pydantic'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, encoding="utf-8")
+    assert result.returncode == 0, result.stderr
+    assert "generate" in result.stdout and "bundles" in result.stdout
+
+
+def test_a_poor_console_gets_question_marks_not_a_traceback(tiny_bundle: Path, tmp_path: Path) -> None:
+    import os
+
+    command = [sys.executable, "-m", "ccella_core", "bundles", "show", str(tmp_path / "Größe")]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, env=environment)
+    assert result.returncode == 1 and b"Traceback" not in result.stderr and b"There is no folder" in result.stderr

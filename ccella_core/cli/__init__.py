@@ -1,0 +1,49 @@
+"""The ``ccella`` command. Each subcommand imports what it needs when it runs, so that ``--help`` comes at once."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from ccella_core import __version__
+from ccella_core.cli import bundles, generate, info, phantom
+from ccella_core.cli.output import EXIT_CODES
+
+app = typer.Typer(
+    help="Synthetic 3-D prostate MRI from a radiology report. Nothing that this makes is for diagnosis.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("generate", epilog=EXIT_CODES)(generate.generate)
+app.add_typer(bundles.app, name="bundles")
+app.command("phantom", epilog=EXIT_CODES)(phantom.phantom)
+app.command("info", epilog=EXIT_CODES)(info.info)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ccella {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """The entry point of the ``ccella`` script."""
+    for stream in (sys.stdout, sys.stderr):
+        # A Windows console in an old code page lacks letters that reports and paths may hold; a "?" beats a traceback.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    app()

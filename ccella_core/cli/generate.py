@@ -1,0 +1,144 @@
+"""``ccella generate``: volumes, sidecars and pictures from a report."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from ccella_core.cli.output import AsJson, ProgressDisplay, explained, prepare_folder, print_json, quiet_libraries, say
+from ccella_core.errors import InputError
+
+if TYPE_CHECKING:
+    from ccella_core.volume import SyntheticVolume
+
+ImageFormat = Literal["nii.gz", "nii", "nrrd", "mha"]
+DEFAULT_BUNDLE = "ccella-demo"
+
+
+@explained
+def generate(
+    out: Annotated[Path, typer.Option(help="Folder for the volumes; made if needed.")],
+    report: Annotated[str | None, typer.Option(help="The radiology report.")] = None,
+    report_file: Annotated[Path | None, typer.Option(help="A UTF-8 text file with the report.")] = None,
+    pathology: Annotated[
+        str | None,
+        typer.Option(help="negative, positive, or a probability of positive; by default as the report says."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same volume; by default a new one.")] = None,
+    count: Annotated[int, typer.Option(help="Volumes, with the seeds that follow.")] = 1,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps; by default the bundle's.")] = None,
+    solver: Annotated[str | None, typer.Option(help="dpm++, unipc, ddim, ddpm or ddpm-reference.")] = None,
+    guidance: Annotated[float, typer.Option(help="Classifier-free guidance; 1 is off. Experimental.")] = 1.0,
+    bundle: Annotated[str, typer.Option(help="The model: a name, a folder, or hf:owner/name.")] = DEFAULT_BUNDLE,
+    shape: Annotated[tuple[int, int, int] | None, typer.Option(help="Voxels along X Y Z.")] = None,
+    spacing: Annotated[tuple[float, float, float] | None, typer.Option(help="Millimetres along X Y Z.")] = None,
+    format: Annotated[ImageFormat, typer.Option(help="File format of the volumes.")] = "nii.gz",
+    place_on: Annotated[Path | None, typer.Option(help="Lay the volumes where this real scan lies.")] = None,
+    memory_limit: Annotated[float | None, typer.Option(help="GiB that decoding may take.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of the same name.")] = False,
+    no_picture: Annotated[bool, typer.Option("--no-picture", help="Draw no contact sheet.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Generate synthetic volumes from a report."""
+    text = _report_text(report, report_file)
+    if place_on is not None and not place_on.exists():
+        raise InputError(f"There is no scan {place_on} to place the volume on.")
+    prepare_folder(out)
+
+    from ccella_core.arguments import checked_seeds
+    from ccella_core.bundle_search import resolve_bundle
+
+    model = resolve_bundle(bundle)
+    seeds = checked_seeds(seed, count)
+    names = {each: out / f"SYNTHETIC_{model.index.name}_seed{each}.{format}" for each in seeds}
+    taken = [str(path) for path in names.values() if path.exists()]
+    if taken and not overwrite:
+        raise InputError(f"{taken[0]} exists already: choose another folder or seed, or add --overwrite.")
+
+    quiet_libraries()
+    from ccella_core.pipeline import CCELLAPipeline
+
+    started = time.monotonic()
+    with ProgressDisplay() as progress:
+        pipeline = CCELLAPipeline.from_pretrained(model, device=device, dtype=dtype)
+        volumes = pipeline(
+            text,
+            pathology=_pathology(pathology),
+            seed=seeds[0],
+            num_steps=steps,
+            solver=solver,  # type: ignore[arg-type]  # the pipeline refuses unknown ones
+            guidance_scale=guidance,
+            count=count,
+            shape=shape,
+            spacing=spacing,
+            memory_limit_gib=memory_limit,
+            callback=progress,
+        )
+    seconds = round(time.monotonic() - started, 2)
+    saved = []
+    for volume in volumes:
+        placed = volume if place_on is None else volume.place_on(place_on)
+        saved.append(_save(placed, names[volume.provenance.seed], picture=not no_picture, overwrite=overwrite))
+
+    if as_json:
+        print_json({"bundle": model.index.name, "bundle_sha256": model.sha256, "seconds": seconds, "volumes": saved})
+        return
+    for entry in saved:
+        _print_entry(entry)
+    volumes_word = "volume" if len(saved) == 1 else "volumes"
+    typer.echo(f"{len(saved)} synthetic {volumes_word} in {seconds:g} s, not for diagnosis.")
+
+
+def _report_text(report: str | None, file: Path | None) -> str | None:
+    if file is None:
+        return report
+    if report is not None:
+        raise InputError("Give either --report or --report-file, not both.")
+    try:
+        return file.read_text(encoding="utf-8-sig")  # Windows' Notepad begins a file with a byte order mark
+    except OSError as error:
+        raise InputError(f"The report {file} cannot be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"The report {file} is not UTF-8 text; save it as UTF-8.") from error
+
+
+def _pathology(text: str | None) -> str | float | None:
+    """A number where the text is one; words are the pipeline's to judge."""
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _save(volume: SyntheticVolume, path: Path, *, picture: bool, overwrite: bool) -> dict[str, Any]:
+    from ccella_core.volume import image_suffix, sidecar_of
+
+    image = volume.save(path, overwrite=overwrite)
+    drawing = image.with_name(image.name[: -len(image_suffix(image))] + ".png") if picture else None
+    if drawing is not None:
+        volume.contact_sheet(drawing)
+    return {
+        "volume": str(image),
+        "sidecar": str(sidecar_of(image)),
+        "picture": None if drawing is None else str(drawing),
+        "seed": volume.provenance.seed,
+        "positive_probability": volume.provenance.predicted_positive_probability,
+        "warnings": volume.provenance.warnings,
+    }
+
+
+def _print_entry(entry: dict[str, Any]) -> None:
+    typer.echo(f"Volume:   {entry['volume']}")
+    if entry["picture"]:
+        typer.echo(f"Picture:  {entry['picture']}")
+    if entry["positive_probability"] is not None:
+        typer.echo(f"The model reads the report as {entry['positive_probability']:.0%} positive.")
+    for warning in entry["warnings"]:
+        say(f"Warning: {warning}", style="yellow")

@@ -1,0 +1,116 @@
+"""What all commands share: how errors end a command, where output goes, and how progress looks.
+
+Results go to stdout; progress, warnings and errors to stderr, so that stdout can be piped.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+
+from ccella_core.errors import Cancelled, CCELLAError, InputError, SaveError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from rich.progress import TaskID
+
+    from ccella_core.progress import Progress
+
+EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED = 1, 2, 130
+EXIT_CODES = "Exit codes: 0 done; 2 an argument cannot be used; 1 anything else failed; 130 stopped with Ctrl-C."
+STAGE_WORDS = {"encode": "Reading the report", "denoise": "Denoising", "decode": "Decoding"}
+PLAIN_LINES = 4  # lines a stage, where there is no terminal to draw a bar on
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and all else on stderr.")]
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def explained(command: Callable[P, R]) -> Callable[P, R]:
+    """End a command that fails for a known reason with one sentence and the exit code that goes with it."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except (KeyboardInterrupt, Cancelled) as error:
+            say("Stopped.", style="red")
+            raise typer.Exit(EXIT_STOPPED) from error
+        except CCELLAError as error:
+            say(str(error), style="red")
+            raise typer.Exit(EXIT_USAGE if isinstance(error, InputError) else EXIT_FAILED) from error
+
+    return run
+
+
+def say(text: str, *, style: str | None = None) -> None:
+    """A line for a person, on stderr."""
+    # Neither markup nor wrapping: the text may hold brackets and paths that a person copies.
+    Console(stderr=True).print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_json(content: dict[str, Any]) -> None:
+    typer.echo(json.dumps(content, indent=2, ensure_ascii=False, default=str))
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make ``folder`` and write into it, before minutes are spent on what would be lost. Raises SaveError."""
+    import tempfile
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise SaveError(f"Nothing can be written into {folder}: {reason}; choose another folder.") from error
+
+
+def quiet_libraries() -> None:
+    """Keep Transformers from drawing bars of its own."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+
+
+class ProgressDisplay:
+    """A generation's progress: one bar on a terminal, a few plain lines elsewhere. It is the pipeline's callback."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        from rich import progress
+
+        self._console = console or Console(stderr=True)
+        self._bar = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.TextColumn("{task.fields[left]}"),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._task: TaskID = self._bar.add_task("Loading the model", total=None, left="")
+
+    def __enter__(self) -> ProgressDisplay:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, progress: Progress) -> None:
+        batch = f" (batch {progress.batch + 1} of {progress.batches})" if progress.batches > 1 else ""
+        words = f"{STAGE_WORDS[progress.stage]}{batch} {progress.step}/{progress.steps}"
+        left = "" if progress.seconds_left is None else f"about {progress.seconds_left:.0f} s left"
+        if self._console.is_terminal:
+            self._bar.update(self._task, description=words, completed=progress.step, total=progress.steps, left=left)
+        elif progress.step * PLAIN_LINES // progress.steps > (progress.step - 1) * PLAIN_LINES // progress.steps:
+            self._console.print(f"{words} {left}".rstrip(), markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,106 @@
+"""``ccella phantom``: digital prostates with the reports that describe them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from ccella_core.cli.generate import ImageFormat
+from ccella_core.cli.output import AsJson, explained, prepare_folder, print_json
+from ccella_core.errors import InputError, SaveError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SEQUENCES = ("t2w", "adc", "hbv")
+MAX_PATIENTS = 100_000
+
+
+@explained
+def phantom(
+    seed: Annotated[int, typer.Option(min=0, help="The first patient.")],
+    out: Annotated[Path, typer.Option(help="Folder for the files; made if needed.")],
+    count: Annotated[int, typer.Option(min=1, max=MAX_PATIENTS, help="Patients, with the seeds that follow.")] = 1,
+    pathology: Annotated[Literal["negative", "positive"] | None, typer.Option(help="By default: as drawn.")] = None,
+    sequence: Annotated[Literal["t2w", "adc", "hbv", "all"], typer.Option(help="What to render.")] = "all",
+    format: Annotated[ImageFormat, typer.Option(help="File format of the volumes.")] = "nii.gz",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of the same name.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Render digital prostates: volumes, label map, report and findings."""
+    prepare_folder(out)
+    wanted = SEQUENCES if sequence == "all" else (sequence,)
+    patients = [
+        _write_patient(each, out, wanted, pathology, format, overwrite=overwrite) for each in range(seed, seed + count)
+    ]
+    if as_json:
+        print_json({"patients": patients})
+        return
+    for patient in patients:
+        for file in patient["files"]:
+            typer.echo(file)
+
+
+def _write_patient(
+    seed: int, out: Path, sequences: tuple[str, ...], pathology: str | None, format: str, *, overwrite: bool
+) -> dict[str, Any]:
+    from ccella_core.files import whole_file
+    from ccella_core.phantom.patient import draw_patient
+    from ccella_core.phantom.render import render
+    from ccella_core.phantom.report import write_report
+    from ccella_core.provenance import SYNTHETIC_LABEL
+
+    stem = f"SYNTHETIC_PHANTOM_seed{seed}"
+    images = {name: out / f"{stem}_{name}.{format}" for name in (*sequences, "labels")}
+    report_file, findings_file = out / f"{stem}_report.txt", out / f"{stem}_findings.json"
+    files = [*images.values(), report_file, findings_file]
+    taken = [file for file in files if file.exists()]
+    if taken and not overwrite:
+        raise InputError(f"{taken[0]} exists already: choose another folder or seed, or add --overwrite.")
+
+    patient = draw_patient(seed, pathology=pathology)
+    report = write_report(patient.findings, seed=seed)
+    findings = {
+        "synthetic": True,
+        "label": SYNTHETIC_LABEL,
+        "seed": seed,
+        "pathology": patient.findings.pathology,
+        "findings": asdict(patient.findings),
+        "files": [file.name for file in files],
+    }
+    try:
+        for name in sequences:
+            rendering = render(patient, name)
+            _write_image(rendering.voxels, rendering.affine, images[name])
+        _write_image(rendering.labels, rendering.affine, images["labels"])
+        with whole_file(report_file) as temporary:
+            temporary.write_text(report + "\n", encoding="utf-8", newline="\n")
+        with whole_file(findings_file) as temporary:
+            temporary.write_text(json.dumps(findings, indent=2) + "\n", encoding="utf-8", newline="\n")
+    except (OSError, RuntimeError) as error:  # SimpleITK reports every failure to write as RuntimeError
+        raise SaveError(f"The phantom could not be written into {out}: {error}.") from error
+    return {"seed": seed, "pathology": patient.findings.pathology, "report": report, "files": [str(f) for f in files]}
+
+
+def _write_image(voxels: np.ndarray, affine: np.ndarray, path: Path) -> None:
+    """Voxels (X, Y, Z) with their affine (RAS+, mm), labelled synthetic in the header."""
+    import numpy as np
+    import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
+
+    from ccella_core.files import whole_file
+    from ccella_core.provenance import SYNTHETIC_LABEL
+    from ccella_core.volume import ITK_LABEL_KEY, RAS_FROM_LPS
+
+    image = sitk.GetImageFromArray(np.ascontiguousarray(voxels.transpose(2, 1, 0)))
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((RAS_FROM_LPS @ affine[:3, :3] / spacing).ravel().tolist())
+    image.SetOrigin((RAS_FROM_LPS @ affine[:3, 3]).tolist())
+    image.SetMetaData(ITK_LABEL_KEY, SYNTHETIC_LABEL)
+    image.SetMetaData("ITK_FileNotes", SYNTHETIC_LABEL)  # becomes the description in a NIfTI header
+    with whole_file(path) as temporary:
+        sitk.WriteImage(image, str(temporary), useCompression=True)
