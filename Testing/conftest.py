@@ -70,7 +70,7 @@ TINY_REPORTS = [
 
 @pytest.fixture(scope="session")
 def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> CCELLAPipeline:
-    """A whole model of some ten thousand weights, drawn by the reference's rule, that was saved and loaded again."""
+    """A whole model of a million weights, drawn by the reference's rule, that was saved and loaded again."""
     from ccella_core.pipeline import CCELLAPipeline
 
     pipeline = build_tiny_pipeline()

@@ -37,7 +37,7 @@ LAYERS = {
         "volume",
     },
     "uses": {"pipeline", "training", "evaluation"},
-    "doors": {"cli", "worker"},
+    "doors": {"__main__", "cli", "worker"},
 }
 MAY_IMPORT = {
     "foundations": set(),

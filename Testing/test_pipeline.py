@@ -1,4 +1,4 @@
-"""The whole way from a report to volumes, with a model of some ten thousand random weights."""
+"""The whole way from a report to volumes, with a model of a million random weights."""
 
 import shutil
 from collections.abc import Iterator
