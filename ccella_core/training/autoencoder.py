@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from ccella_core.networks.autoencoder import build_autoencoder
 from ccella_core.networks.config import AutoencoderConfig, StrictModel
 from ccella_core.training.checkpoint import load_checkpoint, save_checkpoint
+from ccella_core.training.losses import require_finite
 
 INITIAL_LOG_VARIANCE = -6.0
 
@@ -43,6 +44,9 @@ def train_autoencoder(volumes: np.ndarray, config: AutoencoderTraining, checkpoi
         volumes: (N, X, Y, Z) in 0 … 1, any float type; may be a memory map.
         config: sizes, weights, steps, seed.
         checkpoint: file of the training state.
+
+    Raises:
+        NonFiniteError: the loss became NaN or infinite; the last checkpoint is whole.
     """
     torch.manual_seed(config.seed)
     model = build_autoencoder(config.network)
@@ -71,6 +75,7 @@ def train_autoencoder(volumes: np.ndarray, config: AutoencoderTraining, checkpoi
         loss = loss_l1 + config.kl_weight * kl
         if config.frequency_weight:
             loss = loss + config.frequency_weight * frequency_loss(reconstruction, batch)
+        require_finite(loss, step, checkpoint)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

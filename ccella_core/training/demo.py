@@ -85,6 +85,7 @@ def rendered_volumes(patients: range, folder: Path) -> np.ndarray:
         for row, seed in enumerate(patients):
             volumes[row] = render(draw_patient(seed), SEQUENCE).voxels
         volumes.flush()
+        del volumes  # Windows renames no file that is still mapped
         unfinished.replace(path)
     return np.load(path, mmap_mode="r")
 

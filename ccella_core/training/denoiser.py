@@ -13,12 +13,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ccella_core.errors import NonFiniteError
 from ccella_core.networks.config import DenoiserConfig, StrictModel
 from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.solvers import SchedulerConfig
 from ccella_core.training.checkpoint import Average, load_checkpoint, save_checkpoint
-from ccella_core.training.losses import FOCAL_WEIGHT, JointLoss, joint_loss
+from ccella_core.training.losses import FOCAL_WEIGHT, JointLoss, joint_loss, require_finite
 
 log = logging.getLogger(__name__)
 
@@ -98,11 +97,7 @@ def train_denoiser(
         # One stream a step: a resumed run draws what an uninterrupted one would have drawn.
         generator = torch.Generator().manual_seed(int(np.random.default_rng([config.seed, step]).integers(2**62)))
         loss, accuracy = _losses(model, cases, config, alphas, generator)
-        if not torch.isfinite(loss.total):
-            raise NonFiniteError(
-                f"The loss became {loss.total.item()} at step {step}; "
-                f"lower the learning rate and go on from {checkpoint}."
-            )
+        require_finite(loss.total, step, checkpoint)
         optimiser.zero_grad()
         loss.total.backward()
         nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)

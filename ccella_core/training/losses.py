@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from monai.losses import FocalLoss
 from torch import Tensor
 from torch.nn import functional as F
+
+from ccella_core.errors import NonFiniteError
 
 FOCAL_ALPHA = 0.75
 FOCAL_GAMMA = 2.0
@@ -53,3 +56,13 @@ def joint_loss(
     # Summed over the classes, averaged over the cases with a report; a batch may hold none.
     focal = (elementwise.sum(dim=1) * reported).sum() / torch.clamp(reported.sum(), min=1)
     return JointLoss(denoising + focal_weight * focal, denoising, focal)
+
+
+def require_finite(loss: Tensor, step: int, checkpoint: Path) -> None:
+    """Raises NonFiniteError where a loss is NaN or infinite, before it reaches the weights."""
+    if not torch.isfinite(loss):
+        # The checkpoint keeps the old rate with the optimiser, so that going on from it would not help.
+        raise NonFiniteError(
+            f"The loss became {loss.item()} at step {step}; "
+            f"lower the learning rate, remove {checkpoint} and start again."
+        )

@@ -24,6 +24,7 @@ from ccella_core.networks.config import StrictModel
 from ccella_core.phantom.findings import Findings
 from ccella_core.text import ReportEncoder
 from ccella_core.training.checkpoint import load_checkpoint, save_checkpoint
+from ccella_core.training.losses import require_finite
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +139,9 @@ def train_report_encoder(
         findings: what each of them states.
         config: size, steps, seed.
         checkpoint: file of the training state.
+
+    Raises:
+        NonFiniteError: the loss became NaN or infinite; the last checkpoint is whole.
     """
     torch.manual_seed(config.seed)
     tokenizer = train_tokenizer(reports[:TOKENIZER_REPORTS], config.vocabulary)
@@ -167,6 +171,7 @@ def train_report_encoder(
         tokens, words = _mask(encoded.input_ids, encoded.attention_mask, tokenizer.mask_token_id)
         truth = {name: torch.tensor([facts[row][name] for row in rows]) for name in facts[0]}
         loss = learner(tokens, encoded.attention_mask, words, truth)
+        require_finite(loss, step, checkpoint)
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(learner.parameters(), 1.0)

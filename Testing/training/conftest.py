@@ -1,0 +1,45 @@
+"""What the tests of the trainings share: a run that is stopped right after it first saved, and exact comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from ccella_core.training.checkpoint import save_checkpoint
+
+
+class Stopped(Exception):
+    pass
+
+
+@pytest.fixture
+def stopped_at_first_save(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModuleType], AbstractContextManager[None]]:
+    """``with stopped_at_first_save(module): train(…)`` ends that module's training once a checkpoint is written."""
+
+    def save_and_stop(path: Path, state: dict[str, Any]) -> None:
+        save_checkpoint(path, state)
+        raise Stopped
+
+    @contextmanager
+    def stop(module: ModuleType) -> Iterator[None]:
+        with monkeypatch.context() as patch, pytest.raises(Stopped):
+            patch.setattr(module, "save_checkpoint", save_and_stop)
+            yield
+
+    return stop
+
+
+@pytest.fixture
+def assert_same_weights() -> Callable[[torch.nn.Module, torch.nn.Module], None]:
+    """Fails unless two networks agree to the last bit."""
+
+    def check(a: torch.nn.Module, b: torch.nn.Module) -> None:
+        torch.testing.assert_close(a.state_dict(), b.state_dict(), rtol=0, atol=0)
+
+    return check
