@@ -55,8 +55,8 @@ format: $(INSTALLED)  ## Put the code in order
 demo-model: $(INSTALLED)  ## Train the demonstration model again, from nothing
 	$(RUN) ccella_core.training.demo
 
-benchmark: $(INSTALLED)  ## Time generation on this machine
-	$(BIN)/python Testing/Benchmarks/benchmark.py
+benchmark: $(INSTALLED)  ## Time one step and the decoding on this machine
+	$(BIN)/python Testing/benchmarks/speed.py
 
 clean:  ## Remove what was generated; the virtual environment stays
 	rm -rf out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

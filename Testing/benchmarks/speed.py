@@ -1,0 +1,168 @@
+"""How fast this software is beside the plain way, and in how much memory: one denoiser step, and the decoding.
+
+    python Testing/benchmarks/speed.py --size demo
+    python Testing/benchmarks/speed.py --size published --parts decode
+
+On the CPU, with random weights. The plain way is the authors': the adapter runs in every step, and MONAI's decoder runs
+on the whole volume. Each measurement is a process of its own; ratios are to the plain way of the same run. MONAI's
+decoding at the published size takes minutes and 17 GiB: what this computer has no memory for is left out, and said.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import psutil
+import typer
+from _measure import DEFAULT_OUT, GIB, NOT_MEASURED, Table, machine, machine_in_words, save_results
+from _speed_case import Case, Measured, Measurement, Size, needed_gib
+
+from ccella_core.bundle import load_config
+from ccella_core.bundle_search import resolve_bundle
+from ccella_core.cli.output import explained, prepare_folder, say
+from ccella_core.errors import BundleError, InputError
+from ccella_core.networks import AutoencoderConfig, DenoiserConfig, published_denoiser
+from ccella_core.phantom.render import DEFAULT_SHAPE
+from ccella_core.text import DEFAULT_MAX_TOKENS
+
+PARTS: dict[str, tuple[Measured, ...]] = {  # the plain way first
+    "step": (Measured.STEP_WITH_ADAPTER, Measured.STEP, Measured.CONDITIONS, Measured.STEP_BF16),
+    "decode": (Measured.DECODE_MONAI, Measured.DECODE, Measured.DECODE_FLOAT16),
+}
+DEMO_BUNDLE = "ccella-demo"
+PUBLISHED_LATENT_SHAPE = (64, 64, 32)
+COLUMNS = ("What", "Seconds", "× plain", "Memory, GiB", "× plain")
+NOTE = (
+    "Seconds: median of warm calls. Memory: the most that was held beyond Python, torch and the weights. "
+    "× plain: as a part of the plain way's, so that less is better."
+)
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(help=__doc__)
+@explained
+def main(
+    size: Annotated[Literal["demo", "published", "both"], typer.Option(help="Of the networks.")] = "demo",
+    parts: Annotated[str, typer.Option(help="What to measure, separated by commas.")] = ",".join(PARTS),
+    bundle: Annotated[
+        str | None, typer.Option(help=f"Whose sizes are 'demo'; by default {DEMO_BUNDLE}'s, found or not.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="One warm call instead of several.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for speed.json and speed.md.")] = DEFAULT_OUT,
+) -> None:
+    chosen = _checked_parts(parts)
+    prepare_folder(out)
+    sizes = [demo_size(bundle)] if size != "published" else []
+    if size != "demo":
+        sizes.append(published_size())
+    facts = machine()
+    tables, results, notes = [], [], [NOTE, f"Measured on {machine_in_words(facts)}."]
+    for each in sizes:
+        for part in chosen:
+            found: dict[Measured, Measurement | None] = {}
+            for measured in PARTS[part]:
+                say(f"{each.name}: {measured.value}", style="dim")
+                outcome = attempt(Case(measured=measured, size=each, quick=quick))
+                if isinstance(outcome, str):
+                    say(outcome)
+                    notes.append(outcome)
+                found[measured] = None if isinstance(outcome, str) else outcome
+            table = _table(each, part, found)
+            table.show()
+            tables.append(table)
+            results += [_entry(each, part, measured, measurement) for measured, measurement in found.items()]
+    for note in notes:
+        print(note)
+    content = {"machine": facts, "quick": quick, "sizes": [s.model_dump(mode="json") for s in sizes]}
+    save_results(out, "speed", {**content, "results": results}, tables, notes)
+
+
+def attempt(case: Case) -> Measurement | str:
+    """The measurement, or a sentence that says why there is none."""
+    needed, free = needed_gib(case), psutil.virtual_memory().available / GIB
+    what = f"{case.measured.value}, at the {case.size.name} size"
+    if needed > free:
+        return f"Left out: {what}: it asks for {needed:.1f} GiB of memory, and {free:.1f} are free."
+    try:
+        return in_own_process(case)
+    except subprocess.CalledProcessError as error:
+        if error.returncode < 0:
+            return f"Left out: {what}: the system ended it with signal {-error.returncode}, likely for want of memory."
+        raise
+
+
+def in_own_process(case: Case) -> Measurement:
+    script = Path(__file__).with_name("_speed_case.py")
+    command = [sys.executable, str(script), case.model_dump_json()]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8")
+    return Measurement.model_validate_json(done.stdout.splitlines()[-1])
+
+
+def demo_size(bundle: str | None) -> Size:
+    """The size of a bundle's networks; of the demonstration's as they are trained, where no bundle is there."""
+    try:
+        found = resolve_bundle(bundle or DEMO_BUNDLE)
+    except BundleError:
+        if bundle is not None:
+            raise
+        from ccella_core.training.demo import AUTOENCODER, DENOISER, REPORT_ENCODER
+
+        return _size("demo", DENOISER.network, AUTOENCODER.network, DEFAULT_SHAPE, REPORT_ENCODER.max_tokens)
+    denoiser = load_config(DenoiserConfig, found.component_path("denoiser"))
+    if not denoiser.uses_text:
+        raise InputError(f"{found.index.name} reads no report, and what it would measure needs one; choose another.")
+    autoencoder = load_config(AutoencoderConfig, found.component_path("autoencoder"))
+    name = "demo" if bundle is None else found.index.name
+    return _size(name, denoiser, autoencoder, found.index.native_shape, found.index.max_report_tokens)
+
+
+def published_size() -> Size:
+    autoencoder = AutoencoderConfig()
+    shape = tuple(autoencoder.factor * axis for axis in PUBLISHED_LATENT_SHAPE)
+    return _size("published", published_denoiser(), autoencoder, shape, DEFAULT_MAX_TOKENS)
+
+
+def _size(
+    name: str, denoiser: DenoiserConfig, autoencoder: AutoencoderConfig, shape: tuple[int, ...], tokens: int
+) -> Size:
+    x, y, z = (axis // autoencoder.factor for axis in shape)
+    return Size(name=name, denoiser=denoiser, autoencoder=autoencoder, latent_shape=(x, y, z), tokens=tokens)
+
+
+def _checked_parts(parts: str) -> list[str]:
+    chosen = [part.strip() for part in parts.split(",")]
+    unknown = [part for part in chosen if part not in PARTS]
+    if unknown:
+        raise InputError(f"There is no part {unknown[0]!r} to measure; choose from {', '.join(PARTS)}.")
+    return chosen
+
+
+def _table(size: Size, part: str, found: dict[Measured, Measurement | None]) -> Table:
+    voxels = " x ".join(str(axis * size.autoencoder.factor) for axis in size.latent_shape)
+    plain = found[PARTS[part][0]]
+    rows = []
+    for measured, one in found.items():
+        if one is None:
+            rows.append([measured.value, *[NOT_MEASURED] * (len(COLUMNS) - 1)])
+            continue
+        times = _ratio(one.seconds, plain.seconds if plain else None)
+        memory = _ratio(one.beyond_gib, plain.beyond_gib if plain else None)
+        rows.append([measured.value, f"{one.seconds:.3g}", times, f"{one.beyond_gib:.2f}", memory])
+    return Table(f"{part}, {size.name} size, {voxels} voxels", COLUMNS, rows)
+
+
+def _ratio(value: float, plain: float | None) -> str:
+    return f"{value / plain:.2f}" if plain else NOT_MEASURED
+
+
+def _entry(size: Size, part: str, measured: Measured, one: Measurement | None) -> dict[str, Any]:
+    entry = {"size": size.name, "part": part, "what": measured.value, "plain": measured is PARTS[part][0]}
+    return {**entry, **(one.model_dump() if one else {})}
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,121 @@
+"""The benchmarks run, on a tiny model, and what they write adds up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+FOLDER = Path(__file__).parent / "benchmarks"
+
+
+class MeanReadout:
+    """Two features that any volume has."""
+
+    def features(self, volumes: Iterable[np.ndarray]) -> np.ndarray:
+        return np.stack([[volume.mean(), volume.std()] for volume in volumes])
+
+
+@pytest.fixture
+def benchmark_module(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> ModuleType:
+    monkeypatch.syspath_prepend(FOLDER)  # as if it were run as a script
+    return __import__(request.param)
+
+
+def invoked(module: ModuleType, *arguments: object) -> Result:
+    return CliRunner().invoke(module.app, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("benchmark_module", ["steps_quality"], indirect=True)
+def test_steps_against_quality(
+    benchmark_module: ModuleType, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark_module, "load_or_train_readout", lambda cache: MeanReadout())
+    options = ["--solver", "unipc", "--solver", "ddim", "--steps", 1, "--reference-steps", 2]
+    options += ["--bundle", tiny_bundle, "--device", "cpu", "--dtype", "float32", "--out", tmp_path]
+    first = invoked(benchmark_module, *options, "--count", 4, "--batch", 3)
+    assert first.exit_code == 0, first.output
+    assert "min left" in first.output
+    assert "as good as 2 steps of ddpm" in first.output
+
+    result = json.loads((tmp_path / "steps_quality.json").read_text(encoding="utf-8"))
+    labels = [(row["label"], row["steps"]) for row in result["rows"]]
+    through = "phantoms through the autoencoder"
+    assert labels == [("phantoms", None), (through, None), ("unipc", 1), ("ddim", 1), ("ddpm", 2)]
+    phantoms, *others = result["rows"]
+    # Random networks make nothing like a phantom.
+    assert all(phantoms["frechet"] < row["frechet"] for row in others)
+    assert all(row["seconds_a_volume"] > 0 for row in others[1:])
+    assert (tmp_path / "steps_quality.md").read_text(encoding="utf-8").count("\n| ") == 2 + len(labels)
+
+    # It goes on where it was: the first four volumes stay as they are, seconds included, and two are added.
+    (ddpm,) = tmp_path.rglob("ddpm-2.npz")
+    with np.load(ddpm) as before:
+        kept = {name: before[name] for name in before.files}
+    again = invoked(benchmark_module, *options, "--count", 6, "--batch", 3)
+    assert again.exit_code == 0, again.output
+    with np.load(ddpm) as after:
+        assert after["values"].shape == (6, 2)
+        assert all(np.array_equal(after[name][:4], kept[name]) for name in kept)
+
+
+@pytest.mark.parametrize("benchmark_module", ["steps_quality"], indirect=True)
+def test_the_cheapest_row_has_the_fewest_steps_among_the_good(benchmark_module: ModuleType) -> None:
+    from ccella_core.evaluation.distances import KernelDistance
+
+    run, row = benchmark_module.Run, benchmark_module.Row
+
+    def made(solver: str, steps: int, mean: float) -> object:
+        kernel = KernelDistance(mean=mean, standard_deviation=0.1)
+        return row(run(solver, steps), solver, float(steps), 1.0, kernel)
+
+    rows = [made("a", 10, 1.3), made("a", 20, 1.15), made("b", 20, 1.1), made("a", 30, 0.9), made("ddpm", 1000, 1.0)]
+    text = benchmark_module.verdict(rows, run("ddpm", 1000))
+    assert "b with 20 steps, 20 s a volume instead of 1e+03 s" in text
+    assert "(1.2)" in text
+    assert benchmark_module.verdict([rows[0], rows[-1]], run("ddpm", 1000)).startswith("No row is as good")
+
+
+@pytest.mark.parametrize("benchmark_module", ["steps_quality"], indirect=True)
+@pytest.mark.parametrize(("option", "value", "complaint"), [("--solver", "euler", "euler"), ("--count", 3, "count")])
+def test_what_cannot_be_measured_is_refused(
+    benchmark_module: ModuleType, option: str, value: object, complaint: str, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    refused = invoked(benchmark_module, "--bundle", tiny_bundle, "--out", tmp_path, option, value)
+    assert refused.exit_code == 2
+    assert complaint in refused.output
+
+
+@pytest.mark.parametrize("benchmark_module", ["speed"], indirect=True)
+def test_speed(
+    benchmark_module: ModuleType, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from _speed_case import measure  # type: ignore[import-not-found]  # beside the benchmark
+
+    # Not in processes of their own, each of which would load torch: the memory means nothing here.
+    monkeypatch.setattr(benchmark_module, "in_own_process", measure)
+    done = invoked(benchmark_module, "--bundle", tiny_bundle, "--quick", "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    result = json.loads((tmp_path / "speed.json").read_text(encoding="utf-8"))
+    assert len(result["results"]) == 7
+    assert all(entry["seconds"] > 0 and entry["beyond_gib"] >= 0 for entry in result["results"])
+    assert [entry["part"] for entry in result["results"] if entry["plain"]] == ["step", "decode"]
+    assert result["sizes"][0]["latent_shape"] == [4, 4, 2]
+    assert "| decode, MONAI's, whole (plain) |" in (tmp_path / "speed.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("benchmark_module", ["speed"], indirect=True)
+def test_what_has_no_room_is_left_out_with_a_sentence(benchmark_module: ModuleType) -> None:
+    case = benchmark_module.Case(
+        measured=benchmark_module.Measured.DECODE_MONAI,
+        size=benchmark_module.published_size().model_copy(update={"latent_shape": (4096, 4096, 4096)}),
+    )
+    assert "Left out: decode, MONAI's, whole (plain), at the published size" in benchmark_module.attempt(case)
+    refused = invoked(benchmark_module, "--parts", "step,encode")
+    assert refused.exit_code == 2
+    assert "'encode'" in refused.output
