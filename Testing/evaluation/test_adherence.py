@@ -1,0 +1,218 @@
+"""Adherence with generators whose honesty is known, and a readout that looks the truth up."""
+
+from __future__ import annotations
+
+import functools
+import json
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ccella_core.errors import InputError
+from ccella_core.evaluation.adherence import FIRST_PATIENT, generator_of, run_adherence
+from ccella_core.evaluation.adherence_report import AdherenceResult, markdown
+from ccella_core.evaluation.measurements import REGION_OF_TISSUE, Reading, Region, measure
+from ccella_core.evaluation.scores import Proportion, Stated, score_readings
+from ccella_core.phantom.patient import draw_patient
+from ccella_core.phantom.render import DEFAULT_SHAPE, DEFAULT_SPACING, Rendering, render
+from ccella_core.phantom.report import write_report
+from ccella_core.provenance import Provenance
+from ccella_core.volume import SyntheticVolume
+
+CASES, STEERED = 8, 2
+LESION_ML = 0.1
+
+
+@functools.cache
+def phantom_of(patient: int) -> Rendering:
+    return render(draw_patient(patient), "t2w")
+
+
+def mirrored(rendering: Rendering) -> Rendering:
+    return Rendering(rendering.voxels[::-1], rendering.affine, rendering.labels[::-1])
+
+
+@functools.cache
+def honest_phantoms() -> dict[str, Rendering]:
+    """What each report describes, also those with left and right exchanged."""
+    known = {}
+    for patient in range(FIRST_PATIENT, FIRST_PATIENT + CASES):
+        findings = draw_patient(patient).findings
+        known[write_report(findings, seed=patient)] = phantom_of(patient)
+        known.setdefault(write_report(findings.mirrored(), seed=patient), mirrored(phantom_of(patient)))
+    return known
+
+
+class TruthReadout:
+    """Knows the label map of every volume that is shown to it here."""
+
+    @functools.cached_property
+    def labels(self) -> dict[int, np.ndarray]:
+        shown = [phantom_of(patient) for patient in range(FIRST_PATIENT, FIRST_PATIENT + CASES)]
+        shown += [mirrored(rendering) for rendering in shown]
+        return {zlib.crc32(rendering.voxels.tobytes()): rendering.labels for rendering in shown}
+
+    def read(self, voxels: np.ndarray, affine: np.ndarray) -> Reading:
+        regions = REGION_OF_TISSUE[self.labels[zlib.crc32(voxels.tobytes())]]
+        probability = np.moveaxis(np.eye(len(Region), dtype=np.float32)[regions], -1, 0)
+        return measure(probability, DEFAULT_SPACING, LESION_ML)
+
+
+class Generator:
+    """Gives what ``choose`` makes of the report, and counts."""
+
+    def __init__(self, choose: Callable[[str], Rendering], *, steps: int = 20, positive: float | None = 0.9) -> None:
+        self.choose, self.steps, self.positive = choose, steps, positive
+        self.seeds: list[int] = []
+
+    def __call__(self, report: str, seed: int) -> SyntheticVolume:
+        self.seeds.append(seed)
+        rendering = self.choose(report)
+        provenance = Provenance(
+            bundle_name="fake",
+            bundle_version="1",
+            bundle_sha256="0" * 64,
+            report=report,
+            pathology_requested=None,
+            predicted_positive_probability=self.positive,
+            seed=seed,
+            sampler="unipc",
+            steps=self.steps,
+            guidance_scale=1.0,
+            shape=DEFAULT_SHAPE,
+            spacing=DEFAULT_SPACING,
+            device="cpu",
+            dtype="float32",
+        )
+        return SyntheticVolume(rendering.voxels, rendering.affine, "t2w", provenance)
+
+
+def honest(report: str) -> Rendering:
+    return honest_phantoms()[report]
+
+
+def run(generator: Generator, out: Path | None = None, **settings: int) -> AdherenceResult:
+    settings = {"cases": CASES, "steered": STEERED, **settings}
+    return run_adherence(generator, TruthReadout(), out=out, **settings)
+
+
+def test_an_honest_generator_adheres() -> None:
+    result = run(Generator(honest))
+    scores = result.generated
+    positive = sum(case.stated.has_lesion for case in result.cases[:CASES])
+    assert 0 < positive < CASES
+    assert scores.pathology == Proportion(hits=CASES, total=CASES)
+    assert scores.sensitivity == Proportion(hits=positive, total=positive)
+    assert scores.side.hits == scores.side.total > 0
+    assert scores.level.share == scores.zone.share == 1
+    assert scores.gland_volume_r is not None and scores.gland_volume_r > 0.999
+    assert scores == result.phantoms
+    assert result.steering == Proportion(hits=STEERED, total=STEERED)
+    assert result.class_head == Proportion(hits=positive, total=CASES)  # it calls everything positive
+
+
+def test_a_generator_that_ignores_the_report_does_not() -> None:
+    result = run(Generator(lambda report: phantom_of(FIRST_PATIENT), positive=None))
+    stated = Stated.by(draw_patient(FIRST_PATIENT).findings)
+    alike = sum(case.stated.has_lesion == stated.has_lesion for case in result.cases[:CASES])
+    assert result.generated.pathology.hits == alike < CASES
+    assert result.generated.gland_volume_r is None
+    assert result.generated.gland_volume_error_ml > 1
+    assert result.steering.hits == 0
+    assert result.class_head.total == 0
+    assert result.phantoms.pathology.share == 1
+
+
+def test_a_generator_that_mixes_up_the_sides_is_found_out() -> None:
+    result = run(Generator(lambda report: mirrored(honest(report))))
+    assert result.generated.pathology.share == 1
+    assert result.generated.side.hits == 0 < result.generated.side.total
+    assert result.steering.hits == 0
+
+
+def test_the_same_noise_is_steered() -> None:
+    generator = Generator(honest)
+    result = run(generator, seed=100)
+    steered = result.cases[CASES:]
+    assert generator.seeds[:CASES] == list(range(100, 100 + CASES))
+    assert [100 + case.patient - FIRST_PATIENT for case in steered] == generator.seeds[CASES:]
+
+
+def test_a_run_that_was_stopped_goes_on(tmp_path: Path) -> None:
+    first = Generator(honest)
+    run(first, tmp_path, cases=3, steered=0)
+    lines = tmp_path / "cases.jsonl"
+    lines.write_text(lines.read_text(encoding="utf-8")[:-20], encoding="utf-8")  # stopped while it wrote
+    second, told = Generator(honest), []
+    result = run_adherence(
+        second, TruthReadout(), cases=5, steered=0, out=tmp_path, progress=lambda *at: told.append(at)
+    )
+    assert (len(first.seeds), second.seeds) == (3, [2, 3, 4])
+    assert told == [(n, 5) for n in range(1, 6)]
+    third = Generator(honest)
+    assert run(third, tmp_path, cases=5, steered=0) == result
+    assert third.seeds == []
+
+
+def test_what_is_left_in_the_folder(tmp_path: Path) -> None:
+    result = run(Generator(honest), tmp_path)
+    assert AdherenceResult.model_validate_json((tmp_path / "adherence.json").read_bytes()) == result
+    table = (tmp_path / "adherence.md").read_text(encoding="utf-8")
+    assert table == markdown(result) + "\n"
+    assert f"| Pathology as stated | 100.0% ({CASES}/{CASES}; 95 % 68% to 100%)" in table
+    assert "| stated negative | 0 |" in table
+    assert Image.open(tmp_path / "adherence.png").size[0] >= 1200
+    assert len(list((tmp_path / "slices").glob("SYNTHETIC_*.png"))) == CASES + STEERED
+    assert (
+        json.loads((tmp_path / "cases.jsonl").read_text(encoding="utf-8").splitlines()[0])["patient"] == FIRST_PATIENT
+    )
+
+
+def test_cases_of_different_origin_are_not_mixed(tmp_path: Path) -> None:
+    run(Generator(honest), tmp_path, cases=1, steered=0)
+    with pytest.raises(InputError, match="another folder"):
+        run(Generator(honest, steps=30), tmp_path, cases=2, steered=0)
+    with pytest.raises(InputError, match="another seed"):
+        run(Generator(honest), tmp_path, cases=1, steered=0, seed=7)
+
+
+def test_at_least_one_case_is_needed() -> None:
+    with pytest.raises(InputError, match="at least one case"):
+        run(Generator(honest), cases=0)
+
+
+def test_a_pipeline_is_asked_for_what_the_report_says() -> None:
+    calls = []
+
+    def pipeline(report: str, **settings: object) -> list[SyntheticVolume]:
+        calls.append((report, settings))
+        return [Generator(lambda _: phantom_of(FIRST_PATIENT))(report, 5)]
+
+    assert generator_of(pipeline, num_steps=7)("a report", 5).provenance.seed == 5
+    assert calls == [("a report", {"pathology": None, "seed": 5, "num_steps": 7})]
+
+
+def test_wilson_intervals() -> None:
+    low, high = Proportion(hits=8, total=10).interval  # Wilson 1927; 0.490 to 0.943 in every textbook
+    assert (low, high) == (pytest.approx(0.4902, abs=1e-4), pytest.approx(0.9433, abs=1e-4))
+    assert Proportion(hits=0, total=0).interval == (0, 1)
+    assert str(Proportion(hits=0, total=0)) == "no cases"
+
+
+def test_a_report_of_two_sides_names_none() -> None:
+    sides = {
+        tuple(lesion.side for lesion in findings.lesions): Stated.by(findings).side
+        for findings in (draw_patient(seed, pathology="positive").findings for seed in range(200))
+    }
+    assert sides[("left",)] == sides[("left", "left")] == "left"
+    assert sides[("left", "right")] is None
+    assert Stated.by(draw_patient(0, pathology="negative").findings).side is None
+
+
+def test_scoring_needs_a_reading_for_each_report() -> None:
+    with pytest.raises(InputError, match="one reading a report"):
+        score_readings([], [])

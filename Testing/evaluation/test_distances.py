@@ -1,0 +1,67 @@
+"""Distances against closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ccella_core.errors import InputError
+from ccella_core.evaluation.distances import compare, frechet_between_gaussians, frechet_distance, kernel_distance
+
+
+def normal(count: int, dimension: int, *, seed: int = 0, mean: float = 0.0, sd: float = 1.0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(mean, sd, (count, dimension))
+
+
+def test_frechet_of_diagonal_gaussians_is_the_closed_form() -> None:
+    a, b = np.array([1.0, 4.0, 9.0]), np.array([4.0, 4.0, 1.0])
+    expected = 3 * 2**2 + np.sum((np.sqrt(a) - np.sqrt(b)) ** 2)
+    assert frechet_between_gaussians(np.zeros(3), np.diag(a), np.full(3, 2.0), np.diag(b)) == pytest.approx(expected)
+
+
+def test_frechet_does_not_depend_on_the_axes_and_bears_singular_covariances() -> None:
+    turn, _ = np.linalg.qr(normal(4, 4))
+    a, b = np.diag([4.0, 1.0, 0.0, 0.0]), np.diag([1.0, 0.0, 9.0, 0.0])
+    expected = (2 - 1) ** 2 + 1 + 9
+    zero = np.zeros(4)
+    assert frechet_between_gaussians(zero, turn @ a @ turn.T, zero, turn @ b @ turn.T) == pytest.approx(expected)
+
+
+def test_frechet_of_samples() -> None:
+    a, b = normal(20_000, 3), normal(20_000, 3, seed=1, mean=1.0, sd=2.0)
+    assert frechet_distance(a, b) == pytest.approx(3 * 1 + 3 * (2 - 1) ** 2, rel=0.05)
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(a[:5], a[:5]) == pytest.approx(0, abs=1e-9)
+
+
+def test_kernel_distance_is_unbiased_and_grows() -> None:
+    real = normal(400, 16)
+    same = kernel_distance(real, normal(400, 16, seed=1))
+    apart = kernel_distance(real, normal(400, 16, seed=2, mean=1.0))
+    assert abs(same.mean) < 0.02
+    assert apart.mean > 10 * same.standard_deviation
+    assert kernel_distance(real, real, seed=5) == kernel_distance(real, real, seed=5)
+
+
+def test_compare_tells_the_floor_and_warns_of_few_volumes() -> None:
+    real = normal(64, 4)
+    distances = compare(normal(64, 4, seed=1, mean=3.0), real)
+    assert distances.frechet > 10 * distances.frechet_floor
+    assert distances.kernel.mean > 10 * distances.kernel_floor.mean
+    assert distances.warnings == []
+    few = compare(normal(8, 12, seed=1), normal(9, 12))
+    assert "8 volumes are too few for 12 features" in few.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "message"),
+    [
+        (normal(3, 2), normal(9, 2), "4 volumes on each side"),
+        (normal(9, 2), normal(9, 3), "same columns"),
+        (np.zeros(9), normal(9, 3), "same columns"),
+        (np.full((9, 2), np.nan), normal(9, 2), "NaN"),
+    ],
+)
+def test_bad_features_are_refused(a: np.ndarray, b: np.ndarray, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        compare(a, b)

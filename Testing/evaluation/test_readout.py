@@ -1,0 +1,135 @@
+"""The readout's plumbing, with a tiny network that has learnt nothing."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ccella_core.errors import BundleError, InputError
+from ccella_core.evaluation import readout_training as training
+from ccella_core.evaluation.measurements import Region
+from ccella_core.evaluation.readout import WINDOW, Readout, ReadoutConfig, ReadoutNetwork, central_window
+from ccella_core.evaluation.readout_training import ReadoutTraining
+from ccella_core.phantom.patient import draw_patient
+from ccella_core.phantom.render import DEFAULT_SHAPE, Rendering, render
+
+FILTERS = (4, 4, 4)
+TINY = ReadoutTraining(filters=FILTERS, steps=2, batch_size=1, calibration_patients=1, checkpoint_every=1)
+
+
+@pytest.fixture(scope="module")
+def phantom() -> Rendering:
+    return render(draw_patient(2_700_000), "t2w")
+
+
+@pytest.fixture
+def readout() -> Readout:
+    torch.manual_seed(0)
+    return Readout(ReadoutNetwork(FILTERS), ReadoutConfig(filters=FILTERS))
+
+
+class Stopped(Exception):
+    pass
+
+
+def test_the_map_covers_the_window_and_sums_to_one(readout: Readout, phantom: Rendering) -> None:
+    probability = readout.probability(phantom.voxels)
+    assert probability.shape == (len(Region), *WINDOW)
+    np.testing.assert_allclose(probability.sum(axis=0), 1, atol=1e-5)
+
+
+def test_the_window_lies_in_the_middle() -> None:
+    volume = np.arange(np.prod(DEFAULT_SHAPE)).reshape(DEFAULT_SHAPE)
+    assert central_window(volume)[0, 0, 0] == volume[8, 16, 2]
+
+
+def test_features_are_told_apart_and_do_not_depend_on_company(readout: Readout, phantom: Rendering) -> None:
+    both = readout.features([phantom.voxels, 1 - phantom.voxels])
+    assert both.shape == (2, 2 * FILTERS[-1])
+    assert both.dtype == np.float64
+    np.testing.assert_array_equal(both[:1], readout.features([phantom.voxels]))
+    assert not np.allclose(both[0], both[1])
+
+
+def test_saved_and_loaded_it_reads_the_same(readout: Readout, phantom: Rendering, tmp_path: Path) -> None:
+    readout.save(tmp_path / "readout")
+    loaded = Readout.load(tmp_path / "readout")
+    assert loaded.config == readout.config
+    np.testing.assert_array_equal(loaded.probability(phantom.voxels), readout.probability(phantom.voxels))
+    with pytest.raises(BundleError, match="missing"):
+        Readout.load(tmp_path / "nowhere")
+
+
+def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path: Path) -> None:
+    def stop(step: int, steps: int) -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        training.train_readout(TINY, tmp_path / "stopped", stop)
+    steps = []
+    resumed = training.train_readout(TINY, tmp_path / "stopped", lambda step, of: steps.append((step, of)))
+    assert steps == [(2, 2)]
+    whole = training.train_readout(TINY, tmp_path / "whole")
+    assert resumed.config == whole.config
+    for one, other in zip(resumed.network.parameters(), whole.network.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def test_the_first_use_trains_and_the_second_reads_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = training.load_or_train_readout(tmp_path, config=TINY)
+    (folder,) = tmp_path.iterdir()
+    assert folder.name == f"readout-{training.readout_fingerprint(TINY)}"
+    assert [path.name for path in folder.iterdir()] == ["weights"]
+    monkeypatch.setattr(training, "train_readout", None)
+    second = training.load_or_train_readout(tmp_path, config=TINY)
+    assert second.config == first.config
+    assert training.readout_fingerprint(TINY.model_copy(update={"steps": 3})) not in folder.name
+
+
+def test_disturbances_keep_the_range_and_none_means_none(phantom: Rendering) -> None:
+    rng = np.random.default_rng(0)
+    disturbed = training._disturbed(phantom.voxels, ReadoutTraining(), rng)
+    assert disturbed.dtype == np.float32
+    assert disturbed.min() >= 0 and disturbed.max() <= 1
+    assert not np.allclose(disturbed, phantom.voxels, atol=0.01)
+    none = ReadoutTraining(most_blur=0, most_noise=0, most_gain=0, most_offset=0)
+    np.testing.assert_allclose(training._disturbed(phantom.voxels, none, rng), phantom.voxels, atol=1e-6)
+
+
+def test_the_threshold_is_the_middle_of_the_gap() -> None:
+    volumes = np.array([0.0, 0.01, 0.05, 0.2, 0.9, 0.6])
+    positive = np.array([False, False, False, True, True, True])
+    assert training.best_threshold(volumes, positive) == pytest.approx(0.1, rel=0.05)
+
+
+def test_the_patients_of_each_use_are_their_own() -> None:
+    uses = (training.TRAINING_PATIENTS, training.CALIBRATION_PATIENTS, training.VALIDATION_PATIENTS)
+    assert all(a.stop <= b.start for a, b in itertools.pairwise(uses))
+    assert uses[0].start >= 2_000_000
+    assert ReadoutTraining().steps * ReadoutTraining().batch_size < len(training.TRAINING_PATIENTS)
+
+
+def test_validation_scores_every_patient(readout: Readout) -> None:
+    scores = training.validate_readout(readout, range(2_600_000, 2_600_002), blur=0.5)
+    assert scores.pathology.total == 2
+    with pytest.raises(InputError, match="at least one patient"):
+        training.validate_readout(readout, [])
+
+
+def test_what_it_was_not_trained_on_is_refused(readout: Readout, phantom: Rendering) -> None:
+    with pytest.raises(InputError, match="1 x 1 x 3 mm"):
+        readout.read(phantom.voxels, np.diag([2.0, 2.0, 3.0, 1.0]))
+    with pytest.raises(InputError, match="RAS"):
+        readout.read(phantom.voxels, np.diag([-1.0, -1.0, 3.0, 1.0]))
+    with pytest.raises(InputError, match="at least"):
+        readout.read(phantom.voxels[:40], phantom.affine)
+    with pytest.raises(InputError, match="NaN"):
+        readout.read(np.full(DEFAULT_SHAPE, np.nan), phantom.affine)
+    with pytest.raises(InputError, match="0 … 1"):
+        readout.read(phantom.voxels * 1000, phantom.affine)
+    with pytest.raises(InputError, match="no volumes"):
+        readout.features([])
