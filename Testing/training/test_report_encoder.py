@@ -1,0 +1,140 @@
+"""Training of the report encoder: its tokenizer, the facts it learns from, and that it goes on where it stopped."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import pytest
+import torch
+
+from ccella_core.errors import NonFiniteError
+from ccella_core.phantom.findings import Findings, Lesion
+from ccella_core.phantom.patient import draw_findings
+from ccella_core.phantom.report import write_report
+from ccella_core.training import report_encoder as training
+from ccella_core.training.report_encoder import (
+    CLASSES,
+    NUMBERS,
+    ReportEncoderTraining,
+    stated_facts,
+    train_report_encoder,
+    train_tokenizer,
+)
+
+TINY = ReportEncoderTraining(
+    vocabulary=400, width=16, layers=1, heads=2, max_tokens=64, steps=4, batch_size=4, learning_rate=1e-2,
+    checkpoint_every=2,
+)  # fmt: skip
+FINDINGS = [draw_findings(seed) for seed in range(40)]
+REPORTS = [write_report(one, seed=seed) for seed, one in enumerate(FINDINGS)]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_tokenizer(REPORTS, TINY.vocabulary)
+
+
+def read_back(tokenizer, text: str) -> str:
+    """What the tokens say, without the spaces that stand before each word and mark."""
+    return "".join(tokenizer.decode(tokenizer(text)["input_ids"], skip_special_tokens=True).split())
+
+
+def test_every_report_ends_with_the_end_token(tokenizer):
+    ids = tokenizer(REPORTS[0])["input_ids"]
+    assert ids[-1] == tokenizer.eos_token_id and ids.count(tokenizer.eos_token_id) == 1
+    assert len(tokenizer) == TINY.vocabulary
+
+
+@pytest.mark.parametrize("text", ["12", "21", "1.2", "45.7", "PI-RADS 4", "9 x 14 mm"])
+def test_numbers_survive(tokenizer, text):
+    assert read_back(tokenizer, text) == text.lower().replace(" ", "")
+
+
+def test_capitals_are_dropped(tokenizer):
+    shouted = tokenizer("IMPRESSION: Left APEX")["input_ids"]
+    assert shouted == tokenizer("impression: left apex")["input_ids"]
+
+
+@pytest.mark.parametrize("text", ["前列腺左侧病灶", "😀", "Läsion", "простата", "\u200b", "a\u0301"])
+def test_no_text_is_unknown(tokenizer, text):
+    assert tokenizer.unk_token is None
+    ids = tokenizer(text)["input_ids"]
+    assert len(ids) > 1 and None not in ids
+    assert tokenizer.mask_token_id not in ids
+
+
+def test_chinese_and_emoji_read_back(tokenizer):
+    assert read_back(tokenizer, "前列腺") == "前列腺"
+    assert read_back(tokenizer, "😀") == "😀"
+
+
+def test_the_same_reports_give_the_same_tokenizer(tokenizer):
+    # A run that goes on trains it again, and its weights belong to these very numbers.
+    assert train_tokenizer(REPORTS, TINY.vocabulary).get_vocab() == tokenizer.get_vocab()
+
+
+def test_facts_of_a_positive_case():
+    small, large = Lesion("left", "peripheral", "apex", 9.0, 3), Lesion("right", "transition", "base", 20.0, 5)
+    facts = stated_facts(Findings(60.0, 7.0, 66, 5, (small, large), hyperplasia="moderate", rectum="gas"))
+    assert facts == {
+        "positive": 1.0,
+        "pirads": 4,
+        "left": 1.0,
+        "right": 1.0,
+        "zone": 1,  # of the larger one, as level and size
+        "level": 0,
+        "size": 2.0,
+        "volume": pytest.approx(math.log(60)),
+        "hyperplasia": 2,
+        "change": 0,
+        "bladder": 1,
+        "rectum": 1,
+    }
+
+
+def test_what_a_negative_report_does_not_state_is_nan():
+    facts = stated_facts(Findings(30.0, 3.0, 60, 2, peripheral_change="left"))
+    assert {name for name, value in facts.items() if math.isnan(value)} == {"zone", "level", "size"}
+    assert (facts["positive"], facts["left"], facts["change"]) == (0.0, 0.0, 1)
+
+
+def test_every_fact_is_learned_and_within_its_classes():
+    assert stated_facts(FINDINGS[0]).keys() == CLASSES.keys() | set(NUMBERS)
+    for findings in FINDINGS:
+        for name, count in CLASSES.items():
+            value = stated_facts(findings)[name]
+            assert math.isnan(value) or 0 <= value < count
+
+
+def test_two_reports_are_soon_learned(tmp_path, caplog):
+    config = TINY.model_copy(update={"steps": 40, "checkpoint_every": 5})
+    with caplog.at_level(logging.INFO, training.__name__):
+        train_report_encoder(REPORTS[:2], FINDINGS[:2], config, tmp_path / "run.pt")
+    losses = [record.args[2] for record in caplog.records]
+    assert len(losses) == 8 and losses[-1] < 0.6 * losses[0]
+
+
+def test_a_stopped_run_that_goes_on_reads_reports_the_same(tmp_path, stopped_at_first_save):
+    whole = train_report_encoder(REPORTS, FINDINGS, TINY, tmp_path / "whole.pt")
+    with stopped_at_first_save(training):
+        train_report_encoder(REPORTS, FINDINGS, TINY, tmp_path / "stopped.pt")
+    resumed = train_report_encoder(REPORTS, FINDINGS, TINY, tmp_path / "stopped.pt")
+    states = [torch.load(tmp_path / name, weights_only=True) for name in ("whole.pt", "stopped.pt")]
+    torch.testing.assert_close(states[0]["model"], states[1]["model"], rtol=0, atol=0)
+    assert torch.equal(whole.encode(REPORTS[:3]), resumed.encode(REPORTS[:3]))
+
+
+def test_the_encoder_is_frozen_and_of_fixed_length(tmp_path):
+    encoder = train_report_encoder(REPORTS, FINDINGS, TINY, tmp_path / "run.pt")
+    embeddings = encoder.encode(["", "PI-RADS 4 lesion", "前列腺 😀"])
+    assert embeddings.shape == (3, TINY.max_tokens, TINY.width)
+    assert not embeddings.requires_grad
+    assert encoder.count_tokens(REPORTS[0] * 20).truncated
+
+
+def test_nan_is_never_saved(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "NUMBER_WEIGHT", float("nan"))
+    with pytest.raises(NonFiniteError, match="at step 0"):
+        train_report_encoder(REPORTS, FINDINGS, TINY, tmp_path / "run.pt")
+    assert not (tmp_path / "run.pt").exists()
