@@ -37,13 +37,21 @@ class AutoencoderTraining(StrictModel):
     checkpoint_every: int = Field(50, gt=0)
 
 
-def train_autoencoder(volumes: np.ndarray, config: AutoencoderTraining, checkpoint: Path) -> AutoencoderKlMaisi:
+def train_autoencoder(
+    volumes: np.ndarray,
+    config: AutoencoderTraining,
+    checkpoint: Path,
+    *,
+    refine: AutoencoderKlMaisi | None = None,
+) -> AutoencoderKlMaisi:
     """Train on random crops, going on from ``checkpoint`` where there is one.
 
     Args:
         volumes: (N, X, Y, Z) in 0 … 1, any float type; may be a memory map.
         config: sizes, weights, steps, seed.
         checkpoint: file of the training state.
+        refine: a trained autoencoder whose decoder alone is to learn on. Its latents stay what they are, so that a
+            denoiser that was trained on them stays valid.
 
     Raises:
         NonFiniteError: the loss became NaN or infinite; the last checkpoint is whole.
@@ -52,7 +60,11 @@ def train_autoencoder(volumes: np.ndarray, config: AutoencoderTraining, checkpoi
     model = build_autoencoder(config.network)
     # MONAI starts with a posterior as wide as the latents themselves; a narrow one lets the decoder see them at once.
     torch.nn.init.constant_(model.quant_conv_log_sigma.conv.bias, INITIAL_LOG_VARIANCE)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate)
+    if refine is not None:
+        model.load_state_dict(refine.state_dict())
+        for part in (model.encoder, model.quant_conv_mu, model.quant_conv_log_sigma):
+            part.requires_grad_(False)
+    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=config.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, max_lr=config.learning_rate, total_steps=config.steps, pct_start=0.05
     )

@@ -31,6 +31,7 @@ class DenoiserTraining(StrictModel):
     batch_size: int = Field(8, gt=0)
     learning_rate: float = Field(1e-4, gt=0)
     warmup_steps: int = Field(0, ge=0)
+    decay_steps: int | None = Field(None, gt=0, description="length of the decay, where more training follows")
     decay_power: float = Field(2.0, gt=0, description="of the polynomial decay to zero")
     gradient_clip: float = Field(1.0, gt=0)
     focal_weight: float = Field(FOCAL_WEIGHT, ge=0)
@@ -57,6 +58,8 @@ class LatentCases:
     """(N,) bool: PI-RADS 3-5."""
     spacing: Tensor
     """(3,) in mm, the same for all."""
+    region_weight: Tensor | None = None
+    """(N, 1, x, y, z): how much each latent voxel counts; ``None``: all the same, as published."""
 
 
 def train_denoiser(
@@ -64,6 +67,7 @@ def train_denoiser(
     config: DenoiserTraining,
     checkpoint: Path,
     *,
+    start: ConditionalDenoiser | None = None,
     on_checkpoint: Callable[[int, ConditionalDenoiser], None] | None = None,
 ) -> ConditionalDenoiser:
     """Train, going on from ``checkpoint`` where there is one; returns the averaged weights where there is an average.
@@ -72,6 +76,7 @@ def train_denoiser(
         cases: the training set.
         config: network, schedule, steps, seed.
         checkpoint: file of the training state.
+        start: a network to learn on from, instead of random weights.
         on_checkpoint: called with the step and the network after each saving, for watching.
 
     Raises:
@@ -79,6 +84,8 @@ def train_denoiser(
     """
     torch.manual_seed(config.seed)
     model = ConditionalDenoiser(config.network)
+    if start is not None:
+        model.load_state_dict(start.state_dict())
     optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _rate_factor(config))
     average = Average(model.parameters(), config.ema_decay) if config.ema_decay else None
@@ -128,7 +135,8 @@ def _rate_factor(config: DenoiserTraining) -> Callable[[int], float]:
     def factor(step: int) -> float:
         if step < config.warmup_steps:
             return (step + 1) / config.warmup_steps
-        left = (config.steps - step) / max(1, config.steps - config.warmup_steps)
+        end = config.decay_steps or config.steps
+        left = (end - step) / max(1, end - config.warmup_steps)
         return float(max(0.0, left) ** config.decay_power)
 
     return factor
@@ -157,7 +165,13 @@ def _losses(
     given = one_hot if config.network.uses_class and not config.network.predicts_class else None
     output = model(noisy, timesteps, text=text, class_probability=given, spacing=cases.spacing.float().expand(count, 3))
     loss = joint_loss(
-        output.prediction, target, output.class_logits, one_hot, has_report, focal_weight=config.focal_weight
+        output.prediction,
+        target,
+        output.class_logits,
+        one_hot,
+        has_report,
+        focal_weight=config.focal_weight,
+        region_weight=None if cases.region_weight is None else cases.region_weight[rows].float(),
     )
     accuracy = float("nan")
     if output.class_logits is not None:

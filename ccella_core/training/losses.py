@@ -35,6 +35,7 @@ def joint_loss(
     has_report: Tensor | None,
     *,
     focal_weight: float = FOCAL_WEIGHT,
+    region_weight: Tensor | None = None,
 ) -> JointLoss:
     """L1 of the prediction and, where the class is predicted from the report, the focal loss of the class.
 
@@ -45,8 +46,12 @@ def joint_loss(
         class_one_hot: the true class, (B, K).
         has_report: (B,) bool; cases without a report say nothing about reading one and are left out.
         focal_weight: λ of the paper.
+        region_weight: how much each latent voxel counts, (B, 1, X, Y, Z); ``None``: all the same, as published.
     """
-    denoising = F.l1_loss(prediction, target)
+    if region_weight is None:
+        denoising = F.l1_loss(prediction, target)
+    else:
+        denoising = ((prediction - target).abs() * region_weight).mean() / region_weight.mean()
     if class_logits is None:
         zero = denoising.new_zeros(())
         return JointLoss(denoising, denoising, zero)

@@ -1,8 +1,8 @@
 """Training of a small T5 encoder on phantom reports, for bundles that must fit into a few megabytes.
 
 The published model reads reports with a general-purpose language model, FLAN-T5-XXL; the demonstration cannot ship one.
-Its own encoder learns two things at once from written reports: to fill in masked words, and to say from the mean of its
-tokens what the report states. It is frozen afterwards, as the published one is.
+Its own encoder learns two things at once from written reports: to fill in masked words, and to state the
+facts in the report. It is frozen afterwards, as the published one is.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class ReportEncoderTraining(StrictModel):
     batch_size: int = Field(gt=0)
     learning_rate: float = Field(gt=0)
     seed: int = 0
-    checkpoint_every: int = Field(100, gt=0)
+    checkpoint_every: int = Field(50, gt=0)
 
 
 def train_tokenizer(reports: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
@@ -108,6 +108,8 @@ class _Learner(nn.Module):
         self.encoder = encoder
         width = encoder.config.d_model
         self.word = nn.Linear(width, encoder.config.vocab_size)
+        # A fact stands in one or two words of a hundred: each has a query of its own that finds them.
+        self.query = nn.Parameter(torch.randn(len(CLASSES) + len(NUMBERS), width))
         self.facts = nn.ModuleDict({name: nn.Linear(width, count) for name, count in CLASSES.items()})
         self.facts.update({name: nn.Linear(width, 1) for name in NUMBERS})
 
@@ -115,13 +117,13 @@ class _Learner(nn.Module):
         hidden = self.encoder(input_ids=tokens, attention_mask=attention).last_hidden_state
         masked = words != IGNORED
         loss = F.cross_entropy(self.word(hidden[masked]), words[masked])
-        weight = attention[..., None].to(hidden.dtype)
-        mean = (hidden * weight).sum(1) / weight.sum(1)
-        for name, head in self.facts.items():
+        scores = torch.einsum("bld,fd->bfl", hidden, self.query) / hidden.shape[-1] ** 0.5
+        found = scores.masked_fill(attention[:, None] == 0, -torch.inf).softmax(dim=-1) @ hidden
+        for number, (name, head) in enumerate(self.facts.items()):
             known = ~torch.isnan(facts[name])
             if not known.any():
                 continue
-            said, truth = head(mean[known]), facts[name][known]
+            said, truth = head(found[known, number]), facts[name][known]
             if name in NUMBERS:
                 loss = loss + NUMBER_WEIGHT * F.smooth_l1_loss(said[:, 0], truth, beta=0.05)
             else:
