@@ -1,6 +1,8 @@
 """The ``ccella`` command: what it prints, what it writes, and how it ends."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -156,8 +158,6 @@ def test_bundles_list_show_and_verify(models: Path) -> None:
 
 
 def test_an_unverified_bundle_ends_with_1(tiny_bundle: Path, tmp_path: Path) -> None:
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(tiny_bundle, copy)
     (copy / "scheduler" / "config.json").write_text("{}", encoding="utf-8")
@@ -198,6 +198,28 @@ def test_phantom_writes_labelled_volumes_report_and_findings(tmp_path: Path) -> 
     assert ccella("phantom", "--seed", -3, "--out", tmp_path).exit_code == 2
 
 
+def test_evaluate_adherence_reads_what_the_model_makes(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ccella_core.evaluation.measurements import Reading
+
+    class Reader:
+        def read(self, voxels: np.ndarray, affine: np.ndarray) -> Reading:
+            return Reading(has_lesion=False, gland_volume_ml=40, lesion_volume_ml=0)
+
+    monkeypatch.setattr("ccella_core.evaluation.readout.Readout.load", lambda _: Reader())
+    large = tmp_path / "large"  # the readout's window must fit into what the model makes
+    shutil.copytree(tiny_bundle, large)
+    index = json.loads((large / "model_index.json").read_text(encoding="utf-8"))
+    index["native_shape"] = [80, 64, 32]
+    (large / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
+    arguments = ["--bundle", large, "--readout", tmp_path, "--out", tmp_path / "out", "--cases", 2]
+    result = ccella("evaluate", "adherence", *arguments, "--steered", 0, "--json", "--steps", 1, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert len(json.loads(result.stdout)["cases"]) == 2
+    assert "2 of 2 volumes" in result.stderr and (tmp_path / "out" / "adherence.md").is_file()
+
+
 def test_info(models: Path) -> None:
     printed = json.loads(ccella("info", "--json").stdout)
     assert {"python", "torch", "ccella-core"} <= printed["versions"].keys()
@@ -226,8 +248,6 @@ def test_help_works_as_a_module_without_heavy_libraries() -> None:
 
 
 def test_a_poor_console_gets_question_marks_not_a_traceback(tiny_bundle: Path, tmp_path: Path) -> None:
-    import os
-
     command = [sys.executable, "-m", "ccella_core", "bundles", "show", str(tmp_path / "Größe")]
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     result = subprocess.run(command, cwd=ROOT, capture_output=True, env=environment)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ccella_core import __version__
-from ccella_core.cli import bundles, generate, info, phantom
+from ccella_core.cli import bundles, evaluate, generate, info, phantom
 from ccella_core.cli.output import EXIT_CODES
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 app.command("generate", epilog=EXIT_CODES)(generate.generate)
 app.add_typer(bundles.app, name="bundles")
+app.add_typer(evaluate.app, name="evaluate")
 app.command("phantom", epilog=EXIT_CODES)(phantom.phantom)
 app.command("info", epilog=EXIT_CODES)(info.info)
 

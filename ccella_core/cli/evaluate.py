@@ -1,0 +1,58 @@
+"""``ccella evaluate``: how good a model is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ccella_core.cli.generate import DEFAULT_BUNDLE
+from ccella_core.cli.output import EXIT_CODES, AsJson, explained, prepare_folder, print_json, quiet_libraries, say
+
+app = typer.Typer(help="Measure a model.", no_args_is_help=True, epilog=EXIT_CODES)
+
+
+@app.callback()
+def _group() -> None:
+    """Keeps ``adherence`` a subcommand although it is the only one."""
+
+
+@app.command("adherence")
+@explained
+def adherence(
+    readout: Annotated[Path, typer.Option(help="Folder of the trained readout.")],
+    out: Annotated[Path, typer.Option(help="Folder for tables and pictures; a run that was stopped goes on there.")],
+    bundle: Annotated[str, typer.Option(help="The model: a name or a folder.")] = DEFAULT_BUNDLE,
+    cases: Annotated[int, typer.Option(help="Held-out patients.")] = 64,
+    steered: Annotated[int, typer.Option(help="Of these, reports generated again with left and right exchanged.")] = 16,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first volume.")] = 0,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps; by default the bundle's.")] = None,
+    solver: Annotated[str | None, typer.Option(help="By default the bundle's.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Generate from reports of digital prostates that the model has never seen, and measure what the volumes show."""
+    prepare_folder(out)
+    quiet_libraries()
+    from ccella_core.evaluation.adherence import generator_of, run_adherence
+    from ccella_core.evaluation.readout import Readout
+    from ccella_core.pipeline import CCELLAPipeline
+
+    reader = Readout.load(readout)
+    pipeline = CCELLAPipeline.from_pretrained(bundle, device=device)
+    result = run_adherence(
+        generator_of(pipeline, num_steps=steps, solver=solver),
+        reader,
+        cases=cases,
+        steered=steered,
+        out=out,
+        seed=seed,
+        progress=lambda done, total: say(f"{done} of {total} volumes"),
+    )
+    if as_json:
+        print_json(json.loads(result.model_dump_json()))
+        return
+    typer.echo((out / "adherence.md").read_text(encoding="utf-8"))
+    typer.echo(f"Tables and pictures are in {out}")
