@@ -16,6 +16,8 @@ import torch
 if TYPE_CHECKING:
     from ccella_core.pipeline import CCELLAPipeline
 
+torch.set_num_threads(1)  # the tests run in one process a core; threads beside them would only wait for each other
+
 REFERENCE_FOLDER = Path(__file__).parent / "data" / "reference"
 
 

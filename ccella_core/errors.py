@@ -1,7 +1,7 @@
 """Failures that are explained to a person in one sentence.
 
-Everything that a caller can cause or mend is raised as a ``CCELLAError``; the command line and the worker print its text
-and nothing else. Any other exception is a fault of this software and keeps its traceback.
+Everything that a caller can cause or mend is raised as a ``CCELLAError``; the command line prints its text and nothing
+else. Any other exception is a fault of this software and keeps its traceback.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def check_report(report: object) -> str:
     if len(report) > MAX_REPORT_CHARACTERS:
         raise InputError(f"The report has {len(report)} characters; shorten it to at most {MAX_REPORT_CHARACTERS}.")
     if not report.strip():
-        raise InputError("The report is empty: write at least one finding, or ask for a volume without a report.")
+        raise InputError("The report is empty: write at least one finding.")
     if "\0" in report:
         raise InputError("The report contains NUL characters: it is not plain text; paste it again as text.")
     if not any(character.isprintable() and not character.isspace() for character in report):
