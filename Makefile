@@ -32,7 +32,7 @@ $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 	rm -f $@
 	$(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) torch
-	$(PIP_INSTALL) -e ".[dev,train]"
+	$(PIP_INSTALL) -e ".[dev]"
 	touch $@
 
 demo: $(INSTALLED)  ## Generate one volume from an example report

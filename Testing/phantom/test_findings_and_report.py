@@ -83,18 +83,14 @@ def test_report_states_every_fact_and_no_other_side():
     for seed, findings in enumerate(drawn(200)):
         report = write_report(findings, seed=seed)
         assert re.search(rf"\b{findings.gland_volume_ml:.0f} (mL|ml|cc)\b", report)
-        assert re.search(
-            rf"(Overall|assessment:) PI-RADS {findings.pirads}\b|Overall assessment: PI-RADS", report
-        )
+        assert re.search(rf"(Overall|assessment:) PI-RADS {findings.pirads}\b|Overall assessment: PI-RADS", report)
         scores = {int(score) for score in re.findall(r"PI-RADS (\d)", report)}
         assert scores == {findings.pirads} | {lesion.pirads for lesion in findings.lesions}
         sides = {
             "right" if word.lower() in ("right", "rt") else "left"
             for word in re.findall(r"\b(left|right|lt|rt)\b", report, flags=re.IGNORECASE)
         }
-        assert sides == {lesion.side for lesion in findings.lesions} | (
-            {findings.peripheral_change} - {"none", "both"}
-        )
+        assert sides == {lesion.side for lesion in findings.lesions} | ({findings.peripheral_change} - {"none", "both"})
         for lesion in findings.lesions:
             assert f"{lesion.size_mm:.0f} mm" in report or f"{lesion.size_mm / 10:.1f} cm" in report
         assert (findings.pathology == "negative") == bool(
