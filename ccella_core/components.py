@@ -69,7 +69,9 @@ def save_components(
     if encoder is not None:
         # The encoder writes both folders, the tokenizer's too; so that one has to be there already, empty.
         writers["tokenizer"] = lambda to: None
-        writers["text_encoder"] = lambda to: encoder.save_pretrained(to, to.parent / "tokenizer")
+        # A T5 may not be rounded to float16; bfloat16 suits every language model.
+        rounded = None if storage_dtype is None else torch.bfloat16
+        writers["text_encoder"] = lambda to: encoder.save_pretrained(to, to.parent / "tokenizer", storage_dtype=rounded)
         classes |= {"tokenizer": "AutoTokenizer", "text_encoder": "AutoModelForTextEncoding"}
     filled = index.model_copy(update={"variant": denoiser.config.variant, "components": classes})
     return write_bundle(path, filled, writers, overwrite=overwrite)

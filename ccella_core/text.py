@@ -7,6 +7,7 @@ is bound to the one it was trained with.
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import json
 import logging
@@ -187,9 +188,18 @@ class ReportEncoder:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def save_pretrained(self, text_encoder_dir: Path, tokenizer_dir: Path) -> None:
-        """Write the model (safetensors) and the tokenizer, each to its folder of a bundle."""
-        self._loaded_model().save_pretrained(text_encoder_dir)
+    def save_pretrained(
+        self, text_encoder_dir: Path, tokenizer_dir: Path, *, storage_dtype: torch.dtype | None = None
+    ) -> None:
+        """Write the model (safetensors) and the tokenizer, each to its folder of a bundle.
+
+        ``storage_dtype`` rounds the weights on the disk, bfloat16 for a T5; ``None`` keeps their type.
+        """
+        model = self._loaded_model()
+        if storage_dtype is not None:
+            _refuse_half_precision_t5(model.config.model_type, storage_dtype)
+            model = copy.deepcopy(model).to(storage_dtype)
+        model.save_pretrained(text_encoder_dir)
         self._tokenizer.save_pretrained(tokenizer_dir)
 
     def _loaded_model(self) -> PreTrainedModel:

@@ -149,9 +149,9 @@ def tiny(coarse, monkeypatch) -> None:
             text_width=16, width=16, num_latents=4, layers=2, heads=2, time_channels=8, class_hidden=4
         ),
     )
-    monkeypatch.setattr(
-        demo, "DENOISER", DenoiserTraining(network=network, scheduler=demo.DENOISER.scheduler, steps=2, batch_size=2)
-    )
+    denoiser = DenoiserTraining(network=network, scheduler=demo.DENOISER.scheduler, steps=2, batch_size=2)
+    monkeypatch.setattr(demo, "DENOISER", denoiser)
+    monkeypatch.setattr(demo, "DENOISER_ON_GLAND", denoiser.model_copy(update={"seed": 1}))
 
 
 def test_the_whole_way_to_a_bundle_that_generates(tiny, tmp_path, monkeypatch):
@@ -168,7 +168,8 @@ def test_the_whole_way_to_a_bundle_that_generates(tiny, tmp_path, monkeypatch):
     # Run again, it finds every stage done, and the model is the same.
     stages = {file: file.read_bytes() for file in work.iterdir() if file.name != "seconds.json"}
     assert {file.name for file in stages} == {
-        "volumes-0-2.npy", "autoencoder.pt", "report-encoder.pt", "cases.safetensors", "denoiser.pt", "decoder.pt",
+        "volumes-0-2.npy", "autoencoder.pt", "report-encoder.pt", "cases.safetensors", "denoiser.pt",
+        "regions.safetensors", "denoiser-on-gland.pt", "decoder.pt",
     }  # fmt: skip
     demo.main()
     assert all(file.read_bytes() == content for file, content in stages.items())

@@ -59,7 +59,9 @@ def train_autoencoder(
     torch.manual_seed(config.seed)
     model = build_autoencoder(config.network)
     # MONAI starts with a posterior as wide as the latents themselves; a narrow one lets the decoder see them at once.
-    torch.nn.init.constant_(model.quant_conv_log_sigma.conv.bias, INITIAL_LOG_VARIANCE)
+    log_variance = model.quant_conv_log_sigma.get_submodule("conv")
+    assert isinstance(log_variance, torch.nn.Conv3d) and log_variance.bias is not None
+    torch.nn.init.constant_(log_variance.bias, INITIAL_LOG_VARIANCE)
     if refine is not None:
         model.load_state_dict(refine.state_dict())
         for part in (model.encoder, model.quant_conv_mu, model.quant_conv_log_sigma):

@@ -58,7 +58,7 @@ AUTOENCODER = AutoencoderTraining(
     frequency_weight=0.1,
 )
 # The decoder learns on while the latents stay, with more weight on texture.
-DECODER = AUTOENCODER.model_copy(update={"steps": 900, "learning_rate": 8e-4, "frequency_weight": 0.3, "seed": 1})
+DECODER = AUTOENCODER.model_copy(update={"steps": 450, "learning_rate": 8e-4, "frequency_weight": 0.3, "seed": 1})
 REPORT_ENCODER = ReportEncoderTraining(
     vocabulary=1500, width=128, layers=4, heads=4, max_tokens=256, steps=500, batch_size=16, learning_rate=2e-3
 )

@@ -1,0 +1,58 @@
+"""The demonstration bundle as it is shipped."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ccella_core.bundle import Bundle
+from ccella_core.pipeline import CCELLAPipeline
+
+REPOSITORY = Path(__file__).parent.parent
+DEMO = REPOSITORY / "Resources" / "Models" / "ccella-demo"
+MOST_BYTES_IN_GIT = 25_000_000  # the repository travels through the Extension Manager, history and all
+LEAST_VOXELS = (96, 96, 24)
+REPORT = (REPOSITORY / "Resources" / "Examples" / "report_positive.txt").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> CCELLAPipeline:
+    return CCELLAPipeline.from_pretrained(DEMO, device="cpu", dtype="float32")
+
+
+def test_is_whole_and_small():
+    Bundle.open(DEMO).verify()
+    packed = sum(len(zlib.compress(file.read_bytes())) for file in DEMO.rglob("*") if file.is_file())
+    assert packed <= MOST_BYTES_IN_GIT
+
+
+def test_says_what_it_is():
+    index = Bundle.open(DEMO).index
+    assert index.variant == "ccella"
+    assert index.licence == "Apache-2.0"
+    assert "Not for diagnosis" in index.intended_use
+    assert all(size >= least for size, least in zip(index.native_shape, LEAST_VOXELS, strict=True))
+
+
+def test_draws_a_pelvis(pipeline):
+    (volume,) = pipeline(REPORT, seed=7, num_steps=4)
+    assert volume.voxels.shape == pipeline.index.native_shape
+    muscle = volume.voxels[[0, -1], 40:60, 10:20].mean()  # the obturator internus, at both sides of the picture
+    fat = volume.voxels[15:30, 5:15, 14:18].mean()  # the ischioanal fossa
+    assert muscle + 0.2 < fat
+    assert volume.provenance.predicted_positive_probability > 0.9
+
+
+def test_seeds_differ_and_repeat(pipeline):
+    first, again, other = (pipeline(REPORT, seed=seed, num_steps=2)[0].voxels for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).mean() > 0.02
+
+
+def test_reads_a_negative_report_as_negative(pipeline):
+    report = (REPOSITORY / "Resources" / "Examples" / "report_negative.txt").read_text(encoding="utf-8")
+    (volume,) = pipeline(report, seed=7, num_steps=2)
+    assert volume.provenance.predicted_positive_probability < 0.1
