@@ -198,7 +198,8 @@ class ReportEncoder:
         model = self._loaded_model()
         if storage_dtype is not None:
             _refuse_half_precision_t5(model.config.model_type, storage_dtype)
-            model = copy.deepcopy(model).to(storage_dtype)
+            model = copy.deepcopy(model)
+            torch.nn.Module.to(model, storage_dtype)
         model.save_pretrained(text_encoder_dir)
         self._tokenizer.save_pretrained(tokenizer_dir)
 
