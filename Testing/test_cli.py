@@ -51,7 +51,7 @@ def test_generate_writes_volume_sidecar_and_picture(tiny_bundle: Path, tmp_path:
     assert volume.provenance.pathology_requested == 0.7
     assert str(tmp_path / "new" / f"{STEM}.nii.gz") in result.stdout
     assert str(tmp_path / "new" / f"{STEM}.png") in result.stdout
-    assert "reads the report as 57% positive" in result.stdout
+    assert "reads the report as 56% positive" in result.stdout
     assert "2 synthetic volumes" in result.stdout
     assert "Denoising 2/2" in result.stderr and "Denoising" not in result.stdout
 
@@ -61,7 +61,7 @@ def test_generate_prints_one_json_object(tiny_bundle: Path, tmp_path: Path) -> N
     printed = json.loads(result.stdout)
     (volume,) = printed["volumes"]
     assert Path(volume["volume"]).is_file() and Path(volume["sidecar"]).is_file() and volume["picture"] is None
-    assert volume["seed"] == 7 and volume["positive_probability"] == pytest.approx(0.5666, abs=1e-3)
+    assert volume["seed"] == 7 and volume["positive_probability"] == pytest.approx(0.5593, abs=1e-3)
     assert len(volume["warnings"]) == 1 and printed["bundle"] == "tiny"
 
 
