@@ -27,7 +27,7 @@ REPEATS = 5
 LONG_SECONDS = 20.0
 """A call that takes longer is measured once: what a first call pays once is little beside it."""
 MONAI_COPIES = 4
-"""Of the widest activation: what MONAI's decoder held at once at the published size (16 GB), measured."""
+"""Of the widest activation: what MONAI's decoder holds at once; a guess that keeps a small machine from trying."""
 STEP_COPIES = 100
 """Of the U-Net's first activation: what a step holds at once; an upper guess."""
 SPACING_MM = (1.0, 1.0, 3.0)

@@ -1,6 +1,6 @@
 """Training of the readout on the digital prostate, its calibration and its validation.
 
-Everything is rendered as it is needed; the patients of each use are their own. Ten minutes on two CPU cores.
+Everything is rendered as it is needed; the patients of each use are their own. Nine minutes of one CPU core.
 """
 
 from __future__ import annotations
@@ -193,7 +193,7 @@ def load_or_train_readout(
     finished = folder / "weights"
     if finished.is_dir():
         return Readout.load(finished)
-    log.info("training the readout on the digital prostate, once, into %s: about ten minutes on two cores", folder)
+    log.info("training the readout on the digital prostate, once, into %s: about nine minutes of one core", folder)
     readout = train_readout(config, folder, progress)
     unfinished = folder / "weights.part"
     readout.save(unfinished)
