@@ -1,6 +1,6 @@
 """From latents to voxels in little memory, with the same numbers as MONAI's decoder on the whole volume.
 
-That decoder holds several activations of the full volume at once, many GB for 256x256x128 voxels. Overlapping tiles would
+That decoder holds several activations of the full volume at once: many GB at 256x256x128. Overlapping tiles would
 need less, but group normalisation takes its statistics over the volume, so tiles differ from the whole and meet in
 seams. Here each layer runs in slabs along X, from one stored activation to the next: a convolution sees the neighbour
 slices, a normalisation the statistics of the whole volume, gathered while the layer before wrote its output. No voxel
