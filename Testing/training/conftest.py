@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 
+from ccella_core.training import run
 from ccella_core.training.checkpoint import save_checkpoint
 
 
@@ -19,17 +19,17 @@ class Stopped(Exception):
 
 
 @pytest.fixture
-def stopped_at_first_save(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModuleType], AbstractContextManager[None]]:
-    """``with stopped_at_first_save(module): train(…)`` ends that module's training once a checkpoint is written."""
+def stopped_at_first_save(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager[None]]:
+    """``with stopped_at_first_save(): train(…)`` ends the training once a checkpoint is written."""
 
     def save_and_stop(path: Path, state: dict[str, Any]) -> None:
         save_checkpoint(path, state)
         raise Stopped
 
     @contextmanager
-    def stop(module: ModuleType) -> Iterator[None]:
+    def stop() -> Iterator[None]:
         with monkeypatch.context() as patch, pytest.raises(Stopped):
-            patch.setattr(module, "save_checkpoint", save_and_stop)
+            patch.setattr(run, "save_checkpoint", save_and_stop)
             yield
 
     return stop

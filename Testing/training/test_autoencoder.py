@@ -10,7 +10,6 @@ from torch.nn import functional as F
 from ccella_core.errors import NonFiniteError
 from ccella_core.networks.autoencoder import build_autoencoder
 from ccella_core.networks.config import AutoencoderConfig
-from ccella_core.training import autoencoder as training
 from ccella_core.training.autoencoder import AutoencoderTraining, encode_mean, frequency_loss, train_autoencoder
 
 TINY = AutoencoderTraining(
@@ -49,7 +48,7 @@ def test_a_stopped_run_that_goes_on_ends_with_the_same_weights(
     volumes, tmp_path, stopped_at_first_save, assert_same_weights
 ):
     whole = train_autoencoder(volumes, TINY, tmp_path / "whole.pt")
-    with stopped_at_first_save(training):
+    with stopped_at_first_save():
         train_autoencoder(volumes, TINY, tmp_path / "stopped.pt")
     assert_same_weights(train_autoencoder(volumes, TINY, tmp_path / "stopped.pt"), whole)
     # A finished run is not trained again.

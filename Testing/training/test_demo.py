@@ -18,6 +18,7 @@ from ccella_core.phantom.render import render
 from ccella_core.phantom.report import write_report
 from ccella_core.pipeline import CCELLAPipeline
 from ccella_core.training import demo
+from ccella_core.training.adapter import AdapterTraining
 from ccella_core.training.autoencoder import AutoencoderTraining
 from ccella_core.training.denoiser import DenoiserTraining
 from ccella_core.training.report_encoder import ReportEncoderTraining
@@ -114,7 +115,7 @@ def test_stages_that_went_on_add_up(tmp_path, monkeypatch):
 
 @pytest.fixture
 def tiny(coarse, monkeypatch) -> None:
-    """All three trainings at a size of seconds."""
+    """All trainings at a size of seconds."""
     monkeypatch.setattr(demo, "AUTOENCODER_PATIENTS", range(2))
     monkeypatch.setattr(demo, "TRAINING_PATIENTS", range(2))
     monkeypatch.setattr(demo, "REPORT_PATIENTS", range(10_000, 10_030))
@@ -151,7 +152,7 @@ def tiny(coarse, monkeypatch) -> None:
     )
     denoiser = DenoiserTraining(network=network, scheduler=demo.DENOISER.scheduler, steps=2, batch_size=2)
     monkeypatch.setattr(demo, "DENOISER", denoiser)
-    monkeypatch.setattr(demo, "DENOISER_ON_GLAND", denoiser.model_copy(update={"seed": 1}))
+    monkeypatch.setattr(demo, "ADAPTER", AdapterTraining(steps=2, batch_size=2, learning_rate=1e-3))
 
 
 def test_the_whole_way_to_a_bundle_that_generates(tiny, tmp_path, monkeypatch):
@@ -168,8 +169,8 @@ def test_the_whole_way_to_a_bundle_that_generates(tiny, tmp_path, monkeypatch):
     # Run again, it finds every stage done, and the model is the same.
     stages = {file: file.read_bytes() for file in work.iterdir() if file.name != "seconds.json"}
     assert {file.name for file in stages} == {
-        "volumes-0-2.npy", "autoencoder.pt", "report-encoder.pt", "cases.safetensors", "denoiser.pt",
-        "regions.safetensors", "denoiser-on-gland.pt", "decoder.pt",
+        "volumes-0-2.npy", "autoencoder.pt", "report-encoder.pt", "cases.safetensors", "adapter.pt",
+        "regions.safetensors", "denoiser.pt", "decoder.pt",
     }  # fmt: skip
     demo.main()
     assert all(file.read_bytes() == content for file, content in stages.items())

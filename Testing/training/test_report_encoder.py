@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import logging
-import math
 
 import pytest
 import torch
 
 from ccella_core.errors import NonFiniteError
-from ccella_core.phantom.findings import Findings, Lesion
 from ccella_core.phantom.patient import draw_findings
 from ccella_core.phantom.report import write_report
+from ccella_core.training import facts
 from ccella_core.training import report_encoder as training
-from ccella_core.training.report_encoder import (
-    CLASSES,
-    NUMBERS,
-    ReportEncoderTraining,
-    stated_facts,
-    train_report_encoder,
-    train_tokenizer,
-)
+from ccella_core.training.report_encoder import ReportEncoderTraining, train_report_encoder, train_tokenizer
 
 TINY = ReportEncoderTraining(
     vocabulary=400, width=16, layers=1, heads=2, max_tokens=64, steps=4, batch_size=4, learning_rate=1e-2,
@@ -74,39 +66,6 @@ def test_the_same_reports_give_the_same_tokenizer(tokenizer):
     assert train_tokenizer(REPORTS, TINY.vocabulary).get_vocab() == tokenizer.get_vocab()
 
 
-def test_facts_of_a_positive_case():
-    small, large = Lesion("left", "peripheral", "apex", 9.0, 3), Lesion("right", "transition", "base", 20.0, 5)
-    facts = stated_facts(Findings(60.0, 7.0, 66, 5, (small, large), hyperplasia="moderate", rectum="gas"))
-    assert facts == {
-        "positive": 1.0,
-        "pirads": 4,
-        "left": 1.0,
-        "right": 1.0,
-        "zone": 1,  # of the larger one, as level and size
-        "level": 0,
-        "size": 2.0,
-        "volume": pytest.approx(math.log(60)),
-        "hyperplasia": 2,
-        "change": 0,
-        "bladder": 1,
-        "rectum": 1,
-    }
-
-
-def test_what_a_negative_report_does_not_state_is_nan():
-    facts = stated_facts(Findings(30.0, 3.0, 60, 2, peripheral_change="left"))
-    assert {name for name, value in facts.items() if math.isnan(value)} == {"zone", "level", "size"}
-    assert (facts["positive"], facts["left"], facts["change"]) == (0.0, 0.0, 1)
-
-
-def test_every_fact_is_learned_and_within_its_classes():
-    assert stated_facts(FINDINGS[0]).keys() == CLASSES.keys() | set(NUMBERS)
-    for findings in FINDINGS:
-        for name, count in CLASSES.items():
-            value = stated_facts(findings)[name]
-            assert math.isnan(value) or 0 <= value < count
-
-
 def test_two_reports_are_soon_learned(tmp_path, caplog):
     config = TINY.model_copy(update={"steps": 40, "checkpoint_every": 5})
     with caplog.at_level(logging.INFO, training.__name__):
@@ -117,7 +76,7 @@ def test_two_reports_are_soon_learned(tmp_path, caplog):
 
 def test_a_stopped_run_that_goes_on_reads_reports_the_same(tmp_path, stopped_at_first_save):
     whole = train_report_encoder(REPORTS, FINDINGS, TINY, tmp_path / "whole.pt")
-    with stopped_at_first_save(training):
+    with stopped_at_first_save():
         train_report_encoder(REPORTS, FINDINGS, TINY, tmp_path / "stopped.pt")
     resumed = train_report_encoder(REPORTS, FINDINGS, TINY, tmp_path / "stopped.pt")
     states = [torch.load(tmp_path / name, weights_only=True) for name in ("whole.pt", "stopped.pt")]
@@ -134,7 +93,7 @@ def test_the_encoder_is_frozen_and_of_fixed_length(tmp_path):
 
 
 def test_nan_is_never_saved(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "NUMBER_WEIGHT", float("nan"))
+    monkeypatch.setattr(facts, "NUMBER_WEIGHT", float("nan"))
     with pytest.raises(NonFiniteError, match="at step 0"):
         train_report_encoder(REPORTS, FINDINGS, TINY, tmp_path / "run.pt")
     assert not (tmp_path / "run.pt").exists()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from ccella_core.evaluation.scores import ReadingScores, Stated, score_readings
 from ccella_core.networks.config import StrictModel
 from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import render
-from ccella_core.training.checkpoint import load_checkpoint, save_checkpoint
+from ccella_core.training.run import Run, one_cycle
 
 log = logging.getLogger(__name__)
 
@@ -65,41 +64,26 @@ def train_readout(config: ReadoutTraining, folder: Path, progress: Told | None =
     """Train, going on from the checkpoint in ``folder`` where there is one, and calibrate; saves nothing else."""
     torch.manual_seed(config.seed)
     network = ReadoutNetwork(config.filters)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, max_lr=config.learning_rate, total_steps=config.steps, pct_start=0.1
+    run = Run(
+        network,
+        folder / CHECKPOINT_NAME,
+        steps=config.steps,
+        checkpoint_every=config.checkpoint_every,
+        learning_rate=config.learning_rate,
+        schedule=one_cycle(config.learning_rate, config.steps, rising=0.1),
+        seed=config.seed,
     )
     # Dice over the batch, not the volume: half of the volumes have no lesion to overlap with.
     criterion = DiceCELoss(softmax=True, to_onehot_y=True, batch=True)
-    step = 0
-    checkpoint = folder / CHECKPOINT_NAME
-    if (state := load_checkpoint(checkpoint)) is not None:
-        network.load_state_dict(state["network"])
-        optimiser.load_state_dict(state["optimiser"])
-        schedule.load_state_dict(state["schedule"])
-        step = state["step"]
-    network.train()
-    started = time.monotonic()
-    while step < config.steps:
-        # One stream a step: a resumed run draws what an uninterrupted one would have drawn.
-        rng = np.random.default_rng([config.seed, step])
-        voxels, regions = _training_batch(config, step, rng)
+    while run.unfinished:
+        voxels, regions = _training_batch(config, run.step, run.random())
         loss = criterion(network(voxels), regions)
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        step += 1
-        if step % STEPS_PER_MESSAGE == 0:
-            log.info(
-                "readout step %d/%d: loss %.3f, %.0f s", step, config.steps, loss.item(), time.monotonic() - started
-            )
-        if step % config.checkpoint_every == 0 or step == config.steps:
-            states = {"network": network.state_dict(), "optimiser": optimiser.state_dict()}
-            save_checkpoint(checkpoint, {**states, "schedule": schedule.state_dict(), "step": step})
+        run.update(loss)
+        if run.step % STEPS_PER_MESSAGE == 0:
+            log.info("readout step %d/%d: loss %.3f, %.0f s", run.step, run.steps, loss.item(), run.seconds)
         if progress is not None:
-            progress(step, config.steps)
+            progress(run.step, run.steps)
+    run.finish()
     return _calibrated(network, config)
 
 

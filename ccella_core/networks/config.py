@@ -145,7 +145,7 @@ def demo_denoiser(variant: Variant = "ccella", *, latent_channels: int = 4, text
             norm_num_groups=8,
         ),
         adapter=AdapterConfig(
-            text_width=text_width, width=128, num_latents=32, layers=6, heads=4, time_channels=64, class_hidden=32
+            text_width=text_width, width=96, num_latents=24, layers=6, heads=4, time_channels=64, class_hidden=16
         )
         if VARIANTS[variant].uses_text
         else None,

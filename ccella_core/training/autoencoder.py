@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,7 @@ from torch.nn import functional as F
 
 from ccella_core.networks.autoencoder import build_autoencoder
 from ccella_core.networks.config import AutoencoderConfig, StrictModel
-from ccella_core.training.checkpoint import load_checkpoint, save_checkpoint
-from ccella_core.training.losses import require_finite
+from ccella_core.training.run import Run, one_cycle
 
 INITIAL_LOG_VARIANCE = -6.0
 
@@ -66,21 +64,18 @@ def train_autoencoder(
         model.load_state_dict(refine.state_dict())
         for part in (model.encoder, model.quant_conv_mu, model.quant_conv_log_sigma):
             part.requires_grad_(False)
-    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=config.learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, max_lr=config.learning_rate, total_steps=config.steps, pct_start=0.05
+    run = Run(
+        model,
+        checkpoint,
+        steps=config.steps,
+        checkpoint_every=config.checkpoint_every,
+        learning_rate=config.learning_rate,
+        schedule=one_cycle(config.learning_rate, config.steps, rising=0.05),
+        seed=config.seed,
     )
-    step = 0
-    if (state := load_checkpoint(checkpoint)) is not None:
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        schedule.load_state_dict(state["schedule"])
-        step = state["step"]
-    model.train()
-    started, errors = time.monotonic(), []
-    while step < config.steps:
-        # One stream a step: a resumed run draws what an uninterrupted one would have drawn.
-        rng = np.random.default_rng([config.seed, step])
+    errors: list[float] = []
+    while run.unfinished:
+        rng = run.random()
         torch.manual_seed(int(rng.integers(2**62)))
         batch = _random_crops(volumes, config, rng)
         reconstruction, mean, sigma = model(batch)
@@ -89,28 +84,13 @@ def train_autoencoder(
         loss = loss_l1 + config.kl_weight * kl
         if config.frequency_weight:
             loss = loss + config.frequency_weight * frequency_loss(reconstruction, batch)
-        require_finite(loss, step, checkpoint)
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        step += 1
         errors.append(loss_l1.item())
-        if step % config.checkpoint_every == 0 or step == config.steps:
-            log.info("autoencoder step %d/%d: L1 %.4f, KL %.2f, %.0f s", step, config.steps, np.mean(errors), kl.item(),
-                     time.monotonic() - started)  # fmt: skip
+        if run.update(loss):
+            log.info("autoencoder step %d/%d: L1 %.4f, KL %.2f, %.0f s",
+                     run.step, run.steps, np.mean(errors), kl.item(), run.seconds)  # fmt: skip
             errors.clear()
-            save_checkpoint(
-                checkpoint,
-                {
-                    "model": model.state_dict(),
-                    "optimiser": optimiser.state_dict(),
-                    "schedule": schedule.state_dict(),
-                    "step": step,
-                },
-            )
-    return model.eval()
+    run.finish()
+    return model
 
 
 def _random_crops(volumes: np.ndarray, config: AutoencoderTraining, rng: np.random.Generator) -> Tensor:

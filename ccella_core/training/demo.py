@@ -24,13 +24,16 @@ from safetensors.torch import load_file, save_file
 from ccella_core.bundle import BundleIndex
 from ccella_core.files import whole_file
 from ccella_core.networks.config import AutoencoderConfig, demo_denoiser
+from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.phantom.anatomy import GLAND_TISSUES, Tissue, label_map, layers
+from ccella_core.phantom.findings import Findings
 from ccella_core.phantom.patient import draw_findings, draw_patient
 from ccella_core.phantom.render import DEFAULT_SHAPE, DEFAULT_SPACING, render
 from ccella_core.phantom.report import write_report
 from ccella_core.pipeline import CCELLAPipeline
 from ccella_core.solvers import DEFAULT_SOLVER, DEFAULT_STEPS, SchedulerConfig
 from ccella_core.text import NULL_REPORT, ReportEncoder
+from ccella_core.training.adapter import AdapterTraining, train_adapter
 from ccella_core.training.autoencoder import AutoencoderTraining, encode_mean, train_autoencoder
 from ccella_core.training.denoiser import DenoiserTraining, LatentCases, train_denoiser
 from ccella_core.training.report_encoder import ReportEncoderTraining, train_report_encoder
@@ -60,27 +63,23 @@ AUTOENCODER = AutoencoderTraining(
 # The decoder learns on while the latents stay, with more weight on texture.
 DECODER = AUTOENCODER.model_copy(update={"steps": 450, "learning_rate": 8e-4, "frequency_weight": 0.3, "seed": 1})
 REPORT_ENCODER = ReportEncoderTraining(
-    vocabulary=1500, width=128, layers=4, heads=4, max_tokens=256, steps=500, batch_size=16, learning_rate=2e-3
+    vocabulary=1500, width=128, layers=4, heads=4, max_tokens=256, steps=1500, batch_size=16, learning_rate=2e-3
 )
+ADAPTER = AdapterTraining(steps=500, batch_size=32, learning_rate=1e-3)
 DENOISER = DenoiserTraining(
     network=demo_denoiser("ccella", latent_channels=8, text_width=128),
     # Velocity, not noise: at the noisiest timesteps, where a report decides what will be seen, predicting the noise is
     # trivial and teaches nothing.
     scheduler=SchedulerConfig(prediction_type="v_prediction"),
-    steps=1500,
-    decay_steps=2700,
+    steps=5400,
     batch_size=8,
     learning_rate=1e-3,
     warmup_steps=100,
     decay_power=1.0,
-    ema_decay=0.998,
+    ema_decay=0.999,
     report_dropout=0.05,
 )
-# Then the pelvis is learnt and the report hardly heard: a lesion fills one latent voxel in three hundred. From here on
-# the gland and the lesion count more.
-DENOISER_ON_GLAND = DENOISER.model_copy(
-    update={"steps": 1900, "decay_steps": None, "learning_rate": 6e-4, "warmup_steps": 50, "seed": 1}
-)
+# A lesion fills one latent voxel in three hundred: without these weights the pelvis is learnt and the report not heard.
 GLAND_WEIGHT = 3.0
 LESION_WEIGHT = 20.0
 
@@ -108,6 +107,14 @@ def trained_report_encoder(folder: Path) -> ReportEncoder:
     return train_report_encoder(reports, findings, REPORT_ENCODER, folder / "report-encoder.pt")
 
 
+def case_findings(patients: range) -> Iterator[tuple[int, Findings]]:
+    """Seed and findings of every training case: each patient, and the same one mirrored, in the order of encoding."""
+    for start in range(0, len(patients), ENCODE_BATCH):
+        block = [(seed, draw_findings(seed)) for seed in patients[start : start + ENCODE_BATCH]]
+        yield from block
+        yield from ((seed, findings.mirrored()) for seed, findings in block)
+
+
 def encoded_cases(
     patients: range, autoencoder: AutoencoderKlMaisi, encoder: ReportEncoder, folder: Path
 ) -> tuple[LatentCases, float]:
@@ -121,12 +128,10 @@ def encoded_cases(
         latents, reports, positive = [], [], []
         for start in range(0, len(volumes), ENCODE_BATCH):
             block = torch.from_numpy(np.asarray(volumes[start : start + ENCODE_BATCH], np.float32))[:, None]
-            for mirrored, voxels in ((False, block), (True, block.flip(2))):
-                latents.append(encode_mean(autoencoder, voxels).half())
-                for seed in patients[start : start + ENCODE_BATCH]:
-                    findings = draw_findings(seed).mirrored() if mirrored else draw_findings(seed)
-                    reports += [write_report(findings, seed=2 * seed + wording) for wording in range(WORDINGS)]
-                    positive.append(findings.pathology == "positive")
+            latents += [encode_mean(autoencoder, voxels).half() for voxels in (block, block.flip(2))]
+        for seed, findings in case_findings(patients):
+            reports += [write_report(findings, seed=2 * seed + wording) for wording in range(WORDINGS)]
+            positive.append(findings.pathology == "positive")
         all_latents = torch.cat(latents)
         with whole_file(path) as unfinished:
             save_file(
@@ -214,8 +219,8 @@ def bundle_index(scale_factor: float, seconds: dict[str, float]) -> BundleIndex:
             "autoencoder": AUTOENCODER.model_dump(mode="json"),
             "decoder": DECODER.model_dump(mode="json"),
             "report_encoder": REPORT_ENCODER.model_dump(mode="json"),
+            "adapter": ADAPTER.model_dump(mode="json"),
             "denoiser": DENOISER.model_dump(mode="json"),
-            "denoiser_on_gland": DENOISER_ON_GLAND.model_dump(mode="json"),
             "region_weights": {"gland": GLAND_WEIGHT, "lesion": LESION_WEIGHT},
             "seconds": dict(seconds),
             "machine": f"{os.cpu_count()} CPU cores, no GPU",
@@ -240,11 +245,16 @@ def main() -> None:
         encoder = trained_report_encoder(work)
     with timed("latents", work, seconds):
         cases, scale_factor = encoded_cases(TRAINING_PATIENTS, autoencoder, encoder, work)
+    with timed("adapter", work, seconds):
+        torch.manual_seed(ADAPTER.seed)
+        findings = [findings for _, findings in case_findings(TRAINING_PATIENTS)]
+        reader = train_adapter(
+            ConditionalDenoiser(DENOISER.network), cases.text, findings, ADAPTER, work / "adapter.pt",
+            scheduler=DENOISER.scheduler,
+        )  # fmt: skip
     with timed("denoiser", work, seconds):
-        denoiser = train_denoiser(cases, DENOISER, work / "denoiser.pt")
-    with timed("denoiser on gland", work, seconds):
         weighted = replace(cases, region_weight=region_weights(TRAINING_PATIENTS, work))
-        denoiser = train_denoiser(weighted, DENOISER_ON_GLAND, work / "denoiser-on-gland.pt", start=denoiser)
+        denoiser = train_denoiser(weighted, DENOISER, work / "denoiser.pt", start=reader)
     with timed("decoder", work, seconds):
         refined = train_autoencoder(volumes, DECODER, work / "decoder.pt", refine=autoencoder)
     pipeline = CCELLAPipeline(

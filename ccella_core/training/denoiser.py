@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from ccella_core.networks.config import DenoiserConfig, StrictModel
 from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.solvers import SchedulerConfig
-from ccella_core.training.checkpoint import Average, load_checkpoint, save_checkpoint
-from ccella_core.training.losses import FOCAL_WEIGHT, JointLoss, joint_loss, require_finite
+from ccella_core.training.losses import FOCAL_WEIGHT, JointLoss, joint_loss
+from ccella_core.training.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +30,6 @@ class DenoiserTraining(StrictModel):
     batch_size: int = Field(8, gt=0)
     learning_rate: float = Field(1e-4, gt=0)
     warmup_steps: int = Field(0, ge=0)
-    decay_steps: int | None = Field(None, gt=0, description="length of the decay, where more training follows")
     decay_power: float = Field(2.0, gt=0, description="of the polynomial decay to zero")
     gradient_clip: float = Field(1.0, gt=0)
     focal_weight: float = Field(FOCAL_WEIGHT, ge=0)
@@ -68,7 +66,6 @@ def train_denoiser(
     checkpoint: Path,
     *,
     start: ConditionalDenoiser | None = None,
-    on_checkpoint: Callable[[int, ConditionalDenoiser], None] | None = None,
 ) -> ConditionalDenoiser:
     """Train, going on from ``checkpoint`` where there is one; returns the averaged weights where there is an average.
 
@@ -77,7 +74,6 @@ def train_denoiser(
         config: network, schedule, steps, seed.
         checkpoint: file of the training state.
         start: a network to learn on from, instead of random weights.
-        on_checkpoint: called with the step and the network after each saving, for watching.
 
     Raises:
         NonFiniteError: the loss became NaN or infinite; the last checkpoint is whole.
@@ -86,57 +82,37 @@ def train_denoiser(
     model = ConditionalDenoiser(config.network)
     if start is not None:
         model.load_state_dict(start.state_dict())
-    optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _rate_factor(config))
-    average = Average(model.parameters(), config.ema_decay) if config.ema_decay else None
-    step = 0
-    if (state := load_checkpoint(checkpoint)) is not None:
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        schedule.load_state_dict(state["schedule"])
-        if average is not None:
-            average.load_state_dict(state["average"])
-        step = state["step"]
+    run = Run(
+        model,
+        checkpoint,
+        steps=config.steps,
+        checkpoint_every=config.checkpoint_every,
+        learning_rate=config.learning_rate,
+        schedule=lambda optimiser: torch.optim.lr_scheduler.LambdaLR(optimiser, _rate_factor(config)),
+        seed=config.seed,
+        gradient_clip=config.gradient_clip,
+        ema_decay=config.ema_decay,
+    )
     alphas = config.scheduler.alphas_cumprod()
-    model.train()
-    started, losses = time.monotonic(), []
-    while step < config.steps:
-        # One stream a step: a resumed run draws what an uninterrupted one would have drawn.
-        generator = torch.Generator().manual_seed(int(np.random.default_rng([config.seed, step]).integers(2**62)))
+    losses: list[tuple[float, float, float]] = []
+    while run.unfinished:
+        generator = torch.Generator().manual_seed(int(run.random().integers(2**62)))
         loss, accuracy = _losses(model, cases, config, alphas, generator)
-        require_finite(loss.total, step, checkpoint)
-        optimiser.zero_grad()
-        loss.total.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
-        optimiser.step()
-        schedule.step()
-        if average is not None:
-            average.update()
-        step += 1
         losses.append((loss.denoising.item(), loss.focal.item(), accuracy))
-        if step % config.checkpoint_every == 0 or step == config.steps:
+        if run.update(loss.total):
             denoising, focal, right = np.mean(losses, axis=0)
             log.info("denoiser step %d/%d: L1 %.4f, focal %.3f, class right %.2f, %.0f s",
-                     step, config.steps, denoising, focal, right, time.monotonic() - started)  # fmt: skip
+                     run.step, run.steps, denoising, focal, right, run.seconds)  # fmt: skip
             losses.clear()
-            save_checkpoint(
-                checkpoint,
-                {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict(),
-                 "average": average.state_dict() if average is not None else None, "step": step},
-            )  # fmt: skip
-            if on_checkpoint is not None:
-                on_checkpoint(step, model)
-    if average is not None:
-        average.copy_to_model()
-    return model.eval()
+    run.finish()
+    return model
 
 
 def _rate_factor(config: DenoiserTraining) -> Callable[[int], float]:
     def factor(step: int) -> float:
         if step < config.warmup_steps:
             return (step + 1) / config.warmup_steps
-        end = config.decay_steps or config.steps
-        left = (end - step) / max(1, end - config.warmup_steps)
+        left = (config.steps - step) / max(1, config.steps - config.warmup_steps)
         return float(max(0.0, left) ** config.decay_power)
 
     return factor

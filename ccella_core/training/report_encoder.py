@@ -8,11 +8,9 @@ facts in the report. It is frozen afterwards, as the published one is.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from pydantic import Field
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -23,8 +21,8 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 from ccella_core.networks.config import StrictModel
 from ccella_core.phantom.findings import Findings
 from ccella_core.text import ReportEncoder
-from ccella_core.training.checkpoint import load_checkpoint, save_checkpoint
-from ccella_core.training.losses import require_finite
+from ccella_core.training.facts import FactHeads, facts_of, stated_facts
+from ccella_core.training.run import Run, one_cycle
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +30,6 @@ PAD, END, MASK = "<pad>", "</s>", "<mask>"
 MASKED_SHARE = 0.15  # of the tokens, as BERT
 TOKENIZER_REPORTS = 3000  # enough to have met every word, and soon read
 IGNORED = -100  # cross_entropy's own mark for "no target here"
-SIDES, ZONES, LEVELS = ("left", "right"), ("peripheral", "transition"), ("base", "mid", "apex")
 
 
 class ReportEncoderTraining(StrictModel):
@@ -74,32 +71,6 @@ def train_tokenizer(reports: Iterable[str], vocabulary: int) -> PreTrainedTokeni
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, mask_token=MASK)
 
 
-def stated_facts(findings: Findings) -> dict[str, float]:
-    """What a report states, as numbers: classes as indices, ``nan`` where there is nothing to state."""
-    first = max(findings.lesions, key=lambda lesion: lesion.size_mm, default=None)
-    nothing = float("nan")
-    return {
-        "positive": float(findings.pathology == "positive"),
-        "pirads": findings.pirads - 1,
-        "left": float(any(lesion.side == "left" for lesion in findings.lesions)),
-        "right": float(any(lesion.side == "right" for lesion in findings.lesions)),
-        "zone": ZONES.index(first.zone) if first else nothing,
-        "level": LEVELS.index(first.level) if first else nothing,
-        "size": first.size_mm / 10 if first else nothing,
-        "volume": float(np.log(findings.gland_volume_ml)),
-        "hyperplasia": ("none", "mild", "moderate", "marked").index(findings.hyperplasia),
-        "change": ("none", "left", "right", "both").index(findings.peripheral_change),
-        "bladder": ("low", "moderate", "full").index(findings.bladder),
-        "rectum": ("empty", "gas", "stool").index(findings.rectum),
-    }
-
-
-CLASSES = {"positive": 2, "pirads": 5, "left": 2, "right": 2, "zone": 2, "level": 3,
-           "hyperplasia": 4, "change": 4, "bladder": 3, "rectum": 3}  # fmt: skip
-NUMBERS = ("size", "volume")
-NUMBER_WEIGHT = 4.0  # the errors of log-volume and of centimetres are small numbers beside cross-entropies
-
-
 class _Learner(nn.Module):
     """The encoder with what it needs only while it learns: a word for each masked token, a value for each fact."""
 
@@ -109,9 +80,8 @@ class _Learner(nn.Module):
         width = encoder.config.d_model
         self.word = nn.Linear(width, encoder.config.vocab_size)
         # A fact stands in one or two words of a hundred: each has a query of its own that finds them.
-        self.query = nn.Parameter(torch.randn(len(CLASSES) + len(NUMBERS), width))
-        self.facts = nn.ModuleDict({name: nn.Linear(width, count) for name, count in CLASSES.items()})
-        self.facts.update({name: nn.Linear(width, 1) for name in NUMBERS})
+        self.facts = FactHeads(width)
+        self.query = nn.Parameter(torch.randn(len(self.facts), width))
 
     def forward(self, tokens: Tensor, attention: Tensor, words: Tensor, facts: dict[str, Tensor]) -> Tensor:
         hidden = self.encoder(input_ids=tokens, attention_mask=attention).last_hidden_state
@@ -119,16 +89,7 @@ class _Learner(nn.Module):
         loss = F.cross_entropy(self.word(hidden[masked]), words[masked])
         scores = torch.einsum("bld,fd->bfl", hidden, self.query) / hidden.shape[-1] ** 0.5
         found = scores.masked_fill(attention[:, None] == 0, -torch.inf).softmax(dim=-1) @ hidden
-        for number, (name, head) in enumerate(self.facts.items()):
-            known = ~torch.isnan(facts[name])
-            if not known.any():
-                continue
-            said, truth = head(found[known, number]), facts[name][known]
-            if name in NUMBERS:
-                loss = loss + NUMBER_WEIGHT * F.smooth_l1_loss(said[:, 0], truth, beta=0.05)
-            else:
-                loss = loss + F.cross_entropy(said, truth.long())
-        return loss
+        return loss + self.facts.loss(found, facts)
 
 
 def train_report_encoder(
@@ -149,21 +110,18 @@ def train_report_encoder(
     tokenizer = train_tokenizer(reports[:TOKENIZER_REPORTS], config.vocabulary)
     tokenizer.truncation_side, tokenizer.model_max_length = "left", config.max_tokens
     learner = _Learner(_new_encoder(config, tokenizer))
-    optimiser = torch.optim.AdamW(learner.parameters(), lr=config.learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, max_lr=config.learning_rate, total_steps=config.steps, pct_start=0.1
+    run = Run(
+        learner,
+        checkpoint,
+        steps=config.steps,
+        checkpoint_every=config.checkpoint_every,
+        learning_rate=config.learning_rate,
+        schedule=one_cycle(config.learning_rate, config.steps, rising=0.1),
+        seed=config.seed,
     )
     facts = [stated_facts(one) for one in findings]
-    step = 0
-    if (state := load_checkpoint(checkpoint)) is not None:
-        learner.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        schedule.load_state_dict(state["schedule"])
-        step = state["step"]
-    learner.train()
-    started = time.monotonic()
-    while step < config.steps:
-        rng = np.random.default_rng([config.seed, step])
+    while run.unfinished:
+        rng = run.random()
         torch.manual_seed(int(rng.integers(2**62)))
         rows = rng.integers(len(reports), size=config.batch_size)
         encoded = tokenizer(
@@ -171,24 +129,11 @@ def train_report_encoder(
             return_tensors="pt",
         )  # fmt: skip
         tokens, words = _mask(encoded.input_ids, encoded.attention_mask, tokenizer.mask_token_id)
-        truth = {name: torch.tensor([facts[row][name] for row in rows]) for name in facts[0]}
-        loss = learner(tokens, encoded.attention_mask, words, truth)
-        require_finite(loss, step, checkpoint)
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        step += 1
-        if step % config.checkpoint_every == 0 or step == config.steps:
-            log.info("report encoder step %d/%d: loss %.3f, %.0f s", step, config.steps, loss.item(),
-                     time.monotonic() - started)  # fmt: skip
-            save_checkpoint(
-                checkpoint,
-                {"model": learner.state_dict(), "optimiser": optimiser.state_dict(),
-                 "schedule": schedule.state_dict(), "step": step},
-            )  # fmt: skip
-    return ReportEncoder(learner.encoder.eval(), tokenizer, max_tokens=config.max_tokens)
+        loss = learner(tokens, encoded.attention_mask, words, facts_of([facts[row] for row in rows]))
+        if run.update(loss):
+            log.info("report encoder step %d/%d: loss %.3f, %.0f s", run.step, run.steps, loss.item(), run.seconds)
+    run.finish()
+    return ReportEncoder(learner.encoder, tokenizer, max_tokens=config.max_tokens)
 
 
 def _new_encoder(config: ReportEncoderTraining, tokenizer: PreTrainedTokenizerFast) -> T5EncoderModel:

@@ -1,0 +1,69 @@
+"""What a report states, as numbers, and the small heads that learn to read it: they teach networks to read reports."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ccella_core.phantom.findings import Findings
+
+SIDES, ZONES, LEVELS = ("left", "right"), ("peripheral", "transition"), ("base", "mid", "apex")
+CLASSES = {"positive": 2, "pirads": 5, "left": 2, "right": 2, "zone": 2, "level": 3,
+           "hyperplasia": 4, "change": 4, "bladder": 3, "rectum": 3}  # fmt: skip
+NUMBERS = ("size", "volume")
+NUMBER_WEIGHT = 4.0  # the errors of log-volume and of centimetres are small numbers beside cross-entropies
+
+
+def stated_facts(findings: Findings) -> dict[str, float]:
+    """What a report states, as numbers: classes as indices, ``nan`` where there is nothing to state."""
+    first = max(findings.lesions, key=lambda lesion: lesion.size_mm, default=None)
+    nothing = float("nan")
+    return {
+        "positive": float(findings.pathology == "positive"),
+        "pirads": findings.pirads - 1,
+        "left": float(any(lesion.side == "left" for lesion in findings.lesions)),
+        "right": float(any(lesion.side == "right" for lesion in findings.lesions)),
+        "zone": ZONES.index(first.zone) if first else nothing,
+        "level": LEVELS.index(first.level) if first else nothing,
+        "size": first.size_mm / 10 if first else nothing,
+        "volume": float(np.log(findings.gland_volume_ml)),
+        "hyperplasia": ("none", "mild", "moderate", "marked").index(findings.hyperplasia),
+        "change": ("none", "left", "right", "both").index(findings.peripheral_change),
+        "bladder": ("low", "moderate", "full").index(findings.bladder),
+        "rectum": ("empty", "gas", "stool").index(findings.rectum),
+    }
+
+
+class FactHeads(nn.ModuleDict):
+    """One linear layer a fact, only there while a network learns."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__({name: nn.Linear(width, count) for name, count in CLASSES.items()})
+        self.update({name: nn.Linear(width, 1) for name in NUMBERS})
+
+    def loss(self, features: Tensor, facts: dict[str, Tensor]) -> Tensor:
+        """How wrongly the facts are read: a sum over them, each averaged over the reports that state it.
+
+        Args:
+            features: (B, F, W), one for each fact in the order of the heads, or (B, 1, W) for all of them.
+            facts: (B,) each, as ``stated_facts`` gives them.
+        """
+        features = features.expand(-1, len(self), -1)
+        loss = features.new_zeros(())
+        for number, (name, head) in enumerate(self.items()):
+            known = ~torch.isnan(facts[name])
+            if not known.any():
+                continue
+            said, truth = head(features[known, number]), facts[name][known]
+            if name in NUMBERS:
+                loss = loss + NUMBER_WEIGHT * F.smooth_l1_loss(said[:, 0], truth, beta=0.05)
+            else:
+                loss = loss + F.cross_entropy(said, truth.long())
+        return loss
+
+
+def facts_of(rows: list[dict[str, float]]) -> dict[str, Tensor]:
+    """Facts of several reports, (B,) each."""
+    return {name: torch.tensor([row[name] for row in rows], dtype=torch.float32) for name in rows[0]}
