@@ -87,6 +87,24 @@ def test_the_mirrored_lesion_lies_where_the_mirrored_report_says(seed):
     assert side == ("right" if lesion_mm > 0 else "left") and abs(lesion_mm) > 5
 
 
+def test_regions_lie_where_the_encoded_cases_have_them(coarse, tmp_path, monkeypatch):
+    places = demo.regions(PATIENTS, tmp_path)
+    assert places["lesion"].flatten(1).any(dim=1).sum() >= 2
+    latent = tuple(size // demo.AUTOENCODER.network.factor for size in SHAPE)
+    assert all(mask.shape == (2 * len(PATIENTS), 1, *latent) and mask.dtype == torch.bool for mask in places.values())
+    for row, (_, findings) in enumerate(demo.case_findings(PATIENTS)):
+        if not places["lesion"][row].any():
+            continue  # none, or too small for these few voxels
+        assert findings.lesions
+        assert (places["gland"][row] | places["lesion"][row]).equal(places["gland"][row])
+        sides = {lesion.side for lesion in findings.lesions}
+        if len(sides) == 1:
+            along = torch.nonzero(places["lesion"][row, 0])[:, 0].float().mean() - (latent[0] - 1) / 2
+            assert sides == {"right" if along > 0 else "left"}
+    monkeypatch.setattr(demo, "layers", None)
+    torch.testing.assert_close(demo.regions(PATIENTS, tmp_path), places)
+
+
 def test_the_index_is_valid_and_says_what_it_is():
     index = demo.bundle_index(0.8, {"denoiser": 12})
     assert type(index).model_validate_json(index.model_dump_json()) == index
@@ -152,6 +170,7 @@ def tiny(coarse, monkeypatch) -> None:
     )
     denoiser = DenoiserTraining(network=network, scheduler=demo.DENOISER.scheduler, steps=2, batch_size=2)
     monkeypatch.setattr(demo, "DENOISER", denoiser)
+    monkeypatch.setattr(demo, "DENOISER_ON_LESIONS", denoiser.model_copy(update={"seed": 1}))
     monkeypatch.setattr(demo, "ADAPTER", AdapterTraining(steps=2, batch_size=2, learning_rate=1e-3))
 
 
@@ -170,7 +189,7 @@ def test_the_whole_way_to_a_bundle_that_generates(tiny, tmp_path, monkeypatch):
     stages = {file: file.read_bytes() for file in work.iterdir() if file.name != "seconds.json"}
     assert {file.name for file in stages} == {
         "volumes-0-2.npy", "autoencoder.pt", "report-encoder.pt", "cases.safetensors", "adapter.pt",
-        "regions.safetensors", "denoiser.pt", "decoder.pt",
+        "regions.safetensors", "denoiser.pt", "denoiser-on-lesions.pt", "decoder.pt",
     }  # fmt: skip
     demo.main()
     assert all(file.read_bytes() == content for file, content in stages.items())

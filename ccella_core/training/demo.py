@@ -36,6 +36,7 @@ from ccella_core.text import NULL_REPORT, ReportEncoder
 from ccella_core.training.adapter import AdapterTraining, train_adapter
 from ccella_core.training.autoencoder import AutoencoderTraining, encode_mean, train_autoencoder
 from ccella_core.training.denoiser import DenoiserTraining, LatentCases, train_denoiser
+from ccella_core.training.regions import candidate_weights, lesion_weights
 from ccella_core.training.report_encoder import ReportEncoderTraining, train_report_encoder
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,8 @@ DENOISER = DenoiserTraining(
     # Velocity, not noise: at the noisiest timesteps, where a report decides what will be seen, predicting the noise is
     # trivial and teaches nothing.
     scheduler=SchedulerConfig(prediction_type="v_prediction"),
-    steps=5400,
+    steps=1700,
+    decay_steps=5400,
     batch_size=8,
     learning_rate=1e-3,
     warmup_steps=100,
@@ -79,9 +81,10 @@ DENOISER = DenoiserTraining(
     ema_decay=0.999,
     report_dropout=0.05,
 )
-# A lesion fills one latent voxel in three hundred: without these weights the pelvis is learnt and the report not heard.
-GLAND_WEIGHT = 3.0
-LESION_WEIGHT = 20.0
+# By then the pelvis is learnt and lesions lie anywhere: from here on, where they lie counts most.
+DENOISER_ON_LESIONS = DENOISER.model_copy(
+    update={"steps": 3600, "decay_steps": None, "learning_rate": 8e-4, "warmup_steps": 50, "seed": 1}
+)
 
 
 def rendered_volumes(patients: range, folder: Path) -> np.ndarray:
@@ -155,26 +158,25 @@ def encoded_cases(
     return cases, scale_factor
 
 
-def region_weights(patients: range, folder: Path) -> torch.Tensor:
-    """How much each latent voxel counts, (2 N, 1, x, y, z), in the order of ``encoded_cases``."""
+def regions(patients: range, folder: Path) -> dict[str, torch.Tensor]:
+    """Where gland and lesion are, bool (2 N, 1, x, y, z) each, in the order of ``encoded_cases``."""
     path = folder / "regions.safetensors"
     if not path.exists():
-        weights = []
+        found: dict[str, list[torch.Tensor]] = {"gland": [], "lesion": []}
         for start in range(0, len(patients), ENCODE_BATCH):
-            block = torch.stack([_region_weight(seed) for seed in patients[start : start + ENCODE_BATCH]])
-            weights += [block, block.flip(2)]
+            labels = np.stack([_labels(seed) for seed in patients[start : start + ENCODE_BATCH]])
+            for name, tissues in (("gland", GLAND_TISSUES), ("lesion", (Tissue.LESION,))):
+                # A latent voxel belongs to a region if any of the voxels does that it stands for.
+                mask = torch.from_numpy(np.isin(labels, tissues).astype(np.float32))[:, None]
+                block = torch.nn.functional.max_pool3d(mask, AUTOENCODER.network.factor) > 0
+                found[name] += [block, block.flip(2)]
         with whole_file(path) as unfinished:
-            save_file({"weight": torch.cat(weights).half().contiguous()}, unfinished)
-    return load_file(path)["weight"]
+            save_file({name: torch.cat(blocks).contiguous() for name, blocks in found.items()}, unfinished)
+    return load_file(path)
 
 
-def _region_weight(seed: int) -> torch.Tensor:
-    labels = label_map(list(layers(draw_patient(seed), DEFAULT_SHAPE, DEFAULT_SPACING)), DEFAULT_SHAPE)
-    weight = np.ones(DEFAULT_SHAPE, np.float32)
-    weight[np.isin(labels, GLAND_TISSUES)] = GLAND_WEIGHT
-    weight[labels == Tissue.LESION] = LESION_WEIGHT
-    # A latent voxel counts as much as the most important voxel that it stands for.
-    return torch.nn.functional.max_pool3d(torch.from_numpy(weight)[None], AUTOENCODER.network.factor)
+def _labels(seed: int) -> np.ndarray:
+    return label_map(list(layers(draw_patient(seed), DEFAULT_SHAPE, DEFAULT_SPACING)), DEFAULT_SHAPE)
 
 
 def _encode_all(encoder: ReportEncoder, reports: Sequence[str]) -> torch.Tensor:
@@ -221,7 +223,7 @@ def bundle_index(scale_factor: float, seconds: dict[str, float]) -> BundleIndex:
             "report_encoder": REPORT_ENCODER.model_dump(mode="json"),
             "adapter": ADAPTER.model_dump(mode="json"),
             "denoiser": DENOISER.model_dump(mode="json"),
-            "region_weights": {"gland": GLAND_WEIGHT, "lesion": LESION_WEIGHT},
+            "denoiser_on_lesions": DENOISER_ON_LESIONS.model_dump(mode="json"),
             "seconds": dict(seconds),
             "machine": f"{os.cpu_count()} CPU cores, no GPU",
         },
@@ -253,8 +255,12 @@ def main() -> None:
             scheduler=DENOISER.scheduler,
         )  # fmt: skip
     with timed("denoiser", work, seconds):
-        weighted = replace(cases, region_weight=region_weights(TRAINING_PATIENTS, work))
+        places = regions(TRAINING_PATIENTS, work)
+        weighted = replace(cases, region_weight=lesion_weights(**places))
         denoiser = train_denoiser(weighted, DENOISER, work / "denoiser.pt", start=reader)
+    with timed("denoiser on lesions", work, seconds):
+        weighted = replace(cases, region_weight=candidate_weights(**places))
+        denoiser = train_denoiser(weighted, DENOISER_ON_LESIONS, work / "denoiser-on-lesions.pt", start=denoiser)
     with timed("decoder", work, seconds):
         refined = train_autoencoder(volumes, DECODER, work / "decoder.pt", refine=autoencoder)
     pipeline = CCELLAPipeline(

@@ -30,6 +30,7 @@ class DenoiserTraining(StrictModel):
     batch_size: int = Field(8, gt=0)
     learning_rate: float = Field(1e-4, gt=0)
     warmup_steps: int = Field(0, ge=0)
+    decay_steps: int | None = Field(None, gt=0, description="length of the decay, where more training follows")
     decay_power: float = Field(2.0, gt=0, description="of the polynomial decay to zero")
     gradient_clip: float = Field(1.0, gt=0)
     focal_weight: float = Field(FOCAL_WEIGHT, ge=0)
@@ -112,7 +113,8 @@ def _rate_factor(config: DenoiserTraining) -> Callable[[int], float]:
     def factor(step: int) -> float:
         if step < config.warmup_steps:
             return (step + 1) / config.warmup_steps
-        left = (config.steps - step) / max(1, config.steps - config.warmup_steps)
+        end = config.decay_steps or config.steps
+        left = (end - step) / max(1, end - config.warmup_steps)
         return float(max(0.0, left) ** config.decay_power)
 
     return factor
