@@ -51,10 +51,9 @@ def user_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_search_order(user_dir: Path, tmp_path: Path) -> None:
-    root = Path(ccella_core.__file__).resolve().parent.parent
-    shipped = [root / "Resources" / "Models", root / "Models"]
-    assert default_search_paths({}) == [user_dir, *shipped]
-    assert default_search_paths({"CCELLA_HOME": str(tmp_path)}) == [tmp_path / "models", user_dir, *shipped]
+    shipped = Path(ccella_core.__file__).resolve().parent.parent / "Resources" / "Models"
+    assert default_search_paths({}) == [user_dir, shipped]
+    assert default_search_paths({"CCELLA_HOME": str(tmp_path)}) == [tmp_path / "models", user_dir, shipped]
 
 
 def test_find_lists_broken_bundles_beside_whole_ones(tmp_path: Path) -> None:

@@ -42,9 +42,8 @@ def user_models_dir() -> Path:
 
 
 def shipped_models_dirs() -> list[Path]:
-    """`Resources/Models` beside the package (a source tree, or an installed wheel) and `Models` (a Slicer module)."""
-    beside_the_package = Path(__file__).resolve().parent.parent
-    return [beside_the_package / "Resources" / "Models", beside_the_package / "Models"]
+    """`Resources/Models` beside the package: so they lie in a source tree and in the installed Slicer extension."""
+    return [Path(__file__).resolve().parent.parent / "Resources" / "Models"]
 
 
 def find_bundles(search_paths: Iterable[Path] | None = None) -> list[Bundle | BrokenBundle]:

@@ -1,0 +1,168 @@
+# ruff: noqa: N802 - what Slicer calls is named as Slicer names it
+"""CCELLA in 3D Slicer: a radiology report in, a synthetic prostate MRI beside the real scan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import slicer
+import vtk
+from CCELLAGeneratorLib import dependencies, sample_data
+from CCELLAGeneratorLib.generator import Generator
+from CCELLAGeneratorLib.panel import Panel
+from CCELLAGeneratorLib.panel_log import LogPane
+from CCELLAGeneratorLib.parameters import CCELLAGeneratorParameterNode
+from CCELLAGeneratorLib.synthetic_label import SyntheticLabel
+from CCELLAGeneratorLib.volumes import is_synthetic
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+
+class CCELLAGenerator(ScriptedLoadableModule):
+    """What Slicer shows of the module in its lists, and what it does for the whole application."""
+
+    def __init__(self, parent: Any) -> None:
+        super().__init__(parent)
+        parent.title = _("CCELLA Generator")
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Image Synthesis")]
+        parent.dependencies = []
+        parent.contributors = ["The authors of CCELLA for 3D Slicer"]
+        parent.helpText = _(
+            "Draws a synthetic three-dimensional MRI of a prostate that fits a radiology report, and shows it beside a "
+            "real scan. What it draws shows nobody: for research, teaching and the testing of software, "
+            "<b>not for diagnosis</b>."
+        )
+        parent.acknowledgementText = _(
+            "The method is that of Emerson P. Grabke, Babak Taati and Masoom A. Haider: <i>Leveraging Clinical Text "
+            "and Class Conditioning for 3D Prostate MRI Generation</i>, IEEE Transactions on Biomedical Engineering, "
+            '2026, <a href="https://arxiv.org/abs/2506.10230">arXiv:2506.10230</a>. Please cite its authors.'
+        )
+        self._label: SyntheticLabel | None = None
+        slicer.app.connect("startupCompleted()", self._on_startup_completed)
+
+    def _on_startup_completed(self) -> None:
+        sample_data.register(Path(self.parent.path).parent)
+        self._label = SyntheticLabel()
+        self._label.start()
+
+
+class CCELLAGeneratorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel's life: it is tied to the scene's parameters while there is a scene, and lets go of all at its end.
+
+    A run goes on when the user turns to another module; closing the scene cancels it, reloading and quitting end it.
+    """
+
+    def __init__(self, parent: Any = None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic: CCELLAGeneratorLogic | None = None
+        self._parameters: CCELLAGeneratorParameterNode | None = None
+        self._entered = False
+
+    def setup(self) -> None:
+        ScriptedLoadableModuleWidget.setup(self)
+        ui_widget = slicer.util.loadUI(self.resourcePath("UI/CCELLAGenerator.ui"))
+        self.layout.addWidget(ui_widget)
+        self.ui = slicer.util.childWidgetVariables(ui_widget)
+        ui_widget.setMRMLScene(slicer.mrmlScene)
+        log = LogPane(self.ui)
+        self.logic = CCELLAGeneratorLogic(log=log.write)
+        self.panel = Panel(self.ui, self.logic, log)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self._use_scene()
+
+    def cleanup(self) -> None:
+        if self.logic is None:  # the panel was never made
+            return
+        self.removeObservers()
+        self.logic.close()
+        self.panel.close()
+
+    def enter(self) -> None:
+        self._entered = True
+        self._use_scene()
+        self.panel.describe()
+
+    def exit(self) -> None:
+        self._entered = False
+
+    def onSceneStartClose(self, _caller: Any, _event: Any) -> None:
+        self._use_parameters(None)
+
+    def onSceneEndClose(self, _caller: Any, _event: Any) -> None:
+        if self._entered:  # else when the user comes back
+            self._use_scene()
+
+    def _use_scene(self) -> None:
+        if self._parameters is None:
+            self._use_parameters(self.logic.getParameterNode())
+
+    def _use_parameters(self, parameters: CCELLAGeneratorParameterNode | None) -> None:
+        if self._parameters is not None:
+            self.removeObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self.panel.refresh)
+        self._parameters = parameters
+        self.panel.set_parameters(parameters)
+        if parameters is not None:
+            self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self.panel.refresh)
+
+
+class CCELLAGeneratorLogic(ScriptedLoadableModuleLogic):
+    """All that the module does, for scripts: ``slicer.util.getModuleLogic("CCELLAGenerator").process(report=…)``.
+
+    The methods are those of ``CCELLAGeneratorLib.generator.Generator``, where they are described.
+    """
+
+    def __init__(self, parent: Any = None, log: Callable[[str], None] = print) -> None:
+        ScriptedLoadableModuleLogic.__init__(self, parent)
+        generator = self.generator = Generator(log=log)
+        self.process, self.processBatch = generator.process, generator.processBatch
+        self.cancel, self.close = generator.cancel, generator.close
+        self.describe, self.countTokens, self.estimate = generator.describe, generator.countTokens, generator.estimate
+        self.download, self.deleteBundle = generator.download, generator.deleteBundle
+
+    def getParameterNode(self) -> CCELLAGeneratorParameterNode:
+        return CCELLAGeneratorParameterNode(super().getParameterNode())
+
+
+class CCELLAGeneratorTest(ScriptedLoadableModuleTest):
+    """Slicer's "Reload and Test": a small volume of a report, from the panel's parameters to the scene."""
+
+    def setUp(self) -> None:
+        slicer.mrmlScene.Clear()
+
+    def runTest(self) -> None:
+        for test in (self.test_parameters_are_kept_in_the_scene, self.test_generate):
+            self.setUp()
+            test()
+
+    def test_parameters_are_kept_in_the_scene(self) -> None:
+        logic = CCELLAGeneratorLogic()
+        logic.getParameterNode().report = "PI-RADS 2."
+        self.assertEqual(logic.getParameterNode().report, "PI-RADS 2.")
+        self.delayDisplay("The report is kept in the scene")
+
+    def test_generate(self) -> None:
+        missing = dependencies.missing()
+        if missing:  # a test installs nothing
+            self.delayDisplay(f"Nothing is generated, because packages are missing: {', '.join(missing)}")
+            return
+        logic = CCELLAGeneratorLogic()
+        try:
+            (volume,) = logic.process(report="PI-RADS 5 lesion in the left peripheral zone, 20 mm.", seed=1, numSteps=2)
+        finally:
+            logic.close()
+        self.assertTrue(is_synthetic(volume))
+        self.assertTrue(volume.GetName().startswith("SYNTHETIC"))
+        voxels = slicer.util.arrayFromVolume(volume)
+        self.assertGreater(voxels.std(), 0.0)
+        self.delayDisplay("A synthetic volume was generated")

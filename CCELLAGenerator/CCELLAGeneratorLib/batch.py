@@ -1,0 +1,192 @@
+"""A table of reports, read and checked whole before anything is generated."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slicer.i18n import tr as _
+
+COLUMNS = ("name", "report", "report_file", "pathology", "seed", "count", "steps")
+MAX_COUNT = 64
+"""``ccella_core.arguments.MAX_COUNT``, in a module that cannot be imported here; a test compares the two."""
+MAX_STEPS = 1000
+"""Of every noise schedule so far; a model with a shorter one says so itself."""
+MAX_NAME_CHARACTERS = 100
+"""With what is added to it, the longest file name still fits every file system."""
+FORBIDDEN_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]|^SYNTHETIC|^[. ]+$')
+"""What some system refuses in file names, so that a table works everywhere; and the prefix that every file gets."""
+
+
+class BatchError(ValueError):
+    """A table that cannot be used; the text names every bad row by its line."""
+
+
+@dataclass(frozen=True)
+class BatchRow:
+    """One row; ``line`` is where it begins in the file, ``steps`` the number of denoising steps."""
+
+    line: int
+    name: str
+    report: str
+    pathology: str | float | None = None
+    seed: int | None = None
+    count: int = 1
+    steps: int | None = None
+
+
+def read_rows(path: Path) -> list[BatchRow]:
+    """Read a table: UTF-8, with a header, commas or semicolons between the cells.
+
+    Args:
+        path: the file. Its column ``report`` holds texts, or ``report_file`` the names of UTF-8 text files, relative to
+            the table; the other COLUMNS may be missing, and their cells empty. Names tell rows apart; ``line7`` for the
+            row in line 7 by default.
+
+    Raises:
+        BatchError: the file cannot be read, has no rows, or has rows that cannot be used.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:  # Excel begins a file with a byte order mark
+            header_line = file.readline()
+            file.seek(0)
+            delimiter = ";" if ";" in header_line else ","
+            cells = list(_lines(csv.reader(file, delimiter=delimiter, strict=True)))
+    except OSError as error:
+        raise BatchError(_("{path} cannot be read: {reason}.").format(path=path, reason=error.strerror)) from error
+    except UnicodeDecodeError as error:
+        raise BatchError(_("{path} is not UTF-8 text; save it as “CSV UTF-8”.").format(path=path)) from error
+    except csv.Error as error:
+        raise BatchError(_("{path} is not a table: {reason}.").format(path=path, reason=error)) from error
+    if len(cells) < 2:
+        raise BatchError(_("{path} has no rows below its header.").format(path=path))
+
+    (_first, header), *body = cells
+    columns = _checked_header(header)
+    rows, problems = [], []
+    for line, values in body:
+        try:
+            rows.append(_row(line, columns, values, path.parent))
+        except ValueError as error:
+            problems.append(_("Line {line}: {problem}").format(line=line, problem=error))
+    problems += _shared_names(rows)
+    if problems:
+        raise BatchError("\n".join(problems))
+    return rows
+
+
+def _lines(reader: Any) -> Iterator[tuple[int, list[str]]]:
+    """Rows with the line in which each begins; a report in quotes may go over several. Empty rows are left out."""
+    begin = 1
+    for values in reader:
+        if any(value.strip() for value in values):
+            yield begin, [value.strip() for value in values]
+        begin = reader.line_num + 1
+
+
+def _checked_header(header: list[str]) -> list[str]:
+    columns = [name.lower() for name in header]
+    unknown = sorted({name or "–" for name in columns} - set(COLUMNS))
+    if unknown:
+        raise BatchError(
+            _("The header names columns that are not known ({unknown}); known are {known}.").format(
+                unknown=", ".join(unknown), known=", ".join(COLUMNS)
+            )
+        )
+    if len(set(columns)) < len(columns):
+        raise BatchError(_("The header names a column twice."))
+    if not {"report", "report_file"} & set(columns):
+        raise BatchError(_("The header needs a column “report” or “report_file”."))
+    return columns
+
+
+def _row(line: int, columns: list[str], values: list[str], folder: Path) -> BatchRow:
+    if len(values) > len(columns):
+        raise ValueError(
+            _("{cells} cells, but the header has {columns}; put a report into double quotes.").format(
+                cells=len(values), columns=len(columns)
+            )
+        )
+    given = {column: value for column, value in zip(columns, values, strict=False) if value}  # the last may be missing
+    report = _report(given.pop("report", ""), given.pop("report_file", ""), folder)
+    return BatchRow(
+        line, report=report, **{"name": f"line{line}", **{key: PARSERS[key](text) for key, text in given.items()}}
+    )
+
+
+def _report(text: str, file_name: str, folder: Path) -> str:
+    if bool(text) == bool(file_name):
+        raise ValueError(_("needs a report or a report_file, one of the two."))
+    if text:
+        return text
+    try:
+        text = (folder / file_name).read_text(encoding="utf-8-sig").strip()
+    except OSError as error:
+        raise ValueError(
+            _("the report {file} cannot be read: {reason}.").format(file=file_name, reason=error.strerror)
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ValueError(_("the report {file} is not UTF-8 text.").format(file=file_name)) from error
+    if not text:
+        raise ValueError(_("the report {file} is empty.").format(file=file_name))
+    return text
+
+
+def _name(text: str) -> str:
+    if FORBIDDEN_IN_NAMES.search(text) or len(text) > MAX_NAME_CHARACTERS:
+        raise ValueError(
+            _(
+                "the name {name} is too long, begins with SYNTHETIC, or has a character that file names must not."
+            ).format(name=text)
+        )
+    return text
+
+
+def _pathology(text: str) -> str | float:
+    if text.lower() in ("negative", "positive"):
+        return text.lower()
+    try:
+        probability = float(text.replace(",", "."))  # the decimal comma of a table with semicolons
+    except ValueError:
+        probability = -1.0
+    if not 0 <= probability <= 1:
+        raise ValueError(
+            _("the pathology is “negative”, “positive” or a probability from 0 to 1, not {text}.").format(text=text)
+        )
+    return probability
+
+
+def _whole_number(column: str, smallest: int, largest: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and smallest <= int(text) <= largest):
+            raise ValueError(
+                _("{column} is a whole number from {smallest} to {largest}, not {text}.").format(
+                    column=column, smallest=smallest, largest=largest, text=text
+                )
+            )
+        return int(text)
+
+    return parse
+
+
+PARSERS: dict[str, Callable[[str], Any]] = {
+    "name": _name,
+    "pathology": _pathology,
+    "seed": _whole_number("seed", 0, 2**63 - MAX_COUNT),
+    "count": _whole_number("count", 1, MAX_COUNT),
+    "steps": _whole_number("steps", 1, MAX_STEPS),
+}
+
+
+def _shared_names(rows: list[BatchRow]) -> Iterator[str]:
+    lines: dict[str, int] = {}
+    for row in rows:
+        first = lines.setdefault(row.name.casefold(), row.line)  # most file systems do not tell "a" from "A"
+        if first != row.line:
+            yield _("Line {line}: the name {name} is that of line {first} too.").format(
+                line=row.line, name=row.name, first=first
+            )

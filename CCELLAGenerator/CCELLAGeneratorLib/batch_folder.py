@@ -1,0 +1,118 @@
+"""The folder that takes a batch's files: what is in it, what is added, and the table that lists it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slicer.i18n import tr as _
+
+from .batch import BatchError, BatchRow
+
+if TYPE_CHECKING:
+    from .batch_run import BatchOutcome
+
+RESULTS_NAME = "results.csv"
+RESULTS_COLUMNS = ("line", "name", "state", "file", "seed", "sha256", "positive_probability", "message")
+IMAGE_NAME = re.compile(r"SYNTHETIC_(?P<row>.+)_seed\d+\.nii")
+"""As the worker names the volumes of a row."""
+
+
+class BatchFolder:
+    """Made where it is missing.
+
+    Raises:
+        OSError: it cannot be made, or nothing can be written into it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):  # before hours are spent on what would be lost
+            pass
+        self._sidecars: dict[Path, dict[str, Any]] = {}
+        self._images_of: defaultdict[str, list[Path]] = defaultdict(list)
+        for image in sorted(path.glob("SYNTHETIC_*.nii")):
+            named = IMAGE_NAME.fullmatch(image.name)
+            if named and self._remember(image):
+                self._images_of[named["row"].casefold()].append(image)
+
+    def check(self, rows: Iterable[BatchRow]) -> None:
+        """Raises BatchError for rows whose name stands on volumes that were made of something else."""
+        problems = [
+            _("Line {line}: the folder holds volumes of the name {name} that were made of other input.").format(
+                line=row.line, name=row.name
+            )
+            for row in rows
+            if any(not _made_of(row, self._sidecars[image]["provenance"]) for image in self._images(row))
+        ]
+        if problems:
+            raise BatchError("\n".join([*problems, _("Choose other names or another folder.")]))
+
+    def volumes_of(self, row: BatchRow) -> list[Path]:
+        """The row's images if they were all there from the beginning; it need not be generated then."""
+        images = self._images(row)
+        return images if len(images) >= row.count else []
+
+    def take(self, result: dict[str, Any]) -> list[Path]:
+        """Move the worker's files here from a folder on the same disk; sidecars first, so that no image lacks one."""
+        images = []
+        for entry in result["volumes"]:
+            sidecar, image = Path(entry["sidecar"]), Path(entry["path"])
+            sidecar.replace(self.path / sidecar.name)
+            images.append(image.replace(self.path / image.name))
+            self._remember(images[-1])
+        return images
+
+    def write_results(self, outcomes: Iterable[BatchOutcome]) -> None:
+        """Write the table of results anew, whole or not at all. Raises OSError."""
+        unfinished = self.path / f".{RESULTS_NAME}"
+        with unfinished.open("w", encoding="utf-8-sig", newline="") as file:  # the mark lets Excel read umlauts
+            table = csv.DictWriter(file, RESULTS_COLUMNS)
+            table.writeheader()
+            for outcome in outcomes:
+                table.writerows(self._lines(outcome))
+        unfinished.replace(self.path / RESULTS_NAME)
+
+    def _lines(self, outcome: BatchOutcome) -> Iterator[dict[str, Any]]:
+        """One a volume; one without a volume where there is none."""
+        row = outcome.row
+        common = {"line": row.line, "name": row.name, "state": outcome.state, "message": outcome.message}
+        for image in outcome.volumes:
+            sidecar = self._sidecars[image]
+            yield {
+                **common,
+                "file": image.name,
+                "seed": sidecar["provenance"]["seed"],
+                "sha256": sidecar["sha256"],
+                "positive_probability": sidecar["provenance"]["predicted_positive_probability"],
+            }
+        if not outcome.volumes:
+            yield common
+
+    def _images(self, row: BatchRow) -> list[Path]:
+        return self._images_of.get(row.name.casefold(), [])
+
+    def _remember(self, image: Path) -> bool:
+        """Whether the image has a sidecar that can be read; without one it counts for nothing."""
+        try:
+            self._sidecars[image] = json.loads(image.with_suffix(".json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        return "provenance" in self._sidecars[image]
+
+
+def _made_of(row: BatchRow, made: dict[str, Any]) -> bool:
+    """Whether all that the row asks for is what a volume was made with."""
+    return (
+        made["report"] == row.report
+        and made["pathology_requested"] == row.pathology
+        and (row.seed is None or row.seed <= made["seed"] < row.seed + row.count)
+        and row.steps in (None, made["steps"])
+    )

@@ -1,0 +1,166 @@
+"""A synthetic volume beside a real scan: linked slices, one brightness, a fade between them, histograms."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import slicer
+from slicer.i18n import tr as _
+
+from .comparison_layout import (
+    PLOT_VIEW,
+    REAL_COLOUR,
+    REAL_VIEWS,
+    SYNTHETIC_COLOUR,
+    SYNTHETIC_VIEWS,
+    THREE_D_VIEW,
+    real_name,
+    show_layout,
+)
+from .former_views import FormerViews
+from .histogram import add_histogram
+from .outlines import add_outline, hide_slices, look_at, show_slices
+from .scene_nodes import TemporaryNodes
+from .slice_row import SliceRow, align
+from .volume_geometry import sample_both
+from .volumes import NAME_PREFIX, is_synthetic
+from .window_level import MatchedWindowLevel, robust_range
+
+
+class ComparisonError(RuntimeError):
+    """Why two volumes cannot be compared, in a sentence for the user."""
+
+
+class Comparison:
+    """Shows a synthetic volume above a real scan until it is stopped; then everything is as it was before.
+
+    While it is `active`: `overlap` says whether the two share a part of the world. Only then do the two rows move
+    together and can be faded into each other.
+    """
+
+    def __init__(self, layout_manager: slicer.qMRMLLayoutManager | None = None) -> None:
+        self._layout_manager = layout_manager
+        self._undo = ExitStack()
+        self._synthetic_row: SliceRow | None = None
+        self._window_level: MatchedWindowLevel | None = None
+        self.active = False
+        self.overlap = False
+
+    def start(self, synthetic: slicer.vtkMRMLScalarVolumeNode, real: slicer.vtkMRMLScalarVolumeNode) -> None:
+        """Switch to the comparison of two scalar volumes; another one that is shown is stopped first.
+
+        Raises ComparisonError, with nothing changed, for volumes or a Slicer that it cannot be done with.
+        """
+        layout_manager = self._layout_manager or slicer.app.layoutManager()
+        if layout_manager is None:
+            raise ComparisonError(_("Volumes can only be compared in Slicer's main window, and there is none."))
+        _check(synthetic, real)
+        samples = sample_both(synthetic, real)
+        if not samples.synthetic.size or not samples.real.size:
+            raise ComparisonError(_("Volumes without any finite voxel cannot be compared."))
+        self.stop()
+        with ExitStack() as undo:
+            layout_node = layout_manager.layoutLogic().GetLayoutNode()
+            undo.callback(FormerViews(layout_node).restore)
+            nodes = TemporaryNodes()
+            undo.callback(nodes.remove)
+
+            show_layout(layout_node)
+            slicer.app.processEvents()  # new views have no size before
+            rows = [
+                _row(layout_manager, names, volume)
+                for names, volume in ((SYNTHETIC_VIEWS, synthetic), (REAL_VIEWS, real))
+            ]
+            synthetic_row, real_row = rows
+            for row in rows:
+                undo.callback(row.clear)
+            synthetic_row.show(foreground=real if samples.overlap else None, linked=samples.overlap)
+            real_row.show(linked=samples.overlap)
+            align(synthetic_row, real_row, samples.overlap)
+
+            ranges = robust_range(samples.synthetic), robust_range(samples.real)
+            window_level = MatchedWindowLevel(_display(synthetic), ranges[0], _display(real), ranges[1])
+            undo.callback(window_level.stop)
+            window_level.start()
+
+            chart = add_histogram(nodes, samples, *ranges)
+            slicer.mrmlScene.GetSingletonNode(PLOT_VIEW, "vtkMRMLPlotViewNode").SetPlotChartNodeID(chart.GetID())
+            view_3d = slicer.mrmlScene.GetSingletonNode(THREE_D_VIEW, "vtkMRMLViewNode")
+            add_outline(nodes, synthetic, NAME_PREFIX, SYNTHETIC_COLOUR, view_3d)
+            add_outline(nodes, real, real_name(), REAL_COLOUR, view_3d)
+            slices = list(synthetic_row.nodes.values())
+            undo.callback(hide_slices, slices)
+            show_slices(slices, view_3d)
+            look_at([synthetic, real], synthetic_row.nodes["Axial"], view_3d)
+
+            self._undo = undo.pop_all()
+        self._synthetic_row, self._window_level = synthetic_row, window_level
+        self.active, self.overlap = True, samples.overlap
+
+    def stop(self) -> None:
+        """Put layout, views, window and level back as they were. Does nothing where nothing is compared."""
+        self.active = self.overlap = False
+        self._synthetic_row = self._window_level = None
+        self._undo.close()
+
+    def set_fade(self, fraction: float) -> None:
+        """Show the real scan in the synthetic row's views: all of it at 0, nothing at 1, a mixture in between.
+
+        Raises ComparisonError where nothing is compared or the volumes do not overlap.
+        """
+        self._require_active()
+        if not self.overlap:
+            raise ComparisonError(_("The volumes do not overlap, so there is nothing to fade between."))
+        for composite in self._synthetic_row.composites:
+            composite.SetForegroundOpacity(1.0 - min(max(fraction, 0.0), 1.0))
+
+    @property
+    def window_level(self) -> tuple[float, float]:
+        """Window and level of the real scan, on its own scale. Raises ComparisonError where nothing is compared."""
+        self._require_active()
+        return self._window_level.value
+
+    def set_window_level(self, window: float, level: float) -> None:
+        """Show the real scan with this window and level and the synthetic volume alike, on its own scale.
+
+        Raises ComparisonError where nothing is compared.
+        """
+        self._require_active()
+        self._window_level.set(window, level)
+
+    def _require_active(self) -> None:
+        if not self.active:
+            raise ComparisonError(_("No volumes are being compared."))
+
+
+def _check(synthetic: slicer.vtkMRMLScalarVolumeNode | None, real: slicer.vtkMRMLScalarVolumeNode | None) -> None:
+    for volume in (synthetic, real):
+        if volume is None:
+            raise ComparisonError(_("Choose a synthetic volume and a real scan to compare."))
+        image = volume.GetImageData() if volume.GetClassName() == "vtkMRMLScalarVolumeNode" else None
+        if image is None or not image.GetNumberOfPoints():
+            raise ComparisonError(_("{name} has no scalar voxels to compare.").format(name=volume.GetName()))
+        transform = volume.GetParentTransformNode()
+        if transform and not transform.IsTransformToWorldLinear():
+            raise ComparisonError(
+                _("{name} is under a non-linear transform: harden it first.").format(name=volume.GetName())
+            )
+    if not is_synthetic(synthetic):
+        raise ComparisonError(_("{name} is not a synthetic volume.").format(name=synthetic.GetName()))
+    if is_synthetic(real):
+        raise ComparisonError(_("{name} is synthetic: choose a real scan.").format(name=real.GetName()))
+
+
+def _row(
+    layout_manager: slicer.qMRMLLayoutManager, names: dict[str, str], volume: slicer.vtkMRMLScalarVolumeNode
+) -> SliceRow:
+    try:
+        return SliceRow(layout_manager, names, volume)
+    except LookupError as error:
+        raise ComparisonError(_("Slicer did not make the slice view {name}.").format(name=error)) from error
+
+
+def _display(volume: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLScalarVolumeDisplayNode:
+    if volume.GetScalarVolumeDisplayNode() is None:
+        volume.CreateDefaultDisplayNodes()
+    return volume.GetScalarVolumeDisplayNode()

@@ -1,0 +1,247 @@
+"""The door to the worker process: requests go through it, answers come back through callbacks.
+
+The process is started by the first request and stays warm. Everything happens in Qt's event loop: no call here waits,
+and no callback comes from within `request` or `cancel`.
+"""
+
+from __future__ import annotations
+
+import base64
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import qt
+
+from . import door_errors
+from .core_path import worker_protocol
+from .door_errors import DoorError
+from .worker_command import ONLINE, default_command
+from .worker_link import WorkerLink
+
+__all__ = ["DoorError", "WorkerDoor", "default_command"]
+
+CANCEL_PATIENCE = 0.8
+"""Seconds between asking the worker to stop a job and ending it; the user was promised an answer within one."""
+DOWNLOAD = "download"
+FIRST_ID = 1
+
+
+@dataclass
+class _Request:
+    id: int
+    method: str
+    params: dict[str, Any]
+    on_result: Callable[[dict[str, Any]], None]
+    on_error: Callable[[DoorError], None]
+    on_progress: Callable[[dict[str, Any]], None] | None
+    on_preview: Callable[[bytes], None] | None
+    sent: bool = False
+    cancelled: bool = False
+
+
+class WorkerDoor:
+    """Client of one worker process at a time.
+
+    Args:
+        command: program and arguments that start the worker, see `default_command`.
+        environment: variables to add to Slicer's own.
+        on_log: gets each line of the worker's log.
+    """
+
+    def __init__(self, command: list[str], environment: dict[str, str], on_log: Callable[[str], None]) -> None:
+        self._command = command
+        self._environment = environment
+        self._on_log = on_log
+        self._jobs = worker_protocol().JOBS
+        self._requests: dict[int, _Request] = {}
+        self._downloads: dict[int, WorkerDoor] = {}
+        self._last_id = FIRST_ID - 1
+        self._link: WorkerLink | None = None
+
+    @property
+    def state(self) -> str:
+        """ "stopped", "starting", "ready", or "busy" while an answer is owed."""
+        if self._link is None:
+            return "stopped"
+        if not self._link.ready:
+            return "starting"
+        return "busy" if self._requests else "ready"
+
+    def request(
+        self,
+        method: str,
+        params: dict[str, Any],
+        *,
+        on_result: Callable[[dict[str, Any]], None],
+        on_error: Callable[[DoorError], None],
+        on_progress: Callable[[dict[str, Any]], None] | None = None,
+        on_preview: Callable[[bytes], None] | None = None,
+    ) -> int:
+        """Ask the worker for something; starts it where needed.
+
+        Exactly one of `on_result` (the answer's "value") and `on_error` is called in the end, unless the door is
+        closed before. `on_progress` gets the event as the protocol has it, `on_preview` a PNG.
+
+        Returns:
+            The request's number, for `cancel`.
+        """
+        request = _Request(self._next_id(), method, params, on_result, on_error, on_progress, on_preview)
+        if method == DOWNLOAD and not self._environment.items() >= ONLINE.items():
+            self._download(request)
+            return request.id
+        self._requests[request.id] = request
+        if self._link is None:
+            self._start()
+        elif self._link.ready:
+            self._send(request)
+        if len(self._requests) == 1 and self._link is not None:
+            self._link.watch(answer_is_owed=True)
+        return request.id
+
+    def cancel(self, request_id: int) -> None:
+        """Stop a request: `on_error` gets the code "cancelled", within a second, whatever the worker does.
+
+        A job is stopped by a message; a worker that does not heed it is ended. An unknown number is no error.
+        """
+        if request_id in self._downloads:
+            self._downloads[request_id].cancel(FIRST_ID)
+        request = self._requests.get(request_id)
+        if request is None or request.cancelled:
+            return
+        request.cancelled = True
+        patience = 0.0
+        if self._is_running_job(request):
+            patience = CANCEL_PATIENCE
+            self._link.send(self._next_id(), "cancel", {"id": request_id})
+        qt.QTimer.singleShot(round(1000 * patience), lambda: self._lose_patience(request_id))
+
+    def close(self) -> None:
+        """End the worker at once, with all that it started; no callback comes after this. A new request starts anew.
+
+        There is no farewell: where Slicer quits, no event loop is left to wait for an answer.
+        """
+        for download in self._downloads.values():
+            download.close()
+        self._downloads.clear()
+        self._requests.clear()
+        self._end_link()
+
+    # The process.
+
+    def _start(self) -> None:
+        self._link = WorkerLink(
+            self._command,
+            self._environment,
+            on_ready=self._send_all,
+            on_message=self._receive,
+            on_log=self._on_log,
+            on_broken=self._broken,
+        )
+        self._link.watch(answer_is_owed=True)
+
+    def _end_link(self) -> None:
+        link, self._link = self._link, None
+        for request in self._requests.values():
+            request.sent = False
+        if link is not None:
+            link.end()
+
+    def _broken(self, error: DoorError) -> None:
+        self._on_log(str(error))
+        self._end_link()
+        # Where one was cancelled, this is how the worker heeded it, and the others are asked again.
+        cancelled = [request.id for request in self._requests.values() if request.cancelled]
+        for request_id in cancelled or list(self._requests):
+            self._finish(request_id, error)
+        self._start_where_needed()
+
+    def _lose_patience(self, request_id: int) -> None:
+        request = self._requests.get(request_id)
+        if request is None:
+            return
+        if self._is_running_job(request):
+            self._end_link()
+        self._finish(request_id, door_errors.cancelled())
+        self._start_where_needed()
+
+    def _start_where_needed(self) -> None:
+        if self._requests and self._link is None:
+            self._start()
+
+    # Requests and answers.
+
+    def _next_id(self) -> int:
+        self._last_id += 1
+        return self._last_id
+
+    def _is_running_job(self, request: _Request) -> bool:
+        return request.sent and request.method in self._jobs
+
+    def _send_all(self) -> None:
+        for request in self._requests.values():
+            if not request.cancelled:
+                self._send(request)
+
+    def _send(self, request: _Request) -> None:
+        request.sent = True
+        self._link.send(request.id, request.method, request.params)
+
+    def _receive(self, message: dict[str, Any]) -> None:
+        event, number = message.get("event"), message.get("id")
+        request = self._requests.get(number) if isinstance(number, int) else None
+        if request is None:
+            if event == "error":  # of no request: the worker could not make out which
+                self._on_log(str(message.get("message", "")))
+        elif event == "result":
+            self._finish(request.id, message.get("value", {}))
+        elif event == "error":
+            self._finish(request.id, door_errors.of_worker(message))
+        elif event == "progress":
+            self._tell(request, request.on_progress, message)
+        elif event == "preview":
+            self._tell(request, request.on_preview, base64.b64decode(message.get("png", "")))
+
+    def _tell(self, request: _Request, callback: Callable[[Any], None] | None, what: Any) -> None:
+        if callback is not None and not request.cancelled:
+            self._call(callback, what)
+
+    def _finish(self, request_id: int, outcome: dict[str, Any] | DoorError) -> None:
+        request = self._requests.pop(request_id, None)
+        if request is None:  # the door was closed, or it is over already
+            return
+        if not self._requests and self._link is not None:
+            self._link.watch(answer_is_owed=False)
+        if request.cancelled:
+            outcome = door_errors.cancelled()
+        self._call(request.on_error if isinstance(outcome, DoorError) else request.on_result, outcome)
+
+    def _call(self, callback: Callable[[Any], None], argument: Any) -> None:
+        try:
+            callback(argument)
+        except Exception:  # one listener's fault must not cost the others their answer
+            self._on_log(traceback.format_exc())
+
+    # Downloads.
+
+    def _download(self, request: _Request) -> None:
+        """In a process of its own, which may use the network, and can be ended without losing the warm one."""
+        door = WorkerDoor(self._command, {**self._environment, **ONLINE}, self._on_log)
+        self._downloads[request.id] = door
+
+        def then(callback: Callable[[Any], None]) -> Callable[[Any], None]:
+            def end(outcome: Any) -> None:
+                del self._downloads[request.id]
+                door.close()
+                callback(outcome)
+
+            return end
+
+        door.request(
+            DOWNLOAD,
+            request.params,
+            on_result=then(request.on_result),
+            on_error=then(request.on_error),
+            on_progress=request.on_progress,
+        )

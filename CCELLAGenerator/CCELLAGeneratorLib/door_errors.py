@@ -1,0 +1,122 @@
+"""What can go wrong between Slicer and the worker process, in a code, a sentence and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from slicer.i18n import tr as _
+
+SIGKILL = 9
+WINDOWS_NO_MEMORY = 0xC0000017 - 2**32  # STATUS_NO_MEMORY, as Qt reports it
+# 9: killed by a signal, as Qt reports it; 137 = 128 + 9 and -9: the same, told by a process in between.
+KILLED_CODES = (SIGKILL, 128 + SIGKILL, -SIGKILL, WINDOWS_NO_MEMORY)
+# PythonSlicer has one exit code for every crash and says this. A crash of Python's own leaves a trace; a kill does not.
+LAUNCHER_WORDS = "exit abnormally"
+CRASH_WORDS = ("fatal python error", "fatal exception")
+MEMORY_WORDS = ("memoryerror", "out of memory", "bad_alloc", "cannot allocate memory", "not enough memory")
+
+
+class DoorError(Exception):
+    """Why a request was not answered.
+
+    Attributes:
+        code: the worker's own ("input", "bundle", "memory", …), or "start", "version", "died", "hung", "rubbish".
+        message: one sentence that says what happened.
+        hint: one that says what to do.
+        finished: what the worker had completed before, under the names of a result ("volumes").
+    """
+
+    def __init__(self, code: str, message: str, hint: str = "", finished: dict[str, Any] | None = None) -> None:
+        super().__init__(f"{message} {hint}".strip())
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.finished = finished or {}
+
+
+def of_worker(event: dict[str, Any]) -> DoorError:
+    """What an "error" event says."""
+    said = {name: value for name, value in event.items() if name not in ("event", "id")}
+    code, message, hint = (str(said.pop(name, "")) for name in ("code", "message", "hint"))
+    return DoorError(code, message, hint, said)
+
+
+def cancelled() -> DoorError:
+    return DoorError("cancelled", _("Generation was cancelled."))
+
+
+def not_started(reason: str) -> DoorError:
+    """The process could not be started, or ended or fell silent before it was ready."""
+    return DoorError(
+        "start",
+        _("The generating process could not be started: {reason}").format(reason=_ended(reason)),
+        _("Read the log; if packages are missing, install the dependencies again."),
+    )
+
+
+def other_version(theirs: object, ours: int) -> DoorError:
+    return DoorError(
+        "version",
+        _("The generating process speaks version {theirs} of the protocol, and this module version {ours}.").format(
+            theirs=theirs, ours=ours
+        ),
+        _("Two releases are mixed: install the extension again and restart Slicer."),
+    )
+
+
+def hung(seconds: float) -> DoorError:
+    return DoorError(
+        "hung",
+        _("The generating process gave no sign of life for {seconds:.0f} seconds and was ended.").format(
+            seconds=seconds
+        ),
+        _again(),
+    )
+
+
+def rubbish() -> DoorError:
+    return DoorError(
+        "rubbish",
+        _("The generating process wrote what cannot be understood and was ended."),
+        _("{again} If it happens again, install the dependencies again.").format(again=_again()),
+    )
+
+
+def died(exit_code: int, crashed: bool, last_lines: Sequence[str]) -> DoorError:
+    """The process ended by itself while it owed an answer; `last_lines` are the last of its log."""
+    if _memory_ran_out(exit_code, last_lines):
+        return DoorError(
+            "died",
+            _("The generating process ended ({how}), most likely because memory ran out.").format(
+                how=_how(exit_code, crashed)
+            ),
+            _("Close other programs, or choose fewer volumes, a smaller size or another device; then try again."),
+        )
+    words = _(" Its last words: {line}").format(line=_ended(last_lines[-1])) if last_lines else ""
+    return DoorError(
+        "died",
+        _("The generating process ended unexpectedly ({how}).").format(how=_how(exit_code, crashed)) + words,
+        _again(),
+    )
+
+
+def _memory_ran_out(exit_code: int, last_lines: Sequence[str]) -> bool:
+    said = "\n".join(last_lines).lower()
+    without_a_trace = LAUNCHER_WORDS in said and not any(words in said for words in CRASH_WORDS)
+    return exit_code in KILLED_CODES or without_a_trace or any(words in said for words in MEMORY_WORDS)
+
+
+def _how(exit_code: int, crashed: bool) -> str:
+    # Where a process was killed, Qt gives the signal's number; Windows has none, and large negative codes instead.
+    if crashed and exit_code > 0:
+        return _("signal {number}").format(number=exit_code)
+    return _("exit code {number}").format(number=exit_code)
+
+
+def _again() -> str:
+    return _("Try again: a new process is started. The log has more.")
+
+
+def _ended(sentence: str) -> str:
+    return sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."

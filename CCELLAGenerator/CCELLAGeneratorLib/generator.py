@@ -1,0 +1,280 @@
+# ruff: noqa: N802, N803 - what scripts call is written as Slicer writes it
+"""What the module can do without its panel: from a report to volumes in the scene, one by one or by the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+
+from .batch import BatchError, BatchRow, read_rows
+from .batch_folder import BatchFolder
+from .batch_run import BatchOutcome, BatchRun
+from .door import WorkerDoor, default_command
+from .generation_run import Consumer, GenerationError, GenerationRun, check_nodes, save_error, stay_alive_until
+from .volumes import add_volumes
+
+DEFAULT_BUNDLE = "ccella-demo"
+
+Callback = Callable[[Any], None]
+
+
+class Generator:
+    """Asks the worker for volumes and puts them into the scene. The worker starts with the first request.
+
+    Args:
+        door: to the worker; by default one that is made when it is needed.
+        log: takes what the worker and this class have to say, a line each.
+    """
+
+    def __init__(self, door: WorkerDoor | None = None, log: Callable[[str], None] = print) -> None:
+        self._existing_door = door
+        self._log = log
+        self._runs: list[GenerationRun] = []
+        self._batch: BatchRun | None = None
+
+    def process(
+        self,
+        report: str | None = None,
+        pathology: str | float | None = None,
+        bundle: str | Path = DEFAULT_BUNDLE,
+        seed: int | None = None,
+        count: int = 1,
+        numSteps: int | None = None,
+        solver: str | None = None,
+        guidanceScale: float = 1.0,
+        device: str = "auto",
+        referenceVolume: slicer.vtkMRMLVolumeNode | None = None,
+        outputVolume: slicer.vtkMRMLScalarVolumeNode | None = None,
+        shape: Sequence[int] | None = None,
+        spacing: Sequence[float] | None = None,
+        wait: bool = True,
+        onProgress: Callback | None = None,
+        onPreview: Callback | None = None,
+        onFinished: Callback | None = None,
+        onError: Callback | None = None,
+    ) -> list[slicer.vtkMRMLScalarVolumeNode] | int:
+        """Generate volumes of one report and add them to the scene.
+
+        Args:
+            report: the radiology report; ``None`` for models that read none.
+            pathology: ``"negative"``, ``"positive"``, a probability of positive, or ``None``: as the report says.
+            bundle: the model: a name, a folder, or ``hf:owner/name``.
+            seed, count: the volumes get ``seed``, ``seed + 1``, …; ``None`` draws a new first one.
+            numSteps, solver, shape, spacing: by default the model's own; (X, Y, Z) in voxels and mm.
+            guidanceScale: 1 is off.
+            device: ``"auto"``, ``"cpu"``, ``"cuda:0"``, …
+            referenceVolume: the real scan to lay the volumes on.
+            outputVolume: takes the first volume: an empty node, or a synthetic one, which is replaced.
+            wait: return when it is done; Slicer's window stays alive meanwhile.
+            onProgress, onPreview: told of every step (a dict), and of the volume as it forms (bytes of a PNG).
+            onFinished, onError: told of the nodes, or of the ``DoorError``; one of them, once.
+
+        Returns:
+            The nodes; with ``wait=False`` the request's number, at once.
+
+        Raises:
+            GenerationError: a volume node cannot be used; with ``wait``, whatever else goes wrong.
+        """
+        check_nodes(referenceVolume, outputVolume)
+
+        def add(value: dict[str, Any]) -> list[slicer.vtkMRMLScalarVolumeNode]:
+            check_nodes(referenceVolume, outputVolume)  # again: much may have happened to them meanwhile
+            return add_volumes(value, referenceVolume, outputVolume)
+
+        run = self._start(
+            {
+                "report": report,
+                "pathology": _plain(pathology),
+                "bundle": str(bundle),
+                "seed": _plain(seed),
+                "count": _plain(count),
+                "num_steps": _plain(numSteps),
+                "solver": solver,
+                "guidance_scale": _plain(guidanceScale),
+                "device": device,
+                "shape": None if shape is None else [_plain(size) for size in shape],
+                "spacing": None if spacing is None else [_plain(length) for length in spacing],
+            },
+            add,
+            nodes=[node for node in (referenceVolume, outputVolume) if node is not None],
+            on_progress=onProgress,
+            on_preview=onPreview,
+            on_finished=onFinished,
+            on_error=onError,
+        )
+        return run.wait() if wait else run.request_id
+
+    def processBatch(
+        self,
+        csvPath: str | Path,
+        outputFolder: str | Path | None = None,
+        bundle: str | Path = DEFAULT_BUNDLE,
+        solver: str | None = None,
+        guidanceScale: float = 1.0,
+        device: str = "auto",
+        referenceVolume: slicer.vtkMRMLVolumeNode | None = None,
+        wait: bool = True,
+        onProgress: Callback | None = None,
+        onRow: Callback | None = None,
+        onFinished: Callback | None = None,
+    ) -> list[BatchOutcome] | None:
+        """Generate the volumes of every row of a table; ``docs/scripting.md`` says how it is written.
+
+        Args:
+            csvPath: the table.
+            outputFolder: takes the files, and a table of results; rows that it holds already are skipped. By default
+                the volumes go into the scene.
+            bundle, solver, guidanceScale, device: of ``process``, for all rows.
+            referenceVolume: the real scan to lay the volumes in the scene on.
+            wait: return when all rows are done; Slicer's window stays alive meanwhile.
+            onProgress: told of every step (a dict, with "row" and "rows").
+            onRow: told of each ``BatchOutcome`` as it comes.
+            onFinished: told of all of them, once.
+
+        Returns:
+            What became of each row, in their order; with ``wait=False`` nothing, at once.
+
+        Raises:
+            GenerationError: the table or the folder cannot be used, and nothing was started. All bad rows are named.
+        """
+        check_nodes(referenceVolume, None)
+        if self._batch is not None:
+            raise GenerationError("busy", _("A batch is running already."), _("Wait for it, or cancel it."))
+        try:
+            rows = read_rows(Path(csvPath))
+            folder = None if outputFolder is None else BatchFolder(Path(outputFolder).absolute())
+            if folder is not None:
+                folder.check(rows)
+        except BatchError as error:
+            raise GenerationError("input", str(error)) from error
+        except OSError as error:
+            raise save_error(error) from error
+
+        def start_row(row: BatchRow, **callbacks: Callback) -> GenerationRun:
+            params = {
+                "report": row.report,
+                "pathology": row.pathology,
+                "bundle": str(bundle),
+                "seed": row.seed,
+                "count": row.count,
+                "num_steps": row.steps,
+                "solver": solver,
+                "guidance_scale": _plain(guidanceScale),
+                "device": device,
+                "name": row.name,
+            }
+            if folder is not None:
+                return self._start(params, folder.take, in_scene=False, parent_folder=folder.path, **callbacks)
+            nodes = [] if referenceVolume is None else [referenceVolume]
+            return self._start(
+                params, lambda value: add_volumes(value, referenceVolume, title=row.name), nodes=nodes, **callbacks
+            )
+
+        def finish(outcomes: list[BatchOutcome]) -> None:
+            self._batch = None
+            if onFinished is not None:
+                onFinished(outcomes)
+
+        batch = self._batch = BatchRun(
+            rows, start_row, folder=folder, on_progress=onProgress, on_row=onRow, on_finished=finish, log=self._log
+        )
+        batch.start()
+        if not wait:
+            return None
+        stay_alive_until(lambda: batch.finished)
+        return batch.outcomes
+
+    def cancel(self) -> None:
+        """Stop whatever is being generated; those who wait for it hear of it within a second."""
+        if self._batch is not None:
+            self._batch.cancel()
+        for run in list(self._runs):
+            run.cancel()
+
+    def close(self) -> None:
+        """End the worker and all runs; nobody is called back, and calls that wait raise ``GenerationError``."""
+        if self._existing_door is not None:
+            self._existing_door.close()
+        for run in self._runs:
+            run.abandon()
+        self._runs.clear()
+        if self._batch is not None:
+            self._batch.abandon()
+            self._batch = None
+
+    def describe(self, bundleFolders: Sequence[str | Path] = (), *, onResult: Callback, onError: Callback) -> int:
+        """Ask for models and devices; ``onResult`` gets the worker's answer. Returns the request's number."""
+        params = {"bundle_folders": [str(folder) for folder in bundleFolders]}
+        return self._ask("describe", params, onResult, onError)
+
+    def countTokens(
+        self, report: str, bundle: str | Path = DEFAULT_BUNDLE, *, onResult: Callback, onError: Callback
+    ) -> int:
+        """Ask how long a report is to the model: "tokens", "limit", "truncated". Returns the request's number."""
+        return self._ask("count_tokens", {"bundle": str(bundle), "report": report}, onResult, onError)
+
+    def estimate(
+        self,
+        bundle: str | Path = DEFAULT_BUNDLE,
+        device: str = "auto",
+        numSteps: int | None = None,
+        count: int = 1,
+        guidanceScale: float = 1.0,
+        *,
+        onResult: Callback,
+        onError: Callback,
+    ) -> int:
+        """Ask for the time and memory that a generation will take. Returns the request's number."""
+        params = {
+            "bundle": str(bundle),
+            "device": device,
+            "num_steps": numSteps,
+            "count": count,
+            "guidance_scale": guidanceScale,
+        }
+        return self._ask("estimate", params, onResult, onError)
+
+    def download(self, name: str, *, onResult: Callback, onError: Callback, onProgress: Callback | None = None) -> int:
+        """Fetch the model ``hf:owner/name``; ``onResult`` gets its description. Returns the request's number."""
+        return self._ask("download", {"name": name}, onResult, onError, onProgress)
+
+    def deleteBundle(self, path: str | Path, *, onResult: Callback, onError: Callback) -> int:
+        """Delete a model that was downloaded. Returns the request's number."""
+        return self._ask("delete", {"path": str(path)}, onResult, onError)
+
+    @property
+    def _door(self) -> WorkerDoor:
+        if self._existing_door is None:
+            self._existing_door = WorkerDoor(*default_command(), self._log)
+        return self._existing_door
+
+    def _start(self, params: dict[str, Any], consume: Consumer, **options: Any) -> GenerationRun:
+        """A run with the ``options`` of ``GenerationRun``. Raises GenerationError if no folder can be made."""
+        self._runs = [run for run in self._runs if run.outcome is None]
+        door = self._door
+        try:
+            run = GenerationRun(door, params, consume, log=self._log, **options)
+        except OSError as error:
+            raise save_error(error) from error
+        self._runs.append(run)
+        return run
+
+    def _ask(
+        self,
+        method: str,
+        params: dict[str, Any],
+        on_result: Callback,
+        on_error: Callback,
+        on_progress: Callback | None = None,
+    ) -> int:
+        return self._door.request(method, params, on_result=on_result, on_error=on_error, on_progress=on_progress)
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers as Python's, which JSON has."""
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,174 @@
+"""The whole panel: its sections, and the way news goes: widget → parameter node → `refresh` → sections."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from . import dependencies
+from .door_errors import DoorError
+from .panel_compare import CompareSection
+from .panel_job import JobSection
+from .panel_log import LogPane
+from .panel_model import ModelSection, bundle_folders
+from .panel_report import ReportSection
+from .panel_settings import SettingsSection
+from .parameters import MAX_SEED, MODELS_OWN_STEPS, CCELLAGeneratorParameterNode, connect_widgets
+from .volumes import is_synthetic
+from .widget_states import say
+
+PREDICTION_ATTRIBUTE = "CCELLA.PredictedPositiveProbability"
+
+
+class Panel:
+    """Wires the sections to each other, to the parameter node and to the logic.
+
+    Args:
+        ui: the widgets of ``CCELLAGenerator.ui``.
+        logic: does the work.
+        log: the pane for what there is to say.
+    """
+
+    def __init__(self, ui: Any, logic: Any, log: LogPane) -> None:
+        self._ui = ui
+        self._logic = logic
+        self._log = log
+        self._parameters: CCELLAGeneratorParameterNode | None = None
+        self._gui_tag: int | None = None
+        self.job = JobSection(ui, log.write, self._generate, logic.cancel, self.refresh)
+        self.report = ReportSection(ui, logic)
+        self.model = ModelSection(ui, logic, self.job, self.describe, self._offer)
+        self.settings = SettingsSection(ui)
+        self.compare = CompareSection(ui)
+        self.report.show_prediction(None)
+
+    def set_parameters(self, parameters: CCELLAGeneratorParameterNode | None) -> None:
+        """Show another scene's parameters; with ``None`` the panel is tied to no scene."""
+        if self._parameters is not None:
+            self._parameters.disconnectGui(self._gui_tag)
+        self._parameters = parameters
+        if parameters is not None:
+            self._gui_tag = connect_widgets(parameters, self._ui)
+        self.refresh()
+
+    def describe(self) -> None:
+        """Ask the worker for models and devices, once what it needs is installed."""
+        missing = dependencies.missing()
+        if missing:
+            names = ", ".join(requirement.split(">=")[0] for requirement in missing)
+            told = _("The first press of Generate installs what is missing, after asking: {names}.")
+            self.job.tell(told.format(names=names))
+            return
+        self._logic.describe(bundle_folders(), onResult=self._described, onError=self._not_described)
+
+    def refresh(self, _caller: Any = None, _event: Any = None) -> None:
+        """A parameter or what it refers to changed."""
+        parameters = self._parameters
+        if parameters is None:
+            self.compare.refresh(None, None)
+            self._offer()
+            return
+        self._ask_about_model()
+        self.report.refresh(parameters.report, parameters.bundle, self.model.chosen)
+        self.settings.refresh(self.model.chosen, parameters.newSeed)
+        self.compare.refresh(parameters.result, parameters.realScan)
+        not_real = is_synthetic(parameters.realScan)
+        say(self._ui.scanHint, _("This volume is synthetic, not a real scan.") if not_real else "")
+        self._offer()
+
+    def close(self) -> None:
+        """Let go of everything; no callback reaches the widgets after this."""
+        self.set_parameters(None)
+        self.report.close()
+        self.model.close()
+        self.compare.close()
+        self._log.close()
+
+    def _ask_about_model(self, *, again: bool = False) -> None:
+        parameters = self._parameters
+        asked = {
+            "device": parameters.device,
+            "numSteps": _steps(parameters),
+            "count": parameters.count,
+            "guidanceScale": parameters.guidance,
+        }
+        self.model.refresh(parameters.bundle, asked, again=again)
+
+    def _described(self, value: dict[str, Any]) -> None:
+        self.model.set_bundles(value["bundles"])
+        self.settings.set_devices(value["devices"])
+        self.refresh()
+
+    def _not_described(self, error: DoorError) -> None:
+        self.job.tell(str(error))
+        self._log.write(str(error))
+
+    def _why_not(self) -> str:
+        if self._parameters is None:
+            return _("There is no scene.")
+        reads_report = self.model.chosen is None or self.model.chosen["reads_report"] is not False
+        if reads_report and not self._parameters.report.strip():
+            return _("Write a report first.")
+        return self.model.why_not
+
+    def _offer(self) -> None:
+        self.job.offer(self._why_not())
+
+    def _generate(self) -> None:
+        if not dependencies.ensure(_("CCELLA")):
+            self.describe()
+            return
+        if not self.model.known:
+            self.describe()
+        parameters = self._parameters
+        if parameters.newSeed:
+            parameters.seed = secrets.randbelow(MAX_SEED + 1)
+        self.report.history.remember(parameters.report)
+        self.report.show_prediction(None)
+        self.job.begin(_("Starting…"))
+        try:
+            self._logic.process(
+                report=parameters.report if parameters.report.strip() else None,
+                pathology=parameters.pathology.value,
+                bundle=parameters.bundle,
+                seed=parameters.seed,
+                count=parameters.count,
+                numSteps=_steps(parameters),
+                solver=parameters.sampler.value,
+                guidanceScale=parameters.guidance,
+                device=parameters.device,
+                referenceVolume=parameters.realScan,
+                outputVolume=parameters.outputVolume,
+                wait=False,
+                onProgress=self.job.show_progress,
+                onPreview=self.job.show_preview,
+                onFinished=self._finished,
+                onError=self._failed,
+            )
+        except DoorError as error:
+            self._failed(error)
+
+    def _finished(self, nodes: list[slicer.vtkMRMLScalarVolumeNode]) -> None:
+        self.job.end(_("Done: {names}.").format(names=", ".join(node.GetName() for node in nodes)))
+        probability = nodes[0].GetAttribute(PREDICTION_ATTRIBUTE)
+        self.report.show_prediction(None if probability is None else float(probability))
+        self._parameters.result = nodes[0]
+        if not self.compare.active:
+            slicer.util.setSliceViewerLayers(background=nodes[0], fit=True)
+        self._ended()
+
+    def _failed(self, error: DoorError) -> None:
+        self._ended()
+        self.job.fail(error)
+
+    def _ended(self) -> None:
+        """A run changes what memory is free and how long the next one will take."""
+        if self._parameters is not None:
+            self._ask_about_model(again=True)
+
+
+def _steps(parameters: CCELLAGeneratorParameterNode) -> int | None:
+    return None if parameters.steps == MODELS_OWN_STEPS else parameters.steps

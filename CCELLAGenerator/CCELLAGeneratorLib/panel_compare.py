@@ -1,0 +1,106 @@
+"""Synthetic and real side by side: the button, the fade, and the brightness of both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from .comparison import Comparison, ComparisonError
+from .volumes import is_synthetic
+from .widget_states import offer, say
+
+PERCENT = 100.0
+
+
+class CompareSection:
+    """Compares the two chosen volumes as long as the button is down."""
+
+    def __init__(self, ui: Any) -> None:
+        self._ui = ui
+        self._comparison = Comparison()
+        self._volumes: tuple[Any, Any] = (None, None)
+        ui.compareButton.connect("toggled(bool)", self._toggled)
+        ui.fadeSlider.connect("valueChanged(double)", self._fade)
+        ui.windowSlider.connect("valueChanged(double)", self._change_window_level)
+        ui.levelSlider.connect("valueChanged(double)", self._change_window_level)
+        self._show()
+
+    @property
+    def active(self) -> bool:
+        return self._comparison.active
+
+    def refresh(self, synthetic: slicer.vtkMRMLScalarVolumeNode | None, real: Any) -> None:
+        """Other volumes were chosen, or one went; what is shown follows."""
+        if (synthetic, real) != self._volumes:
+            self._volumes = (synthetic, real)
+            if self.active:
+                self._start() if self._why_not() == "" else self._stop()
+        self._show()
+
+    def close(self) -> None:
+        self._comparison.stop()
+
+    def _toggled(self, is_down: bool) -> None:
+        if is_down:
+            self._start()
+        else:
+            self._stop()
+        self._show()
+
+    def _start(self) -> None:
+        synthetic, real = self._volumes
+        try:
+            self._comparison.start(synthetic, real)
+        except ComparisonError as error:
+            self._stop()
+            say(self._ui.compareHint, str(error))
+            return
+        self._set_sliders(real)
+        self._fade(self._ui.fadeSlider.value)
+        apart = _("They do not overlap; place the next one on the real scan.")
+        say(self._ui.compareHint, "" if self._comparison.overlap else apart)
+
+    def _stop(self) -> None:
+        self._comparison.stop()
+        say(self._ui.compareHint, "")
+        self._ui.compareButton.checked = False
+
+    def _set_sliders(self, real: slicer.vtkMRMLScalarVolumeNode) -> None:
+        lowest, highest = real.GetImageData().GetScalarRange()
+        window, level = self._comparison.window_level
+        for slider, smallest, largest, value in (
+            (self._ui.windowSlider, 0.0, highest - lowest, window),
+            (self._ui.levelSlider, lowest, highest, level),
+        ):
+            was_blocked = slider.blockSignals(True)  # both are told to the views together, when the user moves one
+            slider.minimum, slider.maximum = min(smallest, value), max(largest, value)
+            slider.value = value
+            slider.blockSignals(was_blocked)
+
+    def _fade(self, percent: float) -> None:
+        if self.active and self._comparison.overlap:
+            self._comparison.set_fade(percent / PERCENT)
+
+    def _change_window_level(self, _value: float) -> None:
+        if self.active:
+            self._comparison.set_window_level(self._ui.windowSlider.value, self._ui.levelSlider.value)
+
+    def _why_not(self) -> str:
+        synthetic, real = self._volumes
+        if synthetic is None:
+            return _("There is no synthetic volume yet: generate one, or choose one of the scene.")
+        if real is None:
+            return _("Choose a real scan first, in its section above.")
+        if is_synthetic(real):
+            return _("What is chosen as the real scan is synthetic: choose a real one.")
+        return ""
+
+    def _show(self) -> None:
+        active, why_not = self.active, self._why_not()
+        self._ui.compareButton.text = _("Back to the former layout") if active else _("Compare")
+        tool_tip = _("Shows both side by side in linked views, with their histograms.")
+        offer(self._ui.compareButton, "" if active else why_not, tool_tip)
+        self._ui.fadeSlider.enabled = active and self._comparison.overlap
+        self._ui.windowSlider.enabled = self._ui.levelSlider.enabled = active

@@ -1,0 +1,151 @@
+"""What is under way: the button that starts and cancels it, its progress, the volume as it forms, how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from .door_errors import DoorError
+from .widget_states import offer, say
+
+THUMBNAIL_HEIGHT = 160
+MINUTE = 60
+LONG = 90
+"""Seconds from which on minutes are said."""
+
+
+class JobSection:
+    """Shows one job at a time, a generation or a download.
+
+    Args:
+        ui: the panel's widgets.
+        log: takes a line.
+        on_start, on_cancel: called when the button is pressed.
+        on_change: called when a job has begun or ended.
+    """
+
+    def __init__(
+        self,
+        ui: Any,
+        log: Callable[[str], None],
+        on_start: Callable[[], None],
+        on_cancel: Callable[[], None],
+        on_change: Callable[[], None],
+    ) -> None:
+        self._ui = ui
+        self._log = log
+        self._on_start = on_start
+        self._on_cancel = on_cancel
+        self._on_change = on_change
+        self._cancelling = False
+        self.running = False
+        ui.generateButton.connect("clicked(bool)", self._pressed)
+        self._show_button("")
+        self._show_progress_widgets()
+        self.tell("")
+
+    def begin(self, sentence: str) -> None:
+        """A job starts; the button cancels it from now on."""
+        self.running, self._cancelling = True, False
+        self.tell("")
+        self._ui.progressLabel.text = sentence
+        self._ui.progressBar.maximum = 0  # busy, without an amount
+        self._show_button("")
+        self._show_progress_widgets()
+        self._on_change()
+
+    def show_progress(self, event: dict[str, Any]) -> None:
+        """The worker's event "progress"."""
+        if self._cancelling:
+            return
+        bar, steps = self._ui.progressBar, event["steps"]
+        bar.maximum = steps if steps > 1 else 0
+        bar.value = event["step"]
+        self._ui.progressLabel.text = progress_text(event)
+
+    def show_preview(self, png: bytes) -> None:
+        """The volume as it forms."""
+        pixmap = qt.QPixmap()
+        if pixmap.loadFromData(qt.QByteArray(png)):
+            label = self._ui.thumbnailLabel
+            label.pixmap = pixmap.scaledToHeight(THUMBNAIL_HEIGHT, qt.Qt.SmoothTransformation)
+            label.visible = True
+
+    def end(self, sentence: str) -> None:
+        """The job is over; `sentence` says how it went."""
+        self.running = False
+        self.tell(sentence)
+        self._log(sentence)
+        self._show_button("")
+        self._show_progress_widgets()
+        self._on_change()
+
+    def fail(self, error: DoorError) -> None:
+        """The job is over without what it was for. The user is interrupted unless they cancelled it themselves."""
+        sentence = " ".join(part for part in (error.message, error.hint) if part)
+        self.end(sentence)
+        if error.code != "cancelled":
+            slicer.util.errorDisplay(sentence, windowTitle=_("CCELLA"))
+
+    def tell(self, sentence: str) -> None:
+        """Say something that ends no job."""
+        say(self._ui.statusLabel, sentence)
+
+    def offer(self, why_not: str) -> None:
+        """Nothing is under way: offer to generate, or say why that cannot be done."""
+        if not self.running:
+            self._show_button(why_not)
+
+    def _pressed(self, _checked: bool) -> None:
+        if not self.running:
+            self._on_start()
+            return
+        self._cancelling = True
+        self._ui.progressLabel.text = _("Cancelling…")
+        self._show_button("")
+        self._on_cancel()
+
+    def _show_button(self, why_not: str) -> None:
+        button = self._ui.generateButton
+        button.text = _("Cancel") if self.running else _("Generate")
+        if self.running:
+            waiting = _("What is under way is being stopped.") if self._cancelling else ""
+            offer(button, waiting, _("Stops what is under way, within a second."))
+        else:
+            offer(button, why_not, _("Draws a synthetic scan from the report."))
+
+    def _show_progress_widgets(self) -> None:
+        self._ui.progressBar.visible = self._ui.progressLabel.visible = self.running
+        self._ui.thumbnailLabel.visible = False
+
+
+def progress_text(event: dict[str, Any]) -> str:
+    """ "Volume 1 of 2 · drawing, step 3 of 30 · about 12 s left" """
+    stages = {
+        "load": _("loading the model"),
+        "encode": _("reading the report"),
+        "denoise": _("drawing"),
+        "decode": _("developing the picture"),
+        "save": _("saving"),
+    }
+    parts = []
+    if event["volumes"] > 1:
+        parts.append(_("volume {number} of {count}").format(number=event["volume"], count=event["volumes"]))
+    stage = stages.get(event["stage"], event["stage"])
+    if event["steps"] > 1:
+        stage = _("{stage}, step {step} of {steps}").format(stage=stage, step=event["step"], steps=event["steps"])
+    parts.append(stage)
+    if event.get("seconds_left") is not None:
+        parts.append(time_left_text(event["seconds_left"]))
+    text = " · ".join(parts)
+    return text[0].upper() + text[1:]
+
+
+def time_left_text(seconds: float) -> str:
+    if seconds < LONG:
+        return _("about {seconds} s left").format(seconds=max(1, round(seconds)))
+    return _("about {minutes} min left").format(minutes=round(seconds / MINUTE))

@@ -1,0 +1,205 @@
+"""The models: which there are, what they are for, what the chosen one will take; adding, fetching, deleting them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from .connectors import fill
+from .door_errors import DoorError
+from .panel_job import JobSection
+from .question import Question
+from .widget_states import offer, say
+
+FOLDERS_KEY = "CCELLAGenerator/bundleFolders"
+HUB_PREFIX = "hf:"
+MEGABYTE = 1e6
+
+Description = dict[str, Any]
+
+
+class ModelSection:
+    """The choice of a model is a parameter; here is what the worker tells of it.
+
+    Args:
+        ui: the panel's widgets.
+        logic: forwards to the worker.
+        job: shows a download.
+        on_list_outdated: called when models may have come or gone; the list is to be asked for again.
+        on_estimate: called when `why_not` may have changed.
+    """
+
+    def __init__(
+        self,
+        ui: Any,
+        logic: Any,
+        job: JobSection,
+        on_list_outdated: Callable[[], None],
+        on_estimate: Callable[[], None],
+    ) -> None:
+        self._ui = ui
+        self._logic = logic
+        self._job = job
+        self._on_list_outdated = on_list_outdated
+        self._on_estimate = on_estimate
+        self._bundles: dict[str, Description] | None = None
+        self._estimated: dict[str, Any] | None = None
+        self._question = Question(logic.estimate, self._show_estimate)
+        self.chosen: Description | None = None
+        """What the worker told of the chosen model; ``None`` where it does not know it, or was not asked yet."""
+        ui.addFolderButton.connect("clicked(bool)", self._add_folder)
+        ui.openFolderButton.connect("clicked(bool)", self._open_folder)
+        ui.deleteModelButton.connect("clicked(bool)", self._delete)
+        ui.downloadButton.connect("clicked(bool)", self._download)
+        ui.downloadName.connect("textChanged(QString)", self._offer)
+
+    @property
+    def known(self) -> bool:
+        """Whether the worker has told which models there are."""
+        return self._bundles is not None
+
+    @property
+    def why_not(self) -> str:
+        """Why nothing can be generated with the chosen model, in a sentence; empty where it can."""
+        if self.known and self.chosen is None:
+            return _("This model is not on this computer: choose another one, or add or download it.")
+        if self.chosen is not None and self.chosen["problem"]:
+            return _("This model cannot be used: {problem}").format(problem=self.chosen["problem"])
+        if self._estimated is not None and not self._estimated["fits"]:
+            return self._estimated["text"]
+        return ""
+
+    def set_bundles(self, descriptions: list[Description]) -> None:
+        """What the worker found."""
+        self._bundles = keyed(descriptions)
+        items = [(_title(bundle), key) for key, bundle in self._bundles.items()]
+        fill(self._ui.modelBox, items, _("{value} (not on this computer)"))
+
+    def refresh(self, key: str, asked: dict[str, Any], *, again: bool = False) -> None:
+        """Show the model of that key, and its estimate for what is asked: parameters of the logic's `estimate`.
+
+        With `again` the estimate is asked for even if that is the same: memory and times change.
+        """
+        self.chosen = (self._bundles or {}).get(key)
+        usable = self.chosen is not None and not self.chosen["problem"]
+        say(self._ui.modelDetails, details(self.chosen) if self.chosen else escape(self.why_not))
+        self._ui.modelDetails.toolTip = self.chosen["path"] if self.chosen else ""
+        self._question.put({"bundle": key, **asked} if usable else None, again=again)
+        self._offer()
+
+    def close(self) -> None:
+        self._question.close()
+
+    def _show_estimate(self, value: dict[str, Any] | None) -> None:
+        self._estimated = value
+        text = escape(value["text"]) if value else ""
+        say(self._ui.estimateLabel, f"<b>{text}</b>" if value and not value["fits"] else text)
+        self._on_estimate()
+
+    def _offer(self, _text: str = "") -> None:
+        """Switch the buttons on, or say why they are off."""
+        busy = _("Wait until what is under way has ended.") if self._job.running else ""
+        unknown = "" if self.chosen else _("The model is not on this computer.")
+        kept = "" if self.chosen and self.chosen["deletable"] else _("Only models that were downloaded can be deleted.")
+        named = self._ui.downloadName.text.strip().removeprefix(HUB_PREFIX)
+        nameless = "" if "/" in named else _("Type the model's name first, as hf:owner/name.")
+        offer(self._ui.openFolderButton, unknown, _("Shows the model's files."))
+        offer(self._ui.deleteModelButton, unknown or kept or busy, _("Deletes the model from this computer."))
+        offer(self._ui.downloadButton, nameless or busy, _("Fetches the model from the Hugging Face Hub."))
+
+    def _add_folder(self, _checked: bool) -> None:
+        chosen = qt.QFileDialog.getExistingDirectory(self._ui.modelBox, _("Add a folder with models"), "")
+        if chosen and chosen not in bundle_folders():
+            qt.QSettings().setValue(FOLDERS_KEY, json.dumps([*bundle_folders(), chosen]))
+        if chosen:
+            self._on_list_outdated()
+
+    def _open_folder(self, _checked: bool) -> None:
+        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(self.chosen["path"]))
+
+    def _delete(self, _checked: bool) -> None:
+        question = _("Delete the model {name} from this computer? It can only be had again by downloading it.")
+        if slicer.util.confirmOkCancelDisplay(question.format(name=self.chosen["name"])):
+            path = self.chosen["path"]
+            self._job.begin(_("Deleting the model…"))
+            self._logic.deleteBundle(path, onResult=self._deleted, onError=self._failed)
+
+    def _deleted(self, _value: dict[str, Any]) -> None:
+        self._job.end(_("The model was deleted."))
+        self._on_list_outdated()
+
+    def _download(self, _checked: bool) -> None:
+        name = HUB_PREFIX + self._ui.downloadName.text.strip().removeprefix(HUB_PREFIX)
+        question = _(
+            "Download {name} from the Hugging Face Hub? This can be several GB. "
+            "Whoever put the model there answers for its licence and its quality."
+        )
+        if slicer.util.confirmOkCancelDisplay(question.format(name=name)):
+            self._job.begin(_("Downloading {name}…").format(name=name))
+            self._logic.download(
+                name, onResult=self._downloaded, onError=self._failed, onProgress=self._job.show_progress
+            )
+
+    def _downloaded(self, bundle: Description) -> None:
+        self._ui.downloadName.text = ""
+        self._job.end(_("{name} was downloaded and can be chosen above.").format(name=bundle["name"]))
+        self._on_list_outdated()
+
+    def _failed(self, error: DoorError) -> None:
+        self._job.fail(error)
+        self._on_list_outdated()
+
+
+def bundle_folders() -> list[str]:
+    """The folders that the user has added."""
+    try:
+        folders = json.loads(slicer.util.settingsValue(FOLDERS_KEY, "[]"))
+    except (TypeError, ValueError):
+        return []
+    return [folder for folder in folders if isinstance(folder, str)] if isinstance(folders, list) else []
+
+
+def keyed(descriptions: list[Description]) -> dict[str, Description]:
+    """Each by what the worker finds it under: its name, so that a scene finds it on another computer; or its path.
+
+    The first of a name hides the others; those in folders that the user added are found under their path only.
+    """
+    bundles: dict[str, Description] = {}
+    for bundle in descriptions:
+        by_name = bundle["origin"] != "folder" and bundle["name"] not in bundles
+        bundles[bundle["name"] if by_name else bundle["path"]] = bundle
+    return bundles
+
+
+def details(bundle: Description) -> str:
+    """What a user should know of a model before using it, a line each."""
+    if bundle["problem"]:
+        return _("This model cannot be used: {problem}").format(problem=escape(bundle["problem"]))
+    size = " × ".join(map(str, bundle["native_shape"]))
+    spacing = " × ".join(f"{length:g}" for length in bundle["native_spacing_mm"])
+    lines = [
+        escape(bundle["description"]),
+        _("<b>For:</b> {use}").format(use=escape(bundle["intended_use"])),
+        _("<b>Licence:</b> {licence}; {megabytes} MB on disk").format(
+            licence=escape(bundle["licence"]), megabytes=round(bundle["size_bytes"] / MEGABYTE)
+        ),
+        _("<b>Draws:</b> {sequences}, {size} voxels of {spacing} mm").format(
+            sequences=escape(", ".join(bundle["sequences"])), size=size, spacing=spacing
+        ),
+    ]
+    return "<br>".join(line for line in lines if line)
+
+
+def _title(bundle: Description) -> str:
+    name = f"{bundle['name']} {bundle['version'] or ''}".strip()
+    if bundle["origin"] == "folder":
+        return f"{name} ({Path(bundle['path']).parent.name})"
+    return name
+

@@ -1,0 +1,121 @@
+"""The report: typed, loaded, remembered or composed; and how much of it the model reads."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from .composer import Composer
+from .question import Question
+from .report_history import ReportHistory
+from .widget_states import say
+
+MAX_FILE_BYTES = 2**20
+"""A report is a page or two; a file larger than this is something else."""
+MENU_CHARACTERS = 60
+
+
+class ReportSection:
+    """Everything about the report but its text, which is a parameter."""
+
+    def __init__(self, ui: Any, logic: Any) -> None:
+        self._ui = ui
+        self.history = ReportHistory()
+        self.composer = Composer(ui, self.write)
+        self._count = Question(logic.countTokens, self._show_count)
+        self._menu = qt.QMenu(ui.recentButton)
+        self._menu.connect("aboutToShow()", self._fill_menu)
+        ui.recentButton.setMenu(self._menu)
+        ui.loadReportButton.connect("clicked(bool)", self._load)
+
+    def write(self, report: str) -> None:
+        """Replace the text in the box, in a way that the box can undo."""
+        cursor = self._ui.reportEdit.textCursor()
+        cursor.select(qt.QTextCursor.Document)
+        cursor.insertText(report)
+
+    def refresh(self, report: str, bundle_key: str, bundle: dict[str, Any] | None) -> None:
+        """The report or the model changed; `bundle` as the worker described it, if it did."""
+        if bundle is not None and bundle["reads_report"] is False:
+            self._count.put(None)
+            self._ui.tokensLabel.text = _("This model reads no report.")
+        elif bundle is None or bundle["problem"] or not report.strip():
+            self._count.put(None)
+        else:
+            self._count.put({"report": report, "bundle": bundle_key})
+
+    def show_prediction(self, probability: float | None) -> None:
+        """What the model read from the report of the last volume; `None` where it does not say."""
+        text = ""
+        if probability is not None:
+            text = _("The model read: {percent} % positive.").format(percent=round(100 * probability))
+        say(self._ui.predictionLabel, text)
+
+    def close(self) -> None:
+        self._count.close()
+
+    def _show_count(self, count: dict[str, Any] | None) -> None:
+        if count is None:
+            text = ""
+        elif count["truncated"]:
+            text = _("<b>{tokens} tokens, but the model reads {limit}: the beginning will be cut off.</b>")
+        else:
+            text = _("{tokens} of {limit} tokens")
+        self._ui.tokensLabel.text = text.format(**count) if count else text
+
+    def _load(self, _checked: bool) -> None:
+        chosen = qt.QFileDialog.getOpenFileName(
+            self._ui.reportEdit, _("Load a report"), "", _("Text files (*.txt);;All files (*)")
+        )
+        if not chosen:
+            return
+        try:
+            self.write(read_report(Path(chosen)))
+        except ValueError as error:
+            self._ui.tokensLabel.text = escape(str(error))
+
+    def _fill_menu(self) -> None:
+        self._menu.clear()
+        reports = self.history.reports
+        for report in reports:
+            action = self._menu.addAction(_menu_text(report))
+            action.connect("triggered(bool)", lambda _checked, report=report: self.write(report))
+        if not reports:
+            self._menu.addAction(_("No report yet")).enabled = False
+        self._menu.addSeparator()
+        remember = self._menu.addAction(_("Remember reports on this computer"))
+        remember.checkable = True
+        remember.checked = self.history.enabled
+        remember.connect("triggered(bool)", self._remember)
+        clear = self._menu.addAction(_("Forget them all"))
+        clear.enabled = bool(reports)
+        clear.connect("triggered(bool)", lambda _checked: self.history.clear())
+
+    def _remember(self, remember: bool) -> None:
+        self.history.enabled = remember
+
+
+def read_report(path: Path) -> str:
+    """The text of a file. Raises ValueError, with a sentence for the user, where it holds none."""
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ValueError(_("{name} is too large to be a report.").format(name=path.name))
+        text = path.read_text(encoding="utf-8-sig").strip()
+    except OSError as error:
+        message = _("{name} cannot be read: {reason}.").format(name=path.name, reason=error.strerror)
+        raise ValueError(message) from error
+    except UnicodeDecodeError as error:
+        raise ValueError(_("{name} is not a text file in UTF-8.").format(name=path.name)) from error
+    if not text:
+        raise ValueError(_("{name} is empty.").format(name=path.name))
+    return text
+
+
+def _menu_text(report: str) -> str:
+    line = " ".join(report.split())
+    shortened = line if len(line) <= MENU_CHARACTERS else line[: MENU_CHARACTERS - 1] + "…"
+    return shortened.replace("&", "&&")  # a single one would underline the letter that follows

@@ -1,0 +1,45 @@
+"""The settings' texts that depend on the model and the computer; the settings themselves are parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from .connectors import fill
+from .parameters import AUTOMATIC_DEVICE, Sampler
+
+SYNTHETIC_ATTRIBUTE = "CCELLA.Synthetic"
+VOLUME_CLASS = "vtkMRMLScalarVolumeNode"
+
+
+class SettingsSection:
+    """Devices, the model's own values, and which volumes may be replaced."""
+
+    def __init__(self, ui: Any) -> None:
+        self._ui = ui
+        for box in (ui.outputBox, ui.syntheticBox):
+            box.addAttribute(VOLUME_CLASS, SYNTHETIC_ATTRIBUTE, "1")  # real scans are not offered
+        self.set_devices([])
+
+    def set_devices(self, devices: list[dict[str, Any]]) -> None:
+        """What the worker found to compute on, best first."""
+        automatic = (_("Automatic"), AUTOMATIC_DEVICE)
+        items = [(_device_text(device), device["id"]) for device in devices]
+        fill(self._ui.deviceBox, [automatic, *items], _("{value} (not on this computer)"))
+
+    def refresh(self, bundle: dict[str, Any] | None, new_seed: bool) -> None:
+        """The model, or where seeds come from, changed."""
+        steps = bundle["default_steps"] if bundle else None
+        sampler = bundle["default_solver"] if bundle else None
+        own = Sampler.MODELS_OWN.label()
+        own_sampler = f"{own} ({Sampler(sampler).label()})" if sampler else own
+        self._ui.stepsSpin.specialValueText = f"{own} ({steps})" if steps else own
+        self._ui.samplerBox.setItemText(list(Sampler).index(Sampler.MODELS_OWN), own_sampler)
+        self._ui.seedSpin.enabled = not new_seed
+
+
+def _device_text(device: dict[str, Any]) -> str:
+    return _("{name}: {free:.1f} of {total:.1f} GiB free").format(
+        name=device["name"], free=device["free_gib"], total=device["memory_gib"]
+    )

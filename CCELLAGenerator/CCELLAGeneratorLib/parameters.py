@@ -1,0 +1,95 @@
+# ruff: noqa: N815 - parameters are named as Slicer names them
+"""What the panel's widgets hold: one typed parameter node in the scene, saved and restored with it."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, Any
+
+from slicer import vtkMRMLScalarVolumeNode
+from slicer.i18n import tr as _
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+
+from .connectors import ChoiceConnector, PlainTextConnector
+
+DEFAULT_BUNDLE = "ccella-demo"
+AUTOMATIC_DEVICE = "auto"
+MODELS_OWN_STEPS = 0
+MAX_COUNT = 64
+"""The worker's own limit; a test compares the two."""
+MAX_STEPS = 1000
+MAX_SEED = 2**31 - MAX_COUNT
+"""What a spin box can hold, also for the last volume of a run. Scripts may use seeds up to 2**63 - 1."""
+MAX_GUIDANCE = 10.0
+
+
+class Pathology(Enum):
+    """The value is what the worker calls it."""
+
+    FROM_REPORT = None
+    NEGATIVE = "negative"
+    POSITIVE = "positive"
+
+    def label(self) -> str:
+        return {
+            Pathology.FROM_REPORT: _("As the report says"),
+            Pathology.NEGATIVE: _("Negative (PI-RADS 1–2)"),
+            Pathology.POSITIVE: _("Positive (PI-RADS 3–5)"),
+        }[self]
+
+
+class Sampler(Enum):
+    """The value is what the worker calls it."""
+
+    MODELS_OWN = None
+    DPM_SOLVER = "dpm++"
+    UNIPC = "unipc"
+    DDIM = "ddim"
+    DDPM = "ddpm"
+    DDPM_REFERENCE = "ddpm-reference"
+
+    def label(self) -> str:
+        return {
+            Sampler.MODELS_OWN: _("The model's own"),
+            Sampler.DPM_SOLVER: "DPM-Solver++",
+            Sampler.UNIPC: "UniPC",
+            Sampler.DDIM: "DDIM",
+            Sampler.DDPM: "DDPM",
+            Sampler.DDPM_REFERENCE: _("DDPM as published (needs 1000 steps)"),
+        }[self]
+
+
+@parameterNodeWrapper
+class CCELLAGeneratorParameterNode:
+    """``bundle`` and ``device`` are the worker's names for them; steps 0: the model's own; guidance 1: off."""
+
+    report: str = ""
+    pathology: Pathology = Pathology.FROM_REPORT
+    bundle: str = DEFAULT_BUNDLE
+    realScan: vtkMRMLScalarVolumeNode
+    count: Annotated[int, WithinRange(1, MAX_COUNT)] = 1
+    newSeed: bool = True
+    seed: Annotated[int, WithinRange(0, MAX_SEED)] = 0
+    steps: Annotated[int, WithinRange(0, MAX_STEPS)] = MODELS_OWN_STEPS
+    sampler: Sampler = Sampler.MODELS_OWN
+    guidance: Annotated[float, WithinRange(1.0, MAX_GUIDANCE)] = 1.0
+    device: str = AUTOMATIC_DEVICE
+    outputVolume: vtkMRMLScalarVolumeNode
+    result: vtkMRMLScalarVolumeNode
+
+
+OWN_CONNECTORS = {"report": PlainTextConnector, "bundle": ChoiceConnector, "device": ChoiceConnector}
+"""For the widgets that Slicer has no connector for."""
+
+
+def connect_widgets(parameters: CCELLAGeneratorParameterNode, ui: Any) -> int:
+    """Bind every widget that names a parameter in its property ``SlicerParameterName``.
+
+    Slicer's ``connectGui`` does the same but keeps the tag to itself, and without it nothing can be disconnected.
+
+    Returns:
+        The tag for ``parameters.disconnectGui``.
+    """
+    widgets = {name: widget for widget in vars(ui).values() if (name := widget.property("SlicerParameterName"))}
+    own = {name: connector(widgets[name]) for name, connector in OWN_CONNECTORS.items()}
+    return parameters.connectParametersToGui({**widgets, **own})

@@ -1,0 +1,141 @@
+"""Generated files become volumes of the scene: labelled, placed on the real scan, with all that made them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+
+from .placement import ijk_to_world_on
+
+# What is stored in the scene is not translated, so that a scene reads the same on every computer.
+NAME_PREFIX = "SYNTHETIC"
+FOLDER_NAME = "SYNTHETIC – CCELLA"
+ATTRIBUTE_PREFIX = "CCELLA."
+SYNTHETIC_ATTRIBUTE = f"{ATTRIBUTE_PREFIX}Synthetic"
+PROVENANCE_ROLE = f"{ATTRIBUTE_PREFIX}Provenance"
+GREY = "vtkMRMLColorTableNodeGrey"
+WINDOW_PERCENTILES = (1, 99)
+"""The darkest and brightest percent are left outside the window: a few bright voxels would make all others dark."""
+WINDOW_SAMPLES = 200_000
+"""Voxels whose percentiles are taken: the same to the eye as those of all, and found in no time."""
+
+
+def add_volumes(
+    result: dict[str, Any],
+    reference_node: slicer.vtkMRMLVolumeNode | None = None,
+    output_node: slicer.vtkMRMLScalarVolumeNode | None = None,
+    *,
+    title: str = "",
+) -> list[slicer.vtkMRMLScalarVolumeNode]:
+    """Put the volumes of one generation into the scene.
+
+    Args:
+        result: the value of the worker's ``generate``.
+        reference_node: the real scan to lay them on; where the model put them by default.
+        output_node: takes the first volume, and loses what it held; the others become new nodes.
+        title: goes into the names.
+
+    Returns:
+        The nodes, each with a text node of its provenance, both in the folder of synthetic volumes.
+
+    Raises:
+        OSError: a file cannot be read; the scene is then as before.
+    """
+    read = [(_read(Path(entry["path"])), _read_sidecar(Path(entry["sidecar"]))) for entry in result["volumes"]]
+    nodes = []
+    for volume, sidecar in read:
+        if reference_node is not None:
+            placed = ijk_to_world_on(volume, reference_node)
+            volume.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(placed))
+        node = output_node if output_node is not None and not nodes else volume
+        if node is not volume:
+            node.SetAndObserveTransformNodeID(None)
+            node.CopyOrientation(volume)
+            node.SetAndObserveImageData(volume.GetImageData())
+        _describe(node, sidecar)
+        _name(node, sidecar, title)
+        if node.GetScene() is None:
+            slicer.mrmlScene.AddNode(node)
+        _display_in_grey(node)
+        _file(node, _provenance_text(node, sidecar))
+        nodes.append(node)
+    return nodes
+
+
+def is_synthetic(node: slicer.vtkMRMLNode | None) -> bool:
+    """Whether the node is marked as synthetic, or was loaded from a file that says so in its name."""
+    if node is None:
+        return False
+    return node.GetAttribute(SYNTHETIC_ATTRIBUTE) == "1" or (node.GetName() or "").startswith(NAME_PREFIX)
+
+
+def _read(path: Path) -> slicer.vtkMRMLScalarVolumeNode:
+    """The image as a node outside the scene; its storage is left behind, because the file is a temporary one."""
+    storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
+    storage.SetFileName(str(path))
+    storage.SetSingleFile(True)  # files of similar names beside it are not slices of it
+    volume = slicer.vtkMRMLScalarVolumeNode()
+    if not path.is_file() or not storage.ReadData(volume):
+        raise OSError(_("The generated volume {path} cannot be read.").format(path=path))
+    return volume
+
+
+def _read_sidecar(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise OSError(_("{path} does not say how its volume was made.").format(path=path)) from error
+
+
+def _describe(node: slicer.vtkMRMLScalarVolumeNode, sidecar: dict[str, Any]) -> None:
+    """Every entry of the provenance as an attribute: ``seed`` as ``CCELLA.Seed``; what is not set has none."""
+    for name in node.GetAttributeNames():
+        if name.startswith(ATTRIBUTE_PREFIX):
+            node.RemoveAttribute(name)
+    node.SetAttribute(SYNTHETIC_ATTRIBUTE, "1")
+    for key, value in {"sequence": sidecar["sequence"], **sidecar["provenance"]}.items():
+        if value is not None:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            node.SetAttribute(ATTRIBUTE_PREFIX + key.title().replace("_", ""), text)
+
+
+def _name(node: slicer.vtkMRMLScalarVolumeNode, sidecar: dict[str, Any], title: str) -> None:
+    made = sidecar["provenance"]
+    words = [NAME_PREFIX, *([title] if title else []), sidecar["sequence"]]
+    name = f"{' '.join(words)} seed {made['seed']} ({made['bundle_name']})"
+    if not (node.GetName() or "").startswith(name):  # a node whose volume is made again keeps its number
+        node.SetName(slicer.mrmlScene.GenerateUniqueName(name))
+
+
+def _display_in_grey(node: slicer.vtkMRMLScalarVolumeNode) -> None:
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetAndObserveColorNodeID(GREY)
+    display.SetAutoWindowLevel(False)
+    voxels = slicer.util.arrayFromVolume(node).ravel()
+    dark, bright = np.percentile(voxels[:: max(1, voxels.size // WINDOW_SAMPLES)], WINDOW_PERCENTILES)
+    display.SetWindowLevelMinMax(dark, bright)
+
+
+def _provenance_text(node: slicer.vtkMRMLScalarVolumeNode, sidecar: dict[str, Any]) -> slicer.vtkMRMLTextNode:
+    text = node.GetNodeReference(PROVENANCE_ROLE)
+    if text is None:
+        text = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTextNode")
+        node.SetNodeReferenceID(PROVENANCE_ROLE, text.GetID())
+    text.SetName(f"{node.GetName()} provenance")
+    text.SetText(json.dumps(sidecar, indent=2, ensure_ascii=False))
+    return text
+
+
+def _file(*nodes: slicer.vtkMRMLNode) -> None:
+    """Move the nodes into the subject hierarchy's folder of synthetic volumes."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    root = hierarchy.GetSceneItemID()
+    folder = hierarchy.GetItemChildWithName(root, FOLDER_NAME) or hierarchy.CreateFolderItem(root, FOLDER_NAME)
+    for node in nodes:
+        hierarchy.CreateItem(folder, node)  # moves an item that is there already

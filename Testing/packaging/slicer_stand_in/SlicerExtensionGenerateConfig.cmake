@@ -1,0 +1,5 @@
+foreach(entry HOMEPAGE CATEGORY CONTRIBUTORS DESCRIPTION ICONURL SCREENSHOTURLS DEPENDS)
+  if("${EXTENSION_${entry}}" STREQUAL "")
+    message(FATAL_ERROR "EXTENSION_${entry} is either NOT defined or empty.")
+  endif()
+endforeach()

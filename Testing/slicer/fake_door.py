@@ -1,0 +1,113 @@
+"""A door without a worker behind it, and the files that a worker would write; for tests of what is done with them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ccella_core.provenance import Provenance
+from ccella_core.volume import SyntheticVolume
+
+SHAPE, SPACING = (12, 10, 6), (1.0, 1.0, 3.0)
+
+
+def save_volume(
+    folder: Path, name: str = "volume", affine: np.ndarray | None = None, voxels: np.ndarray | None = None, **facts: Any
+) -> dict[str, Any]:
+    """Save a volume as the worker does; ``facts`` go into its provenance. Returns its entry in the worker's result."""
+    if voxels is None:
+        voxels = np.random.default_rng(facts.get("seed", 0)).random(SHAPE)
+    if affine is None:
+        affine = np.diag([*SPACING, 1.0])
+        affine[:3, 3] = -np.multiply(SPACING, np.subtract(voxels.shape, 1)) / 2
+    made: dict[str, Any] = {
+        "bundle_name": "tiny", "bundle_version": "1", "bundle_sha256": "0" * 64, "report": "PI-RADS 4.",
+        "pathology_requested": None, "predicted_positive_probability": 0.25, "seed": 7, "sampler": "dpm++",
+        "steps": 2, "guidance_scale": 1.0, "shape": voxels.shape, "spacing": SPACING, "device": "cpu",
+        "dtype": "float32",
+    }  # fmt: skip
+    provenance = Provenance(**{**made, **facts})
+    path = SyntheticVolume(voxels, affine, "t2w", provenance).save(folder / f"{name}.nii")
+    return {
+        "path": str(path),
+        "sidecar": str(path.with_suffix(".json")),
+        "provenance": provenance.model_dump(mode="json"),
+    }
+
+
+class FakeDoor:
+    """Keeps the requests until a test answers them; ``answer_at_once`` makes every one succeed by itself, later."""
+
+    def __init__(self) -> None:
+        self.requests: dict[int, Request] = {}
+        self.cancelled: list[int] = []
+        self.closed = 0
+        self.answer: Callable[[Request], None] | None = None
+        self._numbers = itertools.count(1)
+
+    def request(self, method: str, params: dict[str, Any], **callbacks: Callable | None) -> int:
+        import qt
+
+        number = next(self._numbers)
+        self.requests[number] = Request(method, params, callbacks)
+        if self.answer is not None:
+            qt.QTimer.singleShot(0, lambda: self.answer(self.requests[number]))
+        return number
+
+    def cancel(self, number: int) -> None:
+        self.cancelled.append(number)
+        self.requests[number].fail("cancelled", "Generation was cancelled.")
+
+    def close(self) -> None:
+        self.closed += 1
+
+    @property
+    def last(self) -> Request:
+        return self.requests[max(self.requests)]
+
+
+class Request:
+    """One request, and the ways to answer it."""
+
+    def __init__(self, method: str, params: dict[str, Any], callbacks: dict[str, Any]) -> None:
+        self.method = method
+        self.params = params
+        self._callbacks = callbacks
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.params["output_dir"])
+
+    def finish(self) -> None:
+        """As the worker does it: one volume a seed, named by the name that was asked for."""
+        first = 100 if self.params["seed"] is None else self.params["seed"]
+        name = self.params.get("name") or "tiny"
+        facts = {
+            "report": self.params["report"],
+            "pathology_requested": self.params["pathology"],
+            "steps": self.params["num_steps"] or 2,
+        }
+        self.give(
+            *[
+                save_volume(self.folder, f"{name}_seed{seed}", seed=seed, **facts)
+                for seed in range(first, first + self.params["count"])
+            ]
+        )
+
+    def give(self, *volumes: dict[str, Any]) -> None:
+        self._callbacks["on_result"]({"volumes": list(volumes), "seconds": 1.0, "load_seconds": 0.0})
+
+    def fail(self, code: str, message: str, hint: str = "") -> None:
+        from CCELLAGeneratorLib.door_errors import DoorError
+
+        self._callbacks["on_error"](DoorError(code, message, hint))
+
+    def progress(self, **event: Any) -> None:
+        self._callbacks["on_progress"](event)
+
+    def preview(self, png: bytes) -> None:
+        self._callbacks["on_preview"](png)

@@ -1,0 +1,194 @@
+"""Generate and Cancel: what is asked of the worker, what is shown meanwhile, every way it ends."""
+
+import base64
+
+import pytest
+
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+)
+
+
+def test_the_button_says_why_it_is_off(panel):
+    button = panel.ui.generateButton
+    assert (button.text, button.enabled, button.toolTip) == ("Generate", False, "Write a report first.")
+    panel.ui.reportEdit.plainText = "PI-RADS 4."
+    assert button.enabled
+    assert button.toolTip == "Draws a synthetic scan from the report."
+
+
+def test_asks_for_what_the_panel_says(panel):
+    scan = panel.add_scan()
+    parameters = panel.parameters
+    panel.ui.countSpin.value = 3
+    panel.ui.newSeedCheck.checked = False
+    panel.ui.seedSpin.value = 0
+    panel.ui.stepsSpin.value = 12
+    panel.ui.guidanceSpin.value = 2.5
+    panel.ui.samplerBox.currentIndex = panel.ui.samplerBox.findText("UniPC")
+    panel.ui.pathologyBox.currentIndex = 1
+    panel.ui.deviceBox.currentIndex = panel.ui.deviceBox.findData("cpu")
+    panel.ui.realScanBox.setCurrentNode(scan)
+    params = panel.generate("Läsion links.").params
+    assert parameters.realScan is scan
+    asked = {name: params[name] for name in params if name not in ("output_dir", "shape", "spacing")}
+    assert asked == {
+        "report": "Läsion links.",
+        "pathology": "negative",
+        "bundle": "ccella-demo",
+        "seed": 0,
+        "count": 3,
+        "num_steps": 12,
+        "solver": "unipc",
+        "guidance_scale": 2.5,
+        "device": "cpu",
+    }
+
+
+def test_the_model_s_own_values_are_left_to_the_model(panel):
+    params = panel.generate().params
+    assert (params["num_steps"], params["solver"], params["pathology"]) == (None, None, None)
+
+
+def test_a_new_seed_each_time_is_shown_and_can_be_kept(panel):
+    seeds = []
+    for _run in range(2):
+        request = panel.generate()
+        request.finish()
+        seeds.append(request.params["seed"])
+        assert panel.ui.seedSpin.value == seeds[-1]
+        assert not panel.ui.seedSpin.enabled
+    assert seeds[0] != seeds[1]
+    panel.ui.newSeedCheck.checked = False
+    assert panel.ui.seedSpin.enabled
+    assert panel.generate().params["seed"] == seeds[1]
+
+
+def test_while_it_runs_the_button_cancels(panel):
+    request = panel.generate()
+    button = panel.ui.generateButton
+    assert (button.text, button.enabled) == ("Cancel", True)
+    assert not panel.ui.progressBar.isHidden() and not panel.ui.progressLabel.isHidden()
+    button.click()
+    assert panel.door.cancelled
+    assert (button.text, button.enabled) == ("Generate", True)
+    assert panel.ui.statusLabel.text == "Generation was cancelled."
+    assert panel.ui.progressBar.isHidden()
+    assert panel.bench.messages == []
+    assert request.params["report"] == "PI-RADS 4."
+
+
+def test_until_the_worker_has_stopped_cancel_is_not_pressed_twice(panel, monkeypatch):
+    monkeypatch.setattr(panel.door, "cancel", panel.door.cancelled.append)
+    request = panel.generate()
+    panel.ui.generateButton.click()
+    assert panel.ui.progressLabel.text == "Cancelling…"
+    assert not panel.ui.generateButton.enabled
+    request.progress(stage="denoise", step=9, steps=30, volume=1, volumes=1, seconds_left=3.0)
+    assert panel.ui.progressLabel.text == "Cancelling…"
+    panel.ui.generateButton.click()
+    assert len(panel.door.cancelled) == 1
+
+
+@pytest.mark.parametrize(
+    ("event", "text", "bar"),
+    [
+        (
+            {"stage": "denoise", "step": 3, "steps": 30, "volume": 1, "volumes": 2, "seconds_left": 12.4},
+            "Volume 1 of 2 · drawing, step 3 of 30 · about 12 s left",
+            (3, 30),
+        ),
+        (
+            {"stage": "load", "step": 0, "steps": 1, "volume": 1, "volumes": 1, "seconds_left": None},
+            "Loading the model",
+            (0, 0),
+        ),
+        (
+            {"stage": "decode", "step": 2, "steps": 4, "volume": 1, "volumes": 1, "seconds_left": 150.0},
+            "Developing the picture, step 2 of 4 · about 2 min left",
+            (2, 4),
+        ),
+    ],
+)
+def test_shows_stage_step_and_time(panel, event, text, bar):
+    panel.generate().progress(**event)
+    assert panel.ui.progressLabel.text == text
+    assert panel.ui.progressBar.maximum == bar[1]
+    assert bar[1] == 0 or panel.ui.progressBar.value == bar[0]
+
+
+def test_shows_the_volume_as_it_forms(panel):
+    request = panel.generate()
+    assert panel.ui.thumbnailLabel.isHidden()
+    request.preview(b"no picture")
+    assert panel.ui.thumbnailLabel.isHidden()
+    request.preview(PIXEL)
+    assert not panel.ui.thumbnailLabel.isHidden()
+    assert panel.ui.thumbnailLabel.pixmap.height() == 160
+    request.finish()
+    assert panel.ui.thumbnailLabel.isHidden()
+
+
+def test_the_result_is_shown_and_the_prediction_told(panel):
+    import slicer
+
+    assert panel.ui.predictionLabel.isHidden()
+    panel.generate().finish()
+    (node,) = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    assert panel.ui.statusLabel.text == f"Done: {node.GetName()}."
+    assert panel.ui.predictionLabel.text == "The model read: 25 % positive."
+    assert panel.parameters.result is node
+    assert panel.ui.syntheticBox.currentNode() is node
+    composite = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")[0]
+    assert composite.GetBackgroundVolumeID() == node.GetID()
+    assert panel.ui.generateButton.text == "Generate"
+
+
+def test_estimates_again_after_a_run(panel):
+    before = len(panel.door.asked("estimate"))
+    panel.generate().finish()
+    panel.settle()
+    assert panel.door.asked("estimate")[before:] == panel.door.asked("estimate")[:1]
+
+
+def test_a_failure_is_told_in_the_line_the_log_and_a_popup(panel):
+    panel.generate().fail("died", "The generating process ended unexpectedly.", "Try again.")
+    sentence = "The generating process ended unexpectedly. Try again."
+    assert panel.ui.statusLabel.text == sentence
+    assert sentence in panel.ui.logText.plainText
+    assert [(message.kind, message.text) for message in panel.bench.messages] == [("critical", sentence)]
+    panel.generate().finish()
+    assert panel.ui.statusLabel.text.startswith("Done: SYNTHETIC")
+
+
+def test_a_real_scan_is_never_replaced(panel):
+    scan = panel.add_scan()
+    panel.ui.outputBox.setCurrentNode(scan)
+    assert panel.ui.outputBox.currentNode() is None
+    panel.parameters.outputVolume = scan  # a script might
+    panel.ui.reportEdit.plainText = "PI-RADS 4."
+    panel.ui.generateButton.click()
+    assert panel.door.asked("generate") == []
+    assert "synthetic" in panel.ui.statusLabel.text
+    assert len(panel.bench.messages) == 1
+
+
+def test_what_is_missing_is_named_before_and_installed_by_the_first_press(case):
+    case.missing = ["torch>=2.4", "monai>=1.5"]
+    panel = case.open()
+    assert panel.ui.statusLabel.text == (
+        "The first press of Generate installs what is missing, after asking: torch, monai."
+    )
+    panel.ui.reportEdit.plainText = "PI-RADS 4."
+    panel.settle()
+    assert panel.door.requests == {}
+    panel.agrees = False
+    panel.ui.generateButton.click()
+    assert panel.door.requests == {}
+    assert panel.ui.generateButton.enabled
+
+    panel.agrees = True
+    panel.ui.generateButton.click()
+    assert [request.method for request in panel.door.requests.values()] == ["describe", "generate"]
+    panel.settle()
+    assert "A small model." in panel.ui.modelDetails.text

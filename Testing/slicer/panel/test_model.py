@@ -1,0 +1,187 @@
+"""The models: what is told of them, when one cannot be used, adding, fetching and deleting them."""
+
+import pytest
+
+BROKEN = {
+    "name": "broken", "path": "/models/broken", "problem": "a file is missing <here>", "description": None,
+    "intended_use": None, "licence": None, "version": None, "sequences": None, "native_shape": None,
+    "native_spacing_mm": None, "default_steps": None, "default_solver": None, "size_bytes": None, "reads_report": None,
+}  # fmt: skip
+MINE = {"name": "mine", "path": "/user/mine", "origin": "user", "deletable": True}
+TOO_LARGE = {
+    "seconds": None, "memory_gib": 40.0, "available_gib": 12.5, "fits": False, "basis": "estimated",
+    "text": "This takes about 40.0 GiB of memory and 12.5 GiB are free.",
+}  # fmt: skip
+
+
+def items(box):
+    return [(box.itemText(index), box.itemData(index)) for index in range(box.count)]
+
+
+def choose(panel, key):
+    index = panel.ui.modelBox.findData(key)
+    assert index >= 0, items(panel.ui.modelBox)
+    panel.ui.modelBox.currentIndex = index
+
+
+def test_tells_what_a_model_is_for_before_it_is_used(panel):
+    assert items(panel.ui.modelBox) == [("ccella-demo 1.0.0", "ccella-demo")]
+    text = panel.ui.modelDetails.text
+    for fact in ("A small model.", "Not for diagnosis.", "Apache-2.0", "27 MB", "96 × 96 × 32", "1 × 1 × 3 mm", "t2w"):
+        assert fact in text
+    assert panel.ui.modelDetails.toolTip == "/models/ccella-demo"
+    assert panel.ui.stepsSpin.specialValueText == "The model's own (30)"
+    assert panel.ui.samplerBox.itemText(0) == "The model's own (DPM-Solver++)"
+
+
+def test_estimates_once_for_what_was_chosen_last(panel):
+    assert panel.ui.estimateLabel.text == "About 4 s, as the last run took."
+    before = len(panel.door.asked("estimate"))
+    for count in (2, 3, 4):
+        panel.ui.countSpin.value = count
+    assert panel.ui.estimateLabel.text == ""
+    panel.settle()
+    assert panel.door.asked("estimate")[before:] == [
+        {"bundle": "ccella-demo", "device": "auto", "num_steps": None, "count": 4, "guidance_scale": 1.0}
+    ]
+
+
+def test_what_does_not_fit_in_memory_is_not_started(panel):
+    panel.ui.reportEdit.plainText = "PI-RADS 4."
+    panel.door.replies["estimate"] = TOO_LARGE
+    panel.ui.countSpin.value = 2
+    panel.settle()
+    assert panel.ui.estimateLabel.text == f"<b>{TOO_LARGE['text']}</b>"
+    assert not panel.ui.generateButton.enabled
+    assert panel.ui.generateButton.toolTip == TOO_LARGE["text"]
+    del panel.door.replies["estimate"]
+    panel.ui.countSpin.value = 1
+    assert panel.ui.generateButton.enabled  # not known to be too large
+
+
+def test_a_model_that_cannot_be_used_says_why(case):
+    case.door.set_bundles({}, BROKEN)
+    panel = case.open()
+    panel.ui.reportEdit.plainText = "PI-RADS 4."
+    choose(panel, "broken")
+    assert panel.ui.modelDetails.text == "This model cannot be used: a file is missing &lt;here&gt;"
+    assert not panel.ui.generateButton.enabled
+    assert panel.ui.generateButton.toolTip == "This model cannot be used: a file is missing <here>"
+    choose(panel, "ccella-demo")
+    assert panel.ui.generateButton.enabled
+
+
+def test_a_model_of_another_computer_stays_chosen_and_says_so(case):
+    case.open()
+    case.parameters.bundle = "theirs"
+    case.bench.leave_module()
+    panel = case.open()
+    panel.ui.reportEdit.plainText = "PI-RADS 4."
+    assert panel.parameters.bundle == "theirs"
+    assert panel.ui.modelBox.currentText == "theirs (not on this computer)"
+    assert "not on this computer" in panel.ui.modelDetails.text
+    assert "not on this computer" in panel.ui.generateButton.toolTip
+    assert not panel.ui.generateButton.enabled
+
+
+def test_of_models_with_the_same_name_the_first_is_found_by_it(case):
+    added = {"name": "ccella-demo", "path": "/added/ccella-demo", "origin": "folder", "version": "2"}
+    case.door.set_bundles(MINE, {}, {**MINE, "path": "/user/other"}, added)
+    panel = case.open()
+    assert items(panel.ui.modelBox) == [
+        ("mine 1.0.0", "mine"),
+        ("ccella-demo 1.0.0", "ccella-demo"),
+        ("mine 1.0.0", "/user/other"),
+        ("ccella-demo 2 (added)", "/added/ccella-demo"),
+    ]
+    assert panel.parameters.bundle == "ccella-demo"
+
+
+def test_folders_are_added_once_and_kept(panel):
+    folder = "/data/Modèles"
+    panel.bench.answer_file(folder, folder, "")
+    for _press in range(3):
+        panel.ui.addFolderButton.click()
+    assert [asked["bundle_folders"] for asked in panel.door.asked("describe")] == [[], [folder], [folder]]
+    panel.bench.leave_module()
+    panel.open()
+    assert panel.door.asked("describe")[-1] == {"bundle_folders": [folder]}
+
+
+def test_devices_are_named_with_their_memory(panel):
+    assert items(panel.ui.deviceBox) == [
+        ("Automatic", "auto"),
+        ("NVIDIA RTX 4090: 22.1 of 24.0 GiB free", "cuda:0"),
+        ("CPU, 8 cores: 12.5 of 16.0 GiB free", "cpu"),
+    ]
+    panel.ui.deviceBox.currentIndex = 1
+    panel.settle()
+    assert panel.parameters.device == "cuda:0"
+    assert panel.door.asked("estimate")[-1]["device"] == "cuda:0"
+
+
+def test_only_what_was_downloaded_can_be_deleted_and_only_after_a_yes(case):
+    case.door.set_bundles({}, MINE)
+    panel = case.open()
+    assert not panel.ui.deleteModelButton.enabled
+    assert panel.ui.deleteModelButton.toolTip == "Only models that were downloaded can be deleted."
+    choose(panel, "mine")
+    panel.bench.answer(False, True)
+    panel.ui.deleteModelButton.click()
+    assert panel.door.asked("delete") == []
+    panel.ui.deleteModelButton.click()
+    assert panel.door.asked("delete") == [{"path": "/user/mine"}]
+    panel.door.set_bundles({})
+    panel.door.reply("delete", {})
+    panel.settle()
+    assert panel.ui.statusLabel.text == "The model was deleted."
+    assert panel.ui.modelBox.currentText == "mine (not on this computer)"
+
+
+@pytest.mark.parametrize("typed", ["owner/name", " hf:owner/name "])
+def test_downloads_by_name_after_a_yes(panel, typed):
+    assert not panel.ui.downloadButton.enabled
+    assert "hf:owner/name" in panel.ui.downloadButton.toolTip
+    panel.ui.downloadName.text = typed
+    panel.bench.answer(True)
+    panel.ui.downloadButton.click()
+    assert panel.door.asked("download") == [{"name": "hf:owner/name"}]
+    assert panel.ui.generateButton.text == "Cancel"
+    assert not panel.ui.downloadButton.enabled
+    assert panel.ui.downloadButton.toolTip == "Wait until what is under way has ended."
+    panel.door.set_bundles({}, MINE)
+    panel.door.reply("download", {"name": "mine"})
+    panel.settle()
+    assert panel.ui.statusLabel.text == "mine was downloaded and can be chosen above."
+    assert [key for _text, key in items(panel.ui.modelBox)] == ["ccella-demo", "mine"]
+
+
+def test_a_download_can_be_cancelled(panel):
+    panel.ui.downloadName.text = "owner/name"
+    panel.bench.answer(True)
+    panel.ui.downloadButton.click()
+    panel.ui.generateButton.click()
+    assert len(panel.door.cancelled) == 1
+    assert panel.ui.generateButton.text == "Generate"
+    assert panel.ui.downloadButton.enabled
+    assert panel.bench.messages[1:] == []
+
+
+def test_a_download_that_fails_is_told(panel):
+    panel.ui.downloadName.text = "owner/name"
+    panel.bench.answer(True)
+    panel.ui.downloadButton.click()
+    panel.door.job("download").fail("bundle", "hf:owner/name could not be downloaded.", "Check the name.")
+    assert panel.ui.statusLabel.text == "hf:owner/name could not be downloaded. Check the name."
+    assert panel.bench.messages[-1].kind == "critical"
+    assert panel.ui.downloadButton.enabled
+
+
+def test_a_worker_that_cannot_tell_is_no_popup(case):
+    del case.door.replies["describe"]
+    panel = case.open()
+    panel.door.job("describe").fail("start", "The generating process could not be started.", "Read the log.")
+    assert panel.ui.statusLabel.text == "The generating process could not be started. Read the log."
+    assert panel.bench.messages == []
+    panel.ui.reportEdit.plainText = "PI-RADS 4."
+    assert panel.ui.generateButton.enabled  # a press tries again

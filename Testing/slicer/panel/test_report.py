@@ -1,0 +1,129 @@
+"""The report: typed, loaded, remembered; and how much of it the model reads."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def menu_actions(panel: Any) -> list[Any]:
+    """The entries of "Recent", as they are when the user opens it."""
+    menu = panel.ui.recentButton.menu()
+    menu.aboutToShow.emit()
+    return [action for action in menu.actions() if not action.isSeparator()]
+
+
+def test_what_is_typed_is_a_parameter_and_counted_once(panel):
+    for text in ("PI", "PI-RADS", "PI-RADS 4."):
+        panel.ui.reportEdit.plainText = text
+    panel.settle()
+    assert panel.parameters.report == "PI-RADS 4."
+    assert panel.door.asked("count_tokens") == [{"bundle": "ccella-demo", "report": "PI-RADS 4."}]
+    assert panel.ui.tokensLabel.text == "12 of 256 tokens"
+
+
+def test_typing_does_not_move_the_cursor(panel):
+    import qt
+
+    panel.ui.reportEdit.plainText = "PI-RADS 4."
+    cursor = panel.ui.reportEdit.textCursor()
+    cursor.setPosition(3)
+    panel.ui.reportEdit.setTextCursor(cursor)
+    panel.ui.reportEdit.insertPlainText("x")
+    assert panel.parameters.report == "PI-xRADS 4."
+    assert panel.ui.reportEdit.textCursor().position() == 4
+    assert panel.ui.reportEdit.textCursor().movePosition(qt.QTextCursor.End)
+
+
+def test_warns_before_the_beginning_is_cut_off(panel):
+    panel.door.replies["count_tokens"] = {"tokens": 300, "limit": 256, "truncated": True}
+    panel.ui.reportEdit.plainText = "word " * 300
+    panel.settle()
+    assert "300 tokens, but the model reads 256: the beginning will be cut off" in panel.ui.tokensLabel.text
+    assert panel.ui.tokensLabel.text.startswith("<b>")
+    assert panel.ui.generateButton.enabled
+
+
+def test_an_empty_report_is_not_counted(panel):
+    panel.ui.reportEdit.plainText = "PI-RADS 4."
+    panel.settle()
+    panel.ui.reportEdit.plainText = "  "
+    panel.settle()
+    assert len(panel.door.asked("count_tokens")) == 1
+    assert panel.ui.tokensLabel.text == ""
+
+
+def test_loads_a_report_which_can_be_undone(panel, tmp_path):
+    file = tmp_path / "Befund.txt"
+    file.write_bytes("\ufeffLäsion links, 5 mm\r\nPI-RADS 4\n".encode())
+    panel.ui.reportEdit.plainText = "what was there"
+    panel.bench.answer_file(file)
+    panel.ui.loadReportButton.click()
+    assert panel.parameters.report == "Läsion links, 5 mm\nPI-RADS 4"
+    panel.ui.reportEdit.undo()
+    assert panel.parameters.report == "what was there"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"L\xe4sion", "report.txt is not a text file in UTF-8."),
+        (b" \n", "report.txt is empty."),
+        (b"x" * (2**20 + 1), "report.txt is too large to be a report."),
+        (None, "report.txt cannot be read: No such file or directory."),
+    ],
+    ids=["latin-1", "empty", "large", "missing"],
+)
+def test_a_file_that_is_no_report_changes_nothing(panel, tmp_path: Path, content, sentence):
+    file = tmp_path / "report.txt"
+    if content is not None:
+        file.write_bytes(content)
+    panel.ui.reportEdit.plainText = "what was there"
+    panel.bench.answer_file(file)
+    panel.ui.loadReportButton.click()
+    assert panel.ui.tokensLabel.text == sentence
+    assert panel.parameters.report == "what was there"
+    assert panel.bench.messages == []
+
+
+def test_choosing_no_file_changes_nothing(panel):
+    panel.ui.reportEdit.plainText = "what was there"
+    panel.bench.answer_file("")
+    panel.ui.loadReportButton.click()
+    assert panel.parameters.report == "what was there"
+
+
+def test_recent_offers_what_volumes_were_made_of(panel):
+    assert menu_actions(panel)[0].text == "No report yet"
+    long_report = "PI-RADS 4 & more.\n" * 10
+    panel.generate(long_report).finish()
+    panel.ui.reportEdit.plainText = ""
+    first = menu_actions(panel)[0]
+    assert first.text.startswith("PI-RADS 4 && more. PI-RADS 4") and first.text.endswith("…")
+    first.trigger()
+    assert panel.parameters.report == long_report
+
+
+def test_reports_can_be_forgotten_and_no_longer_remembered(panel):
+    panel.generate("A report.").finish()
+    *_reports, remember, clear = menu_actions(panel)
+    assert (remember.checked, clear.enabled) == (True, True)
+    clear.trigger()
+    assert menu_actions(panel)[0].text == "No report yet"
+
+    panel.generate("Another report.").finish()
+    menu_actions(panel)[-2].trigger()
+    panel.generate("A third report.").finish()
+    texts = [action.text for action in menu_actions(panel)]
+    assert texts[0] == "No report yet"
+    assert not menu_actions(panel)[-2].checked
+    assert panel.widget.panel.report.history.reports == []
+
+
+def test_a_model_without_text_says_so_and_needs_no_report(case):
+    case.door.set_bundles({"reads_report": False})
+    panel = case.open()
+    assert panel.ui.tokensLabel.text == "This model reads no report."
+    assert panel.ui.generateButton.enabled
+    panel.ui.generateButton.click()
+    assert panel.door.job().params["report"] is None

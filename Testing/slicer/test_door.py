@@ -1,0 +1,232 @@
+"""The door with a worker that works: answers, downloads, the command, and a window that never stands still."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from door_room import FAKE, Answers, Room
+
+LONGEST_STANDSTILL_MS = 50
+
+
+@pytest.fixture
+def room(slicer_bench: Any, tmp_path: Path) -> Iterator[Room]:
+    with Room(slicer_bench, tmp_path) as room:
+        yield room
+
+
+# Answers.
+
+
+def test_the_worker_starts_with_the_first_request_and_stays(room: Room) -> None:
+    assert room.door.state == "stopped" and room.pids == []
+    _, first = room.ask("echo", text="größer 前列腺")
+    assert room.door.state == "starting"
+    _, second = room.ask("echo", number=2)
+    room.wait_for(lambda: first.done and second.done)
+    assert first.results == [{"do": "echo", "text": "größer 前列腺"}]
+    assert second.results == [{"do": "echo", "number": 2}]
+    assert room.door.state == "ready"
+    assert room.works_again() and len(room.pids) == 1
+
+
+def test_an_answer_that_is_owed_makes_it_busy(room: Room) -> None:
+    room.answer("echo")
+    number, answers = room.ask("obey")
+    assert room.door.state == "busy"
+    room.door.cancel(number)
+    room.wait_for(lambda: answers.done)
+    assert room.door.state == "ready"
+
+
+def test_many_lines_in_one_piece(room: Room) -> None:
+    answers = room.answer("work", steps=40)
+    assert [event["step"] for event in answers.progress] == list(range(1, 41))
+    assert answers.progress[0]["stage"] == "denoise"
+    assert answers.previews == [FAKE["PNG"]] * 40
+    assert answers.results == [{"text": FAKE["UMLAUTS"]}]
+
+
+def test_one_line_in_many_pieces(room: Room) -> None:
+    assert room.answer("dribble").results == [{"text": FAKE["UMLAUTS"]}]
+
+
+def test_progress_and_preview_may_go_unheard(room: Room) -> None:
+    heard = Answers()
+    callbacks = {"on_result": heard.results.append, "on_error": heard.errors.append}
+    room.door.request("generate", {"do": "work", "steps": 3}, **callbacks)
+    room.wait_for(lambda: heard.done)
+    assert heard.results == [{"text": FAKE["UMLAUTS"]}]
+
+
+def test_an_error_of_the_worker_keeps_it(room: Room) -> None:
+    error = room.answer("fail").error
+    assert (error.code, error.message, error.hint) == ("bundle", "It is broken.", "Mend it.")
+    assert str(error) == "It is broken. Mend it."
+    assert error.finished == {"volumes": ["a.nii"]}
+    assert room.works_again() and len(room.pids) == 1
+
+
+def test_the_environment_reaches_the_worker(room: Room) -> None:
+    room.door._environment = {"CCELLA_TEST": "größer"}
+    value = room.answer("show_environment", names=["CCELLA_TEST", "PATH"]).results[0]
+    assert value == {"CCELLA_TEST": "größer", "PATH": os.environ["PATH"]}
+
+
+def test_a_callback_that_raises_costs_nobody_else_anything(room: Room) -> None:
+    def broken(_value: object) -> None:
+        raise ZeroDivisionError("the panel's own fault")
+
+    room.door.request("generate", {"do": "echo"}, on_result=broken, on_error=broken)
+    assert room.works_again()
+    assert any("the panel's own fault" in line for line in room.log)
+
+
+def test_a_callback_of_a_cancelled_job_may_ask_again(room: Room) -> None:
+    room.answer("echo")
+    again = Answers()
+    _, question = room.ask("echo", method="describe")
+    number = room.door.request(
+        "generate",
+        {"do": "hang"},
+        on_result=again.results.append,
+        on_error=lambda error: room.door.request("generate", {"do": "echo"}, **again.callbacks),
+    )
+    _, unanswered = room.ask("say_nothing", method="describe")
+    room.door.cancel(number)
+    room.wait_for(lambda: again.done)
+    assert again.results == [{"do": "echo"}] and question.done and not unanswered.done
+    assert len(room.pids) == 2
+
+
+def test_a_callback_may_ask_again(room: Room) -> None:
+    second = Answers()
+
+    def ask_again(_value: object) -> None:
+        room.door.request("generate", {"do": "echo"}, **second.callbacks)
+
+    room.door.request("generate", {"do": "die"}, on_result=ask_again, on_error=ask_again)
+    room.wait_for(lambda: second.done)
+    assert second.results == [{"do": "echo"}]
+
+
+# Downloads.
+
+
+def test_a_download_has_a_process_of_its_own(room: Room) -> None:
+    room.door._environment = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+    names = list(room.door._environment)
+    assert room.answer("show_environment", names=names).results == [dict.fromkeys(names, "1")]
+    _, job = room.ask("say_nothing")
+    _, download = room.ask("show_environment", method="download", names=names)
+    room.wait_for(lambda: download.done)
+    assert download.results == [dict.fromkeys(names, "0")]
+    assert len(room.pids) == 2
+    room.wait_for_end_of(room.pids[1])
+    assert not room.ended(room.pids[0]) and not job.done
+
+
+def test_a_cancelled_download_does_not_cost_the_warm_worker(room: Room) -> None:
+    room.answer("echo")
+    number, download = room.ask("hang", method="download")
+    room.wait_for(lambda: len(room.pids) == 2)
+    room.bench.process_events(0.2)
+    room.door.cancel(number)
+    room.wait_for(lambda: download.done)
+    assert download.error.code == "cancelled"
+    room.wait_for_end_of(room.pids[1])
+    assert room.works_again() and len(room.pids) == 2
+
+
+def test_a_download_ends_with_the_door(room: Room) -> None:
+    _, download = room.ask("hang", method="download")
+    room.wait_for(lambda: room.pids)
+    room.door.close()
+    room.wait_for_end_of(*room.pids)
+    room.bench.process_events(0.1)
+    assert not download.done
+
+
+# The window.
+
+
+def test_the_window_never_stands_still(room: Room, record_property: Callable[[str, object], None]) -> None:
+    """While a worker starts, works, is cancelled and ended, starts again, floods, dies, and is closed."""
+    import qt
+
+    ticks: list[float] = []
+    heartbeat = qt.QTimer()
+    heartbeat.connect("timeout()", lambda: ticks.append(_own_time()))
+    heartbeat.start(5)
+    assert room.answer("work", steps=100).results
+    number, answers = room.ask("start_child")
+    room.wait_for(lambda: answers.progress)
+    room.door.cancel(number)
+    room.wait_for(lambda: answers.done)
+    assert room.answer("flood").error.code == "rubbish"
+    assert room.answer("log_flood").results
+    assert room.answer("die").error.code == "died"
+    _, answers = room.ask("start_child")
+    room.wait_for(lambda: answers.progress)
+    room.door.close()
+    room.bench.process_events(0.1)
+    heartbeat.stop()
+
+    longest = 1000 * max(later - earlier for earlier, later in itertools.pairwise(ticks))
+    record_property("longest_standstill_ms", round(longest, 1))
+    print(f"the window stood still for {longest:.1f} ms at most")
+    assert len(ticks) > 50 and longest < LONGEST_STANDSTILL_MS
+
+
+def _own_time() -> float:
+    """Seconds that pass, but not while another program has the processor that this thread is waiting for."""
+    try:
+        statistics = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat").read_text()
+    except OSError:  # only Linux tells
+        return time.perf_counter()
+    return time.perf_counter() - int(statistics.split()[1]) / 1e9
+
+
+# The command.
+
+
+def test_default_command_runs_slicers_own_python(room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from CCELLAGeneratorLib.door import default_command
+
+    name = "PythonSlicer.exe" if os.name == "nt" else "PythonSlicer"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    command, _ = default_command()
+    assert command == [sys.executable, "-m", "ccella_core.worker"]  # there is no other here
+
+    beside_slicer = Path(room.bench.app.slicerHome) / "bin" / name
+    beside_slicer.parent.mkdir(parents=True)
+    beside_slicer.touch(mode=0o755)
+    assert default_command()[0][0] == str(beside_slicer)
+
+    (tmp_path / name).touch(mode=0o755)
+    assert Path(default_command()[0][0]).samefile(tmp_path / name)
+
+
+def test_default_environment(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    from CCELLAGeneratorLib.door import default_command
+
+    monkeypatch.setenv("PYTHONPATH", "elsewhere")
+    environment = default_command()[1]
+    core, others = environment.pop("PYTHONPATH").split(os.pathsep)
+    assert (Path(core) / "ccella_core" / "worker").is_dir() and others == "elsewhere"
+    assert environment == {
+        "PYTHONIOENCODING": "utf-8",
+        "PYTHONUTF8": "1",
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+    }
+    monkeypatch.delenv("PYTHONPATH")
+    assert default_command()[1]["PYTHONPATH"] == core

@@ -1,0 +1,94 @@
+"""The door with the real worker behind it, and a model so small that a volume takes a moment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import psutil
+import pytest
+from door_room import Answers, Room
+
+REPORT = "IMPRESSION: PI-RADS 4 lesion in the left apex – größer als zuvor."
+FIRST_START = 240.0  # seconds: torch is imported, on a machine that may be busy
+
+
+@pytest.fixture
+def room(slicer_bench: Any, tmp_path: Path) -> Iterator[Room]:
+    from CCELLAGeneratorLib.door import default_command
+
+    with Room(slicer_bench, tmp_path) as room:
+        command, environment = default_command()
+        room.door._command = [*command, "--timings", str(tmp_path / "timings.json")]
+        room.door._environment = environment
+        yield room
+        left = workers()
+        room.door.close()
+        room.wait_for_end_of(*(worker.pid for worker in left))
+
+
+def workers() -> list[psutil.Process]:
+    """Those that were started from here and live."""
+    return [child for child in psutil.Process().children() if "ccella_core.worker" in child.cmdline()]
+
+
+def ask(room: Room, method: str, **params: Any) -> tuple[int, Answers]:
+    answers = Answers()
+    return room.door.request(method, params, **answers.callbacks), answers
+
+
+def answer(room: Room, method: str, **params: Any) -> Answers:
+    _, answers = ask(room, method, **params)
+    room.bench.wait_until(lambda: answers.done, timeout=FIRST_START)
+    return answers
+
+
+def generate(tiny_bundle: Path, folder: Path, **more: Any) -> dict[str, Any]:
+    return {"report": REPORT, "bundle": str(tiny_bundle), "output_dir": str(folder), "device": "cpu", **more}
+
+
+def test_a_session(room: Room, tiny_bundle: Path, tmp_path: Path) -> None:
+    """Questions, a volume, a second one from the warm model, a cancelled one, and one more."""
+    described = answer(room, "describe", bundle_folders=[str(tiny_bundle.parent)]).results[0]
+    assert "tiny" in [bundle["name"] for bundle in described["bundles"]]
+    assert answer(room, "count_tokens", bundle=str(tiny_bundle), report=REPORT).results[0]["limit"] == 16
+
+    first = answer(room, "generate", **generate(tiny_bundle, tmp_path, seed=7, num_steps=2))
+    (volume,) = first.results[0]["volumes"]
+    assert nib.load(volume["path"]).shape == (16, 16, 8)
+    assert volume["provenance"]["report"] == REPORT and volume["provenance"]["seed"] == 7
+    assert {event["stage"] for event in first.progress} >= {"load", "denoise", "decode", "save"}
+    assert all(preview.startswith(b"\x89PNG") for preview in first.previews)
+    assert first.results[0]["load_seconds"] > 0
+
+    second = answer(room, "generate", **generate(tiny_bundle, tmp_path, seed=8, num_steps=2))
+    assert second.results[0]["load_seconds"] == 0
+
+    number, endless = ask(room, "generate", **generate(tiny_bundle, tmp_path, num_steps=1000, count=50))
+    room.wait_for(lambda: any(event["stage"] == "denoise" for event in endless.progress))
+    started = time.perf_counter()
+    room.door.cancel(number)
+    room.wait_for(lambda: endless.done)
+    assert time.perf_counter() - started < 1.0
+    assert endless.error.code == "cancelled"
+
+    after = answer(room, "generate", **generate(tiny_bundle, tmp_path, seed=7, num_steps=2))
+    assert after.results[0]["volumes"][0]["provenance"]["seed"] == 7
+
+
+def test_an_error_comes_with_its_code(room: Room, tmp_path: Path) -> None:
+    error = answer(room, "count_tokens", bundle=str(tmp_path / "nothing"), report=REPORT).error
+    assert error.code == "bundle" and str(tmp_path) in error.message and error.hint
+
+
+def test_a_worker_that_is_killed_at_work(room: Room, tiny_bundle: Path, tmp_path: Path) -> None:
+    _, answers = ask(room, "generate", **generate(tiny_bundle, tmp_path, num_steps=1000, count=50))
+    room.bench.wait_until(lambda: answers.progress, timeout=FIRST_START)
+    (worker,) = workers()
+    worker.kill()
+    room.wait_for(lambda: answers.done)
+    assert answers.error.code == "died"
+    assert answer(room, "count_tokens", bundle=str(tiny_bundle), report=REPORT).results[0]["limit"] == 16

@@ -1,0 +1,64 @@
+"""The parameter node: its defaults, its limits, and its words, which are the worker's."""
+
+import pytest
+
+from ccella_core.arguments import MAX_COUNT
+from ccella_core.worker.protocol import SOLVERS
+
+
+@pytest.fixture
+def parameters(slicer_bench):
+    import slicer
+    from CCELLAGeneratorLib.parameters import CCELLAGeneratorParameterNode
+
+    return CCELLAGeneratorParameterNode(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode"))
+
+
+def test_begins_with_what_needs_no_thought(parameters):
+    assert (parameters.report, parameters.bundle, parameters.device) == ("", "ccella-demo", "auto")
+    assert (parameters.count, parameters.newSeed, parameters.steps, parameters.guidance) == (1, True, 0, 1.0)
+    assert parameters.pathology.value is None and parameters.sampler.value is None
+    assert parameters.realScan is None and parameters.outputVolume is None and parameters.result is None
+
+
+def test_samplers_are_the_worker_s(slicer_bench):
+    from CCELLAGeneratorLib.parameters import Sampler
+
+    assert tuple(sampler.value for sampler in Sampler if sampler.value is not None) == SOLVERS
+    assert len({sampler.label() for sampler in Sampler}) == len(Sampler)
+
+
+def test_pathologies_are_the_worker_s(slicer_bench):
+    from CCELLAGeneratorLib.parameters import Pathology
+
+    assert [pathology.value for pathology in Pathology] == [None, "negative", "positive"]
+
+
+def test_limits_are_the_worker_s_and_qt_s(slicer_bench):
+    from CCELLAGeneratorLib import parameters
+
+    assert parameters.MAX_COUNT == MAX_COUNT
+    assert parameters.MAX_SEED + MAX_COUNT - 1 <= 2**31 - 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("count", 0), ("count", 65), ("seed", -1), ("seed", 2**31), ("steps", 1001), ("guidance", 0.5), ("guidance", 11)],
+)
+def test_refuses_what_the_worker_would_refuse(parameters, name, value):
+    before = getattr(parameters, name)
+    with pytest.raises(ValueError):
+        setattr(parameters, name, value)
+    assert getattr(parameters, name) == before
+
+
+def test_a_second_look_at_the_node_sees_the_same(parameters):
+    from CCELLAGeneratorLib.parameters import CCELLAGeneratorParameterNode, Pathology, Sampler
+
+    parameters.report = "Läsion links, 5 mm\nPI-RADS 4"
+    parameters.pathology = Pathology.POSITIVE
+    parameters.sampler = Sampler.DDPM_REFERENCE
+    parameters.seed = 2**31 - 64
+    again = CCELLAGeneratorParameterNode(parameters.parameterNode)
+    assert again.report == "Läsion links, 5 mm\nPI-RADS 4"
+    assert (again.pathology, again.sampler, again.seed) == (Pathology.POSITIVE, Sampler.DDPM_REFERENCE, 2**31 - 64)

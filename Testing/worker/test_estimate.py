@@ -1,0 +1,111 @@
+"""Estimates: their arithmetic, their words, and what they refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ccella_core.bundle import Bundle
+from ccella_core.errors import BundleError, InputError
+from ccella_core.worker import estimate as module
+from ccella_core.worker.estimate import estimate, operations_per_second, sentence
+from ccella_core.worker.needs import need_of
+from ccella_core.worker.requests import ProtocolError
+from ccella_core.worker.tasks import State, Task
+from ccella_core.worker.timings import Timing, Timings
+
+SHAPE = (16, 16, 8)
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> State:
+    """Nothing was measured before, and every device does a thousand million operations a second."""
+    monkeypatch.setattr(module, "operations_per_second", lambda *_: 1e9)
+    return State(tmp_path / "timings.json")
+
+
+def ask(state: State, model: Path, **params: Any) -> dict[str, Any]:
+    task = Task(1, "estimate", {"bundle": str(model), "device": "cpu"} | params, send=lambda *_, **__: None)
+    return estimate(task, state)
+
+
+def test_before_any_run_time_is_reckoned_from_operations(tiny_bundle: Path, state: State) -> None:
+    need = need_of(Bundle.open(tiny_bundle), SHAPE, guided=False)
+    value = ask(state, tiny_bundle, num_steps=20, count=3)
+    expected = 3 * (20 * need.step.operations + need.decode_operations) / 1e9
+    assert value["seconds"] == pytest.approx(expected, abs=0.01) and value["basis"] == "estimated"
+    assert value["memory_gib"] == pytest.approx(need.weights_gib("cpu") + need.activations_gib, abs=1e-3)
+    assert value["fits"] is True and value["available_gib"] > value["memory_gib"] > 0
+    guided = ask(state, tiny_bundle, num_steps=20, count=3, guidance_scale=2.0)["seconds"]
+    assert value["seconds"] < guided < 2 * value["seconds"]
+
+
+def test_after_a_run_time_is_what_was_measured(tiny_bundle: Path, state: State) -> None:
+    timing = Timing(load=10, encode=1, step=0.5, decode=2)
+    Timings(state.timings_file).keep(Bundle.open(tiny_bundle).sha256, "cpu", SHAPE, timing)
+    value = ask(state, tiny_bundle, num_steps=4, count=3)
+    assert (value["seconds"], value["basis"]) == (10 + 1 + 3 * (4 * 0.5 + 2), "measured")
+    assert ask(state, tiny_bundle, num_steps=4, guidance_scale=0.0)["seconds"] == 10 + 1 + 4 * 2 * 0.5 + 2
+    assert ask(state, tiny_bundle)["seconds"] == 10 + 1 + 2 * 0.5 + 2  # the bundle's own number of steps
+    assert ask(state, tiny_bundle, shape=[32, 16, 8])["basis"] == "estimated"
+
+
+def test_a_loaded_model_is_neither_loaded_nor_counted_again(
+    tiny_bundle: Path, tiny_pipeline: Any, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = Bundle.open(tiny_bundle)
+    Timings(state.timings_file).keep(bundle.sha256, "cpu", SHAPE, Timing(load=10, encode=1, step=1, decode=1))
+    cold = ask(state, tiny_bundle)
+    monkeypatch.setattr(tiny_pipeline, "bundle_sha256", bundle.sha256)
+    state.pipeline = tiny_pipeline
+    assert ask(state, tiny_bundle)["seconds"] == cold["seconds"] - 10
+    monkeypatch.setattr(tiny_pipeline, "bundle_sha256", "another")
+    assert ask(state, tiny_bundle)["seconds"] == cold["seconds"]
+
+
+def test_what_does_not_fit_is_said(tiny_bundle: Path, state: State) -> None:
+    value = ask(state, tiny_bundle, shape=[1024, 1024, 1024])
+    assert value["fits"] is False and value["memory_gib"] > 20
+    assert value["text"].startswith(f"This takes about {value['memory_gib']:.1f} GiB of memory")
+    assert "another device" in value["text"]
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "words"),
+    [
+        ({"bundle": "/nowhere/at all"}, BundleError, "no folder"),
+        ({"device": "cuda:99"}, InputError, "no device"),
+        ({"num_steps": 0}, InputError, "number of steps"),
+        ({"count": 1000}, InputError, "count"),
+        ({"guidance_scale": -1.0}, InputError, "guidance"),
+        ({"shape": [5, 5, 5]}, InputError, "multiple of 8"),
+        ({"shape": [5, 5]}, ProtocolError, "parameter shape"),
+        ({"count": "3"}, ProtocolError, "parameter count"),
+        ({"steps": 3}, ProtocolError, "parameter steps"),
+    ],
+)
+def test_bad_arguments_are_explained(
+    params: dict[str, Any], error: type[Exception], words: str, tiny_bundle: Path, state: State
+) -> None:
+    with pytest.raises(error, match=words):
+        ask(state, tiny_bundle, **params)
+
+
+def test_speed_is_measured_and_plausible() -> None:
+    speed = operations_per_second("cpu", torch.float32, 16, (8, 8, 8))
+    assert 1e7 < speed < 1e14
+
+
+@pytest.mark.parametrize(
+    ("seconds", "basis", "words"),
+    [
+        (0.2, "measured", "About 1 s, judged by the last run here, and up to 1.2 of the 8.0 GiB that are free on CPU."),
+        (89.0, "measured", "About 89 s"),
+        (600.0, "estimated", "Very roughly 10 min, loading not counted, and up to 1.2 of the 8.0 GiB"),
+    ],
+)
+def test_words(seconds: float, basis: str, words: str) -> None:
+    assert sentence(seconds, 1.23, 8.0, "CPU", fits=True, basis=basis).startswith(words)

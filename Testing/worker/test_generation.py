@@ -1,0 +1,92 @@
+"""The generating part in this very process: what is loaded, kept and forgotten."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ccella_core.bundle import INDEX_NAME, Bundle
+from ccella_core.decode import decode
+from ccella_core.errors import Cancelled, InputError
+from ccella_core.worker.failures import explain
+from ccella_core.worker.handlers import Handlers
+from ccella_core.worker.output import checked_name
+from ccella_core.worker.tasks import Task
+from ccella_core.worker.timings import Timings
+
+SHAPE = (16, 16, 8)
+
+
+@pytest.fixture
+def handlers(tmp_path: Path) -> Handlers:
+    return Handlers(tmp_path / "timings.json")
+
+
+def task_of(bundle: Path, folder: Path, **more: Any) -> Task:
+    params = {"bundle": str(bundle), "device": "cpu", "report": "PI-RADS 4.", "seed": 7, "output_dir": str(folder)}
+    return Task(1, "generate", params | more, send=lambda *_, **__: None)
+
+
+def test_measured_times_are_kept_and_warm_runs_keep_those_of_the_cold_one(
+    tiny_bundle: Path, handlers: Handlers, tmp_path: Path
+) -> None:
+    timings, sha256 = Timings(tmp_path / "timings.json"), Bundle.open(tiny_bundle).sha256
+    handlers(task_of(tiny_bundle, tmp_path))
+    cold = timings.find(sha256, "cpu", SHAPE)
+    handlers(task_of(tiny_bundle, tmp_path, count=2, guidance_scale=1.5))
+    warm = timings.find(sha256, "cpu", SHAPE)
+    assert cold is not None and warm is not None
+    assert min(cold.load, cold.encode, cold.step, cold.decode) > 0
+    assert (warm.load, warm.encode) == (cold.load, cold.encode) and warm.step != cold.step
+
+
+def test_another_bundle_takes_the_place_of_the_first(tiny_bundle: Path, handlers: Handlers, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(tiny_bundle, tmp_path / "other"))
+    index = json.loads((other / INDEX_NAME).read_text(encoding="utf-8"))
+    (other / INDEX_NAME).write_text(json.dumps(index | {"name": "other"}), encoding="utf-8")
+    loaded = []
+    for bundle in (tiny_bundle, tiny_bundle, other):
+        handlers(task_of(bundle, tmp_path))
+        loaded.append(handlers.state.pipeline)
+    assert loaded[0] is loaded[1] is not loaded[2]
+    assert handlers.state.holds(Bundle.open(other).sha256, "cpu")
+    assert not handlers.state.holds(Bundle.open(tiny_bundle).sha256, "cpu")
+
+
+def test_running_out_of_memory_is_survived(
+    tiny_bundle: Path, handlers: Handlers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decode_one(*arguments: Any, **more: Any) -> Any:
+        monkeypatch.setattr("ccella_core.pipeline.decode", fail)
+        return decode(*arguments, **more)
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("ccella_core.pipeline.decode", decode_one)
+    task = task_of(tiny_bundle, tmp_path, count=2)
+    with pytest.raises(InputError) as caught:
+        handlers(task)
+    assert explain(caught.value).code == "memory"
+    assert [Path(volume["path"]).name for volume in task.finished["volumes"]] == ["SYNTHETIC_tiny_seed7.nii"]
+    monkeypatch.setattr("ccella_core.pipeline.decode", decode)
+    assert handlers(task_of(tiny_bundle, tmp_path))["load_seconds"] == 0
+
+
+def test_a_cancellation_while_loading_is_heeded(tiny_bundle: Path, handlers: Handlers, tmp_path: Path) -> None:
+    task = task_of(tiny_bundle, tmp_path / "out")
+    task.cancelled.set()
+    with pytest.raises(Cancelled):
+        handlers(task)
+    assert handlers.state.pipeline is None and not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("name", ["", " .", "a/b", "a\\b", "C:", "what?", "line\nbreak", "n" * 101])
+def test_names_that_some_file_system_refuses(name: str) -> None:
+    with pytest.raises(InputError, match="name"):
+        checked_name(name)
+    assert checked_name("für mich, 前立腺 (2)") == "für mich, 前立腺 (2)"

@@ -1,0 +1,115 @@
+"""What a generation will take in memory and time, said before it starts: ``estimate``.
+
+Time comes from the last run of the same model, device and size on this computer. Before there was one, it is reckoned
+from the operations of the networks and the speed at which the device does a convolution of the same kind.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from ccella_core.arguments import checked_guidance, checked_seeds
+from ccella_core.bundle import Bundle, load_config
+from ccella_core.bundle_search import resolve_bundle
+from ccella_core.devices import choose_dtype
+from ccella_core.solvers import SchedulerConfig, Solver
+from ccella_core.worker.hardware import device_id, device_name, find_device
+from ccella_core.worker.needs import Need, need_of
+from ccella_core.worker.params import EstimateParams, read_params
+from ccella_core.worker.tasks import State, Task
+from ccella_core.worker.timings import Timings
+
+PROBE_SECONDS = 0.2
+"""For which a device's speed is measured: long enough for several convolutions, too short to be noticed."""
+LAST_SECONDS = 90
+"""Longer durations are said in minutes."""
+KERNEL = 3  # voxels along each axis, in almost all of the networks' convolutions
+
+
+def estimate(task: Task, state: State) -> dict[str, Any]:
+    """Seconds, memory, and whether it fits, for ``count`` volumes of one bundle on one device.
+
+    Raises:
+        InputError: an argument that ``generate`` would refuse too.
+        BundleError: no such bundle, or one that cannot be read.
+    """
+    asked = read_params(EstimateParams, task)
+    bundle = resolve_bundle(asked.bundle)
+    where = device_id(asked.device)
+    device = find_device(where)
+    count = len(checked_seeds(None, asked.count))
+    guided = checked_guidance(asked.guidance_scale) != 1
+    steps = bundle.index.default_steps if asked.num_steps is None else asked.num_steps
+    scheduler = load_config(SchedulerConfig, bundle.component_path("scheduler"))
+    Solver(bundle.index.default_solver, scheduler, steps)  # type: ignore[arg-type]  # refuses impossible numbers
+    need = _need(bundle, tuple(asked.shape or bundle.index.native_shape), guided, state)
+
+    is_loaded = state.holds(bundle.sha256, where)
+    weights = need.weights_gib(device.kind)
+    memory = weights + need.activations_gib
+    available = device.memory_free_gib + (weights if is_loaded else 0)
+    timing = Timings(state.timings_file).find(bundle.sha256, where, need.shape)
+    if timing is not None:
+        once = timing.encode + (0 if is_loaded else timing.load)
+        seconds = once + count * (steps * (2 if guided else 1) * timing.step + timing.decode)
+    else:
+        dtype = choose_dtype("auto", torch.device(where))
+        denoise = steps * need.step.operations / _speed(where, dtype, need, state)
+        seconds = count * (denoise + need.decode_operations / _speed(where, torch.float32, need, state))
+    fits, basis = memory <= available, "estimated" if timing is None else "measured"
+    return {
+        "seconds": round(seconds, 2),
+        "memory_gib": round(memory, 3),
+        "available_gib": round(available, 3),
+        "fits": fits,
+        "basis": basis,
+        "text": sentence(seconds, memory, available, device_name(device), fits=fits, basis=basis),
+    }
+
+
+def sentence(seconds: float, memory_gib: float, available_gib: float, device: str, *, fits: bool, basis: str) -> str:
+    """The estimate in words."""
+    if not fits:
+        return (
+            f"This takes about {memory_gib:.1f} GiB of memory and {available_gib:.1f} GiB are free on {device}: "
+            "choose a smaller volume, another model or another device."
+        )
+    duration = f"{max(seconds, 1):.0f} s" if seconds < LAST_SECONDS else f"{seconds / 60:.0f} min"
+    time_words = {
+        "measured": f"About {duration}, judged by the last run here",
+        "estimated": f"Very roughly {duration}, loading not counted",
+    }
+    return f"{time_words[basis]}, and up to {memory_gib:.1f} of the {available_gib:.1f} GiB that are free on {device}."
+
+
+def operations_per_second(device: str, dtype: torch.dtype, channels: int, shape: tuple[int, int, int]) -> float:
+    """The speed of a convolution of ``channels`` over a latent of ``shape``, in the best of a few runs."""
+    x = torch.zeros((1, channels, *shape), dtype=dtype, device=device)
+    weight = torch.zeros((channels, channels, *[KERNEL] * 3), dtype=dtype, device=device)
+    operations = 2 * weight.numel() * x[0, 0].numel()
+    durations: list[float] = []
+    with torch.inference_mode():
+        F.conv3d(x, weight, padding="same").sum().item()  # the first also prepares what the others find ready
+        while sum(durations) < PROBE_SECONDS:
+            start = time.perf_counter()
+            F.conv3d(x, weight, padding="same").sum().item()  # a number on the host: the device has finished
+            durations.append(time.perf_counter() - start)
+    return operations / min(durations)
+
+
+def _need(bundle: Bundle, shape: tuple[int, ...], guided: bool, state: State) -> Need:
+    key = (bundle.sha256, shape, guided)
+    if key not in state.needs:
+        state.needs[key] = need_of(bundle, shape, guided=guided)
+    return state.needs[key]
+
+
+def _speed(device: str, dtype: torch.dtype, need: Need, state: State) -> float:
+    key = (device, dtype, need.channels, need.latent_shape)
+    if key not in state.speeds:
+        state.speeds[key] = operations_per_second(*key)
+    return state.speeds[key]

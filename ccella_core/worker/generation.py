@@ -1,0 +1,87 @@
+"""The part of ``generate`` that needs torch: load the model, make one volume after the other, note how long it took."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from transformers.utils.logging import disable_progress_bar
+
+from ccella_core.arguments import checked_seeds, memory_explained
+from ccella_core.bundle import Bundle
+from ccella_core.pipeline import CCELLAPipeline
+from ccella_core.provenance import Provenance
+from ccella_core.worker.hardware import device_id
+from ccella_core.worker.output import save, writable_folder
+from ccella_core.worker.params import GenerateParams
+from ccella_core.worker.reporter import Reporter
+from ccella_core.worker.tasks import State, Task
+from ccella_core.worker.timings import Timing, Timings
+
+logger = logging.getLogger(__name__)
+
+
+def run_generation(
+    task: Task, state: State, asked: GenerateParams, bundle: Bundle, name: str, reporter: Reporter
+) -> dict[str, Any]:
+    """The value of ``generate``.
+
+    Volumes are made one at a time, though the pipeline could take several at once: each is saved as soon as it is
+    there, and a step, after which a cancellation is noticed, is as short as can be. What is saved stays if the request
+    fails.
+    """
+    device = device_id(asked.device)
+    seeds = checked_seeds(asked.seed, asked.count)
+    folder = writable_folder(asked.output_dir)
+    pipeline = load(bundle, device, state, reporter)
+    load_seconds = reporter.seconds("load")
+    saved: list[dict[str, Any]] = []
+    task.finished["volumes"] = saved
+    for seed in seeds:
+        reporter.begin_volume()
+        (volume,) = pipeline(
+            asked.report,
+            pathology=asked.pathology,
+            seed=seed,
+            num_steps=asked.num_steps,
+            solver=asked.solver,  # type: ignore[arg-type]  # the pipeline refuses unknown ones
+            guidance_scale=asked.guidance_scale,
+            shape=asked.shape,
+            spacing=asked.spacing,
+            memory_limit_gib=asked.memory_limit_gib,
+            callback=reporter,
+        )
+        reporter.tell("save", 0, 1)
+        saved.append(save(volume, folder, f"{name}_seed{seed}"))
+        reporter.tell("save", 1, 1)
+    _keep_timing(volume.provenance, reporter, state)
+    return {"volumes": saved, "seconds": round(reporter.total_seconds(), 3), "load_seconds": round(load_seconds, 3)}
+
+
+def load(bundle: Bundle, device: str, state: State, reporter: Reporter) -> CCELLAPipeline:
+    """The bundle's pipeline: the one of the last run, if that was of the same bundle and device."""
+    if state.pipeline is not None and state.holds(bundle.sha256, device):
+        return state.pipeline
+    state.pipeline = None  # its memory is free before the next one needs it
+    logger.info("Loading %s from %s on %s", bundle.index.name, bundle.path, device)
+    bundle.verify(reporter.tell_verified)
+    with state.importing, memory_explained():
+        disable_progress_bar()
+        state.pipeline = CCELLAPipeline.from_pretrained(bundle, device=device, verify=False)
+    reporter.tell_loaded()
+    return state.pipeline
+
+
+def _keep_timing(how: Provenance, reporter: Reporter, state: State) -> None:
+    timings = Timings(state.timings_file)
+    former = timings.find(how.bundle_sha256, how.device, how.shape)
+    # A run with a loaded model measures no loading, and no encoding either where the report is the same as before.
+    known = former if former is not None and reporter.seconds("load") == 0 else None
+    copies = 1 if how.guidance_scale == 1 else 2
+    timing = Timing(
+        load=known.load if known else reporter.seconds("load"),
+        encode=known.encode if known else reporter.seconds("encode"),
+        step=reporter.seconds("denoise") / (reporter.volumes * how.steps * copies),
+        decode=reporter.seconds("decode") / reporter.volumes,
+    )
+    timings.keep(how.bundle_sha256, how.device, how.shape, timing)

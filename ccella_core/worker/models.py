@@ -1,0 +1,113 @@
+"""The bundles on this computer: ``describe``, ``download`` and ``delete``."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from ccella_core.bundle import INDEX_NAME, Bundle
+from ccella_core.bundle_search import (
+    HUB_PREFIX,
+    BrokenBundle,
+    default_search_paths,
+    find_bundles,
+    resolve_bundle,
+    shipped_models_dirs,
+    user_models_dir,
+)
+from ccella_core.errors import BundleError, InputError, SaveError
+from ccella_core.worker.hardware import list_devices
+from ccella_core.worker.params import DeleteParams, DescribeParams, DownloadParams, read_params
+from ccella_core.worker.protocol import SOLVERS
+from ccella_core.worker.tasks import State, Task
+
+Origin = Literal["shipped", "user", "home", "folder"]
+
+logger = logging.getLogger(__name__)
+
+
+def describe(task: Task, state: State) -> dict[str, Any]:
+    """All bundles, those in the client's ``bundle_folders`` last, all devices, and the solvers."""
+    asked = read_params(DescribeParams, task)
+    found: dict[Path, dict[str, Any]] = {}
+    for origin, entry in _all_bundles(asked.bundle_folders):
+        found.setdefault(entry.path.resolve(), describe_bundle(entry, origin))
+    return {"bundles": list(found.values()), "devices": list_devices(), "solvers": list(SOLVERS)}
+
+
+def download(task: Task, state: State) -> dict[str, Any]:
+    """Fetch a bundle from the Hugging Face Hub. A download that was ended goes on where it stopped when tried again."""
+    asked = read_params(DownloadParams, task)
+    if not asked.name.startswith(HUB_PREFIX):
+        raise InputError(f"{asked.name!r} is not on the Hugging Face Hub; write {HUB_PREFIX}owner/name.")
+    logger.info("Downloading %s into %s", asked.name, user_models_dir())
+    return describe_bundle(resolve_bundle(asked.name, allow_download=True), "user")
+
+
+def delete(task: Task, state: State) -> dict[str, Any]:
+    """Remove a bundle from the user's own folder.
+
+    Raises:
+        InputError: it lies elsewhere, or is no bundle.
+        SaveError: the disk refuses; then the bundle is whole.
+    """
+    asked = read_params(DeleteParams, task)
+    path = next((entry.path for entry in find_bundles([user_models_dir()]) if entry.path == Path(asked.path)), None)
+    if path is None or not _is_deletable(path):
+        raise InputError(f"{asked.path} is not a downloaded model in {user_models_dir()}, so it is not deleted.")
+    state.pipeline = None  # it may hold the files open
+    doomed = path.with_name(f".{path.name}.{uuid.uuid4().hex}.deleted")
+    try:
+        path.rename(doomed)  # at once or not at all, and what has this name is never looked at again
+    except OSError as error:
+        raise SaveError(f"{path} could not be deleted ({error.strerror}); close what uses it and try again.") from error
+    shutil.rmtree(doomed, ignore_errors=True)
+    logger.info("Deleted %s", path)
+    return {}
+
+
+def describe_bundle(entry: Bundle | BrokenBundle, origin: Origin) -> dict[str, Any]:
+    """A bundle as the protocol has it; where it cannot be opened all is null but its path, and ``problem`` says why."""
+    index = entry.index if isinstance(entry, Bundle) else None
+    copied = ("version", "licence", "intended_use", "description", "variant", "default_steps", "default_solver")
+    return {
+        "name": index.name if index else entry.path.name,
+        "path": str(entry.path),
+        "origin": origin,
+        **{name: getattr(index, name, None) for name in copied},
+        "sequences": list(index.sequences) if index else None,
+        "native_shape": list(index.native_shape) if index else None,
+        "native_spacing_mm": list(index.native_spacing_mm) if index else None,
+        "max_report_tokens": index.max_report_tokens if index else None,
+        "reads_report": "text_encoder" in index.components if index else None,
+        "size_bytes": sum(index.size_bytes.values()) if index else None,
+        "deletable": _is_deletable(entry.path),
+        "problem": entry.reason if isinstance(entry, BrokenBundle) else None,
+    }
+
+
+def _all_bundles(more_folders: list[str]) -> Iterator[tuple[Origin, Bundle | BrokenBundle]]:
+    for folder in default_search_paths():
+        shipped = folder in shipped_models_dirs()
+        origin: Origin = "user" if folder == user_models_dir() else "shipped" if shipped else "home"
+        yield from ((origin, entry) for entry in find_bundles([folder]))
+    for folder in map(Path, more_folders):
+        # A person may choose the folder of models, or the model itself.
+        entries = [_open(folder)] if (folder / INDEX_NAME).is_file() else find_bundles([folder])
+        yield from (("folder", entry) for entry in entries)
+
+
+def _open(path: Path) -> Bundle | BrokenBundle:
+    try:
+        return Bundle.open(path)
+    except BundleError as error:
+        return BrokenBundle(path, str(error))
+
+
+def _is_deletable(path: Path) -> bool:
+    """Whether it really lies in the user's own folder; a link there may lead anywhere."""
+    return path.resolve().parent == user_models_dir().resolve() and not path.is_symlink()

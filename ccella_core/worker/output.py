@@ -1,0 +1,69 @@
+"""Where volumes are written, and under which names."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ccella_core.errors import InputError, SaveError
+
+if TYPE_CHECKING:
+    from ccella_core.volume import SyntheticVolume
+
+IMAGE_SUFFIX = ".nii"
+"""Uncompressed: the client reads it at once, and compressing a volume takes longer than denoising a step."""
+MAX_NAME = 100
+"""Characters, so that the whole file name stays far below the 255 that file systems allow."""
+FORBIDDEN_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # by one file system or another
+
+
+def checked_name(name: str) -> str:
+    """``name`` if files can be named so on every system; raises InputError."""
+    if not name.strip(" .") or len(name) > MAX_NAME or FORBIDDEN_IN_NAMES.search(name):
+        raise InputError(
+            f"A volume's name has up to {MAX_NAME} characters and none of < > : \" / \\ | ? *, unlike {name!r}."
+        )
+    return name
+
+
+def writable_folder(folder: str) -> Path:
+    """The folder, made if needed and written to before minutes are spent on what would be lost.
+
+    Raises:
+        InputError: it is relative to this process, which means nothing to the client.
+        SaveError: nothing can be written there.
+    """
+    path = Path(folder)
+    if not path.is_absolute():
+        raise InputError(f"The output folder is a path from the root, not {folder!r}.")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except (OSError, ValueError) as error:  # ValueError: a NUL character
+        reason = getattr(error, "strerror", None) or error
+        raise SaveError(f"Nothing can be written into {folder}: {reason}; choose another folder.") from error
+    return path
+
+
+def save(volume: SyntheticVolume, folder: Path, stem: str) -> dict[str, Any]:
+    """Write image and sidecar; returns the entry of ``volumes`` in the protocol."""
+    from ccella_core.volume import sidecar_of
+
+    path = volume.save(_free_path(folder, stem))
+    provenance = volume.provenance.model_dump(mode="json")
+    return {"path": str(path), "sidecar": str(sidecar_of(path)), "provenance": provenance}
+
+
+def _free_path(folder: Path, stem: str) -> Path:
+    """A name that no file has: the client may still show the volume of an earlier run with the same seed."""
+    from ccella_core.volume import sidecar_of, synthetic_name
+
+    number = 1
+    while True:
+        path = synthetic_name(folder / f"{stem}{'' if number == 1 else f'_{number}'}{IMAGE_SUFFIX}")
+        if not path.exists() and not sidecar_of(path).exists():
+            return path
+        number += 1

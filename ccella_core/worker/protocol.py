@@ -1,0 +1,67 @@
+"""The words that worker and client share. Standard library only: a client imports this where torch is not installed.
+
+One JSON object a line, UTF-8, ended by a line feed. ``docs/worker.md`` explains every method and event.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+PROTOCOL_VERSION = 1
+"""A client refuses a worker whose ``ready`` names another one."""
+
+JOBS = ("generate", "download", "delete")
+"""Methods that run one at a time; a second one is refused as ``busy``."""
+QUESTIONS = ("describe", "count_tokens", "estimate")
+"""Methods that are answered in between, in the order in which they were asked."""
+CONTROLS = ("cancel", "shutdown")
+"""Methods that are answered at once."""
+METHODS = (*JOBS, *QUESTIONS, *CONTROLS)
+
+EVENTS = ("ready", "progress", "preview", "heartbeat", "log", "result", "error")
+STAGES = ("load", "encode", "denoise", "decode", "save")
+ERROR_CODES = (
+    "input",
+    "bundle",
+    "dependency",
+    "memory",
+    "gpu_memory",
+    "cancelled",
+    "nonfinite",
+    "save",
+    "busy",
+    "protocol",
+    "internal",
+)
+SOLVERS = ("dpm++", "unipc", "ddim", "ddpm", "ddpm-reference")
+"""The library's own list stands in a module that takes seconds to import; a test compares the two."""
+
+HEARTBEAT_SECONDS = 2.0
+MAX_LINE_BYTES = 2**20
+"""Of a request: fifty times the longest report. A longer line is rubbish and is not kept in memory."""
+EXIT_SHUTDOWN = 0
+EXIT_PARENT_GONE = 3
+"""Nobody reads or writes any more: stdin was closed without ``shutdown``, or stdout was."""
+
+
+def encode(message: dict[str, Any]) -> bytes:
+    """One line. Raises ValueError for NaN and infinity, which JSON does not have.
+
+    It is ASCII, which is UTF-8 too: so even a path with bytes that are no UTF-8, which Python holds as lone surrogates,
+    comes through unharmed.
+    """
+    return json.dumps(message, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def decode(line: bytes) -> dict[str, Any] | None:
+    """The object on a line, or ``None`` where there is none: not UTF-8, not JSON, or no object."""
+    try:
+        message = json.loads(line.decode("utf-8"), parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+    return message if isinstance(message, dict) else None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")

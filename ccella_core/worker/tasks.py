@@ -1,0 +1,78 @@
+"""A request on its way through the worker, and what stays from one request to the next."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ccella_core.errors import Cancelled
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+    from ccella_core.pipeline import CCELLAPipeline
+    from ccella_core.worker.needs import Need
+
+GIB = 2**30
+
+
+@dataclass
+class Task:
+    """A request that was accepted.
+
+    ``send`` is the channel's. ``finished`` is what was completed so far: if the request fails, it goes into the
+    ``error`` event, so that no result is lost.
+    """
+
+    id: int
+    method: str
+    params: dict[str, Any]
+    send: Callable[..., None]
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    finished: dict[str, Any] = field(default_factory=dict)
+
+    def tell(self, event: str, **content: Any) -> None:
+        """Send an event of this request."""
+        self.send(event, id=self.id, **content)
+
+    def stop_if_cancelled(self) -> None:
+        """Raises Cancelled where the client has asked for it."""
+        if self.cancelled.is_set():
+            raise Cancelled("The request was cancelled.")
+
+
+@dataclass
+class State:
+    """What outlives a request. Jobs set the pipeline; the rest belongs to the thread that answers questions."""
+
+    timings_file: Path | None = None
+    """Where the times of runs are kept; ``None``: in the user's cache folder."""
+    pipeline: CCELLAPipeline | None = None
+    """The last one, ready to run again."""
+    tokenizers: dict[str, PreTrainedTokenizerBase] = field(default_factory=dict)
+    """By the bundle's hash."""
+    needs: dict[tuple[str, tuple[int, ...], bool], Need] = field(default_factory=dict)
+    """By the bundle's hash, the shape, and whether there is guidance."""
+    speeds: dict[tuple[str, torch.dtype, int, tuple[int, int, int]], float] = field(default_factory=dict)
+    """Operations a second, by device, precision, channels and latent shape."""
+    importing: threading.Lock = field(default_factory=threading.Lock)
+    """Held while modules are imported or may be: large libraries do so late and in circles, and of two threads in one
+    circle one sees modules that are half there."""
+
+    def holds(self, bundle_sha256: str, device: str) -> bool:
+        """Whether the loaded pipeline is of that bundle and on that device."""
+        pipeline = self.pipeline  # once, for another thread may replace it
+        return pipeline is not None and (pipeline.bundle_sha256, str(pipeline.device)) == (bundle_sha256, device)
+
+
+def resident_gib() -> float | None:
+    """Memory of this process in GiB, ``None`` where psutil is not installed."""
+    try:
+        import psutil
+    except ImportError:
+        return None
+    return round(psutil.Process().memory_info().rss / GIB, 3)
