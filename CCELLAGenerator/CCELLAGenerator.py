@@ -10,6 +10,7 @@ from typing import Any
 import slicer
 import vtk
 from CCELLAGeneratorLib import dependencies, sample_data
+from CCELLAGeneratorLib.door import WorkerDoor, default_command
 from CCELLAGeneratorLib.generator import Generator
 from CCELLAGeneratorLib.panel import Panel
 from CCELLAGeneratorLib.panel_log import LogPane
@@ -119,16 +120,19 @@ class CCELLAGeneratorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 class CCELLAGeneratorLogic(ScriptedLoadableModuleLogic):
     """All that the module does, for scripts: ``slicer.util.getModuleLogic("CCELLAGenerator").process(report=…)``.
 
-    The methods are those of ``CCELLAGeneratorLib.generator.Generator``, where they are described.
+    The methods are those of ``CCELLAGeneratorLib.generator.Generator``, where they are described, and
+    ``cancelRequest(number)`` for a request that is no generation.
     """
 
     def __init__(self, parent: Any = None, log: Callable[[str], None] = print) -> None:
         ScriptedLoadableModuleLogic.__init__(self, parent)
-        generator = self.generator = Generator(log=log)
+        door = WorkerDoor(*default_command(), log)
+        generator = Generator(door, log)
         self.process, self.processBatch = generator.process, generator.processBatch
         self.cancel, self.close = generator.cancel, generator.close
         self.describe, self.countTokens, self.estimate = generator.describe, generator.countTokens, generator.estimate
         self.download, self.deleteBundle = generator.download, generator.deleteBundle
+        self.cancelRequest = door.cancel
 
     def getParameterNode(self) -> CCELLAGeneratorParameterNode:
         return CCELLAGeneratorParameterNode(super().getParameterNode())

@@ -55,4 +55,4 @@ def test_seeds_differ_and_repeat(pipeline):
 def test_reads_a_negative_report_as_negative(pipeline):
     report = (REPOSITORY / "Resources" / "Examples" / "report_negative.txt").read_text(encoding="utf-8")
     (volume,) = pipeline(report, seed=7, num_steps=2)
-    assert volume.provenance.predicted_positive_probability < 0.1
+    assert volume.provenance.predicted_positive_probability < 0.5

@@ -59,40 +59,28 @@ class Comparison:
         if not samples.synthetic.size or not samples.real.size:
             raise ComparisonError(_("Volumes without any finite voxel cannot be compared."))
         self.stop()
-        with ExitStack() as undo:
+        with ExitStack() as undo:  # what was begun is undone where the rest fails
             layout_node = layout_manager.layoutLogic().GetLayoutNode()
             undo.callback(FormerViews(layout_node).restore)
-            nodes = TemporaryNodes()
-            undo.callback(nodes.remove)
-
             show_layout(layout_node)
             slicer.app.processEvents()  # new views have no size before
-            rows = [
-                _row(layout_manager, names, volume)
-                for names, volume in ((SYNTHETIC_VIEWS, synthetic), (REAL_VIEWS, real))
-            ]
-            synthetic_row, real_row = rows
-            for row in rows:
-                undo.callback(row.clear)
+            synthetic_row = _row(layout_manager, SYNTHETIC_VIEWS, synthetic)
+            real_row = _row(layout_manager, REAL_VIEWS, real)
+            undo.callback(synthetic_row.clear)
+            undo.callback(real_row.clear)
             synthetic_row.show(foreground=real if samples.overlap else None, linked=samples.overlap)
             real_row.show(linked=samples.overlap)
             align(synthetic_row, real_row, samples.overlap)
-
             ranges = robust_range(samples.synthetic), robust_range(samples.real)
             window_level = MatchedWindowLevel(_display(synthetic), ranges[0], _display(real), ranges[1])
             undo.callback(window_level.stop)
             window_level.start()
-
+            nodes = TemporaryNodes()
+            undo.callback(nodes.remove)
             chart = add_histogram(nodes, samples, *ranges)
             slicer.mrmlScene.GetSingletonNode(PLOT_VIEW, "vtkMRMLPlotViewNode").SetPlotChartNodeID(chart.GetID())
-            view_3d = slicer.mrmlScene.GetSingletonNode(THREE_D_VIEW, "vtkMRMLViewNode")
-            add_outline(nodes, synthetic, NAME_PREFIX, SYNTHETIC_COLOUR, view_3d)
-            add_outline(nodes, real, real_name(), REAL_COLOUR, view_3d)
-            slices = list(synthetic_row.nodes.values())
-            undo.callback(hide_slices, slices)
-            show_slices(slices, view_3d)
-            look_at([synthetic, real], synthetic_row.nodes["Axial"], view_3d)
-
+            undo.callback(hide_slices, synthetic_row.nodes.values())
+            _show_in_3d(nodes, synthetic_row, real_row)
             self._undo = undo.pop_all()
         self._synthetic_row, self._window_level = synthetic_row, window_level
         self.active, self.overlap = True, samples.overlap
@@ -158,6 +146,14 @@ def _row(
         return SliceRow(layout_manager, names, volume)
     except LookupError as error:
         raise ComparisonError(_("Slicer did not make the slice view {name}.").format(name=error)) from error
+
+
+def _show_in_3d(nodes: TemporaryNodes, synthetic_row: SliceRow, real_row: SliceRow) -> None:
+    view = slicer.mrmlScene.GetSingletonNode(THREE_D_VIEW, "vtkMRMLViewNode")
+    add_outline(nodes, synthetic_row.volume, NAME_PREFIX, SYNTHETIC_COLOUR, view)
+    add_outline(nodes, real_row.volume, real_name(), REAL_COLOUR, view)
+    show_slices(synthetic_row.nodes.values(), view)
+    look_at([synthetic_row.volume, real_row.volume], synthetic_row.nodes["Axial"], view)
 
 
 def _display(volume: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLScalarVolumeDisplayNode:

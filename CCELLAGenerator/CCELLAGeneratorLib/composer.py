@@ -29,7 +29,7 @@ def _choices() -> dict[str, list[tuple[str, Any]]]:
             (_("none"), "none"), (_("left"), "left"), (_("right"), "right"), (_("both sides"), "both"),
         ],
         "bladderBox": [(_("poorly filled"), "low"), (_("half full"), "moderate"), (_("full"), "full")],
-        "rectumBox": [(_("collapsed"), "empty"), (_("gas"), "gas"), (_("stool"), "stool")],
+        "rectumBox": [(_("empty"), "empty"), (_("gas"), "gas"), (_("stool"), "stool")],
         "lesionSide": [(_("left"), "left"), (_("right"), "right")],
         "lesionZone": [(_("peripheral"), "peripheral"), (_("transition"), "transition")],
         "lesionLevel": [(_("base"), "base"), (_("mid-gland"), "mid"), (_("apex"), "apex")],
@@ -134,7 +134,8 @@ class Composer:
             sentence = ""
         say(self._ui.composerHint, sentence)
         tool_tip = _(
-            "Writes these findings into the box above; press again for other words. Undo there brings the old text back."
+            "Writes these findings into the box above; press again for other words. "
+            "Undo there brings the old text back."
         )
         offer(self._ui.writeReportButton, sentence, tool_tip)
 

@@ -65,9 +65,7 @@ def look_at(
 ) -> None:
     """Turn the view's camera so that all of the volumes is seen, and nothing but them."""
     view_node.SetBoxVisible(False)
-    cameras = slicer.vtkSlicerCamerasModuleLogic()
-    cameras.SetMRMLScene(slicer.mrmlScene)
-    camera = cameras.GetViewActiveCameraNode(view_node)
+    camera = slicer.modules.cameras.logic().GetViewActiveCameraNode(view_node)
     if camera is None:
         return
     points = np.concatenate([corners(volume) for volume in volumes])

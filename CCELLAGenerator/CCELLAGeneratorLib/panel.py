@@ -17,10 +17,10 @@ from .panel_model import ModelSection, bundle_folders
 from .panel_report import ReportSection
 from .panel_settings import SettingsSection
 from .parameters import MAX_SEED, MODELS_OWN_STEPS, CCELLAGeneratorParameterNode, connect_widgets
-from .volumes import is_synthetic
+from .volumes import ATTRIBUTE_PREFIX, is_synthetic
 from .widget_states import say
 
-PREDICTION_ATTRIBUTE = "CCELLA.PredictedPositiveProbability"
+PREDICTION_ATTRIBUTE = f"{ATTRIBUTE_PREFIX}PredictedPositiveProbability"
 
 
 class Panel:
@@ -38,7 +38,7 @@ class Panel:
         self._log = log
         self._parameters: CCELLAGeneratorParameterNode | None = None
         self._gui_tag: int | None = None
-        self.job = JobSection(ui, log.write, self._generate, logic.cancel, self.refresh)
+        self.job = JobSection(ui, log.write, self._generate, self.refresh)
         self.report = ReportSection(ui, logic)
         self.model = ModelSection(ui, logic, self.job, self.describe, self._offer)
         self.settings = SettingsSection(ui)
@@ -118,17 +118,17 @@ class Panel:
         self.job.offer(self._why_not())
 
     def _generate(self) -> None:
-        if not dependencies.ensure(_("CCELLA")):
-            self.describe()
-            return
+        installed = dependencies.ensure(_("CCELLA"))
         if not self.model.known:
             self.describe()
+        if not installed or self._why_not():  # much can happen while that takes its time
+            return
         parameters = self._parameters
         if parameters.newSeed:
             parameters.seed = secrets.randbelow(MAX_SEED + 1)
         self.report.history.remember(parameters.report)
         self.report.show_prediction(None)
-        self.job.begin(_("Starting…"))
+        self.job.begin(_("Starting…"), self._logic.cancel)
         try:
             self._logic.process(
                 report=parameters.report if parameters.report.strip() else None,

@@ -24,7 +24,7 @@ class JobSection:
     Args:
         ui: the panel's widgets.
         log: takes a line.
-        on_start, on_cancel: called when the button is pressed.
+        on_start: called when the button is pressed and nothing is under way.
         on_change: called when a job has begun or ended.
     """
 
@@ -33,28 +33,27 @@ class JobSection:
         ui: Any,
         log: Callable[[str], None],
         on_start: Callable[[], None],
-        on_cancel: Callable[[], None],
         on_change: Callable[[], None],
     ) -> None:
         self._ui = ui
         self._log = log
         self._on_start = on_start
-        self._on_cancel = on_cancel
+        self._cancel: Callable[[], object] | None = None
         self._on_change = on_change
         self._cancelling = False
         self.running = False
         ui.generateButton.connect("clicked(bool)", self._pressed)
-        self._show_button("")
+        self._show_button()
         self._show_progress_widgets()
         self.tell("")
 
-    def begin(self, sentence: str) -> None:
-        """A job starts; the button cancels it from now on."""
-        self.running, self._cancelling = True, False
+    def begin(self, sentence: str, cancel: Callable[[], object] | None = None) -> None:
+        """A job starts; the button calls `cancel` from now on, and is off where there is none."""
+        self.running, self._cancelling, self._cancel = True, False, cancel
         self.tell("")
         self._ui.progressLabel.text = sentence
         self._ui.progressBar.maximum = 0  # busy, without an amount
-        self._show_button("")
+        self._show_button()
         self._show_progress_widgets()
         self._on_change()
 
@@ -80,7 +79,7 @@ class JobSection:
         self.running = False
         self.tell(sentence)
         self._log(sentence)
-        self._show_button("")
+        self._show_button()
         self._show_progress_widgets()
         self._on_change()
 
@@ -106,17 +105,20 @@ class JobSection:
             return
         self._cancelling = True
         self._ui.progressLabel.text = _("Cancelling…")
-        self._show_button("")
-        self._on_cancel()
+        self._show_button()
+        self._cancel()
 
-    def _show_button(self, why_not: str) -> None:
-        button = self._ui.generateButton
-        button.text = _("Cancel") if self.running else _("Generate")
-        if self.running:
-            waiting = _("What is under way is being stopped.") if self._cancelling else ""
-            offer(button, waiting, _("Stops what is under way, within a second."))
+    def _show_button(self, why_not: str = "") -> None:
+        if not self.running:
+            text, tool_tip = _("Generate"), _("Draws a synthetic scan from the report.")
         else:
-            offer(button, why_not, _("Draws a synthetic scan from the report."))
+            text, tool_tip = _("Cancel"), _("Stops what is under way, within a second.")
+            if self._cancelling:
+                why_not = _("What is under way is being stopped.")
+            elif self._cancel is None:
+                why_not = _("This is soon over and cannot be stopped.")
+        self._ui.generateButton.text = text
+        offer(self._ui.generateButton, why_not, tool_tip)
 
     def _show_progress_widgets(self) -> None:
         self._ui.progressBar.visible = self._ui.progressLabel.visible = self.running

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -109,10 +110,11 @@ class ModelSection:
         unknown = "" if self.chosen else _("The model is not on this computer.")
         kept = "" if self.chosen and self.chosen["deletable"] else _("Only models that were downloaded can be deleted.")
         named = self._ui.downloadName.text.strip().removeprefix(HUB_PREFIX)
+        early = "" if self.known else _("Wait until it is known which models are on this computer.")
         nameless = "" if "/" in named else _("Type the model's name first, as hf:owner/name.")
         offer(self._ui.openFolderButton, unknown, _("Shows the model's files."))
         offer(self._ui.deleteModelButton, unknown or kept or busy, _("Deletes the model from this computer."))
-        offer(self._ui.downloadButton, nameless or busy, _("Fetches the model from the Hugging Face Hub."))
+        offer(self._ui.downloadButton, early or nameless or busy, _("Fetches the model from the Hugging Face Hub."))
 
     def _add_folder(self, _checked: bool) -> None:
         chosen = qt.QFileDialog.getExistingDirectory(self._ui.modelBox, _("Add a folder with models"), "")
@@ -142,10 +144,10 @@ class ModelSection:
             "Whoever put the model there answers for its licence and its quality."
         )
         if slicer.util.confirmOkCancelDisplay(question.format(name=name)):
-            self._job.begin(_("Downloading {name}…").format(name=name))
-            self._logic.download(
+            number = self._logic.download(
                 name, onResult=self._downloaded, onError=self._failed, onProgress=self._job.show_progress
             )
+            self._job.begin(_("Downloading {name}…").format(name=name), partial(self._logic.cancelRequest, number))
 
     def _downloaded(self, bundle: Description) -> None:
         self._ui.downloadName.text = ""
@@ -202,4 +204,3 @@ def _title(bundle: Description) -> str:
     if bundle["origin"] == "folder":
         return f"{name} ({Path(bundle['path']).parent.name})"
     return name
-

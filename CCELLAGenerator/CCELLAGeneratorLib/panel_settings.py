@@ -8,8 +8,8 @@ from slicer.i18n import tr as _
 
 from .connectors import fill
 from .parameters import AUTOMATIC_DEVICE, Sampler
+from .volumes import SYNTHETIC_ATTRIBUTE
 
-SYNTHETIC_ATTRIBUTE = "CCELLA.Synthetic"
 VOLUME_CLASS = "vtkMRMLScalarVolumeNode"
 
 

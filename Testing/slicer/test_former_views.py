@@ -141,8 +141,13 @@ def test_after_the_scene_was_closed_a_new_one_is_left_alone(room: Room, state: C
     assert room.comparison.active and room.comparison.overlap
 
 
-def test_after_the_scene_was_closed_with_its_views(room: Room) -> None:
+def test_after_its_views_were_removed(room: Room) -> None:
     room.start()
-    slicer.mrmlScene.Clear(True)
+    for kind in ("vtkMRMLSliceCompositeNode", "vtkMRMLSliceNode"):
+        for node in slicer.util.getNodesByClass(kind):
+            if node.GetName().startswith("CCELLA"):
+                slicer.mrmlScene.RemoveNode(node)
     room.comparison.stop()
     assert not room.comparison.active and not slicer.util.getNodesByClass("vtkMRMLPlotChartNode")
+    room.start()
+    assert composites("Real")[0].GetBackgroundVolumeID() == room.real.GetID()

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 REPORT = "PI-RADS 5 lesion in the left peripheral zone at mid-gland, 20 mm. The prostate volume is 45 ml."
-WORKER_SECONDS = 120.0  # a busy machine needs most of it to import torch
+WORKER_SECONDS = 400.0
+"""Of patience: a busy machine takes minutes to import torch."""
 
 
 @pytest.fixture
@@ -61,43 +62,41 @@ def test_the_panel_is_no_wider_than_slicer_s(widget):
     assert widget.parent.minimumSizeHint.width() <= 420
 
 
-def test_the_real_worker_generates_twice_and_stays_warm(slicer_bench, widget):
+def test_the_real_worker_generates_twice_is_cancelled_and_works_again(slicer_bench, widget):
+    def run() -> None:
+        ui.generateButton.click()
+        assert ui.generateButton.text == "Cancel"
+        slicer_bench.wait_until(lambda: ui.generateButton.text == "Generate", WORKER_SECONDS)
+
     ui = widget.ui
     slicer_bench.wait_until(lambda: "digital prostates" in ui.modelDetails.text, WORKER_SECONDS)
     ui.reportEdit.plainText = REPORT
     slicer_bench.wait_until(lambda: "of 256 tokens" in ui.tokensLabel.text, WORKER_SECONDS)
     ui.stepsSpin.value = 2
     slicer_bench.wait_until(lambda: ui.estimateLabel.text, WORKER_SECONDS)
-    seen = []
+    seeds = []
     for _run in range(2):
-        ui.generateButton.click()
-        assert ui.generateButton.text == "Cancel"
-        slicer_bench.wait_until(lambda: ui.progressLabel.text != "Starting…", WORKER_SECONDS)
-        slicer_bench.wait_until(lambda: ui.generateButton.text == "Generate", WORKER_SECONDS)
+        run()
         assert ui.statusLabel.text.startswith("Done: SYNTHETIC t2w seed"), ui.statusLabel.text
-        seen.append(ui.seedSpin.value)
-    assert [int(node.GetAttribute("CCELLA.Seed")) for node in synthetic_volumes()] == seen
-    assert "% positive" in ui.predictionLabel.text
-    assert slicer_bench.messages == []
+        assert "% positive" in ui.predictionLabel.text
+        seeds.append(ui.seedSpin.value)
 
-
-def test_the_real_worker_is_cancelled_and_works_again(slicer_bench, widget):
-    ui = widget.ui
-    ui.reportEdit.plainText = REPORT
     ui.stepsSpin.value = 1000
     ui.generateButton.click()
-    slicer_bench.wait_until(lambda: "drawing" in ui.progressLabel.text, WORKER_SECONDS)
+    slicer_bench.wait_until(lambda: "Drawing" in ui.progressLabel.text, WORKER_SECONDS)
     ui.generateButton.click()
-    slicer_bench.wait_until(lambda: ui.generateButton.text == "Generate", timeout=5.0)
+    slicer_bench.wait_until(lambda: ui.generateButton.text == "Generate")
     assert ui.statusLabel.text == "Generation was cancelled."
-    assert synthetic_volumes() == []
+
     ui.stepsSpin.value = 2
-    ui.generateButton.click()
-    slicer_bench.wait_until(lambda: ui.generateButton.text == "Generate", WORKER_SECONDS)
-    assert len(synthetic_volumes()) == 1
+    run()
+    seeds.append(ui.seedSpin.value)
+    assert [int(node.GetAttribute("CCELLA.Seed")) for node in synthetic_volumes()] == seeds
     assert slicer_bench.messages == []
 
 
-def test_its_own_test_passes(slicer_bench, module):
-    module.runTest()
+def test_its_own_test_passes(slicer_bench, widget):
+    import slicer
+
+    slicer.selfTests["CCELLAGenerator"](msec=0)
     assert len(synthetic_volumes()) == 1

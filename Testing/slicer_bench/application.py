@@ -1,3 +1,4 @@
+# ruff: noqa: N801, N802, N815 - named as Slicer names it
 """``slicer.app`` and the main window: the parts of qSlicerApplication and qSlicerMainWindow that Python code uses.
 
 The application lives as long as the process, as Qt demands; what belongs to a scene (logic, layout manager, module
@@ -11,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import slicer
-from PySide6.QtCore import Signal
+from PySide6.QtCore import SIGNAL, QProcessEnvironment, Signal
 from PySide6.QtWidgets import QApplication, QMainWindow
 
+from . import signals
 from .qt_module import QSettings
 
 
-class qSlicerApplication(QApplication):  # noqa: N801
+class qSlicerApplication(QApplication):
     """``slicer.app``. ``applicationName``, ``processEvents``, cursors and the like are Qt's own."""
 
     startupCompleted = Signal()
@@ -61,6 +63,12 @@ class qSlicerApplication(QApplication):  # noqa: N801
     def slicerHome(self) -> str:
         return str(self._folder / "Slicer")
 
+    def end(self) -> None:
+        """Nobody of this test hears of the application any more."""
+        signals.forget(self)
+        if self.receivers(SIGNAL("startupCompleted()")):
+            self.startupCompleted.disconnect()
+
     def mrmlScene(self) -> Any:
         return self._scene
 
@@ -93,8 +101,6 @@ class qSlicerApplication(QApplication):  # noqa: N801
         self._testing = enabled
 
     def startupEnvironment(self) -> Any:
-        from PySide6.QtCore import QProcessEnvironment
-
         environment = QProcessEnvironment()
         for name, value in os.environ.items():
             environment.insert(name, value)
@@ -127,7 +133,7 @@ class ModuleSelector:
             module.widgetRepresentation().enter()
 
 
-class qSlicerMainWindow(QMainWindow):  # noqa: N801
+class qSlicerMainWindow(QMainWindow):
     """The main window with nothing in it but a status bar and the module selector."""
 
     def __init__(self, module_manager: Any) -> None:

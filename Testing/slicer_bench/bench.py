@@ -15,23 +15,13 @@ import slicer
 from PySide6.QtCore import QEventLoop, QTimer
 from PySide6.QtWidgets import QWidget
 
-from . import (
-    application,
-    ctk_widgets,
-    i18n,
-    parameter_node,
-    pythonqt,
-    qmrml_widgets,
-    qt_module,
-    sample_data,
-    scripted_module,
-)
+from . import application, pythonqt, stand_ins
 from .dialogs import Dialogs, Message
 from .heartbeat import Heartbeat
 from .installer import Installer
 from .io_manager import qSlicerIOManager
 from .layout_manager import qSlicerLayoutManager
-from .modules import ModuleManager, qSlicerScriptedLoadableModule, qSlicerScriptedLoadableModuleWidget
+from .modules import ModuleManager, qSlicerScriptedLoadableModule
 from .qt_module import QSettings
 from .scene import SceneOfSlicer
 
@@ -49,7 +39,7 @@ class Bench:
         self.dialogs = Dialogs()
         self._slot_errors: list[str] = []
         self._monkeypatch = monkeypatch
-        self._install("excepthook", self._keep_slot_error, into=sys)
+        monkeypatch.setattr(sys, "excepthook", self._keep_slot_error)
         self._keep_settings_in(folder)
         self._of_scene = SceneOfSlicer(folder)
         self.scene = self._of_scene.scene
@@ -65,7 +55,9 @@ class Bench:
             io_manager=qSlicerIOManager(self.scene, self._of_scene.application_logic, self._of_scene.logics["volumes"]),
             extensions_model=self.installer.extensions_model,
         )
-        self._install_modules()
+        stand_ins.install(
+            monkeypatch, app=self.app, modules=self._modules, dialogs=self.dialogs, installer=self.installer
+        )
         self.main_window = application.qSlicerMainWindow(self._modules)
 
     # What the user would see and say
@@ -115,12 +107,11 @@ class Bench:
     def add_pytorch_extension(self) -> None:
         """From now on ``import PyTorchUtils`` works."""
         self.installer.extensions.add("PyTorch")
-        self._install("PyTorchUtils", self.installer.pytorch_utils())
+        stand_ins.provide(self._monkeypatch, "PyTorchUtils", self.installer.pytorch_utils())
 
     def be_slicer_before_packaging(self) -> None:
         """Slicer up to 5.10 has no ``slicer.packaging``."""
-        self._install("slicer.packaging", None)
-        self._monkeypatch.delattr(slicer, "packaging")
+        stand_ins.withhold(self._monkeypatch, "slicer.packaging")
 
     # Errors
 
@@ -154,8 +145,9 @@ class Bench:
     def grab(self, widget: QWidget, path: Path, width: int | None = None) -> None:
         """Draw a widget (the panel, a button) into a PNG, ``width`` pixels wide and as high as it wishes."""
         if width is not None:
-            widget.setFixedWidth(width)
-            widget.adjustSize()
+            layout = widget.layout()
+            wraps = layout is not None and layout.hasHeightForWidth()
+            widget.setFixedSize(width, layout.heightForWidth(width) if wraps else widget.sizeHint.height())
         self.process_events()
         if not widget.grab().save(str(path)):
             raise OSError(f"{path} cannot be written")
@@ -170,6 +162,7 @@ class Bench:
 
     def close(self) -> None:
         """Quit Slicer."""
+        self.app.end()
         for name in [name for name in slicer.util.moduleNames() if hasattr(slicer.util.getModule(name), "path")]:
             self.unload_module(name)
         for widget in self.app.topLevelWidgets():
@@ -181,7 +174,8 @@ class Bench:
     def complaints(self) -> list[str]:
         """What should fail the test although it went through."""
         unanswered = [f"a question nobody prepared an answer for: {text}" for text in self.dialogs.unanswered]
-        left = [f"answers that were never asked for: {list(self.dialogs.answers)}"] if self.dialogs.answers else []
+        prepared = [*self.dialogs.answers, *self.dialogs.files]
+        left = [f"answers that were never asked for: {prepared}"] if prepared else []
         return unanswered + left + self.take_slot_errors()
 
     def _keep_slot_error(self, kind: type, error: BaseException, trace: Any) -> None:
@@ -193,28 +187,3 @@ class Bench:
         self.app.applicationName = "Slicer"
         QSettings.setDefaultFormat(QSettings.Format.IniFormat)
         QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(folder / "settings"))
-
-    def _install_modules(self) -> None:
-        self._install("qt", qt_module.make(self.dialogs))
-        self._install("ctk", ctk_widgets.make(self.dialogs))
-        self._install("slicer.i18n", i18n)
-        self._install("slicer.ScriptedLoadableModule", scripted_module)
-        self._install("slicer.parameterNodeWrapper", parameter_node)
-        self._install("slicer.packaging", self.installer.packaging())
-        self._install("SampleData", sample_data)
-        self._install("PyTorchUtils", None)  # importing it fails
-        self._install("slicer.modules", self._modules.namespace())
-        self._install("app", self.app, into=slicer)
-        self._install("mrmlScene", self.scene, into=slicer)
-        self._install("selfTests", {}, into=slicer)
-        for kind in (qSlicerScriptedLoadableModule, qSlicerScriptedLoadableModuleWidget, *qmrml_widgets.CLASSES):
-            self._install(kind.__name__, kind, into=slicer)
-
-    def _install(self, name: str, what: Any, into: Any = None) -> None:
-        if into is not None:
-            self._monkeypatch.setattr(into, name, what, raising=False)
-            return
-        self._monkeypatch.setitem(sys.modules, name, what)
-        if name.startswith("slicer."):
-            self._monkeypatch.setattr(slicer, name.removeprefix("slicer."), what, raising=False)
-

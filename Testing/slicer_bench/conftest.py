@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slicer_bench.fixtures import MISSING, pytest_terminal_summary, slicer_bench
+from slicer_bench.fixtures import MISSING, slicer_bench
 
-__all__ = ["pytest_terminal_summary", "slicer_bench"]
-collect_ignore_glob = ["test_*.py"] if MISSING else []
+__all__ = ["slicer_bench"]
+collect_ignore_glob = ["*"] if MISSING else []

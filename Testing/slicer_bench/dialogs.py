@@ -1,7 +1,7 @@
 """What the user would be shown and asked: messages are kept, answers are given beforehand.
 
-``slicer.util.errorDisplay`` and its sisters end in ``ctk.ctkMessageBox``, which asks here instead of the user. A question
-nobody prepared an answer for fails the test, as it would stop a script that runs unattended.
+``slicer.util.errorDisplay`` and its sisters end in ``ctk.ctkMessageBox``, which asks here instead of the user. A
+question nobody prepared an answer for fails the test, as it would stop a script that runs unattended.
 """
 
 from __future__ import annotations

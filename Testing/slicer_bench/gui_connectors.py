@@ -1,8 +1,8 @@
-# ruff: noqa: N801, N802
+# ruff: noqa: N802, N815 - named as Slicer names it
 """Which widget can show which parameter, as the documentation of Slicer's parameter nodes lists it.
 
-A widget has to be of exactly the listed class, as in Slicer: QPlainTextEdit is not, QTextEdit is. Others get a connector
-of their own: a class derived from GuiConnector, given in place of the widget or registered by
+A widget has to be of exactly the listed class, as in Slicer: QPlainTextEdit is not, QTextEdit is. Others get a
+connector of their own: a class derived from GuiConnector, given in place of the widget or registered by
 ``@parameterNodeGuiConnector``.
 """
 

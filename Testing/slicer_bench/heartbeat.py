@@ -32,7 +32,7 @@ class Heartbeat:
 
 
 def _own_time() -> float:
-    """Seconds, without those that this thread was ready to run and had to wait for a processor (known on Linux only)."""
+    """Seconds, without those that this thread could have run but waited for a processor (known on Linux only)."""
     statistics = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
     waited_ns = int(statistics.read_text().split()[1]) if statistics.exists() else 0
     return time.perf_counter() - waited_ns / 1e9

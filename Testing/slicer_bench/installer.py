@@ -1,5 +1,6 @@
-# ruff: noqa: N802, N803
-"""``slicer.packaging``, the PyTorch extension's ``PyTorchUtils`` and the extensions manager: they record, and install nothing.
+# ruff: noqa: N802, N803 - named as Slicer names it
+"""``slicer.packaging``, the PyTorch extension's ``PyTorchUtils`` and the extensions manager: they record, and install
+nothing.
 
 A test says beforehand what is missing (``missing``, ``torch_is_missing``) and whether installing works (``works``);
 everything asked for is in ``asked_for`` afterwards. The user is asked through ``slicer.util``, as in Slicer.

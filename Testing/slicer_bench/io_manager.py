@@ -1,4 +1,4 @@
-# ruff: noqa: N802
+# ruff: noqa: N801, N802 - named as Slicer names it
 """``slicer.app.coreIOManager()``: what ``slicer.util.loadVolume``, ``loadScene`` and ``saveScene`` ask for.
 
 Volumes are read by Slicer's own volumes logic, scenes by the scene itself (``.mrb`` with all data, ``.mrml`` without).
@@ -19,7 +19,7 @@ VOLUME_PROPERTIES = frozenset({"fileName", "labelmap", "singleFile", "name", "sh
 SCENE_PROPERTIES = frozenset({"fileName", "clear"})
 
 
-class qSlicerIOManager:  # noqa: N801
+class qSlicerIOManager:
     """Reads and writes through the scene's own logics."""
 
     def __init__(self, scene: Any, application_logic: Any, volumes_logic: Any) -> None:

@@ -1,4 +1,4 @@
-# ruff: noqa: N801, N802, N815
+# ruff: noqa: N801, N802, N815 - named as Slicer names it
 """``slicer.app.layoutManager()``: a widget for each view node of the scene, laid out as Slicer's own layout logic says.
 
 Widgets come with their nodes and go with them. Those of the current layout have their sizes after the next turn of the
@@ -17,7 +17,8 @@ from PySide6.QtGui import QColor, QImage, QPainter
 
 from .layout_geometry import Place, places
 from .plot_view import qMRMLPlotWidget
-from .views import qMRMLSliceWidget, qMRMLThreeDWidget
+from .slice_view import qMRMLSliceWidget
+from .threed_view import qMRMLThreeDWidget
 
 WIDGETS = {
     "vtkMRMLSliceNode": qMRMLSliceWidget,
@@ -48,9 +49,9 @@ class qSlicerLayoutManager(QObject):
             (scene, scene.AddObserver(getattr(slicer.vtkMRMLScene, event), lambda *_: self._update_widgets()))
             for event in ("NodeAddedEvent", "NodeRemovedEvent", "EndCloseEvent", "EndImportEvent")
         ]
-        node = self._logic.GetLayoutNode()
-        self._observed.append((node, node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._take_layout())))
+        self._layout_node: Any = None
         self._layout = -1
+        self._update_widgets()
         self.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
         self._resize()
 
@@ -126,6 +127,7 @@ class qSlicerLayoutManager(QObject):
     def close(self) -> None:
         for caller, tag in self._observed:
             caller.RemoveObserver(tag)
+        self._logic.SetMRMLScene(None)
         for widget in self._widgets.values():
             widget.close()
         self._widgets.clear()
@@ -143,6 +145,7 @@ class qSlicerLayoutManager(QObject):
         if self._scene.IsClosing() or self._scene.IsImporting() or self._updating:
             return
         self._updating = True  # making a widget adds nodes, which leads here again
+        self._observe_layout_node()
         present = self._view_nodes()
         for node in [node for node in self._widgets if node not in present]:
             self._widgets.pop(node).close()
@@ -150,6 +153,15 @@ class qSlicerLayoutManager(QObject):
             if node not in self._widgets:
                 self._widgets[node] = WIDGETS[node.GetClassName()](node, self._application_logic)
         self._updating = False
+
+    def _observe_layout_node(self) -> None:
+        """It is another one after a scene was cleared of its singletons. The logic relies on others to hold it."""
+        node = self._logic.GetLayoutNode()
+        if node is not None and node is not self._layout_node:
+            self._layout_node = node
+            tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._take_layout())
+            self._observed.append((node, tag))
+            self._take_layout()
 
     def _view_nodes(self) -> list[Any]:
         nodes = (self._scene.GetNthNode(index) for index in range(self._scene.GetNumberOfNodes()))

@@ -1,3 +1,4 @@
+# ruff: noqa: N801, N802, N815 - named as Slicer names it
 """``slicer.modules`` and the module manager: a scripted module is found, made and unloaded as Slicer does it.
 
 Slicer imports the module's file under the module's name, makes the class of that name with the module object, makes the
@@ -19,7 +20,7 @@ from PySide6.QtWidgets import QVBoxLayout
 from .qmrml_widgets import qMRMLWidget
 
 
-class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):  # noqa: N801
+class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
     """The panel; ``self()`` is the module's Python widget."""
 
     def __init__(self, module: Any) -> None:
@@ -49,7 +50,7 @@ class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):  # noqa: N801
         self._entered = False
 
 
-class qSlicerScriptedLoadableModule:  # noqa: N801
+class qSlicerScriptedLoadableModule:
     """The object that a module describes itself on: title, categories, dependencies, contributors, texts, icon."""
 
     DESCRIPTION = (

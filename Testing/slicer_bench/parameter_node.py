@@ -1,9 +1,10 @@
-# ruff: noqa: N802
+# ruff: noqa: N802, N803, N815 - named as Slicer names it
 """``from slicer.parameterNodeWrapper import …``: typed fields over a vtkMRMLScriptedModuleNode, bound to widgets.
 
 Everything lives in the node, so it is saved and restored with the scene. Missing parameters get their defaults when a
-wrapper is made. ``connectGui(ui)`` binds the widgets whose dynamic property ``SlicerParameterName`` names a parameter and,
-as in Slicer, returns None; ``connectParametersToGui({name: widget})`` returns the tag that ``disconnectGui`` takes.
+wrapper is made. ``connectGui(ui)`` binds the widgets whose dynamic property ``SlicerParameterName`` names a parameter
+and, as in Slicer, returns None; ``connectParametersToGui({name: widget})`` returns the tag that ``disconnectGui``
+takes.
 """
 
 from __future__ import annotations
@@ -80,10 +81,7 @@ class Wrapper:
 
     def connectGui(self, gui: Any) -> None:
         """Bind the children of a widget, or the widgets that are attributes of an object."""
-        if hasattr(gui, "isWidgetType"):
-            widgets = slicer.util.findChildren(gui)
-        else:
-            widgets = list(gui.__dict__.values())
+        widgets = slicer.util.findChildren(gui) if hasattr(gui, "isWidgetType") else gui.__dict__.values()
         named = {widget.property(SlicerParameterNamePropertyName): widget for widget in widgets}
         self.connectParametersToGui({name: widget for name, widget in named.items() if name})
 

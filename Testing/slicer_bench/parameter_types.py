@@ -1,9 +1,8 @@
-# ruff: noqa: N802
 """What ``@parameterNodeWrapper`` knows of a field's type: how it is stored in a parameter node, and what is allowed.
 
-Stored as Slicer stores it, so that a scene saved by one is read by the other: numbers, texts and paths as text, booleans
-as "True" and "False", enumerations by name, nodes as a reference of the parameter's name. Types that the extension does
-not use (lists, dictionaries, unions, parameter packs) are refused.
+Stored as Slicer stores it, so that a scene saved by one is read by the other: numbers, texts and paths as text,
+booleans as "True" and "False", enumerations by name, nodes as a reference of the parameter's name. Types that the
+extension does not use (lists, dictionaries, unions, parameter packs) are refused.
 """
 
 from __future__ import annotations

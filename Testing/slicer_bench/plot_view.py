@@ -1,4 +1,4 @@
-# ruff: noqa: N801, N802
+# ruff: noqa: N801, N802 - named as Slicer names it
 """A plot view: VTK's chart filled from Slicer's plot chart node, as qMRMLPlotView fills it."""
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from typing import Any
 import slicer
 import vtk
 
-from .views import View
+from .view import View
 
 SERIES = slicer.vtkMRMLPlotSeriesNode
 CHART_TYPES = {
@@ -108,7 +108,9 @@ def _add_series(chart: vtk.vtkChartXY, series: Any) -> None:
     is_scatter = series.GetPlotType() in (SERIES.PlotTypeScatter, SERIES.PlotTypeScatterBar)
     plot = chart.AddPlot(CHART_TYPES[series.GetPlotType()])
     plot.SetUseIndexForXSeries(not is_scatter)
-    plot.SetInputData(table, series.GetXColumnName() if is_scatter else series.GetYColumnName(), series.GetYColumnName())
+    plot.SetInputData(
+        table, series.GetXColumnName() if is_scatter else series.GetYColumnName(), series.GetYColumnName()
+    )
     plot.SetLabel(series.GetName())
     plot.SetColorF(*series.GetColor())
     plot.SetOpacity(series.GetOpacity())

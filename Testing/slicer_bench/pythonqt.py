@@ -5,7 +5,7 @@
 - Setting an attribute that the C++ class does not have raises AttributeError, as PythonQt does; classes derived in
   Python may have their own.
 
-``sys.modules`` is left to ``bench.py``; only the classes of PySide6 are changed here, once a process.
+``sys.modules`` is left to ``stand_ins.py``; only the classes of PySide6 are changed here, once a process.
 """
 
 from __future__ import annotations
@@ -50,8 +50,6 @@ def _get_attribute(self: QtCore.QObject, name: str) -> Any:
 
 
 def _set_attribute(self: QtCore.QObject, name: str, value: Any) -> None:
-    if isinstance(value, QtCore.QObject) and plain_get(value, "objectName")() == name:
-        return  # PySide6's QUiLoader makes every child an attribute of the root, PythonQt's does not
     if isinstance(value, QtCore.SignalInstance):
         plain_get(self, "__dict__")[name] = value  # PySide6 keeps a signal there when it is first asked for
         return
@@ -62,6 +60,8 @@ def _set_attribute(self: QtCore.QObject, name: str, value: Any) -> None:
         if not plain_get(self, "setProperty")(name, value):
             raise AttributeError(f"property {name!r} of {kind.__name__} cannot be set to {value!r}")
     elif kind.__module__.startswith(C_PLUS_PLUS_IN_SLICER) and not name.startswith("_"):
+        if isinstance(value, QtCore.QObject) and plain_get(value, "objectName")() == name:
+            return  # PySide6's QUiLoader makes every child an attribute of the root, PythonQt's does not
         raise AttributeError(f"{name!r} does not exist on {kind.__name__} and cannot be created on a C++ object")
     elif hasattr(type(getattr(kind, name, None)), "__set__"):
         getattr(kind, name).__set__(self, value)
@@ -84,8 +84,12 @@ def _exec(self: QtCore.QObject) -> Callable:
     if getattr(type(self), "exec_", None).__class__.__name__ == "function":
         return plain_get(self, "exec_")
     if isinstance(self, QtWidgets.QDialog):
-        raise AttributeError(f"{type(self).__name__}.exec_ would wait for the user; ask through slicer.util")
+        return functools.partial(_refuse_to_wait, type(self).__name__)
     return plain_get(self, "exec")
+
+
+def _refuse_to_wait(kind: str) -> None:
+    raise AttributeError(f"{kind}.exec_ would wait for the user; ask through slicer.util")
 
 
 _EXTRA = {

@@ -1,4 +1,4 @@
-# ruff: noqa: N801, N802, N815
+# ruff: noqa: N801, N802, N803, N815 - named as Slicer names it
 """qMRML widgets that show and choose what is in the scene."""
 
 from __future__ import annotations
@@ -35,6 +35,15 @@ class qMRMLWidget(QWidget):
             self.mrmlSceneChanged.emit(scene)
 
 
+def _option(name: str, kind: Any, default: Any) -> Property:
+    """A property of a node selector after whose change it looks at the scene anew."""
+    return Property(
+        kind,
+        lambda self: self._options.get(name, default),
+        lambda self, value: self._set_option(name, value),
+    )
+
+
 @widget
 class qMRMLNodeComboBox(qMRMLWidget):
     """Chooses a node of ``nodeTypes``. Without ``noneEnabled`` some node is chosen as soon as there is one.
@@ -65,13 +74,6 @@ class qMRMLNodeComboBox(qMRMLWidget):
     def _set_option(self, name: str, value: Any) -> None:
         self._options[name] = value
         self._update()
-
-    def _option(name: str, kind: Any, default: Any) -> Property:  # noqa: N805
-        return Property(
-            kind,
-            lambda self: self._options.get(name, default),
-            lambda self, value: self._set_option(name, value),
-        )
 
     nodeTypes = _option("nodeTypes", "QStringList", [])
     noneEnabled = _option("noneEnabled", bool, False)
@@ -162,6 +164,3 @@ def _forget(observed: list[tuple[Any, int]]) -> None:
     for caller, tag in observed:
         caller.RemoveObserver(tag)
     observed.clear()
-
-
-CLASSES = (qMRMLWidget, qMRMLNodeComboBox)

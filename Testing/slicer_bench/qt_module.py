@@ -1,8 +1,9 @@
+# ruff: noqa: N802 - named as Slicer names it
 """``import qt``: Qt's classes in one flat module, as PythonQt offers them.
 
-Classes come from PySide6 (see ``pythonqt.py``) except where PythonQt differs so much that code would pass here and fail
-in Slicer: QSettings has no ``type=``, the static functions of QFileDialog give one string, QMessageBox is not to be used.
-``qt.Signal``, ``qt.Slot`` and ``qt.Property`` are PySide6's alone and do not exist here.
+Classes come from PySide6 (see ``pythonqt.py``) except where PythonQt differs so much that code would pass here and
+fail in Slicer: QSettings has no ``type=``, the static functions of QFileDialog give one string, QMessageBox is not to
+be used. ``qt.Signal``, ``qt.Slot`` and ``qt.Property`` are PySide6's alone and do not exist here.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import types
 from typing import Any
 
-from PySide6 import QtCore
+from PySide6 import QtCore, QtWidgets
 
 from .plain import QT_MODULES
 from .ui_loader import QUiLoader
@@ -22,6 +23,16 @@ class QSettings(QtCore.QSettings):
     def value(self, key: str, default: Any = None) -> Any:
         value = super().value(key)
         return default if value is None else value
+
+
+def _refuse(*arguments: Any) -> None:
+    raise AttributeError("this would wait for the user: messages and questions go through slicer.util")
+
+
+class QMessageBox(QtWidgets.QMessageBox):
+    """For its constants, which ``slicer.util`` needs."""
+
+    about = critical = information = question = warning = staticmethod(_refuse)
 
 
 class FileDialog:
@@ -66,6 +77,7 @@ def make(dialogs: Any) -> types.ModuleType:
     """The module ``qt``; ``dialogs`` answers the file dialogs."""
     module = FlatModule("qt", __doc__)
     module.QSettings = QSettings
+    module.QMessageBox = QMessageBox
     module.QFileDialog = FileDialog(dialogs)
     module.QDesktopServices = DesktopServices(dialogs.opened_urls)
     module.QUiLoader = QUiLoader

@@ -1,4 +1,4 @@
-# ruff: noqa: N802, N803
+# ruff: noqa: N802, N803, N815 - named as Slicer names it
 """``import SampleData``: modules register samples, which are fetched into the scene's cache, checked and loaded.
 
 Only ``file:`` addresses are fetched: tests do not use the network.

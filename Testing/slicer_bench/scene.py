@@ -1,7 +1,8 @@
 """A scene as Slicer starts with it: Slicer's own scene and logics, and what its Qt part adds to them.
 
-In Slicer the subject hierarchy is kept in step with the scene by Qt code (qSlicerSubjectHierarchyPluginLogic): each node
-that the user can see gets an item under the scene, owned by a plugin, and loses it with the node. That is done here.
+In Slicer the subject hierarchy is kept in step with the scene by Qt code (qSlicerSubjectHierarchyPluginLogic): each
+node that the user can see gets an item under the scene, owned by a plugin, and loses it with the node. That is done
+here.
 """
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# ruff: noqa: N802, N803, N815 - named as Slicer names it
 """``from slicer.ScriptedLoadableModule import *``: the four base classes of a scripted module.
 
 What a module inherits: ``moduleName`` from the class's name, ``resourcePath``, a parameter node that is one a scene and

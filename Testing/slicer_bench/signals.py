@@ -30,7 +30,7 @@ def connect(sender: QtCore.QObject, *arguments: Any) -> bool:
     known = _known_signature(sender, signal)
     connection = QtCore.QObject.connect(sender, QtCore.SIGNAL(known), _trimmed(function))
     address = shiboken6.getCppPointer(sender)[0]
-    if address not in _connections:
+    if address not in _connections and sender is not QtCore.QCoreApplication.instance():
         sender.destroyed.connect(lambda: _connections.pop(address, None))
     _connections[address].append((known, function, connection))
     return True
@@ -52,6 +52,12 @@ def disconnect(sender: QtCore.QObject, *arguments: Any) -> bool:
         QtCore.QObject.disconnect(connection)
     _connections[shiboken6.getCppPointer(sender)[0]] = kept
     return bool(ended)
+
+
+def forget(sender: QtCore.QObject) -> None:
+    """End every connection that was made by name. The bench's own, for what outlives a test."""
+    for _, _, connection in _connections.pop(shiboken6.getCppPointer(sender)[0], []):
+        QtCore.QObject.disconnect(connection)
 
 
 def _known_signature(sender: QtCore.QObject, signal: str) -> str:

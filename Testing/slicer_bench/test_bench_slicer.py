@@ -7,7 +7,7 @@ import pytest
 import slicer
 import vtk
 
-MODULE = '''
+MODULE = """
 import logging
 import slicer
 from slicer.i18n import tr as _
@@ -35,7 +35,7 @@ class ToyLogic(ScriptedLoadableModuleLogic):
 class ToyTest(ScriptedLoadableModuleTest):
     def runTest(self):
         self.delayDisplay("tested")
-'''
+"""
 
 
 @pytest.fixture
@@ -85,6 +85,31 @@ def test_a_scripted_module_is_loaded_entered_left_and_unloaded(slicer_bench, toy
     assert "Toy" not in slicer.util.moduleNames()
     with pytest.raises(RuntimeError, match="Toy"):
         slicer.util.getModule("Toy")
+
+
+def test_a_module_is_reloaded(slicer_bench, toy):
+    before = slicer_bench.open_module("Toy")
+    Path(toy.path).write_text(MODULE.replace('_("Toy")', '_("New")') + "\nVERSION = 2\n", encoding="utf-8")
+    module = slicer.util.reloadScriptedModule("Toy")
+    after = slicer.util.getModuleWidget("Toy")
+    assert (module.VERSION, before.calls[-1]) == (2, "cleanup")
+    assert after is slicer.modules.ToyWidget is not before
+    assert after.parent is before.parent
+    slicer_bench.unload_module("Toy")
+    assert before.calls.count("cleanup") == 1
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_nobody_hears_of_the_application_after_a_test(slicer_bench, by_name):
+    heard = []
+    if by_name:
+        slicer.app.connect("startupCompleted()", lambda: heard.append(1))
+    else:
+        slicer.app.startupCompleted.connect(lambda: heard.append(1))
+    slicer.app.startupCompleted.emit()
+    slicer.app.end()
+    slicer.app.startupCompleted.emit()
+    assert heard == [1]
 
 
 def test_a_modules_test_is_run_by_its_name(slicer_bench, toy, caplog):

@@ -116,3 +116,17 @@ def test_views_are_drawn_into_one_picture(manager, slicer_bench, tmp_path):
     depth, plot = picture[20:149, 302:], picture[172:, 302:]
     assert depth[..., 2].mean() > depth[..., 0].mean() + 10  # the bluish background of Slicer's 3-D views
     assert (plot == 255).mean() > 0.5 > (plot != 255).mean() > 0.005  # a chart on white
+
+
+def test_slicers_module_template_clears_the_scene_of_its_singletons_too(manager, slicer_bench):
+    for _ in range(3):
+        slicer.mrmlScene.Clear()
+        slicer_bench.process_events()
+        assert sorted(manager.sliceViewNames()) == ["Green", "Red", "Yellow"]
+        assert manager.sliceWidget("Red").mrmlSliceNode() in slicer.util.getNodesByClass("vtkMRMLSliceNode")
+    layouts = []
+    manager.layoutChanged.connect(layouts.append)
+    manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView)
+    slicer_bench.process_events()
+    assert layouts == [slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView]
+    assert manager.sliceWidget("Red").mrmlSliceNode().GetDimensions() == (1200, 780, 1)

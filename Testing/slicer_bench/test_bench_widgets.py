@@ -157,3 +157,18 @@ def test_a_node_selector_without_none_chooses_by_itself(slicer_bench):
     assert (selector.nodeCount(), selector.currentNode()) == (1, node)
     slicer.mrmlScene.Clear(False)
     assert (selector.nodeCount(), selector.currentNode()) == (0, None)
+
+
+def test_a_grabbed_panel_is_as_high_as_its_wrapped_text(slicer_bench, tmp_path):
+    import qt
+
+    panel, label = qt.QWidget(), qt.QLabel("one synthetic volume " * 20)
+    label.wordWrap = True
+    qt.QVBoxLayout(panel).addWidget(label)
+    sizes = []
+    for width in (200, 800):
+        slicer_bench.grab(panel, tmp_path / "panel.png", width)
+        picture = qt.QImage(str(tmp_path / "panel.png"))
+        sizes.append((picture.width(), picture.height()))
+    assert [width for width, _ in sizes] == [200, 800]
+    assert sizes[0][1] > 2.5 * sizes[1][1]

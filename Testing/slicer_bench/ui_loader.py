@@ -1,8 +1,9 @@
+# ruff: noqa: N802 - named as Slicer names it
 """``qt.QUiLoader`` as Slicer has it: knows the widgets of ctk and qMRML, and says so when it meets another one.
 
-Connections of the ``.ui`` file (``mrmlSceneChanged(vtkMRMLScene*)`` to ``setMRMLScene(vtkMRMLScene*)``) are made here, as
-Qt cannot see signals of that type on classes made in Python. A property that a widget does not have raises, where Qt
-would keep it as a dynamic one.
+Connections of the ``.ui`` file (``mrmlSceneChanged(vtkMRMLScene*)`` to ``setMRMLScene(vtkMRMLScene*)``) are made
+here, as Qt cannot see signals of that type on classes made in Python. A property that a widget does not have raises,
+where Qt would keep it as a dynamic one.
 """
 
 from __future__ import annotations

@@ -87,14 +87,15 @@ class Server:
         return self._exit_code
 
     def _read(self) -> None:
-        # A client that died without closing the pipe properly is gone as well.
+        code = EXIT_PARENT_GONE
         try:
-            while line := self._requests.readline(MAX_LINE_BYTES):
+            while code != EXIT_SHUTDOWN and (line := self._requests.readline(MAX_LINE_BYTES)):
                 if line.strip() and self._accept(line) == "shutdown":
-                    return self._stop(EXIT_SHUTDOWN)
+                    code = EXIT_SHUTDOWN
         except OSError:
-            pass
-        self._stop(EXIT_PARENT_GONE)
+            pass  # the client died without closing the pipe properly
+        finally:
+            self._stop(code)
 
     def _accept(self, line: bytes) -> str | None:
         """Take in one request; returns its method, ``None`` for one that was refused."""

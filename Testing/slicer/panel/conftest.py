@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-sys.path.append(str(Path(__file__).parents[1]))
-
 from fake_door import FakeDoor, Request
 
 DEMO: dict[str, Any] = {
@@ -74,14 +70,14 @@ class PanelCase:
 
     def __init__(self, bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         bench.load_module()
-        from CCELLAGeneratorLib import dependencies, generator, question
+        from CCELLAGeneratorLib import dependencies, question
 
         self.bench = bench
         self.door = PanelDoor()
         self.missing: list[str] = []
         self.agrees = True
         monkeypatch.setattr(question, "PAUSE_MS", PAUSE_MS)
-        monkeypatch.setattr(generator, "WorkerDoor", lambda *_arguments: self.door)
+        monkeypatch.setattr(sys.modules["CCELLAGenerator"], "WorkerDoor", lambda *_arguments: self.door)
         monkeypatch.setattr(dependencies, "missing", lambda: list(self.missing))
         monkeypatch.setattr(dependencies, "ensure", self._install)
 
@@ -111,7 +107,6 @@ class PanelCase:
         self.ui.reportEdit.plainText = report
         self.ui.generateButton.click()
         return self.door.job()
-
 
     @staticmethod
     def add_scan(shift: float = 0.0) -> Any:

@@ -67,6 +67,13 @@ def test_the_sliders_move_both_volumes(ready):
     assert opacities.count(pytest.approx(0.75)) == 3
 
 
+@pytest.mark.parametrize(("span", "decimals"), [(4000, 0), (800, 0), (99, 1), (1.0, 2), (0.003, 5), (0.0, 0)])
+def test_sliders_are_as_fine_as_the_scan(case, span, decimals):
+    from CCELLAGeneratorLib.panel_compare import decimals_of
+
+    assert decimals_of(span) == decimals
+
+
 def test_volumes_apart_cannot_be_faded(panel):
     panel.generate().finish()
     panel.ui.realScanBox.setCurrentNode(panel.add_scan(shift=500.0))

@@ -180,8 +180,10 @@ def test_what_is_missing_is_named_before_and_installed_by_the_first_press(case):
         "The first press of Generate installs what is missing, after asking: torch, monai."
     )
     panel.ui.reportEdit.plainText = "PI-RADS 4."
+    panel.ui.downloadName.text = "owner/name"
     panel.settle()
     assert panel.door.requests == {}
+    assert not panel.ui.downloadButton.enabled
     panel.agrees = False
     panel.ui.generateButton.click()
     assert panel.door.requests == {}

@@ -34,6 +34,16 @@ def test_closing_the_scene_while_the_module_is_left(panel):
     assert panel.ui.countSpin.value == 1
 
 
+def test_closing_the_scene_while_packages_are_installed(panel, monkeypatch):
+    from CCELLAGeneratorLib import dependencies
+
+    monkeypatch.setattr(dependencies, "ensure", lambda _title: panel.bench.scene.Clear() or True)
+    panel.ui.reportEdit.plainText = "A report of the closed scene."
+    panel.ui.generateButton.click()
+    assert panel.door.asked("generate") == []
+    assert panel.ui.generateButton.toolTip == "Write a report first."
+
+
 def test_reports_and_settings_come_back_with_the_scene(panel, tmp_path):
     import slicer
 

@@ -131,6 +131,8 @@ def test_only_what_was_downloaded_can_be_deleted_and_only_after_a_yes(case):
     assert panel.door.asked("delete") == []
     panel.ui.deleteModelButton.click()
     assert panel.door.asked("delete") == [{"path": "/user/mine"}]
+    assert not panel.ui.generateButton.enabled
+    assert panel.ui.generateButton.toolTip == "This is soon over and cannot be stopped."
     panel.door.set_bundles({})
     panel.door.reply("delete", {})
     panel.settle()
