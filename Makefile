@@ -20,7 +20,7 @@ REPORT := Resources/Examples/report_positive.txt
 DEMO := out/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format demo-model benchmark clean
+.PHONY: help install demo test lint format demo-model benchmark screenshots clean
 
 help:  ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +57,9 @@ demo-model: $(INSTALLED)  ## Train the demonstration model again, from nothing
 
 benchmark: $(INSTALLED)  ## Time one step and the decoding on this machine
 	$(BIN)/python Testing/benchmarks/speed.py
+
+screenshots: $(INSTALLED)  ## Draw the pictures of the Slicer module
+	$(BIN)/python docs/tools/picture_slicer.py $(if $(REAL),--real $(REAL))
 
 clean:  ## Remove what was generated; the virtual environment stays
 	rm -rf out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

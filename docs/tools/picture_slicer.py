@@ -1,0 +1,117 @@
+"""Draws the pictures of the Slicer module: the unmodified module on the Slicer bench, with the real worker.
+
+``python docs/tools/picture_slicer.py [--real FOLDER]``
+
+``--real`` is a folder of DICOM files of one T2-weighted series; without it a digital prostate is the real scan.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
+
+ROOT = Path(__file__).resolve().parents[2]
+SCREENSHOTS = ROOT / "Resources" / "Screenshots"
+PICTURES = ROOT / "docs" / "pictures"
+REPORT = ROOT / "Resources" / "Examples" / "report_positive.txt"
+SEED = 7
+PHANTOM_SEED = 11
+PANEL_WIDTH = 460  # pixels; as wide as Slicer's module panel usually is
+VIEWS = (1400, 900)
+TOKENS_COUNTED = 2.0  # seconds after which the new report's tokens are surely counted
+PATIENCE = 300.0  # seconds for a run of the worker
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--real", type=Path, help="DICOM folder of a T2-weighted series")
+    options = parser.parse_args()
+    for folder in (SCREENSHOTS, PICTURES):
+        folder.mkdir(parents=True, exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        bench = new_bench(Path(folder), patch)
+        draw(bench, options.real)
+        bench.close()
+
+
+def new_bench(folder: Path, patch: pytest.MonkeyPatch) -> Any:
+    os.environ["QT_QPA_PLATFORM"] = "offscreen"
+    # Not through sys.path: the package slicer takes in every folder named slicer that it finds there.
+    package = ROOT / "Testing" / "slicer_bench"
+    spec = importlib.util.spec_from_file_location(package.name, package / "__init__.py")
+    assert spec is not None and spec.loader is not None
+    sys.modules[package.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[package.name])
+    from slicer_bench.bench import Bench
+
+    return Bench(folder, patch)
+
+
+def draw(bench: Any, real_folder: Path | None) -> None:
+    bench.load_module()
+    bench.app.startupCompleted.emit()
+    widget = bench.open_module()
+    ui = widget.ui
+    real = real_scan(real_folder)
+    bench.wait_until(lambda: "digital prostates" in ui.modelDetails.text, PATIENCE)
+
+    ui.reportEdit.plainText = REPORT.read_text(encoding="utf-8")
+    bench.wait_until(lambda: "tokens" in ui.tokensLabel.text, PATIENCE)
+    ui.composerSection.collapsed = ui.logSection.collapsed = True
+    for section in (ui.modelSection, ui.scanSection, ui.settingsSection, ui.compareSection):
+        section.collapsed = False
+    ui.realScanBox.setCurrentNode(real)
+    ui.newSeedCheck.checked = False
+    ui.seedSpin.value = SEED
+    bench.wait_until(lambda: ui.estimateLabel.text, PATIENCE)
+    ui.generateButton.click()
+    bench.wait_until(lambda: ui.generateButton.text == "Generate", PATIENCE)
+    bench.render_layout(PICTURES / "slicer_result.png", *VIEWS)
+
+    ui.compareButton.click()
+    bench.process_events(1)
+    bench.render_layout(SCREENSHOTS / "comparison.png", *VIEWS)
+    bench.grab(widget.parent, SCREENSHOTS / "panel.png", PANEL_WIDTH)
+    ui.compareButton.click()
+
+    # Last, because a section that was drawn alone keeps its size.
+    ui.composerSection.collapsed = False
+    ui.writeReportButton.click()
+    bench.wait_until(lambda: "tokens" in ui.tokensLabel.text, PATIENCE)
+    bench.process_events(TOKENS_COUNTED)
+    bench.grab(ui.reportSection, PICTURES / "slicer_report.png", PANEL_WIDTH)
+
+
+def real_scan(folder: Path | None) -> Any:
+    """A node with the real scan, or with a digital prostate that stands in for one."""
+    import slicer
+
+    if folder is None:
+        from ccella_core.phantom.patient import draw_patient
+        from ccella_core.phantom.render import render
+
+        rendering = render(draw_patient(PHANTOM_SEED), "t2w")
+        return slicer.util.addVolumeFromArray(
+            np.ascontiguousarray(rendering.voxels.T), rendering.affine, "Digital prostate"
+        )
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
+    image = reader.Execute()
+    ras_from_lps = np.diag([-1.0, -1.0, 1.0])
+    affine = np.eye(4)
+    affine[:3, :3] = ras_from_lps @ np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+    affine[:3, 3] = ras_from_lps @ image.GetOrigin()
+    return slicer.util.addVolumeFromArray(sitk.GetArrayFromImage(image), affine, "T2 axial")
+
+
+if __name__ == "__main__":
+    main()
