@@ -36,7 +36,7 @@ class CCELLAGenerator(ScriptedLoadableModule):
         parent.title = _("CCELLA Generator")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Image Synthesis")]
         parent.dependencies = []
-        parent.contributors = ["The authors of CCELLA for 3D Slicer"]
+        parent.contributors = ["The contributors to CCELLA for 3D Slicer"]
         parent.helpText = _(
             "Draws a synthetic three-dimensional MRI of a prostate that fits a radiology report, and shows it beside a "
             "real scan. What it draws shows nobody: for research, teaching and the testing of software, "

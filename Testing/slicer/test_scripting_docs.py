@@ -40,9 +40,8 @@ class Page:
         self._printed.readouterr()
         for example in examples:
             exec(compile(example, f"{PAGE.name}: {heading}", "exec"), self.names)
-            self.bench.wait_until(
-                lambda: self.names["logic"].generator._door.state in ("ready", "stopped"), PATIENCE_SECONDS
-            )
+            generator = self.names["logic"].process.__self__
+            self.bench.wait_until(lambda: generator._door.state in ("ready", "stopped"), PATIENCE_SECONDS)
         return self._printed.readouterr().out
 
 
