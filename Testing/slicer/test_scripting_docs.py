@@ -40,9 +40,12 @@ class Page:
         self._printed.readouterr()
         for example in examples:
             exec(compile(example, f"{PAGE.name}: {heading}", "exec"), self.names)
-            generator = self.names["logic"].process.__self__
-            self.bench.wait_until(lambda: generator._door.state in ("ready", "stopped"), PATIENCE_SECONDS)
+            self.bench.wait_until(self._nothing_is_under_way, PATIENCE_SECONDS)
         return self._printed.readouterr().out
+
+    def _nothing_is_under_way(self) -> bool:
+        generator = self.names["logic"].process.__self__
+        return generator._door.state in ("ready", "stopped")
 
 
 @pytest.fixture

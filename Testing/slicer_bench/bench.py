@@ -28,6 +28,7 @@ from .scene import SceneOfSlicer
 MODULE_FILE = Path(__file__).parents[2] / "CCELLAGenerator" / "CCELLAGenerator.py"
 PATIENCE_SECONDS = 30.0  # of wait_until; a busy machine is slow, a hung test has to end
 EVENT_SLICE_MS = 5
+QT_LARGEST = 2**24 - 1  # Qt's own QWIDGETSIZE_MAX
 
 
 class Bench:
@@ -151,6 +152,9 @@ class Bench:
         self.process_events()
         if not widget.grab().save(str(path)):
             raise OSError(f"{path} cannot be written")
+        if width is not None:  # as free to grow and shrink as before
+            widget.setMinimumSize(0, 0)
+            widget.setMaximumSize(QT_LARGEST, QT_LARGEST)
 
     def render_layout(self, path: Path, width: int = 1200, height: int = 800) -> None:
         """Draw all views of the current layout into one PNG."""

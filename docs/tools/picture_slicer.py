@@ -27,7 +27,6 @@ SEED = 7
 PHANTOM_SEED = 11
 PANEL_WIDTH = 460  # pixels; as wide as Slicer's module panel usually is
 VIEWS = (1400, 900)
-TOKENS_COUNTED = 2.0  # seconds after which the new report's tokens are surely counted
 PATIENCE = 300.0  # seconds for a run of the worker
 
 
@@ -64,8 +63,12 @@ def draw(bench: Any, real_folder: Path | None) -> None:
     real = real_scan(real_folder)
     bench.wait_until(lambda: "digital prostates" in ui.modelDetails.text, PATIENCE)
 
-    ui.reportEdit.plainText = REPORT.read_text(encoding="utf-8")
+    ui.composerSection.collapsed = False
+    ui.writeReportButton.click()
     bench.wait_until(lambda: "tokens" in ui.tokensLabel.text, PATIENCE)
+    bench.grab(ui.reportSection, PICTURES / "slicer_report.png", PANEL_WIDTH)
+
+    ui.reportEdit.plainText = REPORT.read_text(encoding="utf-8")
     ui.composerSection.collapsed = ui.logSection.collapsed = True
     for section in (ui.modelSection, ui.scanSection, ui.settingsSection, ui.compareSection):
         section.collapsed = False
@@ -82,13 +85,6 @@ def draw(bench: Any, real_folder: Path | None) -> None:
     bench.render_layout(SCREENSHOTS / "comparison.png", *VIEWS)
     bench.grab(widget.parent, SCREENSHOTS / "panel.png", PANEL_WIDTH)
     ui.compareButton.click()
-
-    # Last, because a section that was drawn alone keeps its size.
-    ui.composerSection.collapsed = False
-    ui.writeReportButton.click()
-    bench.wait_until(lambda: "tokens" in ui.tokensLabel.text, PATIENCE)
-    bench.process_events(TOKENS_COUNTED)
-    bench.grab(ui.reportSection, PICTURES / "slicer_report.png", PANEL_WIDTH)
 
 
 def real_scan(folder: Path | None) -> Any:
