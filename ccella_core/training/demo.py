@@ -31,7 +31,7 @@ from ccella_core.phantom.patient import draw_findings, draw_patient
 from ccella_core.phantom.render import DEFAULT_SHAPE, DEFAULT_SPACING, render
 from ccella_core.phantom.report import write_report
 from ccella_core.pipeline import CCELLAPipeline
-from ccella_core.solvers import DEFAULT_SOLVER, DEFAULT_STEPS, SchedulerConfig
+from ccella_core.solvers import DEFAULT_SOLVER, SchedulerConfig
 from ccella_core.text import NULL_REPORT, ReportEncoder
 from ccella_core.training.adapter import AdapterTraining, train_adapter
 from ccella_core.training.autoencoder import AutoencoderTraining, encode_mean, train_autoencoder
@@ -47,6 +47,7 @@ AUTOENCODER_PATIENTS = range(0, 400)
 TRAINING_PATIENTS = range(0, 1250)
 REPORT_PATIENTS = range(10_000, 22_000)
 
+STEPS = 10  # the fewest that come as near to phantoms as 1000 do: Testing/benchmarks/steps_quality.py
 WORDINGS = 2  # reports that are written about each training case
 ENCODE_BATCH = 4  # volumes the autoencoder encodes at once
 
@@ -214,7 +215,7 @@ def bundle_index(scale_factor: float, seconds: dict[str, float]) -> BundleIndex:
         latent_scale_factor=scale_factor,
         max_report_tokens=REPORT_ENCODER.max_tokens,
         default_solver=DEFAULT_SOLVER,
-        default_steps=DEFAULT_STEPS,
+        default_steps=STEPS,
         trained_on=f"{len(TRAINING_PATIENTS)} digital prostates, each also mirrored. No patient data of any kind.",
         training={
             "command": "make demo-model",
