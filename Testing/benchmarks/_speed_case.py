@@ -19,8 +19,8 @@ from torch import nn
 from ccella_core.decode import decode, estimate_decode_gib
 from ccella_core.devices import autocast
 from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser, DenoiserConfig, build_autoencoder
-from ccella_core.networks.config import StrictModel
 from ccella_core.sampling import precompute_conditions
+from ccella_core.settings import StrictModel
 from ccella_core.solvers import DEFAULT_SOLVER, DEFAULT_STEPS, SchedulerConfig, Solver
 
 REPEATS = 5

@@ -12,8 +12,8 @@ from PIL import Image
 
 from ccella_core.evaluation.measurements import Reading
 from ccella_core.evaluation.scores import Proportion, ReadingScores, Stated, score_readings
-from ccella_core.networks.config import StrictModel
 from ccella_core.provenance import SYNTHETIC_LABEL
+from ccella_core.settings import StrictModel
 
 Request = Literal["asked", "mirrored"]
 ASKED: Request = "asked"

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from ccella_core.bundle_weights import load_config, load_state, save_component
 from ccella_core.errors import InputError
 from ccella_core.evaluation.measurements import Reading, Region, measure
-from ccella_core.networks.config import StrictModel
 from ccella_core.phantom.render import DEFAULT_SPACING
+from ccella_core.settings import StrictModel
 
 WINDOW = (80, 64, 28)  # voxels around the centre of the volume: the largest gland of the phantom, and a rim
 SPACING_TOLERANCE = 0.02  # of the spacing: what a rounded header leaves

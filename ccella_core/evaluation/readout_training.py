@@ -21,9 +21,9 @@ from ccella_core.errors import InputError
 from ccella_core.evaluation.measurements import REGION_OF_TISSUE, Reading
 from ccella_core.evaluation.readout import Readout, ReadoutConfig, ReadoutNetwork, central_window
 from ccella_core.evaluation.scores import ReadingScores, Stated, score_readings
-from ccella_core.networks.config import StrictModel
 from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import render
+from ccella_core.settings import StrictModel
 from ccella_core.training.run import Run, one_cycle
 
 log = logging.getLogger(__name__)

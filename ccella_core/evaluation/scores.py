@@ -10,8 +10,8 @@ from scipy.stats import binomtest
 
 from ccella_core.errors import InputError
 from ccella_core.evaluation.measurements import Reading
-from ccella_core.networks.config import StrictModel
 from ccella_core.phantom.findings import Findings, Level, Side, Zone
+from ccella_core.settings import StrictModel
 
 Value = TypeVar("Value", bound=Hashable)
 

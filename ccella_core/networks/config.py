@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from ccella_core.settings import StrictModel
 
 Variant = Literal["ccella", "first", "last", "shared", "decoupled", "ellamaisi", "radmaisi", "maisi"]
 HeadPlacement = Literal["per_block", "first", "last", "shared"]
@@ -31,12 +33,6 @@ VARIANTS: dict[Variant, VariantTraits] = {
     "radmaisi": VariantTraits(False, True, None),
     "maisi": VariantTraits(False, False, None),
 }
-
-
-class StrictModel(BaseModel):
-    """Configuration: unknown keys are errors and values do not change after they were checked."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class AdapterConfig(StrictModel):

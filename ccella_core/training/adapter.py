@@ -15,9 +15,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ccella_core.networks.config import StrictModel
 from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.phantom.findings import Findings
+from ccella_core.settings import StrictModel
 from ccella_core.solvers import SchedulerConfig
 from ccella_core.training.facts import FactHeads, facts_of, stated_facts
 from ccella_core.training.run import Run, one_cycle

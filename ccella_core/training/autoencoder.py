@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ccella_core.networks.autoencoder import build_autoencoder
-from ccella_core.networks.config import AutoencoderConfig, StrictModel
+from ccella_core.networks.config import AutoencoderConfig
+from ccella_core.settings import StrictModel
 from ccella_core.training.run import Run, one_cycle
 
 INITIAL_LOG_VARIANCE = -6.0

@@ -12,8 +12,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ccella_core.networks.config import DenoiserConfig, StrictModel
+from ccella_core.networks.config import DenoiserConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
+from ccella_core.settings import StrictModel
 from ccella_core.solvers import SchedulerConfig
 from ccella_core.training.losses import FOCAL_WEIGHT, JointLoss, joint_loss
 from ccella_core.training.run import Run

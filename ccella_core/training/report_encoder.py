@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
-from ccella_core.networks.config import StrictModel
 from ccella_core.phantom.findings import Findings
+from ccella_core.settings import StrictModel
 from ccella_core.text import ReportEncoder
 from ccella_core.training.facts import FactHeads, facts_of, stated_facts
 from ccella_core.training.run import Run, one_cycle
