@@ -53,7 +53,7 @@ format: $(INSTALLED)  ## Put the code in order
 	$(RUN) ruff format .
 
 demo-model: $(INSTALLED)  ## Train the demonstration model again, from nothing
-	$(RUN) ccella_core.training.demo
+	$(BIN)/python docs/tools/make_demo_model.py
 
 benchmark: $(INSTALLED)  ## Time one step and the decoding on this machine
 	$(BIN)/python Testing/benchmarks/speed.py

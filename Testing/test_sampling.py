@@ -321,3 +321,44 @@ def test_ddim_equals_diffusers_where_theirs_is_right() -> None:
     for t in ours.timesteps:
         x, y = ours.step(x.sin(), t, x, []), theirs.step(y.sin(), t, y, return_dict=False)[0]
     torch.testing.assert_close(x, y, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["dpm++", "unipc", "ddim"])
+def test_flow_solvers_arrive_at_the_data(name: Any) -> None:
+    config = SchedulerConfig(prediction_type="flow")
+    data = torch.randn(1, 2, 3, 3, 3, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(data.shape, generator=torch.Generator().manual_seed(2))
+    solver = Solver(name, config, 6)
+    assert solver.timesteps[0] == 999 and len(solver.timesteps) == 6
+    for timestep in solver.timesteps:
+        share = timestep / 1000
+        x = solver.step((x - data) / share, timestep, x, [torch.Generator()])
+    torch.testing.assert_close(x, data, rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("name", ["ddpm", "ddpm-reference"])
+def test_solvers_with_noise_refuse_a_flow(name: Any) -> None:
+    with pytest.raises(InputError, match=r"does not fit a model of rectified flow; choose dpm\+\+"):
+        Solver(name, SchedulerConfig(prediction_type="flow"), 4)
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction", "flow"])
+def test_target_and_clean_estimate_agree(prediction_type: Any) -> None:
+    config = SchedulerConfig(prediction_type=prediction_type)
+    clean, noise = (torch.randn(2, 1, 2, 2, 2, generator=torch.Generator().manual_seed(i)) for i in (1, 2))
+    timesteps = torch.tensor([40, 700])
+    noisy, target = config.noised(clean, noise, timesteps), config.target(clean, noise, timesteps)
+    for row in range(2):
+        estimate = config.clean_estimate(noisy[row : row + 1], target[row : row + 1], int(timesteps[row]))
+        torch.testing.assert_close(estimate, clean[row : row + 1], rtol=1e-3, atol=1e-4)
+
+
+def test_min_snr_weights() -> None:
+    timesteps = torch.tensor([0, 500, 999])
+    alpha = CONFIG.alphas_cumprod()[timesteps]
+    snr = alpha / (1 - alpha)
+    torch.testing.assert_close(CONFIG.min_snr_weight(timesteps, 5.0), torch.clamp(snr, max=5) / snr)
+    velocity = SchedulerConfig(prediction_type="v_prediction").min_snr_weight(timesteps, 5.0)
+    torch.testing.assert_close(velocity, torch.clamp(snr, max=5) / (snr + 1))
+    with pytest.raises(InputError, match="not for rectified flow"):
+        SchedulerConfig(prediction_type="flow").min_snr_weight(timesteps, 5.0)

@@ -13,40 +13,80 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 from monai.networks.schedulers import DDPMScheduler as ReferenceDDPMScheduler
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from ccella_core.errors import InputError
+from ccella_core.settings import StrictModel
 
 SolverName = Literal["dpm++", "unipc", "ddim", "ddpm", "ddpm-reference"]
 DEFAULT_SOLVER: SolverName = "dpm++"
 DEFAULT_STEPS = 30
 
 
-class SchedulerConfig(BaseModel):
+class SchedulerConfig(StrictModel):
     """The noise schedule that a denoiser was trained with. Defaults: the published one.
 
-    ``scaled_linear`` (the square of a linear ramp) is Diffusers' name for MONAI's ``scaled_linear_beta``.
+    ``scaled_linear`` (the square of a linear ramp) is Diffusers' name for MONAI's ``scaled_linear_beta``. What the
+    network predicts: the noise (``epsilon``), the velocity (``v_prediction``, Salimans & Ho 2022, arXiv 2202.00512), or
+    the way from the clean latent to the noise (``flow``: rectified flow, Liu et al. 2023, arXiv 2209.03003, where the
+    share of noise rises evenly with the timestep and the betas have no say).
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     num_train_timesteps: int = Field(default=1000, ge=1)
     beta_start: float = Field(default=0.0015, gt=0, lt=1)
     beta_end: float = Field(default=0.0195, gt=0, lt=1)
     beta_schedule: Literal["scaled_linear"] = "scaled_linear"
-    prediction_type: Literal["epsilon", "v_prediction"] = "epsilon"
+    prediction_type: Literal["epsilon", "v_prediction", "flow"] = "epsilon"
 
     def alphas_cumprod(self) -> Tensor:
         """Fraction of the signal's variance that is left at each timestep, (num_train_timesteps,), falling from 1."""
         return DDPMScheduler(**self.model_dump()).alphas_cumprod
 
+    def shares(self, timesteps: Tensor) -> tuple[Tensor, Tensor]:
+        """How much signal and how much noise a latent holds at timesteps (B,), as (B, 1, 1, 1, 1) each."""
+        if self.prediction_type == "flow":
+            noise = timesteps.float() / self.num_train_timesteps
+            signal = 1 - noise
+        else:
+            alpha = self.alphas_cumprod()[timesteps.cpu()]
+            signal, noise = alpha.sqrt().to(timesteps.device), (1 - alpha).sqrt().to(timesteps.device)
+        return signal.view(-1, 1, 1, 1, 1), noise.view(-1, 1, 1, 1, 1)
+
+    def noised(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """What the network sees of clean latents (B, C, X, Y, Z) at timesteps (B,)."""
+        signal, share = self.shares(timesteps)
+        return signal * clean + share * noise
+
+    def target(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """What the network is to predict, (B, C, X, Y, Z)."""
+        if self.prediction_type == "epsilon":
+            return noise
+        if self.prediction_type == "flow":
+            return noise - clean
+        signal, share = self.shares(timesteps)
+        return signal * noise - share * clean
+
     def clean_estimate(self, noisy: Tensor, prediction: Tensor, timestep: int) -> Tensor:
         """The clean latent that a network's prediction at ``timestep`` implies; shapes (B, C, X, Y, Z)."""
-        alpha = self.alphas_cumprod()[timestep].to(noisy.device)
+        signal, share = self.shares(torch.tensor([timestep], device=noisy.device))
+        if self.prediction_type == "flow":
+            return noisy - share * prediction
         if self.prediction_type == "v_prediction":
-            return alpha.sqrt() * noisy - (1 - alpha).sqrt() * prediction
-        return (noisy - (1 - alpha).sqrt() * prediction) / alpha.sqrt()
+            return signal * noisy - share * prediction
+        return (noisy - share * prediction) / signal
+
+    def min_snr_weight(self, timesteps: Tensor, gamma: float) -> Tensor:
+        """How much cases at timesteps (B,) count in the loss: min-SNR-γ (Hang et al. 2023, arXiv 2303.09556).
+
+        Raises:
+            InputError: for ``flow``, to which it does not apply.
+        """
+        if self.prediction_type == "flow":
+            raise InputError("min-SNR weights are for noise or velocity prediction, not for rectified flow.")
+        signal, share = self.shares(timesteps)
+        snr = (signal / share).square().flatten()
+        return snr.clamp(max=gamma) / (snr if self.prediction_type == "epsilon" else snr + 1)
 
 
 class Solver:
@@ -78,7 +118,10 @@ class Solver:
         self.name = name
         betas = config.model_dump()
         self._scheduler: Any
-        if name == "ddpm-reference":
+        if config.prediction_type == "flow":
+            self._scheduler = _flow_scheduler(name, limit)
+            self._scheduler.set_timesteps(num_steps)
+        elif name == "ddpm-reference":
             schedule = betas.pop("beta_schedule")
             self._scheduler = ReferenceDDPMScheduler(schedule=f"{schedule}_beta", clip_sample=False, **betas)
             self._scheduler.set_timesteps(num_steps)
@@ -109,6 +152,19 @@ class Solver:
             return torch.cat([self._scheduler.step(p, int(timestep), row, g)[0] for p, row, g in rows])
         noise = {"generator": list(generators)} if self.name == "ddpm" else {}
         return self._scheduler.step(prediction, timestep, x, return_dict=False, **noise)[0]
+
+
+def _flow_scheduler(name: SolverName, num_train_timesteps: int) -> Any:
+    """A rectified flow is an ordinary differential equation: the solvers that add noise have no meaning for it."""
+    if name in ("ddpm", "ddpm-reference"):
+        raise InputError(f"The solver {name} does not fit a model of rectified flow; choose dpm++, unipc or ddim.")
+    kind = UniPCMultistepScheduler if name == "unipc" else DPMSolverMultistepScheduler
+    return kind(
+        num_train_timesteps=num_train_timesteps,
+        solver_order=1 if name == "ddim" else 2,
+        prediction_type="flow_prediction",
+        use_flow_sigmas=True,
+    )
 
 
 def trailing_timesteps(num_steps: int, num_train_timesteps: int) -> list[int]:

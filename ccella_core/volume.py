@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from ccella_core.errors import InputError, NonFiniteError, SaveError
 from ccella_core.files import sha256_of, whole_file
 from ccella_core.provenance import SYNTHETIC_LABEL, SYNTHETIC_PREFIX, Provenance, Sequence, Sidecar
+from ccella_core.scans import read_scan
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -143,7 +144,7 @@ class SyntheticVolume:
         left stays left and up stays up whatever way (axial, sagittal, coronal, oblique) the reference was acquired.
         ``reference`` is an image, an image file, or a folder of one DICOM series. Raises ``InputError`` if unreadable.
         """
-        scan = reference if isinstance(reference, sitk.Image) else _read_scan(Path(reference))
+        scan = reference if isinstance(reference, sitk.Image) else read_scan(Path(reference))
         if scan.GetDimension() != 3:
             raise InputError(f"The reference has {scan.GetDimension()} dimensions; a volume can only be placed on 3.")
         target = affine_of(scan)
@@ -213,15 +214,3 @@ def _refuse_taken_names(image_path: Path, sidecar_path: Path, overwrite: bool) -
         described = ""
     if described != image_path.name:
         raise InputError(f"{sidecar_path} belongs to {described or 'something else'}: choose another name.")
-
-
-def _read_scan(path: Path) -> sitk.Image:
-    try:
-        if not path.is_dir():
-            return sitk.ReadImage(str(path))
-        files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(path))
-        if not files:
-            raise InputError(f"There is no DICOM series in {path}.")
-        return sitk.ReadImage(files)
-    except RuntimeError as error:
-        raise InputError(f"Cannot read {path} as a scan: {str(error).strip().splitlines()[-1]}") from error

@@ -23,9 +23,8 @@ from _speed_case import Case, Measured, Measurement, Size, needed_gib
 from ccella_core.bundle import load_config
 from ccella_core.bundle_search import resolve_bundle
 from ccella_core.cli.output import explained, prepare_folder, say
-from ccella_core.errors import BundleError, InputError
+from ccella_core.errors import InputError
 from ccella_core.networks import AutoencoderConfig, DenoiserConfig, published_denoiser
-from ccella_core.phantom.render import DEFAULT_SHAPE
 from ccella_core.text import DEFAULT_MAX_TOKENS
 
 PARTS: dict[str, tuple[Measured, ...]] = {  # the plain way first
@@ -103,15 +102,8 @@ def in_own_process(case: Case) -> Measurement:
 
 
 def demo_size(bundle: str | None) -> Size:
-    """The size of a bundle's networks; of the demonstration's as they are trained, where no bundle is there."""
-    try:
-        found = resolve_bundle(bundle or DEMO_BUNDLE)
-    except BundleError:
-        if bundle is not None:
-            raise
-        from ccella_core.training.demo import AUTOENCODER, DENOISER, REPORT_ENCODER
-
-        return _size("demo", DENOISER.network, AUTOENCODER.network, DEFAULT_SHAPE, REPORT_ENCODER.max_tokens)
+    """The size of a bundle's networks, by default the demonstration's."""
+    found = resolve_bundle(bundle or DEMO_BUNDLE)
     denoiser = load_config(DenoiserConfig, found.component_path("denoiser"))
     if not denoiser.uses_text:
         raise InputError(f"{found.index.name} reads no report, and what it would measure needs one; choose another.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from ccella_core.training import run
-from ccella_core.training.checkpoint import save_checkpoint
+from ccella_core.training.checkpoint import Checkpoints
+
+sys.path.append(str(Path(__file__).parent))  # latent_cases
 
 
 class Stopped(Exception):
@@ -22,14 +24,16 @@ class Stopped(Exception):
 def stopped_at_first_save(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager[None]]:
     """``with stopped_at_first_save(): train(…)`` ends the training once a checkpoint is written."""
 
-    def save_and_stop(path: Path, state: dict[str, Any]) -> None:
-        save_checkpoint(path, state)
+    save = Checkpoints.save
+
+    def save_and_stop(checkpoints: Checkpoints, step: int, state: dict[str, Any]) -> None:
+        save(checkpoints, step, state)
         raise Stopped
 
     @contextmanager
     def stop() -> Iterator[None]:
         with monkeypatch.context() as patch, pytest.raises(Stopped):
-            patch.setattr(run, "save_checkpoint", save_and_stop)
+            patch.setattr(Checkpoints, "save", save_and_stop)
             yield
 
     return stop

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ccella_core.errors import NonFiniteError
+from ccella_core.errors import InputError, NonFiniteError
 from ccella_core.networks.autoencoder import build_autoencoder
 from ccella_core.networks.config import AutoencoderConfig
+from ccella_core.training import autoencoder
 from ccella_core.training.autoencoder import AutoencoderTraining, encode_mean, frequency_loss, train_autoencoder
 
 TINY = AutoencoderTraining(
@@ -31,6 +32,12 @@ def volumes() -> np.ndarray:
     return np.stack([np.sin(x) * np.sin(y), np.cos(z) ** 2]).astype(np.float16)
 
 
+@pytest.fixture
+def large_volumes(volumes) -> np.ndarray:
+    """Large enough for a discriminator: (2, 24, 24, 16)."""
+    return np.tile(volumes, (1, 2, 2, 2))
+
+
 def reconstruction_error(model: torch.nn.Module, volumes: np.ndarray) -> float:
     voxels = torch.from_numpy(volumes.astype(np.float32))[:, None]
     with torch.inference_mode():
@@ -38,26 +45,27 @@ def reconstruction_error(model: torch.nn.Module, volumes: np.ndarray) -> float:
 
 
 def test_two_volumes_are_soon_learned(volumes, tmp_path):
+    torch.manual_seed(0)
     untrained = reconstruction_error(build_autoencoder(TINY.network), volumes)
-    config = TINY.model_copy(update={"steps": 40})
-    trained = reconstruction_error(train_autoencoder(volumes, config, tmp_path / "run.pt"), volumes)
+    config = TINY.model_copy(update={"steps": 120})
+    trained = reconstruction_error(train_autoencoder(volumes, config, tmp_path / "run"), volumes)
     assert trained < 0.5 * untrained
 
 
 def test_a_stopped_run_that_goes_on_ends_with_the_same_weights(
     volumes, tmp_path, stopped_at_first_save, assert_same_weights
 ):
-    whole = train_autoencoder(volumes, TINY, tmp_path / "whole.pt")
+    whole = train_autoencoder(volumes, TINY, tmp_path / "whole")
     with stopped_at_first_save():
-        train_autoencoder(volumes, TINY, tmp_path / "stopped.pt")
-    assert_same_weights(train_autoencoder(volumes, TINY, tmp_path / "stopped.pt"), whole)
+        train_autoencoder(volumes, TINY, tmp_path / "stopped")
+    assert_same_weights(train_autoencoder(volumes, TINY, tmp_path / "stopped"), whole)
     # A finished run is not trained again.
-    assert_same_weights(train_autoencoder(volumes, TINY, tmp_path / "whole.pt"), whole)
+    assert_same_weights(train_autoencoder(volumes, TINY, tmp_path / "whole"), whole)
 
 
 def test_refining_leaves_the_latents_what_they_are(volumes, tmp_path):
-    first = train_autoencoder(volumes, TINY, tmp_path / "first.pt")
-    refined = train_autoencoder(volumes, TINY, tmp_path / "refined.pt", refine=first)
+    first = train_autoencoder(volumes, TINY, tmp_path / "first")
+    refined = train_autoencoder(volumes, TINY, tmp_path / "refined", refine=first)
     voxels = torch.from_numpy(volumes.astype(np.float32))[:, None]
     assert torch.equal(encode_mean(refined, voxels), encode_mean(first, voxels))
     before, after = first.state_dict(), refined.state_dict()
@@ -68,8 +76,8 @@ def test_refining_leaves_the_latents_what_they_are(volumes, tmp_path):
 def test_nan_is_never_saved(volumes, tmp_path):
     volumes[:, 6, 6, 4] = np.nan  # in every crop
     with pytest.raises(NonFiniteError, match="at step 0"):
-        train_autoencoder(volumes, TINY, tmp_path / "run.pt")
-    assert not (tmp_path / "run.pt").exists()
+        train_autoencoder(volumes, TINY, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_latents_have_the_shape_that_the_network_promises():
@@ -85,3 +93,78 @@ def test_the_frequency_loss_sees_strength_and_not_place():
     assert frequency_loss(ones, zeros).item() == pytest.approx(4 / 12)
     texture = torch.rand(1, 1, 4, 4, 2)
     assert frequency_loss(texture, texture.roll(1, dims=2)).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_crops_are_the_same_however_they_are_shared(volumes):
+    config = TINY.model_copy(update={"batch_size": 4})
+    crops = [autoencoder._random_crop(volumes, config, 3, place) for place in range(4)]
+    again = [autoencoder._random_crop(volumes, config, 3, place) for place in range(4)]
+    assert all(torch.equal(one, other) for one, other in zip(crops, again, strict=True))
+    assert not torch.equal(crops[0], crops[1]) and crops[0].shape == (1, 8, 8, 4)
+
+
+def test_the_discriminator_learns_and_leaves_the_autoencoder_to_its_own_loss(large_volumes):
+    config = TINY.model_copy(update={"adversarial_weight": 0.5, "crop": (16, 16, 16)})
+    learner = autoencoder._Learner(build_autoencoder(TINY.network), config)
+    batch = torch.from_numpy(large_volumes.astype(np.float32))[:, None]
+    torch.manual_seed(0)
+    loss, told = learner(batch, adversarial=False)
+    loss.backward()
+    own = {name: p.grad.clone() for name, p in learner.autoencoder.named_parameters() if p.grad is not None}
+    judged = {name: p.grad.clone() for name, p in learner.discriminator.named_parameters()}
+    learner.zero_grad()
+    torch.manual_seed(0)
+    loss, _ = learner(batch, adversarial=True)
+    loss.backward()
+    # The verdict on the reconstruction moves the autoencoder and not the judge.
+    assert any(
+        not torch.allclose(p.grad, own[name]) for name, p in learner.autoencoder.named_parameters() if name in own
+    )
+    assert told.keys() == {"l1", "kl", "frequency", "adversarial", "discriminator"}
+    assert all(torch.any(gradient != 0) for gradient in judged.values())
+
+
+@pytest.mark.parametrize(
+    "option", [{"adversarial_weight": 0.1, "adversarial_from": 2}, {"frequency_weight": 0.0}], ids=str
+)
+def test_options_train_and_resume(large_volumes, tmp_path, stopped_at_first_save, assert_same_weights, option):
+    volumes = large_volumes
+    config = TINY.model_copy(update={**option, "steps": 4, "checkpoint_every": 2, "crop": (16, 16, 16)})
+    whole = train_autoencoder(volumes, config, tmp_path / "whole")
+    with stopped_at_first_save():
+        train_autoencoder(volumes, config, tmp_path / "stopped")
+    assert_same_weights(train_autoencoder(volumes, config, tmp_path / "stopped"), whole)
+
+
+def test_a_perceptual_loss_without_weights_is_explained(volumes, tmp_path):
+    config = TINY.model_copy(update={"perceptual_weight": 1.0, "perceptual_weights_file": tmp_path / "none.pth"})
+    with pytest.raises(InputError, match=r"There are no weights .* for the perceptual loss"):
+        train_autoencoder(volumes, config, tmp_path)
+    config = TINY.model_copy(update={"perceptual_weight": 1.0, "perceptual_network": "nothing known"})
+    with pytest.raises(InputError, match="cannot be made with nothing known"):
+        train_autoencoder(volumes, config, tmp_path)
+
+
+def test_a_crop_that_does_not_fit_is_explained(volumes, tmp_path):
+    with pytest.raises(InputError, match=r"\(12, 12, 8\) voxels is smaller than the crop \(16, 8, 4\)"):
+        train_autoencoder(volumes, TINY.model_copy(update={"crop": (16, 8, 4)}), tmp_path)
+    with pytest.raises(ValueError, match="multiple of 2"):
+        AutoencoderTraining(**{**TINY.model_dump(), "crop": (7, 8, 4)})
+    with pytest.raises(ValueError, match="crops of at least 16 voxels"):
+        AutoencoderTraining(**{**TINY.model_dump(), "adversarial_weight": 0.1})
+
+
+def test_scores_of_a_reconstruction(volumes):
+    class Halves(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(1))
+
+        def encode(self, voxels):
+            return (voxels, None)
+
+        def decode(self, latent):
+            return latent + 0.1
+
+    scores = autoencoder.reconstruction_scores(Halves(), volumes, (8, 8, 4))
+    assert scores["loss/l1"] == pytest.approx(0.1, rel=1e-4) and scores["psnr"] == pytest.approx(20, rel=1e-4)

@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-import logging
+import math
 
 import pytest
 import torch
+from latent_cases import CHANNELS, FakePrepared, cached, tiny_network
 
-from ccella_core.errors import NonFiniteError
-from ccella_core.networks.config import VARIANTS, AdapterConfig, DenoiserConfig, UNetConfig, Variant
+from ccella_core.errors import InputError, NonFiniteError
+from ccella_core.networks.config import VARIANTS
 from ccella_core.solvers import SchedulerConfig
 from ccella_core.training import denoiser as training
-from ccella_core.training.denoiser import DenoiserTraining, LatentCases, train_denoiser
-
-CHANNELS, TOKENS, TEXT_WIDTH = 2, 4, 8
-
-
-def tiny_network(variant: Variant = "ccella") -> DenoiserConfig:
-    adapter = AdapterConfig(
-        text_width=TEXT_WIDTH, width=16, num_latents=4, layers=2, heads=2, time_channels=8, class_hidden=4
-    )
-    return DenoiserConfig(
-        variant=variant,
-        unet=UNetConfig(
-            latent_channels=CHANNELS,
-            num_channels=(8, 16),
-            attention_levels=(False, True),
-            num_head_channels=(0, 8),
-            num_res_blocks=1,
-            norm_num_groups=4,
-        ),
-        adapter=adapter if VARIANTS[variant].uses_text else None,
-    )
-
+from ccella_core.training.denoiser import DenoiserTraining, train_denoiser
+from ccella_core.training.watch import SilentLog
 
 TINY = DenoiserTraining(
     network=tiny_network(),
@@ -49,68 +29,139 @@ TINY = DenoiserTraining(
 )
 
 
-@pytest.fixture
-def cases(draw) -> LatentCases:
-    """Two cases with two wordings each."""
-    return LatentCases(
-        latents=draw("latents", (2, CHANNELS, 4, 4, 4)),
-        text=draw("text", (2, 2, TOKENS, TEXT_WIDTH)).half(),
-        null_text=draw("null", (TOKENS, TEXT_WIDTH)).half(),
-        positive=torch.tensor([False, True]),
-        spacing=torch.tensor([1.0, 1.0, 3.0]),
-    )
+class Heard(SilentLog):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.steps: list[dict[str, float]] = []
+
+    def step(self, step, values) -> None:
+        assert step == len(self.steps) + 1
+        self.steps.append(dict(values))
 
 
-def test_two_cases_are_soon_learned(cases, tmp_path, caplog):
-    config = TINY.model_copy(update={"steps": 50, "checkpoint_every": 10, "focal_weight": 0.01})
-    with caplog.at_level(logging.INFO, training.__name__):
-        train_denoiser(cases, config, tmp_path / "run.pt")
-    denoising = [record.args[2] for record in caplog.records]
-    focal = [record.args[3] for record in caplog.records]
-    assert len(denoising) == 5 and denoising[-1] < 0.92 * denoising[0]
-    assert focal[-1] < focal[0]
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory):
+    """Five cases with two wordings each."""
+    return cached(tmp_path_factory.mktemp("cache"))
+
+
+def changed(**settings) -> DenoiserTraining:
+    return DenoiserTraining(**{**TINY.model_dump(), **settings})
+
+
+def test_a_few_cases_are_soon_learned(cases, tmp_path):
+    heard = Heard()
+    config = changed(steps=60, focal_weight=0.01, stratified_timesteps=True, report_dropout=0.0)
+    train_denoiser(cases, config, tmp_path, watcher=heard)
+    assert len(heard.steps) == 60
+
+    def mean(key, steps):
+        return sum(each[key] for each in steps) / len(steps)
+
+    first, last = heard.steps[:10], heard.steps[-10:]
+    assert mean("loss/denoising", last) < 0.92 * mean("loss/denoising", first)
+    assert mean("loss/focal", last) < mean("loss/focal", first)
+    for each in heard.steps:
+        assert each["loss"] == pytest.approx(each["loss/denoising"] + 0.01 * each["loss/focal"], rel=1e-4)
+        assert 0 <= each["accuracy"] <= 1 and each["gradient_norm"] > 0
 
 
 @pytest.mark.parametrize("ema_decay", [0.9, None])
 def test_a_stopped_run_that_goes_on_ends_with_the_same_weights(
     cases, tmp_path, stopped_at_first_save, assert_same_weights, ema_decay
 ):
-    config = TINY.model_copy(update={"ema_decay": ema_decay})
-    whole = train_denoiser(cases, config, tmp_path / "whole.pt")
+    config = changed(ema_decay=ema_decay, steps=5)
+    whole = train_denoiser(cases, config, tmp_path / "whole").network
     with stopped_at_first_save():
-        train_denoiser(cases, config, tmp_path / "stopped.pt")
-    assert_same_weights(train_denoiser(cases, config, tmp_path / "stopped.pt"), whole)
+        train_denoiser(cases, config, tmp_path / "stopped")
+    assert_same_weights(train_denoiser(cases, config, tmp_path / "stopped").network, whole)
     # A finished run is not trained again.
-    assert_same_weights(train_denoiser(cases, config, tmp_path / "whole.pt"), whole)
+    assert_same_weights(train_denoiser(cases, config, tmp_path / "whole").network, whole)
 
 
-def test_the_averaged_weights_are_returned_and_the_others_kept(cases, tmp_path):
-    model = train_denoiser(cases, TINY, tmp_path / "run.pt")
-    state = torch.load(tmp_path / "run.pt", weights_only=True)
-    for parameter, average in zip(model.parameters(), state["average"]["values"], strict=True):
-        assert torch.equal(parameter, average)
-    assert any(not torch.equal(value, state["model"][name]) for name, value in model.state_dict().items())
+def test_a_batch_in_parts_is_the_same_batch(cases, tmp_path):
+    whole, parts = Heard(), Heard()
+    options = {"steps": 3, "batch_size": 5, "report_dropout": 0.4}
+    train_denoiser(cases, changed(**options), tmp_path / "whole", watcher=whole)
+    train_denoiser(cases, changed(**options, part_size=2), tmp_path / "parts", watcher=parts)
+    for one, other in zip(whole.steps, parts.steps, strict=True):
+        assert other == pytest.approx(one, rel=1e-3, nan_ok=True)
+
+
+def test_epochs_become_steps(cases, tmp_path):
+    assert changed(steps=0, epochs=4).for_cases(5).steps == 5
+    assert changed(steps=7, epochs=4).for_cases(5).steps == 7
+    assert train_denoiser(cases, changed(steps=0, epochs=1, batch_size=2), tmp_path).step == 3
 
 
 @pytest.mark.parametrize("variant", list(VARIANTS))
 def test_every_variant_trains(cases, tmp_path, variant):
-    config = TINY.model_copy(update={"network": tiny_network(variant), "steps": 1})
-    model = train_denoiser(cases, config, tmp_path / "run.pt")
-    assert model.config.variant == variant and not model.training
-    assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
+    heard = Heard()
+    run = train_denoiser(cases, changed(network=tiny_network(variant), steps=1), tmp_path, watcher=heard)
+    assert run.network.config.variant == variant and not run.network.training
+    assert all(torch.isfinite(parameter).all() for parameter in run.network.parameters())
+    assert math.isnan(heard.steps[0]["accuracy"]) != (VARIANTS[variant].class_heads is not None)
 
 
-def test_nan_stops_the_run_and_leaves_the_last_checkpoint(cases, tmp_path, stopped_at_first_save):
-    checkpoint = tmp_path / "run.pt"
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"scheduler": {"prediction_type": "epsilon"}},
+        {"scheduler": {"prediction_type": "flow"}},
+        {"min_snr_gamma": 5.0},
+        {"region_weights": "lesions"},
+        {"region_weights": "candidates"},
+    ],
+    ids=str,
+)
+def test_options_beyond_the_paper_train(cases, tmp_path, option):
+    plain, with_option = Heard(), Heard()
+    train_denoiser(cases, changed(steps=2), tmp_path / "plain", watcher=plain)
+    train_denoiser(cases, changed(steps=2, **option), tmp_path / "option", watcher=with_option)
+    assert math.isfinite(with_option.steps[-1]["loss"])
+    assert with_option.steps[0]["loss/denoising"] != pytest.approx(plain.steps[0]["loss/denoising"], rel=1e-3)
+
+
+def test_published_defaults():
+    config = DenoiserTraining()
+    assert (config.epochs, config.batch_size, config.learning_rate, config.decay_power) == (400, 8, 1e-4, 2.0)
+    assert (config.gradient_clip, config.focal_weight) == (1.0, 1e-4)
+    off = (config.ema_decay, config.report_dropout, config.min_snr_gamma, config.region_weights, config.warmup_steps)
+    assert off == (None, 0.0, None, "none", 0) and not config.stratified_timesteps
+    assert config.scheduler.prediction_type == "epsilon" and config.network.unet.num_channels == (64, 128, 256, 512)
+
+
+def test_nan_stops_the_run_and_leaves_the_last_checkpoint(cases, tmp_path, stopped_at_first_save, monkeypatch):
     with stopped_at_first_save():
-        train_denoiser(cases, TINY, checkpoint)
+        train_denoiser(cases, TINY, tmp_path)
+    (checkpoint,) = tmp_path.iterdir()
     before = checkpoint.read_bytes()
-    broken = dataclasses.replace(cases, latents=cases.latents * float("nan"))
-    with pytest.raises(NonFiniteError, match=r"The loss became nan at step 2; lower the learning rate"):
-        train_denoiser(broken, TINY, checkpoint)
+    monkeypatch.setattr(
+        training, "joint_loss", lambda prediction, *_, **__: training.JointLoss(*3 * [prediction.sum() * math.nan])
+    )
+    with pytest.raises(NonFiniteError, match=r"The loss became nan at step 2; the last checkpoint is whole"):
+        train_denoiser(cases, TINY, tmp_path)
     assert checkpoint.read_bytes() == before
 
 
 def test_the_rate_rises_and_falls_to_nothing():
-    factor = training._rate_factor(TINY.model_copy(update={"steps": 12, "warmup_steps": 2, "decay_power": 2.0}))
+    config = changed(steps=12, warmup_steps=2, decay_power=2.0, learning_rate=1.0)
+    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    factor = training._polynomial(config)(optimiser).lr_lambdas[0]
     assert [factor(step) for step in (0, 1, 2, 7, 12, 13)] == pytest.approx([0.5, 1, 1, 0.25, 0, 0])
+
+
+def test_what_does_not_fit_is_explained(cases, tmp_path):
+    wide = tiny_network().model_copy(update={"unet": tiny_network().unet.model_copy(update={"latent_channels": 3})})
+    with pytest.raises(InputError, match=rf"have {CHANNELS} channels and the network takes 3; set denoiser"):
+        train_denoiser(cases, changed(network=wide), tmp_path)
+    deaf = tiny_network().model_copy(update={"adapter": tiny_network().adapter.model_copy(update={"text_width": 9})})
+    with pytest.raises(InputError, match=r"encoder is 8 wide and the adapter reads 9; set denoiser"):
+        train_denoiser(cases, changed(network=deaf), tmp_path)
+    silent = cached(tmp_path / "silent", text=False)
+    with pytest.raises(InputError, match="reads reports, and none are in the cache"):
+        train_denoiser(silent, TINY, tmp_path)
+    bare = cached(tmp_path / "bare", prepared=FakePrepared(masks=False))
+    with pytest.raises(InputError, match="needs masks of them"):
+        train_denoiser(bare, changed(region_weights="lesions"), tmp_path)

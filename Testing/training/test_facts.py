@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from ccella_core.phantom.fields import LesionFields, StructuredFields
 from ccella_core.phantom.findings import Findings, Lesion
 from ccella_core.phantom.patient import draw_findings
 from ccella_core.training.facts import CLASSES, NUMBERS, FactHeads, facts_of, stated_facts
@@ -14,9 +15,13 @@ from ccella_core.training.facts import CLASSES, NUMBERS, FactHeads, facts_of, st
 FINDINGS = [draw_findings(seed) for seed in range(40)]
 
 
+def stated(findings: Findings) -> dict[str, float]:
+    return stated_facts(StructuredFields.from_findings(findings), positive=findings.pathology == "positive")
+
+
 def test_facts_of_a_positive_case():
     small, large = Lesion("left", "peripheral", "apex", 9.0, 3), Lesion("right", "transition", "base", 20.0, 5)
-    facts = stated_facts(Findings(60.0, 7.0, 66, 5, (small, large), hyperplasia="moderate", rectum="gas"))
+    facts = stated(Findings(60.0, 7.0, 66, 5, (small, large), hyperplasia="moderate", rectum="gas"))
     assert facts == {
         "positive": 1.0,
         "pirads": 4,
@@ -34,28 +39,28 @@ def test_facts_of_a_positive_case():
 
 
 def test_what_a_negative_report_does_not_state_is_nan():
-    facts = stated_facts(Findings(30.0, 3.0, 60, 2, peripheral_change="left"))
+    facts = stated(Findings(30.0, 3.0, 60, 2, peripheral_change="left"))
     assert {name for name, value in facts.items() if math.isnan(value)} == {"zone", "level", "size"}
     assert (facts["positive"], facts["left"], facts["change"]) == (0.0, 0.0, 1)
 
 
 def test_every_fact_is_learned_and_within_its_classes():
-    assert stated_facts(FINDINGS[0]).keys() == CLASSES.keys() | set(NUMBERS)
+    assert stated(FINDINGS[0]).keys() == CLASSES.keys() | set(NUMBERS)
     for findings in FINDINGS:
         for name, count in CLASSES.items():
-            value = stated_facts(findings)[name]
+            value = stated(findings)[name]
             assert math.isnan(value) or 0 <= value < count
 
 
 def test_facts_of_several_reports_are_columns():
-    columns = facts_of([stated_facts(one) for one in FINDINGS[:3]])
+    columns = facts_of([stated(one) for one in FINDINGS[:3]])
     assert columns.keys() == CLASSES.keys() | set(NUMBERS)
     assert all(column.shape == (3,) and column.dtype == torch.float32 for column in columns.values())
 
 
 def test_right_reading_costs_nothing_and_wrong_reading_much():
     heads = FactHeads(8)
-    rows = [stated_facts(FINDINGS[0])]
+    rows = [stated(FINDINGS[0])]
     with torch.no_grad():
         for name, head in heads.items():
             head.weight.zero_()
@@ -76,8 +81,19 @@ def test_what_no_report_states_costs_nothing():
     negative = Findings(30.0, 3.0, 60, 1)
     heads = FactHeads(4)
     features = torch.randn(2, len(heads), 4, requires_grad=True)
-    loss = heads.loss(features, facts_of([stated_facts(negative)] * 2))
+    loss = heads.loss(features, facts_of([stated(negative)] * 2))
     loss.backward()
     unstated = [number for number, name in enumerate(heads) if name in {"zone", "level", "size"}]
     assert torch.isfinite(loss) and features.grad is not None
     assert features.grad[:, unstated].abs().max() == 0 and features.grad.abs().max() > 0
+
+
+def test_what_nobody_knows_is_nan():
+    facts = stated_facts(StructuredFields(), positive=True)
+    assert {name for name, value in facts.items() if not math.isnan(value)} == {"positive"}
+    facts = stated_facts(StructuredFields(lesions=(LesionFields(isup=2),), isup=2), positive=True)
+    assert {name for name, value in facts.items() if not math.isnan(value)} == {"positive"}
+    facts = stated_facts(
+        StructuredFields(lesions=(LesionFields(side="left"), LesionFields(zone="peripheral"))), positive=True
+    )
+    assert math.isnan(facts["left"]) and math.isnan(facts["right"]), "the other lesion may lie on either side"

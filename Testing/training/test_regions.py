@@ -2,51 +2,52 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
+from latent_cases import FakePrepared, cached
 
-from ccella_core.training.regions import (
-    CANDIDATE_WEIGHT,
-    GLAND_WEIGHT,
-    LESION_WEIGHT,
-    candidate_weights,
-    lesion_candidates,
-    lesion_weights,
-)
+from ccella_core.training.regions import CANDIDATE_WEIGHT, GLAND_WEIGHT, LESION_WEIGHT, RegionWeights
 
 
-def masks() -> tuple[torch.Tensor, torch.Tensor]:
-    """Three cases; only the second has a lesion, in a corner of its gland."""
-    gland = torch.zeros(3, 1, 6, 4, 2, dtype=torch.bool)
-    gland[:, :, 1:5, 1:3] = True
-    lesion = torch.zeros_like(gland)
-    lesion[1, 0, 1, 1, 0] = True
-    return gland, lesion
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory):
+    """Five cases; 1 and 3 have a lesion, one latent voxel in a corner of the gland's 32."""
+    return cached(tmp_path_factory.mktemp("cache"))
 
 
-def test_the_lesion_weighs_most_and_the_gland_more():
-    weight = lesion_weights(*masks())
-    assert weight[1, 0, 1, 1, 0] == LESION_WEIGHT and weight[0, 0, 1, 1, 0] == GLAND_WEIGHT
-    assert weight[1, 0, 0, 0, 0] == 1 and weight.unique().tolist() == [1, GLAND_WEIGHT, LESION_WEIGHT]
+def relative(weights: RegionWeights, row: int) -> torch.Tensor:
+    """In units of the weight outside the gland."""
+    weight = weights([row])[0, 0]
+    return weight / weight[0, 0, 0]
 
 
-def test_both_sides_weigh_the_same():
-    gland, lesion = masks()
-    weight = candidate_weights(gland, lesion)
-    assert torch.equal(weight, weight.flip(2))
-    assert weight[1, 0, 1, 1, 0] == weight[1, 0, 4, 1, 0] == CANDIDATE_WEIGHT
-    assert (weight[1] == CANDIDATE_WEIGHT).sum() == 2
+def test_the_lesion_weighs_most_and_the_gland_more(cases):
+    weight = relative(RegionWeights(cases, "lesions"), 1)
+    assert weight[2, 2, 1] == pytest.approx(LESION_WEIGHT) and weight[5, 5, 2] == pytest.approx(GLAND_WEIGHT)
+    assert (weight > 1.001).sum() == 32
+    assert relative(RegionWeights(cases, "lesions"), 0).max() == pytest.approx(GLAND_WEIGHT)
 
 
-def test_cases_without_a_lesion_borrow_the_next_ones():
-    candidates = lesion_candidates(masks()[1])
-    assert torch.equal(candidates[0], candidates[1]) and torch.equal(candidates[2], candidates[1])
+def test_the_average_over_the_training_set_is_one(cases):
+    for weighting in ("lesions", "candidates"):
+        weights = RegionWeights(cases, weighting)
+        assert weights(list(range(5))).mean() == pytest.approx(1, rel=1e-5)
 
 
-def test_each_case_with_a_lesion_keeps_its_own():
-    lesion = torch.rand(5, 1, 4, 4, 2, generator=torch.Generator().manual_seed(0)) > 0.8
-    candidates = lesion_candidates(lesion)
-    assert torch.equal(candidates, lesion | lesion.flip(2))
+def test_both_sides_weigh_the_same(cases):
+    weight = relative(RegionWeights(cases, "candidates"), 3)
+    assert torch.equal(weight, weight.flip(0))
+    assert weight[2, 2, 1] == weight[5, 2, 1] == pytest.approx(CANDIDATE_WEIGHT)
+    assert (weight > 2 * GLAND_WEIGHT).sum() == 2
 
 
-def test_without_any_lesion_there_are_no_candidates():
-    assert not lesion_candidates(torch.zeros(2, 1, 4, 4, 2, dtype=torch.bool)).any()
+def test_cases_without_a_lesion_borrow_the_next_ones(cases):
+    weights = RegionWeights(cases, "candidates")
+    assert weights.lenders == [1, 1, 3, 3, 1]
+    assert torch.equal(weights([0]), weights([1]))
+
+
+def test_without_any_lesion_the_gland_alone_counts(tmp_path):
+    prepared = FakePrepared(train=1)
+    weights = RegionWeights(cached(tmp_path, prepared=prepared), "candidates")
+    assert relative(weights, 0).max() == pytest.approx(GLAND_WEIGHT)

@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from ccella_core.errors import NonFiniteError
+from ccella_core.phantom.fields import StructuredFields
 from ccella_core.phantom.patient import draw_findings
 from ccella_core.phantom.report import write_report
 from ccella_core.training import facts
 from ccella_core.training import report_encoder as training
-from ccella_core.training.report_encoder import ReportEncoderTraining, train_report_encoder, train_tokenizer
+from ccella_core.training.checkpoint import Checkpoints
+from ccella_core.training.report_encoder import ReportEncoderTraining, ToldReport, train_report_encoder, train_tokenizer
 
 TINY = ReportEncoderTraining(
     vocabulary=400, width=16, layers=1, heads=2, max_tokens=64, steps=4, batch_size=4, learning_rate=1e-2,
@@ -20,6 +22,10 @@ TINY = ReportEncoderTraining(
 )  # fmt: skip
 FINDINGS = [draw_findings(seed) for seed in range(40)]
 REPORTS = [write_report(one, seed=seed) for seed, one in enumerate(FINDINGS)]
+TOLD = [
+    ToldReport(report, StructuredFields.from_findings(one), one.pathology == "positive")
+    for report, one in zip(REPORTS, FINDINGS, strict=True)
+]
 
 
 @pytest.fixture(scope="module")
@@ -69,23 +75,23 @@ def test_the_same_reports_give_the_same_tokenizer(tokenizer):
 def test_two_reports_are_soon_learned(tmp_path, caplog):
     config = TINY.model_copy(update={"steps": 40, "checkpoint_every": 5})
     with caplog.at_level(logging.INFO, training.__name__):
-        train_report_encoder(REPORTS[:2], FINDINGS[:2], config, tmp_path / "run.pt")
+        train_report_encoder(TOLD[:2], config, tmp_path / "run")
     losses = [record.args[2] for record in caplog.records]
     assert len(losses) == 8 and losses[-1] < 0.6 * losses[0]
 
 
 def test_a_stopped_run_that_goes_on_reads_reports_the_same(tmp_path, stopped_at_first_save):
-    whole = train_report_encoder(REPORTS, FINDINGS, TINY, tmp_path / "whole.pt")
+    whole = train_report_encoder(TOLD, TINY, tmp_path / "whole")
     with stopped_at_first_save():
-        train_report_encoder(REPORTS, FINDINGS, TINY, tmp_path / "stopped.pt")
-    resumed = train_report_encoder(REPORTS, FINDINGS, TINY, tmp_path / "stopped.pt")
-    states = [torch.load(tmp_path / name, weights_only=True) for name in ("whole.pt", "stopped.pt")]
+        train_report_encoder(TOLD, TINY, tmp_path / "stopped")
+    resumed = train_report_encoder(TOLD, TINY, tmp_path / "stopped")
+    states = [Checkpoints(tmp_path / name).latest() for name in ("whole", "stopped")]
     torch.testing.assert_close(states[0]["model"], states[1]["model"], rtol=0, atol=0)
     assert torch.equal(whole.encode(REPORTS[:3]), resumed.encode(REPORTS[:3]))
 
 
 def test_the_encoder_is_frozen_and_of_fixed_length(tmp_path):
-    encoder = train_report_encoder(REPORTS, FINDINGS, TINY, tmp_path / "run.pt")
+    encoder = train_report_encoder(TOLD, TINY, tmp_path / "run")
     embeddings = encoder.encode(["", "PI-RADS 4 lesion", "前列腺 😀"])
     assert embeddings.shape == (3, TINY.max_tokens, TINY.width)
     assert not embeddings.requires_grad
@@ -95,5 +101,5 @@ def test_the_encoder_is_frozen_and_of_fixed_length(tmp_path):
 def test_nan_is_never_saved(tmp_path, monkeypatch):
     monkeypatch.setattr(facts, "NUMBER_WEIGHT", float("nan"))
     with pytest.raises(NonFiniteError, match="at step 0"):
-        train_report_encoder(REPORTS, FINDINGS, TINY, tmp_path / "run.pt")
-    assert not (tmp_path / "run.pt").exists()
+        train_report_encoder(TOLD, TINY, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ccella_core import __version__
-from ccella_core.cli import bundles, evaluate, generate, info, phantom
+from ccella_core.cli import bundles, evaluate, export, generate, info, phantom, prepare, train
 from ccella_core.cli.output import EXIT_CODES
 
 app = typer.Typer(
@@ -22,6 +22,11 @@ app = typer.Typer(
 app.command("generate", epilog=EXIT_CODES)(generate.generate)
 app.add_typer(bundles.app, name="bundles")
 app.add_typer(evaluate.app, name="evaluate")
+app.command("prepare", epilog=EXIT_CODES)(prepare.prepare)
+app.command("train", epilog=EXIT_CODES)(train.train)
+app.command("train-autoencoder", epilog=EXIT_CODES)(train.train_autoencoder)
+app.command("train-text-encoder", epilog=EXIT_CODES)(train.train_text_encoder)
+app.command("export", epilog=EXIT_CODES)(export.export)
 app.command("phantom", epilog=EXIT_CODES)(phantom.phantom)
 app.command("info", epilog=EXIT_CODES)(info.info)
 

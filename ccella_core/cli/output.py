@@ -80,6 +80,53 @@ def quiet_libraries() -> None:
     logging.disable_progress_bar()
 
 
+def show_log(level: int) -> None:
+    """Print this package's log on stderr, the way ``say`` does."""
+    import logging
+
+    class Said(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(record.getMessage(), style="yellow" if record.levelno >= logging.WARNING else None)
+
+    log = logging.getLogger("ccella_core")
+    log.handlers = [Said()]
+    log.setLevel(level)
+
+
+class StepDisplay:
+    """How many of something are done: one bar on a terminal, a few plain lines elsewhere."""
+
+    def __init__(self, words: str, console: Console | None = None) -> None:
+        from rich import progress
+
+        self._words, self._console = words, console or Console(stderr=True)
+        self._bar = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._task: TaskID = self._bar.add_task(words, total=None)
+
+    def __enter__(self) -> StepDisplay:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._console.is_terminal:
+            self._bar.update(self._task, completed=done, total=total)
+        elif done * PLAIN_LINES // total > (done - 1) * PLAIN_LINES // total:
+            say(f"{self._words}: {done} of {total}")
+
+
 class ProgressDisplay:
     """A generation's progress: one bar on a terminal, a few plain lines elsewhere. It is the pipeline's callback."""
 

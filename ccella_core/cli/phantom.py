@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 SEQUENCES = ("t2w", "adc", "hbv")
+MASKS = ("gland", "lesion")
+Split = Literal["train", "validation", "test"]
 MAX_PATIENTS = 100_000
 
 
@@ -28,17 +30,28 @@ def phantom(
     pathology: Annotated[Literal["negative", "positive"] | None, typer.Option(help="By default: as drawn.")] = None,
     sequence: Annotated[Literal["t2w", "adc", "hbv", "all"], typer.Option(help="What to render.")] = "all",
     format: Annotated[ImageFormat, typer.Option(help="File format of the volumes.")] = "nii.gz",
+    manifest: Annotated[
+        Split | None,
+        typer.Option(help="Also list the patients in manifest.jsonl, in this split, with masks, for: ccella prepare"),
+    ] = None,
+    wordings: Annotated[int, typer.Option(min=1, help="Reports a patient in the manifest, in other words each.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of the same name.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Render digital prostates: volumes, label map, report and findings."""
+    if manifest is not None and sequence not in ("t2w", "all"):
+        raise InputError("A manifest needs the T2-weighted volumes; choose --sequence t2w or all.")
     prepare_folder(out)
-    wanted = SEQUENCES if sequence == "all" else (sequence,)
+    wanted = (*(SEQUENCES if sequence == "all" else (sequence,)), "labels", *(MASKS if manifest is not None else ()))
     patients = [
         _write_patient(each, out, wanted, pathology, format, overwrite=overwrite) for each in range(seed, seed + count)
     ]
+    if manifest is not None:
+        _list_patients(patients, out, manifest, wordings)
     if as_json:
-        print_json({"patients": patients})
+        told = [{"seed": each["seed"], "pathology": each["findings"].pathology, "report": each["report"],
+                 "files": [str(file) for file in each["files"]]} for each in patients]  # fmt: skip
+        print_json({"patients": told})
         return
     for patient in patients:
         for file in patient["files"]:
@@ -46,16 +59,20 @@ def phantom(
 
 
 def _write_patient(
-    seed: int, out: Path, sequences: tuple[str, ...], pathology: str | None, format: str, *, overwrite: bool
+    seed: int, out: Path, wanted: tuple[str, ...], pathology: str | None, format: str, *, overwrite: bool
 ) -> dict[str, Any]:
+    """Write the images that are wanted (sequences, labels, masks), report and findings; tells what was written."""
+    import numpy as np
+
     from ccella_core.files import whole_file
+    from ccella_core.phantom.anatomy import GLAND_TISSUES, Tissue
     from ccella_core.phantom.patient import draw_patient
     from ccella_core.phantom.render import render
     from ccella_core.phantom.report import write_report
     from ccella_core.provenance import SYNTHETIC_LABEL
 
     stem = f"SYNTHETIC_PHANTOM_seed{seed}"
-    images = {name: out / f"{stem}_{name}.{format}" for name in (*sequences, "labels")}
+    images = {name: out / f"{stem}_{name}.{format}" for name in wanted}
     report_file, findings_file = out / f"{stem}_report.txt", out / f"{stem}_findings.json"
     files = [*images.values(), report_file, findings_file]
     taken = [file for file in files if file.exists()]
@@ -73,17 +90,50 @@ def _write_patient(
         "files": [file.name for file in files],
     }
     try:
-        for name in sequences:
+        for name in [name for name in wanted if name in SEQUENCES]:
             rendering = render(patient, name)
             _write_image(rendering.voxels, rendering.affine, images[name])
         _write_image(rendering.labels, rendering.affine, images["labels"])
+        for name, tissues in (("gland", GLAND_TISSUES), ("lesion", (Tissue.LESION,))):
+            if name in wanted:
+                _write_image(np.isin(rendering.labels, tissues).astype(np.uint8), rendering.affine, images[name])
         with whole_file(report_file) as temporary:
             temporary.write_text(report + "\n", encoding="utf-8", newline="\n")
         with whole_file(findings_file) as temporary:
             temporary.write_text(json.dumps(findings, indent=2) + "\n", encoding="utf-8", newline="\n")
     except (OSError, RuntimeError) as error:  # SimpleITK reports every failure to write as RuntimeError
         raise SaveError(f"The phantom could not be written into {out}: {error}.") from error
-    return {"seed": seed, "pathology": patient.findings.pathology, "report": report, "files": [str(f) for f in files]}
+    return {"seed": seed, "findings": patient.findings, "report": report, "images": images, "files": files}
+
+
+def _list_patients(patients: list[dict[str, Any]], out: Path, split: Split, wordings: int) -> None:
+    """Add the patients to ``manifest.jsonl``, in place of any of the same name."""
+    from ccella_core.cases.case import Case
+    from ccella_core.cases.manifest import read_manifest, write_manifest
+    from ccella_core.phantom.fields import StructuredFields
+    from ccella_core.phantom.findings import Findings
+    from ccella_core.phantom.report import write_report
+
+    path = out / "manifest.jsonl"
+    cases = {case.id: case for case in read_manifest(path).cases} if path.exists() else {}
+    for patient in patients:
+        findings: Findings = patient["findings"]
+        images = {name: file for name, file in patient["images"].items() if name in SEQUENCES}
+        name = f"phantom{patient['seed']}"
+        cases[name] = Case(
+            id=name,
+            patient=name,
+            images=images,
+            reports=tuple(write_report(findings, seed=wordings * patient["seed"] + one) for one in range(wordings)),
+            report_source="given",
+            pathology=findings.pathology,
+            pirads=findings.pirads,
+            split=split,
+            gland=patient["images"]["gland"],
+            lesion=patient["images"]["lesion"],
+            fields=StructuredFields.from_findings(findings),
+        )
+    write_manifest(cases.values(), path)
 
 
 def _write_image(voxels: np.ndarray, affine: np.ndarray, path: Path) -> None:

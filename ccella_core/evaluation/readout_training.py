@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import platformdirs
 import torch
+from accelerate.utils import send_to_device
 from monai.losses import DiceCELoss
 from pydantic import Field
 from scipy.ndimage import gaussian_filter1d
@@ -36,7 +39,7 @@ VALIDATION_PATIENTS = range(2_600_000, 2_600_200)
 
 CALIBRATION_BLUR = 0.8  # voxels in plane; each patient is read sharp and blurred, as generated volumes are smoother
 THRESHOLDS_ML = np.geomspace(0.02, 1.0, 100)  # the phantom's smallest lesion has about 0.25 ml
-CHECKPOINT_NAME = "training.pt"
+CHECKPOINTS_NAME = "training"
 STEPS_PER_MESSAGE = 50
 
 Told = Callable[[int, int], None]
@@ -64,27 +67,22 @@ def train_readout(config: ReadoutTraining, folder: Path, progress: Told | None =
     """Train, going on from the checkpoint in ``folder`` where there is one, and calibrate; saves nothing else."""
     torch.manual_seed(config.seed)
     network = ReadoutNetwork(config.filters)
-    run = Run(
-        network,
-        folder / CHECKPOINT_NAME,
-        steps=config.steps,
-        checkpoint_every=config.checkpoint_every,
-        learning_rate=config.learning_rate,
-        schedule=one_cycle(config.learning_rate, config.steps, rising=0.1),
-        seed=config.seed,
-    )
+    run = Run(network, folder / CHECKPOINTS_NAME, config, schedule=one_cycle(config, rising=0.1))
     # Dice over the batch, not the volume: half of the volumes have no lesion to overlap with.
     criterion = DiceCELoss(softmax=True, to_onehot_y=True, batch=True)
     while run.unfinished:
-        voxels, regions = _training_batch(config, run.step, run.random())
-        loss = criterion(network(voxels), regions)
-        run.update(loss)
+        voxels, regions = send_to_device(_training_batch(config, run.step, run.random()), run.accelerator.device)
+        run.update(partial(_loss, run, criterion, voxels, regions))
         if run.step % STEPS_PER_MESSAGE == 0:
-            log.info("readout step %d/%d: loss %.3f, %.0f s", run.step, run.steps, loss.item(), run.seconds)
+            log.info("readout step %d/%d: loss %.3f, %.0f s", run.step, run.steps, run.loss, run.seconds)
         if progress is not None:
             progress(run.step, run.steps)
     run.finish()
     return _calibrated(network, config)
+
+
+def _loss(run: Run, criterion: DiceCELoss, voxels: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
+    return criterion(run.model(voxels), regions)
 
 
 def _training_batch(config: ReadoutTraining, step: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -182,5 +180,5 @@ def load_or_train_readout(
     unfinished = folder / "weights.part"
     readout.save(unfinished)
     unfinished.replace(finished)
-    (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
+    shutil.rmtree(folder / CHECKPOINTS_NAME, ignore_errors=True)
     return readout

@@ -8,17 +8,21 @@ training starts from there. Not in the paper, whose adapter starts from random w
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
+from accelerate import Accelerator
+from accelerate.utils import send_to_device
 from pydantic import Field
 from torch import Tensor, nn
 
+from ccella_core.errors import InputError
 from ccella_core.networks.denoiser import ConditionalDenoiser
-from ccella_core.phantom.findings import Findings
+from ccella_core.phantom.fields import StructuredFields
 from ccella_core.settings import StrictModel
 from ccella_core.solvers import SchedulerConfig
+from ccella_core.training.cached_cases import CachedCases, Row
 from ccella_core.training.facts import FactHeads, facts_of, stated_facts
 from ccella_core.training.run import Run, one_cycle
 
@@ -51,45 +55,47 @@ class _Learner(nn.Module):
 
 def train_adapter(
     denoiser: ConditionalDenoiser,
-    text: Tensor,
-    findings: Sequence[Findings],
+    cases: CachedCases,
     config: AdapterTraining,
-    checkpoint: Path,
+    checkpoints: Path,
     *,
     scheduler: SchedulerConfig,
+    accelerator: Accelerator | None = None,
 ) -> ConditionalDenoiser:
-    """Train the adapter of ``denoiser`` in place, going on from ``checkpoint`` where there is one.
+    """Train the adapter of ``denoiser`` in place, going on from the last of ``checkpoints`` where there is one.
+
+    Every process of several does the same.
 
     Args:
         denoiser: of a variant with text.
-        text: (N, R, L, D), R encoded reports a case.
-        findings: what the reports of each case state.
+        cases: with reports, and with what they state where that is known.
         config: steps, seed.
-        checkpoint: file of the training state.
+        checkpoints: folder of the training states.
         scheduler: tells the timesteps, all of which are drawn.
+        accelerator: processes and device.
 
     Raises:
+        InputError: no case has a report.
         NonFiniteError: the loss became NaN or infinite; the last checkpoint is whole.
     """
+    reported = [number for number, row in enumerate(cases.rows) if row.reports]
+    if not reported:
+        raise InputError("The adapter cannot learn to read: no case has a report. Remove read_first.")
     torch.manual_seed(config.seed)
     learner = _Learner(denoiser)
-    run = Run(
-        learner,
-        checkpoint,
-        steps=config.steps,
-        checkpoint_every=config.checkpoint_every,
-        learning_rate=config.learning_rate,
-        schedule=one_cycle(config.learning_rate, config.steps, rising=0.1),
-        seed=config.seed,
-    )
-    facts = [stated_facts(one) for one in findings]
+    run = Run(learner, checkpoints, config, schedule=one_cycle(config, rising=0.1), accelerator=accelerator)
     while run.unfinished:
         rng = run.random()
-        rows = rng.integers(len(facts), size=config.batch_size)
-        wordings = rng.integers(text.shape[1], size=config.batch_size)
+        rows = [reported[place] for place in rng.integers(len(reported), size=config.batch_size)]
+        wordings = rng.integers(2**31, size=config.batch_size)
         timesteps = torch.from_numpy(rng.integers(scheduler.num_train_timesteps, size=config.batch_size))
-        loss = learner(text[rows, wordings].float(), timesteps, facts_of([facts[row] for row in rows]))
-        if run.update(loss):
-            log.info("adapter step %d/%d: loss %.3f, %.0f s", run.step, run.steps, loss.item(), run.seconds)
+        text = torch.stack([cases.text(row, int(wording)) for row, wording in zip(rows, wordings, strict=True)])
+        facts = facts_of([_facts(cases.rows[row]) for row in rows])
+        if run.update(partial(run.model, *send_to_device((text, timesteps, facts), run.accelerator.device))):
+            log.info("adapter step %d/%d: loss %.3f, %.0f s", run.step, run.steps, run.loss, run.seconds)
     run.finish()
     return denoiser.eval()
+
+
+def _facts(row: Row) -> dict[str, float]:
+    return stated_facts(row.fields or StructuredFields(), positive=row.positive)

@@ -1,58 +1,151 @@
-"""Training of the autoencoder on rendered volumes: L1, a frequency loss and a little KL."""
+"""Training of the autoencoder: L1, a frequency or perceptual loss, a little KL and, if wanted, a patch discriminator.
+
+The parts are MONAI's. Discriminator and autoencoder learn in the same step from one loss: the autoencoder sees the
+discriminator's weights as constants, and the discriminator sees the reconstruction as one.
+"""
 
 from __future__ import annotations
 
-import logging
+import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
-from pydantic import Field
-from torch import Tensor
+from monai.losses import PatchAdversarialLoss, PerceptualLoss
+from monai.networks.nets import PatchDiscriminator
+from pydantic import Field, model_validator
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ccella_core.errors import InputError
 from ccella_core.networks.autoencoder import build_autoencoder
 from ccella_core.networks.config import AutoencoderConfig
 from ccella_core.settings import StrictModel
 from ccella_core.training.run import Run, one_cycle
+from ccella_core.training.watch import SilentLog, Watcher
 
 INITIAL_LOG_VARIANCE = -6.0
-
-log = logging.getLogger(__name__)
+DISCRIMINATOR_CHANNELS, DISCRIMINATOR_LAYERS = 32, 2
+"""Of the first layer, and how many: each output judges a patch of some twenty voxels, the size of a nodule."""
+LEAST_JUDGED = 16
+"""Voxels that the discriminator's four convolutions leave something of."""
+RISING = 0.05  # share of the steps in which the learning rate rises
 
 
 class AutoencoderTraining(StrictModel):
     """How an autoencoder is trained."""
 
-    network: AutoencoderConfig
+    network: AutoencoderConfig = AutoencoderConfig()
     steps: int = Field(gt=0)
-    batch_size: int = Field(gt=0)
-    crop: tuple[int, int, int]
-    learning_rate: float = Field(gt=0)
-    kl_weight: float = Field(ge=0)
-    frequency_weight: float = Field(ge=0, description="of the L1 between the magnitudes of the two spectra")
+    batch_size: int = Field(2, gt=0, description="crops a step, over all processes")
+    crop: tuple[int, int, int] = (64, 64, 64)
+    learning_rate: float = Field(1e-4, gt=0)
+    kl_weight: float = Field(1e-7, ge=0)
+    frequency_weight: float = Field(0.1, ge=0, description="of the L1 between the magnitudes of the two spectra")
+    perceptual_weight: float = Field(0.0, ge=0, description="of MONAI's perceptual loss")
+    perceptual_network: str = Field("radimagenet_resnet50", description="see monai.losses.PerceptualLoss")
+    perceptual_weights_file: Path | None = Field(None, description="its weights, for resnet50")
+    adversarial_weight: float = Field(0.0, ge=0, description="of a patch discriminator's opinion")
+    adversarial_from: int = Field(0, ge=0, description="the first step at which it counts")
     seed: int = 0
     checkpoint_every: int = Field(50, gt=0)
 
+    @model_validator(mode="after")
+    def _crop_divides(self) -> AutoencoderTraining:
+        if any(side % self.network.factor for side in self.crop):
+            raise ValueError(f"each side of crop must be a multiple of {self.network.factor}")
+        if self.adversarial_weight and min(self.crop) < LEAST_JUDGED:
+            raise ValueError(f"a discriminator needs crops of at least {LEAST_JUDGED} voxels along each side")
+        return self
+
+
+class Volumes(Protocol):
+    """Volumes to learn from: (X, Y, Z) in 0 … 1, in any float type, by number."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> np.ndarray: ...
+
+
+class _Learner(nn.Module):
+    """The autoencoder with what it needs only while it learns; its output is the loss of a batch, and its parts."""
+
+    def __init__(self, autoencoder: AutoencoderKlMaisi, config: AutoencoderTraining) -> None:
+        super().__init__()
+        self.autoencoder, self.config = autoencoder, config
+        self.perceptual = _perceptual_loss(config) if config.perceptual_weight else None
+        self.discriminator = None
+        if config.adversarial_weight:
+            # Instance norm: a batch of two crops is too small for batch statistics.
+            self.discriminator = PatchDiscriminator(
+                spatial_dims=3,
+                channels=DISCRIMINATOR_CHANNELS,
+                in_channels=1,
+                num_layers_d=DISCRIMINATOR_LAYERS,
+                norm="INSTANCE",
+            )
+        self._opinion = PatchAdversarialLoss(criterion="least_squares", no_activation_leastsq=True)
+
+    def forward(self, batch: Tensor, *, adversarial: bool) -> tuple[Tensor, dict[str, Tensor]]:
+        config = self.config
+        reconstruction, mean, sigma = self.autoencoder(batch)
+        told = {
+            "l1": F.l1_loss(reconstruction, batch),
+            "kl": 0.5 * (mean.square() + sigma.square() - torch.log(sigma.square() + 1e-8) - 1).mean(),
+        }
+        loss = told["l1"] + config.kl_weight * told["kl"]
+        if config.frequency_weight:
+            told["frequency"] = frequency_loss(reconstruction, batch)
+            loss = loss + config.frequency_weight * told["frequency"]
+        if self.perceptual is not None:
+            told["perceptual"] = self.perceptual(reconstruction.float(), batch.float())
+            loss = loss + config.perceptual_weight * told["perceptual"]
+        if self.discriminator is not None:
+            learning = self._discriminator_loss(batch, reconstruction.detach())
+            constants = {name: weight.detach() for name, weight in self.discriminator.named_parameters()}
+            verdict = torch.func.functional_call(self.discriminator, constants, (reconstruction,))[-1]
+            told["adversarial"] = self._opinion(verdict, target_is_real=True, for_discriminator=False)
+            told["discriminator"] = learning
+            loss = loss + learning + (config.adversarial_weight if adversarial else 0.0) * told["adversarial"]
+        return loss, {name: value.detach() for name, value in told.items()}
+
+    def _discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        assert self.discriminator is not None
+        verdicts = [(self.discriminator(real)[-1], True), (self.discriminator(fake)[-1], False)]
+        losses = [
+            self._opinion(verdict, target_is_real=is_real, for_discriminator=True) for verdict, is_real in verdicts
+        ]
+        return torch.stack(losses).mean()
+
 
 def train_autoencoder(
-    volumes: np.ndarray,
+    volumes: Volumes,
     config: AutoencoderTraining,
-    checkpoint: Path,
+    checkpoints: Path,
     *,
     refine: AutoencoderKlMaisi | None = None,
+    accelerator: Accelerator | None = None,
+    watcher: Watcher | None = None,
+    after_step: Callable[[Run, AutoencoderKlMaisi], None] | None = None,
 ) -> AutoencoderKlMaisi:
-    """Train on random crops, going on from ``checkpoint`` where there is one.
+    """Train on random crops, going on from the last of ``checkpoints`` where there is one.
 
     Args:
-        volumes: (N, X, Y, Z) in 0 … 1, any float type; may be a memory map.
+        volumes: (X, Y, Z) each, at least as large as the crop.
         config: sizes, weights, steps, seed.
-        checkpoint: file of the training state.
+        checkpoints: folder of the training states.
         refine: a trained autoencoder whose decoder alone is to learn on. Its latents stay what they are, so that a
             denoiser that was trained on them stays valid.
+        accelerator: processes, device and precision.
+        watcher: told of every step.
+        after_step: called after every step, to validate now and then.
 
     Raises:
+        InputError: a volume is smaller than the crop, or weights for the perceptual loss are missing.
         NonFiniteError: the loss became NaN or infinite; the last checkpoint is whole.
     """
     torch.manual_seed(config.seed)
@@ -66,41 +159,74 @@ def train_autoencoder(
         for part in (model.encoder, model.quant_conv_mu, model.quant_conv_log_sigma):
             part.requires_grad_(False)
     run = Run(
-        model,
-        checkpoint,
-        steps=config.steps,
-        checkpoint_every=config.checkpoint_every,
-        learning_rate=config.learning_rate,
-        schedule=one_cycle(config.learning_rate, config.steps, rising=0.05),
-        seed=config.seed,
+        _Learner(model, config),
+        checkpoints,
+        config,
+        schedule=one_cycle(config, rising=RISING),
+        accelerator=accelerator,
     )
-    errors: list[float] = []
+    if config.batch_size % run.accelerator.num_processes:
+        raise InputError(
+            f"A batch of {config.batch_size} cannot be shared evenly by {run.accelerator.num_processes} processes."
+        )
+    watcher = watcher or SilentLog()
     while run.unfinished:
-        rng = run.random()
-        torch.manual_seed(int(rng.integers(2**62)))
-        batch = _random_crops(volumes, config, rng)
-        reconstruction, mean, sigma = model(batch)
-        loss_l1 = F.l1_loss(reconstruction, batch)
-        kl = 0.5 * (mean.square() + sigma.square() - torch.log(sigma.square() + 1e-8) - 1).mean()
-        loss = loss_l1 + config.kl_weight * kl
-        if config.frequency_weight:
-            loss = loss + config.frequency_weight * frequency_loss(reconstruction, batch)
-        errors.append(loss_l1.item())
-        if run.update(loss):
-            log.info("autoencoder step %d/%d: L1 %.4f, KL %.2f, %.0f s",
-                     run.step, run.steps, np.mean(errors), kl.item(), run.seconds)  # fmt: skip
-            errors.clear()
+        rate = run.learning_rate
+        told: dict[str, Tensor] = {}
+        run.update(partial(_loss, run, volumes, config, told))
+        watcher.step(
+            run.step,
+            {"loss": run.loss, **{f"loss/{name}": float(value) for name, value in told.items()}, "learning_rate": rate,
+             "gradient_norm": run.gradient_norm},
+        )  # fmt: skip
+        if after_step is not None:
+            after_step(run, model)
     run.finish()
-    return model
+    return model.to("cpu").eval().requires_grad_(False)
 
 
-def _random_crops(volumes: np.ndarray, config: AutoencoderTraining, rng: np.random.Generator) -> Tensor:
-    crops = []
-    for index in rng.integers(len(volumes), size=config.batch_size):
-        corner = [int(rng.integers(size - side + 1)) for size, side in zip(volumes.shape[1:], config.crop, strict=True)]
-        window = tuple(slice(start, start + side) for start, side in zip(corner, config.crop, strict=True))
-        crops.append(np.asarray(volumes[index][window], dtype=np.float32))
-    return torch.from_numpy(np.stack(crops))[:, None]
+def _loss(run: Run, volumes: Volumes, config: AutoencoderTraining, told: dict[str, Tensor]) -> Tensor:
+    """Of this process's share of the batch; fills ``told`` with its parts."""
+    process, processes = run.accelerator.process_index, run.accelerator.num_processes
+    places = range(process, config.batch_size, processes)
+    batch = torch.stack([_random_crop(volumes, config, run.step, place) for place in places])
+    # The network's own draw around its mean.
+    torch.manual_seed(int(np.random.default_rng([config.seed, 1, run.step, process]).integers(2**62)))
+    loss, parts = run.model(batch.to(run.accelerator.device), adversarial=run.step >= config.adversarial_from)
+    told.update(parts)
+    return loss
+
+
+def _random_crop(volumes: Volumes, config: AutoencoderTraining, step: int, place: int) -> Tensor:
+    """(1, X, Y, Z) of a volume and corner that follow from the seed, the step and the place in the batch."""
+    rng = np.random.default_rng([config.seed, 0, step, place])
+    volume = volumes[int(rng.integers(len(volumes)))]
+    if any(size < side for size, side in zip(volume.shape, config.crop, strict=True)):
+        raise InputError(
+            f"A volume of {volume.shape} voxels is smaller than the crop {config.crop}; choose a smaller one."
+        )
+    corner = [int(rng.integers(size - side + 1)) for size, side in zip(volume.shape, config.crop, strict=True)]
+    window = tuple(slice(start, start + side) for start, side in zip(corner, config.crop, strict=True))
+    return torch.from_numpy(np.asarray(volume[window], dtype=np.float32))[None]
+
+
+def _perceptual_loss(config: AutoencoderTraining) -> nn.Module:
+    file = config.perceptual_weights_file
+    if file is not None and not file.is_file():
+        raise InputError(f"There are no weights {file} for the perceptual loss.")
+    try:
+        loss = PerceptualLoss(
+            spatial_dims=3,
+            network_type=config.perceptual_network,
+            is_fake_3d=not config.perceptual_network.startswith("medicalnet"),
+            pretrained_path=None if file is None else str(file),
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"The perceptual loss cannot be made with {config.perceptual_network}: {' '.join(str(error).split())}. "
+            "Use frequency_weight instead, or give perceptual_weights_file."
+        ) from error
+    return loss.eval().requires_grad_(False)
 
 
 def frequency_loss(a: Tensor, b: Tensor) -> Tensor:
@@ -108,7 +234,7 @@ def frequency_loss(a: Tensor, b: Tensor) -> Tensor:
 
     (B, 1, X, Y, Z); after "focal frequency loss" (Jiang et al. 2021) without its weights.
     """
-    spectra = (torch.fft.rfft2(volume.movedim(-1, 1), norm="ortho").abs() for volume in (a, b))
+    spectra = (torch.fft.rfft2(volume.float().movedim(-1, 1), norm="ortho").abs() for volume in (a, b))
     return F.l1_loss(*spectra)
 
 
@@ -116,3 +242,22 @@ def frequency_loss(a: Tensor, b: Tensor) -> Tensor:
 def encode_mean(model: AutoencoderKlMaisi, volumes: Tensor) -> Tensor:
     """The autoencoder's mean latent (B, C, x, y, z) of (B, 1, X, Y, Z) voxels in 0 … 1, not yet scaled."""
     return model.encode(volumes)[0]
+
+
+@torch.inference_mode()
+def reconstruction_scores(model: AutoencoderKlMaisi, volumes: Volumes, crop: tuple[int, int, int]) -> dict[str, float]:
+    """L1 and peak signal-to-noise ratio (dB, for a range of 1) of the middle of each volume, from its mean latent."""
+    errors, squares = [], []
+    device = next(model.parameters()).device
+    for number in range(len(volumes)):
+        volume = volumes[number]
+        window = tuple(slice((size - side) // 2, (size - side) // 2 + side)
+                       for size, side in zip(volume.shape, crop, strict=True))  # fmt: skip
+        voxels = torch.from_numpy(np.asarray(volume[window], np.float32))[None, None].to(device)
+        difference = model.decode(model.encode(voxels)[0]) - voxels
+        errors.append(float(difference.abs().mean()))
+        squares.append(float(difference.square().mean()))
+    return {
+        "loss/l1": float(np.mean(errors)),
+        "psnr": float(np.mean([-10 * math.log10(max(s, 1e-12)) for s in squares])),
+    }

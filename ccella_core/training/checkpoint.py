@@ -1,60 +1,127 @@
-"""Training state on disk: written aside and renamed, so that a killed run leaves the last checkpoint whole."""
+"""Training state on disk: safetensors, written aside and renamed, the last few kept and the best.
+
+A state is what a run must know to go on: nested dicts and lists of tensors and plain values. The tensors are stored as
+they are; the nesting is JSON in the file's header. No pickle is written, so none has to be read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
 
+from ccella_core.errors import InputError, SaveError
 from ccella_core.files import whole_file
+
+KEPT = 3
+"""Checkpoints that stay: the last one may be of a run that went wrong a little before it."""
+BEST_NAME = "best.safetensors"
+_STATE = "ccella_state"
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write ``state`` (tensors, numbers, and dicts and lists of them) under its final name in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as unfinished:
-        torch.save(state, unfinished)
+    """Write ``state`` under its final name in one step; what was there before stays until then.
+
+    Raises:
+        SaveError: the disk is full or refuses.
+    """
+    tensors: dict[str, Tensor] = {}
+    structure = _taken_apart(state, tensors, {})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as unfinished:
+            save_file(tensors, unfinished, metadata={_STATE: json.dumps(structure)})
+    except (OSError, SafetensorError) as error:
+        raise SaveError(
+            f"The checkpoint {path} could not be written: {error}. The one before it is whole; "
+            "free some disk space and start the same command again."
+        ) from error
 
 
-def load_checkpoint(path: Path) -> dict[str, Any] | None:
-    """The state at ``path``, or ``None`` where a run has not saved any yet."""
-    if not path.exists():
-        return None
-    return torch.load(path, map_location="cpu", weights_only=True)
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """The state that ``save_checkpoint`` wrote, its tensors on the CPU.
+
+    Raises:
+        InputError: missing, damaged, or not a checkpoint.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            structure = json.loads((file.metadata() or {})[_STATE])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        return _put_together(structure, tensors)
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise InputError(
+            f"{path} is not a whole checkpoint ({error}); remove it, and the training goes on from the one before it."
+        ) from error
 
 
-class Average:
-    """Exponential moving average of parameters (EMA): the weights that are sampled from.
+def _taken_apart(value: Any, tensors: dict[str, Tensor], names: dict[tuple[int, ...], str]) -> Any:
+    if isinstance(value, Tensor):
+        # Tied weights are one tensor under two names, which safetensors refuses: it is stored once.
+        place = (value.data_ptr(), value.storage_offset(), *value.shape, *value.stride())
+        if value.numel() == 0 or place not in names:
+            names[place] = str(len(tensors))
+            tensors[names[place]] = value.detach().to("cpu", copy=True).contiguous()
+        return {"tensor": names[place]}
+    if isinstance(value, dict):
+        return {"dict": [[key, _taken_apart(item, tensors, names)] for key, item in value.items()]}
+    if isinstance(value, (list, tuple)):
+        return {"list": [_taken_apart(item, tensors, names) for item in value]}
+    return value
+
+
+def _put_together(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if "tensor" in value:
+        return tensors[value["tensor"]]
+    if "list" in value:
+        return [_put_together(item, tensors) for item in value["list"]]
+    return {key: _put_together(item, tensors) for key, item in value["dict"]}
+
+
+class Checkpoints:
+    """The checkpoints of one run, in a folder of their own.
 
     Args:
-        parameters: those to follow.
-        decay: of the average; the first steps use a smaller one, or the start would be remembered for long
-            (``min(decay, (1 + n) / (10 + n))``, as in Diffusers' ``EMAModel``).
+        folder: made with the first checkpoint.
+        kept: how many of the last ones stay.
     """
 
-    def __init__(self, parameters: Iterable[torch.nn.Parameter], decay: float) -> None:
-        self.followed = list(parameters)
-        self.values = [p.detach().clone() for p in self.followed]
-        self.decay = decay
-        self.updates = 0
+    def __init__(self, folder: Path, *, kept: int = KEPT) -> None:
+        self.folder, self.kept = folder, kept
 
-    @torch.no_grad()
-    def update(self) -> None:
-        self.updates += 1
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        torch._foreach_lerp_(self.values, [p.detach() for p in self.followed], 1 - decay)
+    @property
+    def best(self) -> Path:
+        return self.folder / BEST_NAME
 
-    @torch.no_grad()
-    def copy_to_model(self) -> None:
-        for parameter, value in zip(self.followed, self.values, strict=True):
-            parameter.copy_(value)
+    def steps(self) -> list[Path]:
+        """From the oldest to the newest."""
+        return sorted(self.folder.glob("step-*.safetensors"))
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"values": self.values, "updates": self.updates}
+    def latest(self) -> dict[str, Any] | None:
+        """The newest state, or ``None`` where a run has not saved any yet; raises InputError if it is damaged."""
+        steps = self.steps()
+        return load_checkpoint(steps[-1]) if steps else None
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for value, loaded in zip(self.values, state["values"], strict=True):
-            value.copy_(loaded)
-        self.updates = state["updates"]
+    def save(self, step: int, state: dict[str, Any]) -> Path:
+        """Write the state after ``step``, then remove those that are too old."""
+        path = self.folder / f"step-{step:08d}.safetensors"
+        save_checkpoint(path, state)
+        for old in self.steps()[: -self.kept]:
+            old.unlink(missing_ok=True)
+        return path
+
+
+def averaged_weights(state: dict[str, Any], model: torch.nn.Module) -> None:
+    """Fill ``model`` with the weights of a run's state that are meant for use: the average's where there is one."""
+    model.load_state_dict(state["model"])
+    if state["average"] is not None:
+        with torch.no_grad():
+            for parameter, value in zip(model.parameters(), state["average"]["shadow_params"], strict=True):
+                parameter.copy_(value)

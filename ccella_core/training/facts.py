@@ -7,33 +7,44 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ccella_core.phantom.findings import Findings
+from ccella_core.phantom.fields import StructuredFields
 
 SIDES, ZONES, LEVELS = ("left", "right"), ("peripheral", "transition"), ("base", "mid", "apex")
 CLASSES = {"positive": 2, "pirads": 5, "left": 2, "right": 2, "zone": 2, "level": 3,
            "hyperplasia": 4, "change": 4, "bladder": 3, "rectum": 3}  # fmt: skip
 NUMBERS = ("size", "volume")
+UNKNOWN = float("nan")
 NUMBER_WEIGHT = 4.0  # the errors of log-volume and of centimetres are small numbers beside cross-entropies
 
 
-def stated_facts(findings: Findings) -> dict[str, float]:
-    """What a report states, as numbers: classes as indices, ``nan`` where there is nothing to state."""
-    first = max(findings.lesions, key=lambda lesion: lesion.size_mm, default=None)
-    nothing = float("nan")
+def stated_facts(fields: StructuredFields, *, positive: bool) -> dict[str, float]:
+    """What a report states, as numbers: classes as indices, ``nan`` where nothing is stated or known.
+
+    Args:
+        fields: what is known of the case.
+        positive: its pathology.
+    """
+    lesions = fields.lesions
+    first = max(lesions, key=lambda lesion: lesion.size_mm or 0.0, default=None) if lesions else None
+    sides = None if lesions is None else {lesion.side for lesion in lesions}
     return {
-        "positive": float(findings.pathology == "positive"),
-        "pirads": findings.pirads - 1,
-        "left": float(any(lesion.side == "left" for lesion in findings.lesions)),
-        "right": float(any(lesion.side == "right" for lesion in findings.lesions)),
-        "zone": ZONES.index(first.zone) if first else nothing,
-        "level": LEVELS.index(first.level) if first else nothing,
-        "size": first.size_mm / 10 if first else nothing,
-        "volume": float(np.log(findings.gland_volume_ml)),
-        "hyperplasia": ("none", "mild", "moderate", "marked").index(findings.hyperplasia),
-        "change": ("none", "left", "right", "both").index(findings.peripheral_change),
-        "bladder": ("low", "moderate", "full").index(findings.bladder),
-        "rectum": ("empty", "gas", "stool").index(findings.rectum),
+        "positive": float(positive),
+        "pirads": UNKNOWN if fields.pirads is None else fields.pirads - 1,
+        "left": UNKNOWN if sides is None or None in sides else float("left" in sides),
+        "right": UNKNOWN if sides is None or None in sides else float("right" in sides),
+        "zone": _place(None if first is None else first.zone, ZONES),
+        "level": _place(None if first is None else first.level, LEVELS),
+        "size": first.size_mm / 10 if first and first.size_mm is not None else UNKNOWN,
+        "volume": UNKNOWN if fields.gland_volume_ml is None else float(np.log(fields.gland_volume_ml)),
+        "hyperplasia": _place(fields.hyperplasia, ("none", "mild", "moderate", "marked")),
+        "change": _place(fields.peripheral_change, ("none", "left", "right", "both")),
+        "bladder": _place(fields.bladder, ("low", "moderate", "full")),
+        "rectum": _place(fields.rectum, ("empty", "gas", "stool")),
     }
+
+
+def _place(value: str | None, values: tuple[str, ...]) -> float:
+    return UNKNOWN if value is None else float(values.index(value))
 
 
 class FactHeads(nn.ModuleDict):

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from monai.losses import FocalLoss
 from torch import Tensor
-from torch.nn import functional as F
-
-from ccella_core.errors import NonFiniteError
 
 FOCAL_ALPHA = 0.75
 FOCAL_GAMMA = 2.0
@@ -35,39 +30,42 @@ def joint_loss(
     has_report: Tensor | None,
     *,
     focal_weight: float = FOCAL_WEIGHT,
-    region_weight: Tensor | None = None,
+    voxel_weight: Tensor | None = None,
+    case_weight: Tensor | None = None,
+    batch: int | None = None,
+    reported: int | None = None,
 ) -> JointLoss:
     """L1 of the prediction and, where the class is predicted from the report, the focal loss of the class.
 
+    A large batch may come in parts: the losses of all parts add up to that of the batch, if each is told how large the
+    batch is.
+
     Args:
         prediction: the network's (B, C, X, Y, Z).
-        target: noise or velocity, (B, C, X, Y, Z).
+        target: noise, velocity or flow, (B, C, X, Y, Z).
         class_logits: (B, K), or ``None`` where the variant predicts no class.
         class_one_hot: the true class, (B, K).
         has_report: (B,) bool; cases without a report say nothing about reading one and are left out.
         focal_weight: λ of the paper.
-        region_weight: how much each latent voxel counts, (B, 1, X, Y, Z); ``None``: all the same, as published.
+        voxel_weight: how much each latent voxel counts, (B, 1, X, Y, Z), 1 on average over the training set; ``None``:
+            all the same, as published.
+        case_weight: how much each case counts, (B,); ``None``: all the same, as published.
+        batch: cases in the whole batch; by default these are all.
+        reported: cases with a report in the whole batch.
     """
-    if region_weight is None:
-        denoising = F.l1_loss(prediction, target)
-    else:
-        denoising = ((prediction - target).abs() * region_weight).mean() / region_weight.mean()
+    error = (prediction - target).abs()
+    if voxel_weight is not None:
+        error = error * voxel_weight
+    per_case = error.flatten(1).mean(dim=1)
+    if case_weight is not None:
+        per_case = per_case * case_weight
+    denoising = per_case.sum() / (len(prediction) if batch is None else batch)
     if class_logits is None:
-        zero = denoising.new_zeros(())
-        return JointLoss(denoising, denoising, zero)
+        return JointLoss(denoising, denoising, denoising.new_zeros(()))
     assert class_one_hot is not None and has_report is not None
     elementwise = _focal(class_logits, class_one_hot * FOCAL_TARGET_SCALE)
-    reported = has_report.to(elementwise.dtype)
+    mask = has_report.to(elementwise.dtype)
     # Summed over the classes, averaged over the cases with a report; a batch may hold none.
-    focal = (elementwise.sum(dim=1) * reported).sum() / torch.clamp(reported.sum(), min=1)
+    readers = int(has_report.sum()) if reported is None else reported
+    focal = (elementwise.sum(dim=1) * mask).sum() / max(readers, 1)
     return JointLoss(denoising + focal_weight * focal, denoising, focal)
-
-
-def require_finite(loss: Tensor, step: int, checkpoint: Path) -> None:
-    """Raises NonFiniteError where a loss is NaN or infinite, before it reaches the weights."""
-    if not torch.isfinite(loss):
-        # The checkpoint keeps the old rate with the optimiser, so that going on from it would not help.
-        raise NonFiniteError(
-            f"The loss became {loss.item()} at step {step}; "
-            f"lower the learning rate, remove {checkpoint} and start again."
-        )

@@ -7,42 +7,54 @@ patient without a lesion, the place of another patient's weigh as much: "here, n
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
+
+from ccella_core.training.cached_cases import CachedCases
+
+RegionWeighting = Literal["lesions", "candidates"]
 
 GLAND_WEIGHT = 3.0
 LESION_WEIGHT = 20.0
 CANDIDATE_WEIGHT = 100.0
+BLOCK = 64  # cases read at once while the average is taken
 
 
-def lesion_weights(gland: Tensor, lesion: Tensor) -> Tensor:
-    """Weights of latent voxels: 1 outside the gland, more inside, most in the lesion.
+class RegionWeights:
+    """How much each latent voxel counts, 1 on average over the training set.
+
+    ``lesions``: 1 outside the gland, more inside, most in the lesion. ``candidates``: more in the gland, most wherever
+    a lesion might have been taken to be: in the lesion, at the same place on the other side, and for a case without a
+    lesion at the next case's.
 
     Args:
-        gland, lesion: where they are, bool, (N, 1, x, y, z); the first spatial axis runs from left to right.
+        cases: with masks of gland and lesion.
+        weighting: one of the two.
+
+    Raises:
+        InputError: the cases have no masks.
     """
-    weight = torch.ones(gland.shape)
-    weight[gland] = GLAND_WEIGHT
-    weight[lesion] = LESION_WEIGHT
-    return weight
 
+    def __init__(self, cases: CachedCases, weighting: RegionWeighting) -> None:
+        self.cases, self.weighting = cases, weighting
+        present = [number for number, row in enumerate(cases.rows) if row.has_lesion]
+        self.lenders = [next((other for other in present if other >= row), present[0]) if present else row
+                        for row in range(len(cases))]  # fmt: skip
+        self._mean = 1.0
+        blocks = [range(start, min(start + BLOCK, len(cases))) for start in range(0, len(cases), BLOCK)]
+        total = sum(float(self(list(block)).double().mean()) * len(block) for block in blocks)
+        self._mean = total / len(cases)
 
-def candidate_weights(gland: Tensor, lesion: Tensor) -> Tensor:
-    """As ``lesion_weights``, but high wherever a lesion might have been taken to be; see ``lesion_candidates``."""
-    weight = torch.ones(gland.shape)
-    weight[gland] = GLAND_WEIGHT
-    weight[lesion_candidates(lesion)] = CANDIDATE_WEIGHT
-    return weight
-
-
-def lesion_candidates(lesion: Tensor) -> Tensor:
-    """The lesion and the same place on the other side, (N, 1, x, y, z) bool.
-
-    A case without a lesion borrows that of the next case which has one.
-    """
-    present = lesion.flatten(1).any(dim=1)
-    if not present.any():
-        return torch.zeros_like(lesion)
-    rows = torch.nonzero(present)[:, 0]
-    lender = rows[torch.searchsorted(rows, torch.arange(len(lesion))) % len(rows)]
-    return lesion[lender] | lesion[lender].flip(2)
+    def __call__(self, rows: list[int]) -> Tensor:
+        """(B, 1, x, y, z); the first spatial axis runs from left to right."""
+        gland, lesion = self.cases.regions(rows)
+        weight = torch.ones(gland.shape)
+        weight[gland] = GLAND_WEIGHT
+        if self.weighting == "lesions":
+            weight[lesion] = LESION_WEIGHT
+        else:
+            _, lent = self.cases.regions([self.lenders[row] for row in rows])
+            weight[lent | lent.flip(2)] = CANDIDATE_WEIGHT
+        return weight / self._mean

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
+from accelerate.utils import send_to_device
 from pydantic import Field
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
-from ccella_core.phantom.findings import Findings
+from ccella_core.errors import InputError
+from ccella_core.phantom.fields import StructuredFields
 from ccella_core.settings import StrictModel
 from ccella_core.text import ReportEncoder
 from ccella_core.training.facts import FactHeads, facts_of, stated_facts
@@ -92,46 +96,48 @@ class _Learner(nn.Module):
         return loss + self.facts.loss(found, facts)
 
 
+class ToldReport(NamedTuple):
+    """A report, and what it states as far as that is known."""
+
+    text: str
+    fields: StructuredFields
+    positive: bool
+
+
 def train_report_encoder(
-    reports: Sequence[str], findings: Sequence[Findings], config: ReportEncoderTraining, checkpoint: Path
+    reports: Sequence[ToldReport], config: ReportEncoderTraining, checkpoints: Path
 ) -> ReportEncoder:
-    """Train tokenizer and encoder, going on from ``checkpoint`` where there is one.
+    """Train tokenizer and encoder, going on from the last of ``checkpoints`` where there is one.
 
     Args:
-        reports: the texts.
-        findings: what each of them states.
+        reports: what it learns from.
         config: size, steps, seed.
-        checkpoint: file of the training state.
+        checkpoints: folder of the training states.
 
     Raises:
+        InputError: there are no reports.
         NonFiniteError: the loss became NaN or infinite; the last checkpoint is whole.
     """
+    if not reports:
+        raise InputError("There are no reports to learn from; give phantom_reports or data.")
     torch.manual_seed(config.seed)
-    tokenizer = train_tokenizer(reports[:TOKENIZER_REPORTS], config.vocabulary)
+    tokenizer = train_tokenizer((report.text for report in reports[:TOKENIZER_REPORTS]), config.vocabulary)
     tokenizer.truncation_side, tokenizer.model_max_length = "left", config.max_tokens
     learner = _Learner(_new_encoder(config, tokenizer))
-    run = Run(
-        learner,
-        checkpoint,
-        steps=config.steps,
-        checkpoint_every=config.checkpoint_every,
-        learning_rate=config.learning_rate,
-        schedule=one_cycle(config.learning_rate, config.steps, rising=0.1),
-        seed=config.seed,
-    )
-    facts = [stated_facts(one) for one in findings]
+    run = Run(learner, checkpoints, config, schedule=one_cycle(config, rising=0.1))
+    facts = [stated_facts(report.fields, positive=report.positive) for report in reports]
     while run.unfinished:
         rng = run.random()
         torch.manual_seed(int(rng.integers(2**62)))
         rows = rng.integers(len(reports), size=config.batch_size)
         encoded = tokenizer(
-            [reports[row] for row in rows], padding=True, truncation=True, max_length=config.max_tokens,
+            [reports[row].text for row in rows], padding=True, truncation=True, max_length=config.max_tokens,
             return_tensors="pt",
         )  # fmt: skip
         tokens, words = _mask(encoded.input_ids, encoded.attention_mask, tokenizer.mask_token_id)
-        loss = learner(tokens, encoded.attention_mask, words, facts_of([facts[row] for row in rows]))
-        if run.update(loss):
-            log.info("report encoder step %d/%d: loss %.3f, %.0f s", run.step, run.steps, loss.item(), run.seconds)
+        batch = (tokens, encoded.attention_mask, words, facts_of([facts[row] for row in rows]))
+        if run.update(partial(run.model, *send_to_device(batch, run.accelerator.device))):
+            log.info("report encoder step %d/%d: loss %.3f, %.0f s", run.step, run.steps, run.loss, run.seconds)
     run.finish()
     return ReportEncoder(learner.encoder, tokenizer, max_tokens=config.max_tokens)
 

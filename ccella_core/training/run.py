@@ -1,64 +1,94 @@
-"""One training run: the part that every training here shares, whatever it trains."""
+"""One training run: the part that every training here shares, whatever it trains and on however many processes."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
-from ccella_core.training.checkpoint import Average, load_checkpoint, save_checkpoint
-from ccella_core.training.losses import require_finite
+from ccella_core.errors import InputError, NonFiniteError
+from ccella_core.training.checkpoint import KEPT, Checkpoints, averaged_weights, load_checkpoint, save_checkpoint
 
 GRADIENT_CLIP = 1.0
 
 Schedule = Callable[[torch.optim.Optimizer], LRScheduler]
 
 
-def one_cycle(learning_rate: float, steps: int, rising: float) -> Schedule:
+class RunSettings(Protocol):
+    """What a training's configuration tells its run."""
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def checkpoint_every(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+
+
+def one_cycle(settings: RunSettings, *, rising: float) -> Schedule:
     """Up to the learning rate in the first share of the steps, then down to nothing (Smith & Topin 2018)."""
-    return lambda optimiser: OneCycleLR(optimiser, max_lr=learning_rate, total_steps=steps, pct_start=rising)
+    return lambda optimiser: OneCycleLR(
+        optimiser, max_lr=settings.learning_rate, total_steps=settings.steps, pct_start=rising
+    )
 
 
 class Run:
-    """Optimiser, schedule, average and checkpoint of a network; goes on from the checkpoint where there is one.
+    """Optimiser, schedule, average and checkpoints of a network; goes on from the last checkpoint where there is one.
+
+    Nothing random is kept between steps: what a step draws follows from ``seed`` and its number alone, so that a run
+    that was stopped draws what one that never stopped would have drawn.
 
     Args:
-        model: what is trained; parameters that need no gradient stay as they are.
-        checkpoint: file of the training state, written every ``checkpoint_every`` steps and after the last.
-        steps: how many in all.
-        learning_rate: of AdamW.
+        model: what is trained; parameters that need no gradient stay as they are. It is moved to the device.
+        folder: of the checkpoints, written every ``checkpoint_every`` steps and after the last.
+        settings: steps, learning rate (of AdamW), checkpoints, seed.
         schedule: makes the learning rate's schedule.
-        seed: of every random draw; see ``random``.
-        ema_decay: of the average of the weights; ``None``: none is kept.
+        gradient_clip: the largest norm of the gradient.
+        ema_decay: of an average of the weights (EMA); ``None``: none is kept.
+        accelerator: processes, device and precision; by default one process in full precision.
+        kept: how many of the last checkpoints stay.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        checkpoint: Path,
+        folder: Path,
+        settings: RunSettings,
         *,
-        steps: int,
-        checkpoint_every: int,
-        learning_rate: float,
         schedule: Schedule,
-        seed: int,
         gradient_clip: float = GRADIENT_CLIP,
         ema_decay: float | None = None,
+        accelerator: Accelerator | None = None,
+        kept: int = KEPT,
     ) -> None:
-        self.model, self.checkpoint, self.steps, self.checkpoint_every = model, checkpoint, steps, checkpoint_every
-        self.seed, self.gradient_clip = seed, gradient_clip
-        self._optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=learning_rate)
-        self._schedule = schedule(self._optimiser)
-        self._average = Average(model.parameters(), ema_decay) if ema_decay else None
-        self.step = 0
+        self.accelerator = accelerator or Accelerator()
+        self.checkpoints = Checkpoints(folder, kept=kept)
+        self.steps, self.seed, self._every = settings.steps, settings.seed, settings.checkpoint_every
+        self._clip = gradient_clip
+        self.network = model.to(self.accelerator.device)
+        learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        optimiser = torch.optim.AdamW(learning, lr=settings.learning_rate)
+        # Not prepared by Accelerate, whose schedules advance once a process and not once a step.
+        self._schedule = schedule(optimiser)
+        self._average = EMAModel(model.parameters(), decay=ema_decay, foreach=True) if ema_decay else None
+        self.step, self.best_score = 0, float("inf")
+        self.gradient_norm = float("nan")
+        self.loss = float("nan")
+        self.model, self._optimiser = self.accelerator.prepare(model, optimiser)
         self._resume()
         self._started = time.monotonic()
-        model.train()
+        self.model.train()
 
     @property
     def unfinished(self) -> bool:
@@ -69,51 +99,128 @@ class Run:
         """Since this process took the run up."""
         return time.monotonic() - self._started
 
+    @property
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        return float(self._schedule.get_last_lr()[0])
+
     def random(self) -> np.random.Generator:
-        """This step's own stream: a run that goes on draws what one that never stopped would have drawn."""
+        """This step's own stream."""
         return np.random.default_rng([self.seed, self.step])
 
-    def update(self, loss: Tensor) -> bool:
-        """Learn from a loss; tells whether this step was saved.
+    def update(self, *parts: Callable[[], Tensor]) -> bool:
+        """One step of the optimiser; tells whether it was saved.
+
+        Args:
+            parts: each computes a part of this process's loss, one after the other, so that a batch may be larger than
+                the memory. Their sum, averaged over the processes, is the loss of the step: ``self.loss``.
 
         Raises:
-            NonFiniteError: the loss is NaN or infinite; weights and checkpoint are as before.
+            NonFiniteError: loss or gradient is NaN or infinite; weights and checkpoints are as before.
+            SaveError: the checkpoint could not be written; the one before it is whole.
         """
-        require_finite(loss, self.step, self.checkpoint)
         self._optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.gradient_clip)
+        total = torch.zeros((), device=self.accelerator.device)
+        for number, part in enumerate(parts, start=1):
+            with self._gathering(is_last=number == len(parts)):
+                loss = part()
+                self.accelerator.backward(loss)
+            total += loss.detach()
+        self.loss = float(self.accelerator.reduce(total, "mean"))
+        self._require_finite(self.loss, "loss")
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self._clip)
+        self.gradient_norm = float(norm)
+        if self.accelerator.scaler is None:  # a scaler itself leaves out steps whose gradients overflow in float16
+            self._require_finite(self.gradient_norm, "gradient")
         self._optimiser.step()
-        self._schedule.step()
+        if not self._optimiser.step_was_skipped:
+            self._schedule.step()
         if self._average is not None:
-            self._average.update()
+            self._average.step(self.network.parameters())
         self.step += 1
-        due = self.step % self.checkpoint_every == 0 or self.step == self.steps
-        if due:
-            save_checkpoint(self.checkpoint, self._state())
+        due = self.step % self._every == 0 or self.step == self.steps
+        if due and self.accelerator.is_main_process:
+            self.checkpoints.save(self.step, self._state())
         return due
 
-    def finish(self) -> None:
-        """Leaves the network ready for use, with the averaged weights where there is an average."""
-        if self._average is not None:
-            self._average.copy_to_model()
-        self.model.eval()
+    def _gathering(self, *, is_last: bool) -> AbstractContextManager[Any]:
+        """Processes exchange gradients once a step, with the last part."""
+        return nullcontext() if is_last else self.accelerator.no_sync(self.model)
 
-    def _state(self) -> dict[str, object]:
+    def _require_finite(self, value: float, what: str) -> None:
+        if not np.isfinite(value):
+            # The checkpoint keeps the old rate with the optimiser, so that going on from it would not help.
+            raise NonFiniteError(
+                f"The {what} became {value} at step {self.step}; the last checkpoint is whole. Lower the learning "
+                f"rate, remove {self.checkpoints.folder} and start again."
+            )
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within it the network has the averaged weights, where there is an average, and does not learn."""
+        parameters = list(self.network.parameters())
+        if self._average is not None:
+            self._average.store(parameters)
+            self._average.copy_to(parameters)
+        self.model.eval()
+        try:
+            yield
+        finally:
+            if self._average is not None:
+                self._average.restore(parameters)
+            self.model.train()
+
+    def keep_if_best(self, score: float) -> bool:
+        """Keep the weights aside if ``score`` (lower is better) is the best so far; tells whether it was."""
+        if not score < self.best_score:
+            return False
+        self.best_score = score
+        if self.accelerator.is_main_process:
+            save_checkpoint(self.checkpoints.best, self._state())
+        return True
+
+    def finish(self) -> None:
+        """Leaves the network on the CPU, ready for use, with the averaged weights where there is an average."""
+        if self._average is not None:
+            self._average.copy_to(self.network.parameters())
+        self.accelerator.wait_for_everyone()
+        self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False).to("cpu").eval()
+
+    def _state(self) -> dict[str, Any]:
+        scaler = self.accelerator.scaler
         return {
-            "model": self.model.state_dict(),
+            "model": self.network.state_dict(),
             "optimiser": self._optimiser.state_dict(),
             "schedule": self._schedule.state_dict(),
-            "average": self._average.state_dict() if self._average is not None else None,
+            "average": None if self._average is None else self._average.state_dict(),
+            "scaler": None if scaler is None else scaler.state_dict(),
             "step": self.step,
+            "best_score": self.best_score,
         }
 
     def _resume(self) -> None:
-        if (state := load_checkpoint(self.checkpoint)) is None:
+        if (state := self.checkpoints.latest()) is None:
             return
-        self.model.load_state_dict(state["model"])
+        self.network.load_state_dict(state["model"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._schedule.load_state_dict(state["schedule"])
         if self._average is not None:
             self._average.load_state_dict(state["average"])
-        self.step = state["step"]
+            self._average.to(self.accelerator.device)
+        if self.accelerator.scaler is not None and state["scaler"] is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        self.step, self.best_score = state["step"], state["best_score"]
+
+
+def load_trained(folder: Path, model: nn.Module, *, best: bool = False) -> int:
+    """Fill ``model`` with the weights for use that a run left in ``folder``; returns the step they are of.
+
+    Raises:
+        InputError: there is no checkpoint, or it is damaged.
+    """
+    checkpoints = Checkpoints(folder)
+    state = load_checkpoint(checkpoints.best) if best else checkpoints.latest()
+    if state is None:
+        raise InputError(f"There is no checkpoint in {folder}; has the training begun?")
+    averaged_weights(state, model)
+    return int(state["step"])

@@ -1,0 +1,186 @@
+"""The cache: what it holds, what it refuses, and that it goes on where it stopped."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from latent_cases import CHANNELS, LATENT_SHAPE, SPACING, FakeEncoder, FakePrepared, build, cached, tiny_autoencoder
+
+from ccella_core.errors import InputError, NonFiniteError, SaveError
+from ccella_core.training import cache
+from ccella_core.training.cache import mirrored_report
+from ccella_core.training.cached_cases import CachedCases
+
+
+def mean_latent(prepared, case, *, flipped=False, sequence="t2w"):
+    voxels = torch.from_numpy(prepared.voxels(case, sequence))
+    with torch.inference_mode():
+        return tiny_autoencoder().encode((voxels.flip(0) if flipped else voxels)[None, None])[0][0]
+
+
+def test_it_holds_what_the_frozen_networks_say(tmp_path):
+    prepared, encoder = FakePrepared(), FakeEncoder()
+    cases = cached(tmp_path, prepared=prepared, encoder=encoder)
+    assert len(cases) == 5 and cases.latent_shape == (CHANNELS, *LATENT_SHAPE)
+    scale = cases.index.scale_factors[0]
+    assert torch.cat([cases.latents([row]) for row in range(5)]).std() == pytest.approx(1, rel=2e-3)
+    for row, case in enumerate(prepared.split("train")):
+        torch.testing.assert_close(cases.latents([row])[0], scale * mean_latent(prepared, case), atol=5e-3, rtol=5e-3)
+        for wording, report in enumerate(case.reports):
+            torch.testing.assert_close(
+                cases.text(row, wording), FakeEncoder().encode([report])[0], atol=2e-3, rtol=2e-3
+            )
+        assert torch.equal(cases.text(row, 2), cases.text(row, 0)), "wordings are counted over and again"
+        assert bool(cases.positive[row]) == (case.pathology == "positive") == cases.rows[row].has_lesion
+        assert cases.rows[row].fields == case.fields
+    torch.testing.assert_close(cases.null_text, FakeEncoder().encode([""])[0], atol=2e-3, rtol=2e-3)
+    assert cases.spacing.tolist() == list(SPACING) and bool(cases.has_report.all())
+    assert len(encoder.encoded) == 2 * 8 + 1, "each report once"
+    gland, lesion = cases.regions([0, 1])
+    assert gland[0, 0].sum() == 4 * 4 * 2 and not lesion[0].any() and lesion[1, 0].sum() == 1 and lesion[1, 0, 2, 2, 1]
+
+
+def test_a_case_and_its_mirror_image(tmp_path):
+    prepared = FakePrepared()
+    cases = cached(tmp_path, prepared=prepared, mirror=True, shard_cases=4)
+    assert [(row.id, row.mirrored) for row in cases.rows[:3]] == [("case0", False), ("case0", True), ("case1", False)]
+    assert [shard.rows for shard in cases.index.shards["train"]] == [4, 4, 2]
+    case = prepared.split("train")[1]
+    expected = cases.index.scale_factors[0] * mean_latent(prepared, case, flipped=True)
+    torch.testing.assert_close(cases.latents([3])[0], expected, atol=5e-3, rtol=5e-3)
+    mirrored = FakeEncoder().encode([mirrored_report(case.reports[1])])[0]
+    torch.testing.assert_close(cases.text(3, 1), mirrored, atol=2e-3, rtol=2e-3)
+    assert cases.rows[3].fields.lesions[0].side != case.fields.lesions[0].side
+    own, other = cases.regions([2, 3])[1]
+    assert torch.equal(own.flip(1), other)
+
+
+def test_several_sequences_are_stacked_and_scaled_each_by_its_own(tmp_path):
+    prepared = FakePrepared()
+    cases = cached(tmp_path, prepared=prepared, sequences=("t2w", "adc"))
+    assert cases.latent_shape[0] == 2 * CHANNELS and len(cases.index.scale_factors) == 2
+    case = prepared.split("train")[2]
+    expected = cases.index.scale_factors[1] * mean_latent(prepared, case, sequence="adc")
+    torch.testing.assert_close(cases.latents([2])[0, CHANNELS:], expected, atol=5e-3, rtol=5e-3)
+
+
+def test_a_draw_is_not_the_mean_but_always_the_same(tmp_path):
+    mean, draw, again = (
+        cached(tmp_path / name, latents=latents).latents([1])
+        for name, latents in (("mean", "mean"), ("draw", "draw"), ("again", "draw"))
+    )
+    assert torch.equal(draw, again) and not torch.allclose(draw, mean, atol=1e-2)
+
+
+def test_it_is_made_once(tmp_path):
+    build(tmp_path)
+    encoder = FakeEncoder()
+    build(tmp_path, encoder=encoder)
+    assert not encoder.encoded
+
+
+def test_a_stopped_run_goes_on_with_the_shards_that_are_missing(tmp_path, monkeypatch):
+    whole = cached(tmp_path / "whole", shard_cases=2)
+    written = []
+    save = cache._save
+
+    def die_at_the_third(tensors, header, path):
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(path.name)
+        save(tensors, header, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "_save", die_at_the_third)
+        with pytest.raises(KeyboardInterrupt):
+            build(tmp_path / "stopped", shard_cases=2)
+    with pytest.raises(InputError, match="no finished cache"):
+        CachedCases(tmp_path / "stopped", "train")
+    encoder = FakeEncoder()
+    cases = cached(tmp_path / "stopped", encoder=encoder, shard_cases=2)
+    assert len(encoder.encoded) == 2 * 4 + 1, "two of four shards, and the null report"
+    assert cases.rows == whole.rows and cases.index.scale_factors == whole.index.scale_factors
+    assert torch.equal(cases.latents([0, 1, 2, 3, 4]), whole.latents([0, 1, 2, 3, 4]))
+
+
+def test_a_cache_of_something_else_is_refused_with_the_difference(tmp_path):
+    build(tmp_path)
+    with pytest.raises(InputError, match=r"made from something else \(autoencoder: b there, c now\). Name another"):
+        build(tmp_path, depends_on={"prepared cases": "a", "autoencoder": "c"})
+    with pytest.raises(InputError, match=r"mirror: False there, True now"):
+        build(tmp_path, mirror=True)
+    (tmp_path / "cache.json").unlink()
+    with pytest.raises(InputError, match=r"latents: mean there, draw now"):
+        build(tmp_path, latents="draw")
+
+
+def test_a_damaged_shard_is_named(tmp_path):
+    build(tmp_path)
+    path = tmp_path / "train-00000.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"train-00000\.safetensors was damaged or altered"):
+        CachedCases(tmp_path, "train")
+    path.write_bytes(content[:100])
+    with pytest.raises(InputError, match=r"train-00000\.safetensors is missing or damaged"):
+        CachedCases(tmp_path, "train", verify=False)
+    path.unlink()
+    with pytest.raises(InputError, match=r"train-00000\.safetensors is missing or damaged"):
+        CachedCases(tmp_path, "train")
+    (tmp_path / "cache.json").write_text("{", encoding="utf-8")
+    with pytest.raises(InputError, match="is not a cache that this version reads"):
+        CachedCases(tmp_path, "train")
+
+
+def test_without_text_there_is_none(tmp_path):
+    cases = cached(tmp_path, text=False)
+    assert cases.null_text is None and not cases.has_report.any()
+
+
+def test_without_masks_there_are_no_regions(tmp_path):
+    cases = cached(tmp_path, prepared=FakePrepared(masks=False))
+    with pytest.raises(InputError, match="needs masks of them for every case"):
+        cases.regions([0])
+
+
+def test_what_is_not_finite_is_not_cached(tmp_path, monkeypatch):
+    prepared = FakePrepared()
+    monkeypatch.setattr(prepared, "voxels", lambda case, sequence: np.full((16, 16, 8), np.nan, np.float32))
+    with pytest.raises(NonFiniteError, match="the latent of case0 is not finite"):
+        build(tmp_path, prepared)
+
+
+def test_no_training_cases_and_a_full_disk_are_explained(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="There are no training cases in prepared"):
+        build(tmp_path, FakePrepared(train=0))
+
+    def no_room(*_, **__):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(cache, "save_file", no_room)
+    with pytest.raises(SaveError, match=r"No space left on device. What is finished stays"):
+        build(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("report", "mirrored"),
+    [
+        ("Left peripheral zone, RIGHT base, lt apex.", "Right peripheral zone, LEFT base, rt apex."),
+        ("cleft, bright, alright, Rt", "cleft, bright, alright, Lt"),
+        ("", ""),
+    ],
+)
+def test_reports_are_mirrored_word_by_word(report, mirrored):
+    assert mirrored_report(report) == mirrored and mirrored_report(mirrored) == report
+
+
+def test_mirrored_reports_of_phantoms_are_those_of_mirrored_findings():
+    from ccella_core.phantom.patient import draw_findings
+    from ccella_core.phantom.report import write_report
+
+    for seed in range(60):
+        findings = draw_findings(seed)
+        report = write_report(findings, seed=seed)
+        assert mirrored_report(report) == write_report(findings.mirrored(), seed=seed)

@@ -1,0 +1,66 @@
+"""The grid that every case is brought onto: RAS, of fixed shape and spacing, around the gland.
+
+The axes are the T2-weighted scan's own, turned and flipped so that they run as nearly as they can to the right, to the
+front and up; an oblique scan stays oblique. Every image is interpolated once, from its own grid straight to this one,
+by physical coordinates: that is how sequences of different resolution and direction come to lie on each other.
+"""
+
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
+
+from ccella_core.errors import InputError
+from ccella_core.volume import RAS_FROM_LPS, affine_of
+
+LEAST_OVERLAP = 0.5
+"""Share of the target grid's T2 voxels that another sequence must cover: below it, it shows something else."""
+
+
+def target_grid(
+    scan: sitk.Image, shape: tuple[int, int, int], spacing: tuple[float, float, float], centre: np.ndarray | None = None
+) -> sitk.Image:
+    """An empty image on the grid.
+
+    Args:
+        scan: the T2-weighted scan.
+        shape: voxels along X, Y, Z.
+        spacing: mm.
+        centre: of the grid in RAS mm; by default the scan's own.
+    """
+    affine = affine_of(scan)
+    orientation = nib.io_orientation(affine)  # for each array axis: the anatomical one nearest to it, and its sign
+    directions = np.empty((3, 3))
+    for axis, (anatomical, sign) in enumerate(orientation):
+        directions[:, int(anatomical)] = sign * affine[:3, axis] / np.linalg.norm(affine[:3, axis])
+    if centre is None:
+        centre = affine[:3, :3] @ ((np.array(scan.GetSize()) - 1) / 2) + affine[:3, 3]
+    origin = centre - directions @ (np.array(spacing) * (np.array(shape) - 1) / 2)
+    grid = sitk.Image(list(shape), sitk.sitkFloat32)
+    grid.SetSpacing(spacing)
+    grid.SetDirection((RAS_FROM_LPS @ directions).ravel().tolist())
+    grid.SetOrigin((RAS_FROM_LPS @ origin).tolist())
+    return grid
+
+
+def onto(grid: sitk.Image, image: sitk.Image, *, labels: bool = False) -> np.ndarray:
+    """The image's voxels on the grid, (X, Y, Z) float32, 0 outside of it; ``labels``: nearest neighbour."""
+    interpolator = sitk.sitkNearestNeighbor if labels else sitk.sitkLinear
+    placed = sitk.Resample(sitk.Cast(image, sitk.sitkFloat32), grid, sitk.Transform(), interpolator, 0.0)
+    return sitk.GetArrayFromImage(placed).transpose(2, 1, 0)
+
+
+def coverage(grid: sitk.Image, image: sitk.Image) -> np.ndarray:
+    """Which voxels of the grid lie within the image, (X, Y, Z) bool."""
+    inside = sitk.Image(image.GetSize(), sitk.sitkUInt8)
+    inside.CopyInformation(image)
+    return onto(grid, inside + 1, labels=True) > 0
+
+
+def centroid(mask: sitk.Image) -> np.ndarray:
+    """Where the mask's middle is, in RAS mm. Raises InputError where it is empty."""
+    indices = np.argwhere(sitk.GetArrayViewFromImage(mask) > 0)
+    if not len(indices):
+        raise InputError("The mask of the gland is empty.")
+    return affine_of(mask)[:3, :3] @ indices.mean(axis=0)[::-1] + affine_of(mask)[:3, 3]

@@ -1,0 +1,55 @@
+"""``ccella export``: from a training to a model that ``ccella generate`` and the Slicer module load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ccella_core.cli.output import AsJson, explained, print_json, quiet_libraries
+
+
+@explained
+def export(
+    run: Annotated[Path, typer.Argument(help="The folder of a training.")],
+    out: Annotated[Path, typer.Option(help="Folder of the model.")],
+    licence: Annotated[str, typer.Option(help="Under which others may use it, for instance CC-BY-4.0.")],
+    intended_use: Annotated[str, typer.Option(help="What it is for, and what not; shown before every use.")],
+    trained_on: Annotated[str, typer.Option(help="The data, in a sentence; shown with the model.")],
+    name: Annotated[str | None, typer.Option(help="By default the run's.")] = None,
+    version: Annotated[str, typer.Option(help="Of the model.")] = "1.0.0",
+    description: Annotated[str, typer.Option(help="One sentence.")] = "",
+    weights: Annotated[
+        Literal["last", "best"],
+        typer.Option(help="Those after the last step, or the best on the validation cases."),
+    ] = "last",
+    autoencoder: Annotated[
+        str | None, typer.Option(help="Another autoencoder with the same latents, such as one with a refined decoder.")
+    ] = None,
+    solver: Annotated[str, typer.Option(help="The model's default solver.")] = "dpm++",
+    steps: Annotated[int, typer.Option(min=1, help="The model's default number of denoising steps.")] = 30,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model that is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a model of a training: denoiser, autoencoder, text encoder and what they were trained on."""
+    quiet_libraries()
+    from ccella_core.training.export import About, export_run
+
+    about = About(
+        name=name,
+        version=version,
+        licence=licence,
+        intended_use=intended_use,
+        description=description,
+        trained_on=trained_on,
+        default_solver=solver,
+        default_steps=steps,
+    )
+    bundle = export_run(run, out, about, best=weights == "best", autoencoder=autoencoder, overwrite=overwrite)
+    if as_json:
+        print_json({"name": bundle.index.name, "path": str(bundle.path), "sha256": bundle.sha256})
+        return
+    typer.echo(f"{bundle.index.name} {bundle.index.version} is in {bundle.path}.")
+    typer.echo(f"Licence: {bundle.index.licence}\nIntended use: {bundle.index.intended_use}")
+    typer.echo(f'Use it with: ccella generate --bundle {bundle.path} --report "…" --out out')

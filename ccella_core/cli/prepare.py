@@ -1,0 +1,98 @@
+"""``ccella prepare``: from examinations and reports to cases that a model can be trained on."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ccella_core.cli.output import AsJson, StepDisplay, explained, print_json, say, show_log
+
+if TYPE_CHECKING:
+    from ccella_core.cases.quality import ReportLength
+
+
+SourceLayout = Literal["auto", "manifest", "authors", "picai", "prostatex"]
+
+
+@explained
+def prepare(
+    source: Annotated[
+        Path,
+        typer.Argument(help="A manifest (.csv, .jsonl), the authors' lists (.json), a PI-CAI or PROSTATEx folder."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the prepared cases; a run that was stopped goes on there.")],
+    layout: Annotated[SourceLayout, typer.Option(help="What SOURCE is.")] = "auto",
+    sequences: Annotated[str, typer.Option(help="Which sequences, for instance t2w,adc,hbv.")] = "t2w",
+    shape: Annotated[tuple[int, int, int], typer.Option(help="Voxels along X, Y, Z.")] = (256, 256, 128),
+    spacing: Annotated[tuple[float, float, float], typer.Option(help="Millimetres along X, Y, Z.")] = (0.5, 0.5, 0.5),
+    centre: Annotated[
+        Literal["gland", "image"],
+        typer.Option(help="Crop around the gland, where there is a mask of it, or the image."),
+    ] = "gland",
+    scaling: Annotated[
+        Literal["published", "none"],
+        typer.Option(help="Percentiles 0-99.5 (t2w, hbv) and 0-3000 (adc) become 0-1; or voxels lie there already."),
+    ] = "published",
+    missing_reports: Annotated[
+        Literal["write", "null"],
+        typer.Option(help="Cases without a report: write one from what is known, or train them with the null report."),
+    ] = "write",
+    fractions: Annotated[
+        tuple[float, float, float],
+        typer.Option(help="Of patients for train, validation and test, where the source gives no split."),
+    ] = (0.8, 0.1, 0.1),
+    seed: Annotated[int, typer.Option(min=0, help="Of the division into splits.")] = 0,
+    jobs: Annotated[int, typer.Option(min=0, help="Cases at once; 0: as many as there are processor cores.")] = 0,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="A text encoder (folder, name or model) in whose tokens reports are counted.")
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="The length to which that encoder cuts reports.")] = 512,
+    as_json: AsJson = False,
+) -> None:
+    """Register, crop, scale and check examinations, and write a page that shows them."""
+    show_log(logging.INFO)
+    from ccella_core.cases.layouts import read_source
+    from ccella_core.cases.prepare import prepare as prepare_cases
+    from ccella_core.cases.prepared import PrepareSettings
+    from ccella_core.cases.quality import WORDS, write_quality_report
+    from ccella_core.cases.reports import with_reports
+    from ccella_core.cases.splits import assign_splits
+    from ccella_core.training.train_config import checked
+
+    content = {
+        "sequences": [name.strip() for name in sequences.split(",")],
+        "shape": shape,
+        "spacing": spacing,
+        "centre": centre,
+        "scaling": scaling,
+    }
+    settings = checked(PrepareSettings, content, "These settings")
+    length = WORDS if tokenizer is None else _token_length(tokenizer, max_tokens)
+    listing = read_source(source, layout)
+    cases = with_reports(assign_splits(listing.cases, fractions, seed=seed), missing_reports)
+    with StepDisplay("Preparing cases") as display:
+        prepared, refused = prepare_cases(
+            listing._replace(cases=cases), settings, out, jobs=jobs or os.cpu_count() or 1, progress=display
+        )
+    page = write_quality_report(prepared, refused, length=length)
+    if as_json:
+        print_json({
+            "prepared": len(prepared.cases), "refused": [each._asdict() for each in refused],
+            "splits": {split: len(prepared.split(split)) for split in ("train", "validation", "test")},
+            "fingerprint": prepared.fingerprint, "folder": str(out), "page": str(page),
+        })  # fmt: skip
+        return
+    for each in refused:
+        say(f"Left out: {each.id}: {each.reason}", style="yellow")
+    typer.echo(f"{len(prepared.cases)} cases are in {out}; {len(refused)} were left out. Look at {page}")
+
+
+def _token_length(tokenizer: str, max_tokens: int) -> ReportLength:
+    from ccella_core.cases.quality import ReportLength
+    from ccella_core.training.parts import text_encoder_source
+
+    return ReportLength("tokens", text_encoder_source(tokenizer).token_counter(), max_tokens)

@@ -1,0 +1,154 @@
+"""Cached cases, as the denoiser is trained on them: latents and encoded reports, read from the disk as they are needed.
+
+A cache is a folder with ``cache.json`` and shards of a few hundred cases each. A shard is safetensors: ``latents``
+(n, C, x, y, z) and ``text`` (m, L, D) in half precision, ``regions`` (n, 1, x, y, z) where the cases have masks, and in
+its header a line for each case. Shards are mapped into memory, which the processes of one computer share.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from ccella_core.cases.case import Split
+from ccella_core.errors import InputError
+from ccella_core.files import sha256_of
+from ccella_core.phantom.fields import StructuredFields
+from ccella_core.settings import StrictModel
+
+CACHE_NAME, NULL_NAME = "cache.json", "null-report.safetensors"
+GLAND, LESION = 1, 2  # bits of a latent voxel's region
+
+
+class Row(StrictModel):
+    """One line of a shard: a case, or its mirror image."""
+
+    id: str
+    mirrored: bool = False
+    positive: bool
+    reports: tuple[int, ...]
+    """Rows of ``text``, each the case's report in other words; none: the case has no report."""
+    fields: StructuredFields | None = None
+    has_lesion: bool = False
+
+
+class Shard(StrictModel):
+    file: str
+    sha256: str
+    rows: int
+
+
+class CacheIndex(StrictModel):
+    """What ``cache.json`` holds."""
+
+    format: Literal["ccella-cache"] = "ccella-cache"
+    format_version: Literal[1] = 1
+    depends_on: dict[str, Any]
+    """Everything that the cache was made from, by a name that a person understands."""
+    scale_factors: tuple[float, ...]
+    """One a sequence: it gives the training latents unit variance."""
+    spacing_mm: tuple[float, float, float]
+    has_regions: bool
+    null_sha256: str | None
+    shards: dict[Split, tuple[Shard, ...]]
+
+
+def read_index(folder: Path) -> CacheIndex | None:
+    """The index of a finished cache; ``None`` where there is none. Raises InputError where it cannot be understood."""
+    path = folder / CACHE_NAME
+    if not path.exists():
+        return None
+    try:
+        return CacheIndex.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise InputError(f"{path} is not a cache that this version reads; remove {folder} and start again.") from error
+
+
+class CachedCases:
+    """The cases of one split.
+
+    Args:
+        folder: of the cache.
+        split: which cases.
+        verify: compare every shard with its hash first, a second or two per GB.
+
+    Raises:
+        InputError: there is no cache, or a shard is missing or damaged, named.
+    """
+
+    def __init__(self, folder: Path, split: Split, *, verify: bool = True) -> None:
+        index = read_index(folder)
+        if index is None:
+            raise InputError(f"There is no finished cache in {folder}.")
+        self.folder, self.index = folder, index
+        self.spacing = torch.tensor(index.spacing_mm)
+        self._scale = torch.tensor(index.scale_factors)
+        self._files: list[Any] = []
+        self._places: list[tuple[int, int]] = []
+        self.rows: list[Row] = []
+        for shard in index.shards.get(split, ()):
+            file = _open(folder / shard.file, shard.sha256 if verify else None)
+            rows = rows_of(file)
+            self._places += [(len(self._files), place) for place in range(len(rows))]
+            self.rows += rows
+            self._files.append(file)
+        self.positive = torch.tensor([row.positive for row in self.rows], dtype=torch.bool)
+        self.has_report = torch.tensor([bool(row.reports) for row in self.rows], dtype=torch.bool)
+        self.null_text = None
+        if index.null_sha256 is not None:
+            null = _open(folder / NULL_NAME, index.null_sha256 if verify else None)
+            self.null_text = null.get_tensor("text").float()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """(C, x, y, z)."""
+        return tuple(self._files[0].get_slice("latents").get_shape()[1:])
+
+    def latents(self, rows: list[int]) -> Tensor:
+        """(B, C, x, y, z) float32, of unit variance over the training set."""
+        stacked = torch.cat([self._read("latents", row) for row in rows]).float()
+        channels = stacked.shape[1] // len(self._scale)
+        return stacked * self._scale.repeat_interleave(channels).view(1, -1, 1, 1, 1)
+
+    def text(self, row: int, wording: int) -> Tensor:
+        """One report of a case (L, D) float32; ``wording`` counts from 0, over all that there are and again."""
+        reports = self.rows[row].reports
+        file, _ = self._places[row]
+        place = reports[wording % len(reports)]
+        return self._files[file].get_slice("text")[place : place + 1][0].float()
+
+    def regions(self, rows: list[int]) -> tuple[Tensor, Tensor]:
+        """Gland and lesion, (B, 1, x, y, z) bool each. Raises InputError where the cases came without masks."""
+        if not self.index.has_regions:
+            raise InputError("Weighing the gland and the lesion needs masks of them for every case; these have none.")
+        bits = torch.cat([self._read("regions", row) for row in rows])
+        return (bits & GLAND).bool(), (bits & LESION).bool()
+
+    def _read(self, tensor: str, row: int) -> Tensor:
+        file, place = self._places[row]
+        return self._files[file].get_slice(tensor)[place : place + 1]
+
+
+def rows_of(file: Any) -> list[Row]:
+    """The lines in the header of a shard."""
+    return [Row.model_validate(row) for row in json.loads(file.metadata()["rows"])]
+
+
+def _open(path: Path, sha256: str | None) -> Any:
+    try:
+        if sha256 is not None and sha256_of(path) != sha256:
+            raise InputError(f"{path} was damaged or altered since it was written; remove {path.parent}, start again.")
+        return safe_open(path, framework="pt")
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{path} is missing or damaged ({error}); remove what is left of it and start again."
+        ) from error

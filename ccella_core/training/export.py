@@ -1,0 +1,93 @@
+"""From a training to a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from pydantic import Field
+
+from ccella_core.bundle import Bundle, BundleIndex
+from ccella_core.errors import InputError
+from ccella_core.pipeline import CCELLAPipeline
+from ccella_core.settings import StrictModel
+from ccella_core.solvers import DEFAULT_SOLVER, DEFAULT_STEPS, Solver
+from ccella_core.training.parts import autoencoder_source, text_encoder_source
+from ccella_core.training.run_folder import read_run, read_run_config
+from ccella_core.training.train import load_denoiser
+from ccella_core.training.train_config import TrainConfig, as_yaml
+
+
+class About(StrictModel):
+    """What only the maker of a model knows; shown wherever it is used."""
+
+    name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="by default the run's")
+    version: str = "1.0.0"
+    licence: str = Field(min_length=1)
+    intended_use: str = Field(min_length=1)
+    description: str = ""
+    trained_on: str = Field(min_length=1)
+    default_solver: str = DEFAULT_SOLVER
+    default_steps: int = Field(DEFAULT_STEPS, gt=0)
+
+
+def export_run(
+    run: Path, out: Path, about: About, *, best: bool = False, autoencoder: str | None = None, overwrite: bool = False
+) -> Bundle:
+    """Write a bundle of what a training left, whole or not at all.
+
+    Args:
+        run: its folder.
+        out: the bundle's.
+        about: what the bundle says of itself.
+        best: the weights that did best on the validation cases, instead of the last.
+        autoencoder: instead of the one that the latents were made with; only its decoder is used.
+        overwrite: replace a bundle that is there.
+
+    Raises:
+        InputError: ``run`` is no training, has saved nothing yet, or a part of it is gone.
+        SaveError: ``out`` is taken, or the disk refuses.
+    """
+    config = read_run_config(run, TrainConfig)
+    record = read_run(run)
+    # Refused here rather than at the first use.
+    Solver(about.default_solver, config.denoiser.scheduler, about.default_steps)  # type: ignore[arg-type]
+    source = autoencoder_source(autoencoder or config.autoencoder)
+    if source.config.latent_channels * len(config.sequences) != config.denoiser.network.latent_channels:
+        raise InputError(f"The autoencoder in {autoencoder} has other latents than the training.")
+    encoder = None
+    if config.text_encoder is not None:
+        encoder = text_encoder_source(config.text_encoder).load(config.max_tokens)
+    factors = record["latent_scale_factor"]
+    index = BundleIndex(
+        name=about.name or config.name,
+        version=about.version,
+        licence=about.licence,
+        intended_use=about.intended_use,
+        description=about.description,
+        variant=config.denoiser.network.variant,
+        sequences=list(config.sequences),
+        native_shape=record["native_shape"],
+        native_spacing_mm=record["native_spacing_mm"],
+        intensity_range=dict.fromkeys(config.sequences, (0.0, 1.0)),
+        latent_scale_factor=factors[0] if len(factors) == 1 else tuple(factors),
+        max_report_tokens=config.max_tokens,
+        default_solver=about.default_solver,
+        default_steps=about.default_steps,
+        trained_on=about.trained_on,
+        training={
+            "config": yaml.safe_load(as_yaml(config)),
+            "run": {key: record[key] for key in ("software", "data", "processes", "device")},
+        },
+        components={},
+    )
+    pipeline = CCELLAPipeline(
+        denoiser=load_denoiser(run, best=best),
+        autoencoder=source.load(),
+        autoencoder_config=source.config,
+        scheduler_config=config.denoiser.scheduler,
+        encoder=encoder,
+        index=index,
+        device="cpu",
+    )
+    return pipeline.save_pretrained(out, overwrite=overwrite)

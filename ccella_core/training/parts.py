@@ -1,0 +1,102 @@
+"""The frozen networks of a training: where they come from, what tells them apart, and how they are loaded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
+
+from ccella_core.bundle import load_config, load_state
+from ccella_core.bundle_search import resolve_bundle
+from ccella_core.bundle_weights import CONFIG_NAME, WEIGHTS_NAME
+from ccella_core.errors import BundleError, InputError
+from ccella_core.files import sha256_of
+from ccella_core.networks import AutoencoderConfig, build_autoencoder
+from ccella_core.pretrained import folder_of
+from ccella_core.text import ReportEncoder
+
+HASHED_END_BYTES = 1 << 20
+"""Of each of a text encoder's files the beginning and the end are hashed: reading 20 GB anew would take minutes."""
+
+
+@dataclass(frozen=True)
+class AutoencoderSource:
+    folder: Path
+
+    @property
+    def config(self) -> AutoencoderConfig:
+        return load_config(AutoencoderConfig, self.folder)
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(
+            (sha256_of(self.folder / WEIGHTS_NAME) + self.config.model_dump_json()).encode()
+        ).hexdigest()[:16]
+
+    def load(self) -> AutoencoderKlMaisi:
+        autoencoder = build_autoencoder(self.config)
+        load_state(autoencoder, self.folder)
+        return autoencoder.eval().requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class TextEncoderSource:
+    folder: Path
+    tokenizer_folder: Path
+
+    @property
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        for folder in dict.fromkeys((self.folder, self.tokenizer_folder)):
+            for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+                digest.update(f"{file.relative_to(folder).as_posix()} {file.stat().st_size}".encode())
+                with file.open("rb") as stream:
+                    digest.update(stream.read(HASHED_END_BYTES))
+                    stream.seek(max(0, file.stat().st_size - HASHED_END_BYTES))
+                    digest.update(stream.read(HASHED_END_BYTES))
+        return digest.hexdigest()[:16]
+
+    def token_counter(self) -> Callable[[str], int]:
+        """Tells a report's length in tokens; loads the tokenizer alone."""
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(self.tokenizer_folder, local_files_only=True)
+        return lambda report: len(tokenizer(report.strip(), truncation=False, verbose=False)["input_ids"])
+
+    def load(self, max_tokens: int, device: str | torch.device = "cpu") -> ReportEncoder:
+        return ReportEncoder.from_pretrained(
+            self.folder, tokenizer_source=self.tokenizer_folder, max_tokens=max_tokens, device=device
+        )
+
+
+def autoencoder_source(where: str) -> AutoencoderSource:
+    """A folder with an autoencoder's ``config.json`` and ``model.safetensors``, a run of ``train-autoencoder``, or a
+    bundle by folder or name. Raises InputError where it is none of them."""
+    folder = Path(where)
+    for candidate in (folder, folder / "autoencoder"):
+        if (candidate / WEIGHTS_NAME).is_file() and (candidate / CONFIG_NAME).is_file():
+            return AutoencoderSource(candidate)
+    try:
+        return AutoencoderSource(resolve_bundle(where).component_path("autoencoder"))
+    except BundleError as error:
+        raise InputError(f"There is no trained autoencoder in {where}: {error}") from error
+
+
+def text_encoder_source(where: str) -> TextEncoderSource:
+    """A Hugging Face encoder's folder, its name in the local cache, or a bundle by folder or name."""
+    folder = Path(where)
+    for candidate in (folder, folder / "text_encoder"):  # the second: a run of train-text-encoder
+        if (candidate / CONFIG_NAME).is_file() and any(candidate.glob("tokenizer*")):
+            return TextEncoderSource(candidate, candidate)
+    if "/" not in where or folder.is_dir():
+        try:
+            bundle = resolve_bundle(where)
+            return TextEncoderSource(bundle.component_path("text_encoder"), bundle.component_path("tokenizer"))
+        except BundleError as error:
+            raise InputError(f"There is no text encoder in {where}: {error}") from error
+    found = folder_of(where, True)
+    return TextEncoderSource(found, found)

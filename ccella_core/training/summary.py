@@ -1,0 +1,125 @@
+"""The summary of a training: one page, to look at and to send to a colleague."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from ccella_core.files import whole_file
+from ccella_core.page import line_chart, page, table
+from ccella_core.provenance import SYNTHETIC_LABEL
+from ccella_core.training.run_folder import CONFIG_NAME, RUN_NAME
+from ccella_core.training.watch import read_log
+
+SUMMARY_NAME = "summary.html"
+PICTURES_SHOWN = 6
+SMOOTHED_SHARE = 50  # of the run: each smoothed point is the mean over this part of it
+CHARTS = (
+    ("Denoising loss", ("loss/denoising", "loss/l1"), "mean absolute error", False),
+    ("Class loss (focal)", ("loss/focal",), "focal loss", True),
+    ("Discriminator", ("loss/adversarial", "loss/discriminator"), "squared error", False),
+    ("Class accuracy", ("accuracy",), "share right", False),
+    ("AUROC of the class", ("auroc",), "area", False),
+    ("Peak signal-to-noise ratio", ("psnr",), "dB", False),
+    ("Norm of the gradient", ("gradient_norm",), "norm before clipping", True),
+    ("Learning rate", ("learning_rate",), "rate", False),
+)
+
+
+def write_summary(folder: Path) -> Path:
+    """Write ``summary.html`` from what lies in the folder of a run; returns its path."""
+    records = read_log(folder)
+    about = _read_json(folder / RUN_NAME)
+    steps = [record for record in records if record["kind"] == "step"]
+    looks = [record for record in records if record["kind"] == "validation"]
+    sections = [("What", _what(about, steps, looks)), *_charts(steps, looks), *_pictures(folder, records)]
+    if (folder / CONFIG_NAME).exists():
+        config = (folder / CONFIG_NAME).read_text(encoding="utf-8")
+        sections.append(
+            ("Configuration", f"<details><summary>{CONFIG_NAME}</summary><pre>{escape(config)}</pre></details>")
+        )
+    said = f"{steps[-1]['step']} steps" if steps else "No step was recorded yet"
+    path = folder / SUMMARY_NAME
+    with whole_file(path) as unfinished:
+        unfinished.write_text(
+            page(f"Training of {about.get('name', folder.name)}", f"{said}.", sections), encoding="utf-8"
+        )
+    return path
+
+
+def _what(about: dict[str, Any], steps: list[dict[str, Any]], looks: list[dict[str, Any]]) -> str:
+    data = about.get("data", {})
+    cases = data.get("cases", {})
+    rows: list[tuple[str, Any]] = [
+        ("cases", ", ".join(f"{count} {split}" for split, count in cases.items()) or data.get("reports")),
+        ("prepared in", data.get("folder")),
+        ("fingerprint of the cases", data.get("fingerprint")),
+        ("parameters", f"{about['parameters']:,}" if "parameters" in about else None),
+        ("processes and device", f"{about.get('processes')} on {about.get('device')}" if "device" in about else None),
+        ("time", _time(steps)),
+        ("best on the validation cases", _best(looks)),
+        ("software", ", ".join(f"{name} {number}" for name, number in about.get("software", {}).items()) or None),
+    ]
+    return table(["", ""], [[name, str(value)] for name, value in rows if value not in (None, "")])
+
+
+def _time(steps: list[dict[str, Any]]) -> str | None:
+    """Every process that took the run up counts its own seconds from 0."""
+    if not steps:
+        return None
+    seconds = sum(one["seconds"] for one, after in zip(steps, [*steps[1:], {"seconds": -1}], strict=True)
+                  if after["seconds"] < one["seconds"])  # fmt: skip
+    return f"{seconds / 3600:.2f} h, {seconds / len(steps):.3g} s a step"
+
+
+def _best(looks: list[dict[str, Any]]) -> str | None:
+    known = [each for each in looks if "loss" in each]
+    if not known:
+        return None
+    best = min(known, key=lambda each: each["loss"])
+    return f"loss {best['loss']:.4f} after step {best['step']}"
+
+
+def _charts(steps: list[dict[str, Any]], looks: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    sections = []
+    for title, names, unit, log_scale in CHARTS:
+        curves = {}
+        for name in names:
+            label = f"{name.rpartition('/')[2].replace('_', ' ')} " if len(names) > 1 else ""
+            if learned := [(record["step"], record[name]) for record in steps if name in record]:
+                curves[f"{label}training"] = _smoothed(learned)
+            if seen := [(record["step"], record[name]) for record in looks if name in record]:
+                curves[f"{label}validation"] = ([step for step, _ in seen], [value for _, value in seen])
+        if curves:
+            sections.append((title, line_chart(curves, x_label="step", y_label=unit, log_scale=log_scale)))
+    return sections
+
+
+def _smoothed(points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    """Means over parts of the run: single batches differ more than the run changes."""
+    block = max(1, len(points) // SMOOTHED_SHARE)
+    parts = [points[start : start + block] for start in range(0, len(points) - block + 1, block)]
+    return [part[-1][0] for part in parts], [sum(value for _, value in part) / len(part) for part in parts]
+
+
+def _pictures(folder: Path, records: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    files = [record for record in records if record["kind"] == "picture" and (folder / record["file"]).exists()]
+    if not files:
+        return []
+    last = len(files) - 1
+    shown = sorted({round(number * last / max(1, PICTURES_SHOWN - 1)) for number in range(PICTURES_SHOWN)})
+    figures = "".join(
+        f'<figure><img src="{escape(files[number]["file"])}" alt="synthetic volumes" loading="lazy"/>'
+        f"<figcaption>after step {files[number]['step']}</figcaption></figure>"
+        for number in shown
+    )
+    return [("What it draws", f'<p class="warning">{SYNTHETIC_LABEL}</p><div class="gallery">{figures}</div>')]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}

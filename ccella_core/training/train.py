@@ -1,0 +1,209 @@
+"""``train``: from prepared cases to a trained denoiser, whole, in one call that is read from top to bottom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
+
+from ccella_core.cases.prepared import PreparedSet
+from ccella_core.errors import InputError
+from ccella_core.networks.config import DenoiserConfig
+from ccella_core.networks.denoiser import ConditionalDenoiser
+from ccella_core.training.adapter import train_adapter
+from ccella_core.training.cache import Told, build_cache
+from ccella_core.training.cached_cases import CachedCases
+from ccella_core.training.denoiser import train_denoiser
+from ccella_core.training.parts import autoencoder_source, text_encoder_source
+from ccella_core.training.run import Run, load_trained
+from ccella_core.training.run_folder import CHECKPOINTS, last_step, read_run_config, refuse_other_run, write_run
+from ccella_core.training.summary import write_summary
+from ccella_core.training.train_config import TrainConfig
+from ccella_core.training.validation import draw_samples, validate
+from ccella_core.training.watch import RunLog, SilentLog, Watcher
+
+READ_FIRST = "read-first"
+MAY_CHANGE = ("output", "watching", "cache_folder", "denoiser.checkpoint_every", "denoiser.keep_checkpoints",
+              "denoiser.part_size")  # fmt: skip
+"""Keys that change nothing in the weights, so that a run may go on with others."""
+
+
+def train(config: TrainConfig, *, progress: Told | None = None) -> Path:
+    """Train, or go on with a training that was stopped; every process of a launch calls it.
+
+    Args:
+        config: everything.
+        progress: told of the cases that are cached.
+
+    Returns:
+        The folder of the run.
+
+    Raises:
+        InputError: something in the configuration or the data cannot be used, or ``output`` holds another run.
+        NonFiniteError: loss or gradient became NaN or infinite; the last checkpoint is whole.
+        SaveError: the disk refuses; the last checkpoint is whole.
+    """
+    # 1. Check everything before anything slow begins.
+    accelerator = Accelerator(mixed_precision=config.mixed_precision)
+    refuse_other_run(config.output, config, may_change=MAY_CHANGE)
+    prepared = PreparedSet.open(config.data)
+    start = None if config.start_from is None else load_denoiser(config.start_from, config.denoiser.network)
+    # 2. Every case through the frozen networks, once.
+    frozen = _Frozen(config, prepared, accelerator)
+    folder = frozen.cache(progress)
+    cases, held_out = (
+        CachedCases(folder, split, verify=accelerator.is_local_main_process) for split in ("train", "validation")
+    )
+    if accelerator.is_main_process:
+        write_run(config.output, config, _about(config, prepared, cases, held_out, accelerator))
+    # 3. Teach the adapter to read, where that is asked for.
+    if config.read_first is not None and start is None:
+        torch.manual_seed(config.read_first.seed)
+        start = train_adapter(
+            ConditionalDenoiser(config.denoiser.network),
+            cases,
+            config.read_first,
+            config.output / READ_FIRST,
+            scheduler=config.denoiser.scheduler,
+            accelerator=accelerator,
+        )
+    # 4. Train the denoiser, and look at it now and then.
+    with _watcher(config, cases, accelerator) as watcher:
+        observer = _Observer(config, held_out, frozen.autoencoder, watcher)
+        train_denoiser(
+            cases,
+            config.denoiser,
+            config.output / CHECKPOINTS,
+            start=start,
+            accelerator=accelerator,
+            watcher=watcher,
+            after_step=observer,
+        )
+    # 5. Say how it went.
+    if accelerator.is_main_process:
+        write_summary(config.output)
+    return config.output
+
+
+def load_denoiser(run: Path, network: DenoiserConfig | None = None, *, best: bool = False) -> ConditionalDenoiser:
+    """The denoiser that a run left, with its averaged weights where it has an average.
+
+    Args:
+        run: its folder.
+        network: what it must be; InputError where it is another.
+        best: the weights that did best on the validation cases, instead of the last.
+    """
+    trained = read_run_config(run, TrainConfig).denoiser.network
+    if network is not None and trained != network:
+        raise InputError(f"The run {run} trained another network than the one configured; its weights do not fit.")
+    denoiser = ConditionalDenoiser(trained)
+    load_trained(run / CHECKPOINTS, denoiser, best=best)
+    return denoiser.eval()
+
+
+@dataclass
+class _Frozen:
+    """The networks that make the cache and the pictures; the text encoder is loaded only where a case is not cached."""
+
+    config: TrainConfig
+    prepared: PreparedSet
+    accelerator: Accelerator
+
+    def __post_init__(self) -> None:
+        self._autoencoder_source = autoencoder_source(self.config.autoencoder)
+        self._text_source = None if self.config.text_encoder is None else text_encoder_source(self.config.text_encoder)
+        self.autoencoder: AutoencoderKlMaisi = self._autoencoder_source.load()
+
+    def cache(self, progress: Told | None) -> Path:
+        config, text = self.config, self._text_source
+        depends_on: dict[str, Any] = {
+            "prepared cases": self.prepared.fingerprint,
+            "autoencoder": self._autoencoder_source.fingerprint,
+            "text encoder": None if text is None else text.fingerprint,
+            "max_tokens": None if text is None else config.max_tokens,
+            "mixed_precision": config.mixed_precision,
+        }
+        folder = config.cache_folder or config.data / "cache" / "-".join(config.sequences)
+        build_cache(
+            self.prepared,
+            config.sequences,
+            self.autoencoder,
+            None if text is None else lambda: text.load(config.max_tokens, self.accelerator.device),
+            config.cache,
+            folder,
+            depends_on=depends_on,
+            accelerator=self.accelerator,
+            progress=progress,
+        )
+        return folder
+
+
+class _Observer:
+    """Validates and draws pictures, every so many steps and after the last."""
+
+    def __init__(
+        self, config: TrainConfig, held_out: CachedCases, autoencoder: AutoencoderKlMaisi, watcher: Watcher
+    ) -> None:
+        self.config, self.held_out, self.autoencoder, self.watcher = config, held_out, autoencoder, watcher
+
+    def __call__(self, run: Run) -> None:
+        watching, last = self.config.watching, not run.unfinished
+        validates = bool(len(self.held_out)) and (last or run.step % watching.validate_every == 0)
+        draws = bool(watching.picture_every and len(self.held_out)) and (last or run.step % watching.picture_every == 0)
+        if not validates and not draws:
+            return
+        with run.averaged():
+            if validates:
+                told = validate(run.model, self.held_out, self.config.denoiser, run.accelerator)
+                self.watcher.validation(run.step, told)
+            if draws and run.accelerator.is_main_process:
+                rows = list(range(min(watching.picture_cases, len(self.held_out))))
+                picture = draw_samples(
+                    run.network,  # type: ignore[arg-type]
+                    self.autoencoder,
+                    self.held_out,
+                    self.config.denoiser,
+                    rows=rows,
+                    steps=watching.picture_steps,
+                )
+                self.watcher.picture(run.step, picture)
+        if validates:
+            run.keep_if_best(told["loss"])
+        run.accelerator.wait_for_everyone()
+
+
+def _watcher(config: TrainConfig, cases: CachedCases, accelerator: Accelerator) -> Any:
+    if not accelerator.is_main_process:
+        return SilentLog()
+    steps = config.denoiser.for_cases(len(cases)).steps
+    return RunLog(
+        config.output,
+        steps=steps,
+        resumed_at=last_step(config.output / CHECKPOINTS),
+        tensorboard=config.watching.tensorboard,
+    )
+
+
+def _about(
+    config: TrainConfig, prepared: PreparedSet, cases: CachedCases, held_out: CachedCases, accelerator: Accelerator
+) -> dict[str, Any]:
+    """What was trained on what."""
+    return {
+        "name": config.name,
+        "data": {
+            "folder": str(config.data),
+            "fingerprint": prepared.fingerprint,
+            "cases": {"train": len(cases), "validation": len(held_out)},
+        },
+        "cache": {"folder": str(cases.folder), "depends_on": cases.index.depends_on},
+        "latent_scale_factor": list(cases.index.scale_factors),
+        "native_shape": list(prepared.settings.shape),
+        "native_spacing_mm": list(prepared.settings.spacing),
+        "parameters": sum(p.numel() for p in ConditionalDenoiser(config.denoiser.network).parameters()),
+        "processes": accelerator.num_processes,
+        "device": str(accelerator.device),
+    }

@@ -1,0 +1,114 @@
+"""``train-autoencoder``: from prepared cases to a frozen autoencoder that ``train`` and ``export`` take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from accelerate import Accelerator
+from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
+from pydantic import Field
+
+from ccella_core.bundle import save_component
+from ccella_core.cases.prepared import PreparedSet
+from ccella_core.errors import InputError
+from ccella_core.provenance import Sequence as SequenceName
+from ccella_core.settings import StrictModel
+from ccella_core.training.autoencoder import AutoencoderTraining, reconstruction_scores, train_autoencoder
+from ccella_core.training.parts import autoencoder_source
+from ccella_core.training.run import Run
+from ccella_core.training.run_folder import CHECKPOINTS, last_step, refuse_other_run, write_run
+from ccella_core.training.summary import write_summary
+from ccella_core.training.train_config import MixedPrecision
+from ccella_core.training.volumes import PreparedVolumes
+from ccella_core.training.watch import RunLog, SilentLog, Watcher
+
+COMPONENT = "autoencoder"
+MAY_CHANGE = ("output", "validate_every", "tensorboard", "autoencoder.checkpoint_every")
+
+
+class AutoencoderConfigFile(StrictModel):
+    """One training of an autoencoder."""
+
+    name: str = "autoencoder"
+    data: Path = Field(description="the folder that `ccella prepare` made")
+    output: Path = Field(description="folder of the run; a run that was stopped goes on there")
+    sequences: tuple[SequenceName, ...] = Field(("t2w",), min_length=1, description="one network learns all of them")
+    autoencoder: AutoencoderTraining
+    refine: str | None = Field(None, description="an autoencoder whose decoder alone learns on; its latents stay")
+    mixed_precision: MixedPrecision = "no"
+    validate_every: int = Field(500, gt=0, description="steps")
+    tensorboard: bool = True
+
+
+def train(config: AutoencoderConfigFile) -> Path:
+    """Train, or go on with a training that was stopped; returns the folder, in which ``autoencoder`` is the result.
+
+    Raises:
+        InputError: something in the configuration or the data cannot be used, or ``output`` holds another run.
+        NonFiniteError: loss or gradient became NaN or infinite; the last checkpoint is whole.
+        SaveError: the disk refuses; the last checkpoint is whole.
+    """
+    accelerator = Accelerator(mixed_precision=config.mixed_precision)
+    refuse_other_run(config.output, config, may_change=MAY_CHANGE)
+    prepared = PreparedSet.open(config.data)
+    volumes, held_out = (PreparedVolumes(prepared, split, config.sequences) for split in ("train", "validation"))
+    if not len(volumes):
+        raise InputError(f"There are no training cases in {config.data}.")
+    refine = None if config.refine is None else _to_refine(config)
+    settings = config.autoencoder
+    watcher: RunLog | SilentLog = SilentLog()
+    if accelerator.is_main_process:
+        write_run(config.output, config, _about(config, prepared, len(volumes), len(held_out), accelerator))
+        watcher = RunLog(
+            config.output,
+            steps=settings.steps,
+            resumed_at=last_step(config.output / CHECKPOINTS),
+            tensorboard=config.tensorboard,
+        )
+    with watcher:
+        model = train_autoencoder(
+            volumes,
+            settings,
+            config.output / CHECKPOINTS,
+            refine=refine,
+            accelerator=accelerator,
+            watcher=watcher,
+            after_step=lambda run, model: _look(run, model, held_out, config, watcher),
+        )
+    if accelerator.is_main_process:
+        save_component(model, settings.network, config.output / COMPONENT)
+        write_summary(config.output)
+    accelerator.wait_for_everyone()
+    return config.output
+
+
+def _to_refine(config: AutoencoderConfigFile) -> AutoencoderKlMaisi:
+    source = autoencoder_source(str(config.refine))
+    if source.config != config.autoencoder.network:
+        raise InputError(f"The autoencoder in {config.refine} is another network than the one configured.")
+    return source.load()
+
+
+def _look(
+    run: Run, model: AutoencoderKlMaisi, held_out: PreparedVolumes, config: AutoencoderConfigFile, watcher: Watcher
+) -> None:
+    due = run.step % config.validate_every == 0 or not run.unfinished
+    if not len(held_out) or not due or not run.accelerator.is_main_process:
+        return
+    with run.averaged():
+        watcher.validation(run.step, reconstruction_scores(model, held_out, config.autoencoder.crop))
+
+
+def _about(
+    config: AutoencoderConfigFile, prepared: PreparedSet, train: int, validation: int, accelerator: Accelerator
+) -> dict[str, object]:
+    return {
+        "name": config.name,
+        "data": {
+            "folder": str(config.data),
+            "fingerprint": prepared.fingerprint,
+            "cases": {"train": train, "validation": validation},
+        },
+        "processes": accelerator.num_processes,
+        "device": str(accelerator.device),
+    }

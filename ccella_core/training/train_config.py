@@ -1,0 +1,209 @@
+"""The configuration of a training: one YAML file, checked before anything is done, with presets to start from."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from ccella_core.errors import InputError
+from ccella_core.networks.config import VARIANTS, Variant, demo_denoiser, published_denoiser
+from ccella_core.pretrained import PUBLISHED_ENCODER
+from ccella_core.provenance import Sequence as SequenceName
+from ccella_core.settings import StrictModel
+from ccella_core.text import DEFAULT_MAX_TOKENS
+from ccella_core.training.adapter import AdapterTraining
+from ccella_core.training.cache import CacheSettings
+from ccella_core.training.denoiser import DenoiserTraining
+
+Settings = TypeVar("Settings", bound=StrictModel)
+MixedPrecision = Literal["no", "fp16", "bf16"]
+DEMO_BUNDLE = "ccella-demo"
+DEMO_LATENT_CHANNELS, DEMO_TEXT_WIDTH, DEMO_MAX_TOKENS = 8, 128, 256
+
+
+class Watching(StrictModel):
+    """What is looked at while it trains; none of it changes the weights."""
+
+    validate_every: int = Field(500, gt=0, description="steps")
+    picture_every: int = Field(2000, ge=0, description="steps; 0: never")
+    picture_cases: int = Field(4, gt=0, description="validation cases that are drawn, always with the same seeds")
+    picture_steps: int = Field(20, gt=0, description="denoising steps of a picture")
+    tensorboard: bool = True
+
+
+class TrainConfig(StrictModel):
+    """One training of a denoiser, from prepared cases to checkpoints. Paths are taken from the current folder."""
+
+    name: str = Field("ccella", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="of the run, and of its bundle")
+    data: Path = Field(description="the folder that `ccella prepare` made")
+    output: Path = Field(description="folder of the run; a run that was stopped goes on there")
+    autoencoder: str = Field(description="a trained autoencoder's folder, or a bundle whose autoencoder is taken")
+    text_encoder: str | None = Field(None, description="a Hugging Face encoder's folder or name, or a bundle")
+    max_tokens: int = Field(DEFAULT_MAX_TOKENS, gt=0, description="to which reports are padded or cut on the left")
+    sequences: tuple[SequenceName, ...] = Field(("t2w",), min_length=1, description="several are stacked in the latent")
+    mixed_precision: MixedPrecision = "no"
+    cache: CacheSettings = CacheSettings()
+    cache_folder: Path | None = Field(None, description="by default a folder in `data`, named after what it holds")
+    denoiser: DenoiserTraining = DenoiserTraining()
+    read_first: AdapterTraining | None = Field(None, description="teach the adapter to read before it steers")
+    start_from: Path | None = Field(None, description="a finished run whose weights are the start")
+    watching: Watching = Watching()
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> TrainConfig:
+        if self.denoiser.network.uses_text and self.text_encoder is None:
+            raise ValueError(f"the variant {self.denoiser.network.variant} reads reports: give text_encoder")
+        if not self.denoiser.network.uses_text and (self.text_encoder is not None or self.read_first is not None):
+            raise ValueError(f"the variant {self.denoiser.network.variant} reads no reports: remove text_encoder")
+        if len(set(self.sequences)) != len(self.sequences):
+            raise ValueError("a sequence stands twice in sequences")
+        return self
+
+
+def preset_names() -> list[str]:
+    """``published-`` and ``small-`` with each of the eight variants."""
+    return [f"{size}-{variant}" for size in ("published", "small") for variant in get_args(Variant)]
+
+
+def preset(name: str) -> dict[str, Any]:
+    """What a preset says; ``data``, ``output`` and, for the published size, ``autoencoder`` are the user's to give.
+
+    ``published-…``: the paper's numbers, for cases of 256 x 256 x 128 voxels of 0.5 mm and the MAISI autoencoder.
+    ``small-…``: a size for a laptop, with the autoencoder and the text encoder of the demonstration model, for cases of
+    64 x 64 x 32 voxels of 1.5 x 1.5 x 3 mm.
+
+    Raises:
+        InputError: there is no such preset.
+    """
+    size, _, variant = name.partition("-")
+    if name not in preset_names():
+        near = difflib.get_close_matches(name, preset_names(), n=3, cutoff=0)
+        raise InputError(f"There is no preset {name!r}; there are {', '.join(near)} and others (see --help).")
+    uses_text = VARIANTS[variant].uses_text  # type: ignore[index]
+    if size == "published":
+        network = published_denoiser(variant)  # type: ignore[arg-type]
+        content: dict[str, Any] = {
+            "max_tokens": DEFAULT_MAX_TOKENS,
+            "cache": {"latents": "draw"},
+            "denoiser": {"network": network.model_dump(mode="json")},
+        }
+        encoder = PUBLISHED_ENCODER
+    else:
+        network = demo_denoiser(variant, latent_channels=DEMO_LATENT_CHANNELS, text_width=DEMO_TEXT_WIDTH)  # type: ignore[arg-type]
+        content = {
+            "autoencoder": DEMO_BUNDLE,
+            "max_tokens": DEMO_MAX_TOKENS,
+            "cache": {"mirror": True},
+            "denoiser": {
+                "network": network.model_dump(mode="json"),
+                "scheduler": {"prediction_type": "v_prediction"},
+                "learning_rate": 1e-3,
+                "warmup_steps": 100,
+                "decay_power": 1.0,
+                "ema_decay": 0.999,
+                "stratified_timesteps": True,
+                "checkpoint_every": 100,
+            },
+            "watching": {"validate_every": 100, "picture_every": 500, "picture_steps": 10},
+        }
+        encoder = DEMO_BUNDLE
+    return {**content, **({"text_encoder": encoder} if uses_text else {})}
+
+
+def read_config(
+    file: Path | None = None, *, preset_name: str | None = None, overrides: Sequence[str] = ()
+) -> TrainConfig:
+    """A preset, what a YAML file says over it, and what the command line says over both.
+
+    Args:
+        file: YAML; its key ``preset`` names the preset to start from.
+        preset_name: instead of the file's.
+        overrides: ``key=value``, a key with dots inside sections: ``denoiser.batch_size=4``.
+
+    Raises:
+        InputError: no file, no YAML, an unknown key (with the nearest known one), or a value that does not fit.
+    """
+    content = _read_yaml(file) if file is not None else {}
+    base = preset_name or content.get("preset")
+    content.pop("preset", None)
+    if base is not None:
+        content = _merged(preset(str(base)), content)
+    return _with_overrides(TrainConfig, content, overrides)
+
+
+def read_settings(model: type[Settings], file: Path | None, overrides: Sequence[str] = ()) -> Settings:
+    """What a YAML file says, and what the command line says over it; as ``read_config``, without presets."""
+    return _with_overrides(model, _read_yaml(file) if file is not None else {}, overrides)
+
+
+def _with_overrides(model: type[Settings], content: dict[str, Any], overrides: Sequence[str]) -> Settings:
+    for override in overrides:
+        content = _merged(content, _parsed_override(override))
+    return checked(model, content, "The configuration")
+
+
+def checked(model: type[Settings], content: dict[str, Any], what: str) -> Settings:
+    """``content`` as a ``model``; InputError naming every key that does not fit otherwise."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        problems = [_explained(model, dict(each)) for each in error.errors()]
+        raise InputError(f"{what} cannot be used: {'; '.join(problems)}.") from error
+
+
+def as_yaml(config: StrictModel) -> str:
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"There is no configuration {file}.") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{file} cannot be read as YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{file} holds no keys and values.")
+    return content
+
+
+def _parsed_override(text: str) -> dict[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"{text!r} is no override; write key=value, for instance denoiser.batch_size=4.")
+    try:
+        content: Any = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise InputError(f"The value in {text!r} is not YAML.") from error
+    for part in reversed(key.strip().split(".")):
+        content = {part: content}
+    return content
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        inside = merged.get(key)
+        merged[key] = _merged(inside, value) if isinstance(inside, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _explained(model: type[Any], error: dict[str, Any]) -> str:
+    """One of pydantic's errors in words, with the nearest known key for an unknown one."""
+    place = ".".join(map(str, error["loc"]))
+    if error["type"] == "missing":
+        return f"{place} is missing"
+    if error["type"] != "extra_forbidden":
+        return f"{place}: {error['msg']}" if place else str(error["msg"]).removeprefix("Value error, ")
+    section: Any = model
+    for part in error["loc"][:-1]:
+        annotation = section.model_fields[part].annotation
+        # An optional section is a union of it and None.
+        section = next(each for each in (annotation, *get_args(annotation)) if hasattr(each, "model_fields"))
+    near = difflib.get_close_matches(str(error["loc"][-1]), section.model_fields, n=1)
+    return f"there is no key {place}" + (f"; did you mean {near[0]}" if near else "")

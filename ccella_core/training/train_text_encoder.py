@@ -1,0 +1,72 @@
+"""``train-text-encoder``: a small language model of one's own, for bundles that must be small.
+
+The published model reads with FLAN-T5-XXL, which needs no training. This is for a demonstration, or for a computer on
+which five billion parameters find no room.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from ccella_core.cases.prepared import PreparedSet
+from ccella_core.phantom.fields import StructuredFields
+from ccella_core.phantom.patient import draw_findings
+from ccella_core.phantom.report import write_report
+from ccella_core.settings import StrictModel
+from ccella_core.training.report_encoder import ReportEncoderTraining, ToldReport, train_report_encoder
+from ccella_core.training.run_folder import CHECKPOINTS, refuse_other_run, write_run
+
+COMPONENT = "text_encoder"
+MAY_CHANGE = ("output", "text_encoder.checkpoint_every")
+
+
+class PhantomReports(StrictModel):
+    """Reports of digital prostates, which state all that they show."""
+
+    first_seed: int = Field(10_000, ge=0)
+    count: int = Field(gt=0)
+
+
+class TextEncoderConfigFile(StrictModel):
+    """One training of a text encoder."""
+
+    name: str = "text-encoder"
+    output: Path = Field(description="folder of the run; a run that was stopped goes on there")
+    phantom_reports: PhantomReports | None = None
+    data: Path | None = Field(None, description="prepared cases, whose training reports are read as well")
+    text_encoder: ReportEncoderTraining
+
+
+def train(config: TextEncoderConfigFile) -> Path:
+    """Train, or go on with a training that was stopped; returns the folder, in which ``text_encoder`` is the result.
+
+    Raises:
+        InputError: there are no reports, or ``output`` holds another run.
+        NonFiniteError: the loss became NaN or infinite; the last checkpoint is whole.
+        SaveError: the disk refuses; the last checkpoint is whole.
+    """
+    refuse_other_run(config.output, config, may_change=MAY_CHANGE)
+    reports = list(_reports(config))
+    write_run(config.output, config, {"name": config.name, "data": {"reports": len(reports)}})
+    encoder = train_report_encoder(reports, config.text_encoder, config.output / CHECKPOINTS)
+    folder = config.output / COMPONENT
+    folder.mkdir(exist_ok=True)
+    encoder.save_pretrained(folder, folder)
+    return config.output
+
+
+def _reports(config: TextEncoderConfigFile) -> list[ToldReport]:
+    reports = []
+    if config.phantom_reports is not None:
+        first = config.phantom_reports.first_seed
+        for seed in range(first, first + config.phantom_reports.count):
+            findings = draw_findings(seed)
+            fields = StructuredFields.from_findings(findings)
+            reports.append(ToldReport(write_report(findings, seed=seed), fields, findings.pathology == "positive"))
+    if config.data is not None:
+        for case in PreparedSet.open(config.data).split("train"):
+            fields = case.fields or StructuredFields()
+            reports += [ToldReport(report, fields, case.pathology == "positive") for report in case.reports]
+    return reports
