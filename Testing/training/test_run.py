@@ -35,6 +35,7 @@ def loss_of(run: Run, rows: slice = slice(None)) -> torch.Tensor:
 def train(run: Run, steps: int = 99) -> Run:
     while run.unfinished and steps:
         run.update(partial(loss_of, run))
+        run.save_if_due()
         steps -= 1
     return run
 
@@ -43,7 +44,8 @@ def test_it_saves_now_and_then_and_at_the_end(tmp_path):
     run = new_run(tmp_path)
     saved = []
     while run.unfinished:
-        saved.append(run.update(partial(loss_of, run)))
+        run.update(partial(loss_of, run))
+        saved.append(run.save_if_due())
     assert saved == [False, False, False, True, False, True]
     assert run.checkpoints.latest()["step"] == 6
 

@@ -73,6 +73,7 @@ def train_readout(config: ReadoutTraining, folder: Path, progress: Told | None =
     while run.unfinished:
         voxels, regions = send_to_device(_training_batch(config, run.step, run.random()), run.accelerator.device)
         run.update(partial(_loss, run, criterion, voxels, regions))
+        run.save_if_due()
         if run.step % STEPS_PER_MESSAGE == 0:
             log.info("readout step %d/%d: loss %.3f, %.0f s", run.step, run.steps, run.loss, run.seconds)
         if progress is not None:

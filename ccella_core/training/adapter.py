@@ -91,7 +91,8 @@ def train_adapter(
         timesteps = torch.from_numpy(rng.integers(scheduler.num_train_timesteps, size=config.batch_size))
         text = torch.stack([cases.text(row, int(wording)) for row, wording in zip(rows, wordings, strict=True)])
         facts = facts_of([_facts(cases.rows[row]) for row in rows])
-        if run.update(partial(run.model, *send_to_device((text, timesteps, facts), run.accelerator.device))):
+        run.update(partial(run.model, *send_to_device((text, timesteps, facts), run.accelerator.device)))
+        if run.save_if_due():
             log.info("adapter step %d/%d: loss %.3f, %.0f s", run.step, run.steps, run.loss, run.seconds)
     run.finish()
     return denoiser.eval()

@@ -181,6 +181,7 @@ def train_autoencoder(
         )  # fmt: skip
         if after_step is not None:
             after_step(run, model)
+        run.save_if_due()
     run.finish()
     return model.to("cpu").eval().requires_grad_(False)
 

@@ -159,6 +159,7 @@ def train_denoiser(
         watcher.step(run.step, {**learning.told(), "learning_rate": rate, "gradient_norm": run.gradient_norm})
         if after_step is not None:
             after_step(run)
+        run.save_if_due()
     run.finish()
     return run
 

@@ -136,7 +136,8 @@ def train_report_encoder(
         )  # fmt: skip
         tokens, words = _mask(encoded.input_ids, encoded.attention_mask, tokenizer.mask_token_id)
         batch = (tokens, encoded.attention_mask, words, facts_of([facts[row] for row in rows]))
-        if run.update(partial(run.model, *send_to_device(batch, run.accelerator.device))):
+        run.update(partial(run.model, *send_to_device(batch, run.accelerator.device)))
+        if run.save_if_due():
             log.info("report encoder step %d/%d: loss %.3f, %.0f s", run.step, run.steps, run.loss, run.seconds)
     run.finish()
     return ReportEncoder(learner.encoder, tokenizer, max_tokens=config.max_tokens)

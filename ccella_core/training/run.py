@@ -108,8 +108,8 @@ class Run:
         """This step's own stream."""
         return np.random.default_rng([self.seed, self.step])
 
-    def update(self, *parts: Callable[[], Tensor]) -> bool:
-        """One step of the optimiser; tells whether it was saved.
+    def update(self, *parts: Callable[[], Tensor]) -> None:
+        """One step of the optimiser; ``save_if_due`` follows when all was told of it.
 
         Args:
             parts: each computes a part of this process's loss, one after the other, so that a batch may be larger than
@@ -117,7 +117,6 @@ class Run:
 
         Raises:
             NonFiniteError: loss or gradient is NaN or infinite; weights and checkpoints are as before.
-            SaveError: the checkpoint could not be written; the one before it is whole.
         """
         self._optimiser.zero_grad()
         total = torch.zeros((), device=self.accelerator.device)
@@ -138,6 +137,13 @@ class Run:
         if self._average is not None:
             self._average.step(self.network.parameters())
         self.step += 1
+
+    def save_if_due(self) -> bool:
+        """Write a checkpoint where it is time for one; tells whether it was.
+
+        Raises:
+            SaveError: the checkpoint could not be written; the one before it is whole.
+        """
         due = self.step % self._every == 0 or self.step == self.steps
         if due and self.accelerator.is_main_process:
             self.checkpoints.save(self.step, self._state())

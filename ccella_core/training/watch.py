@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 LOG_NAME, TENSORBOARD, PICTURES = "log.jsonl", "tensorboard", "pictures"
-FLUSH_SECONDS = 5.0
-"""A run that is killed loses no more of its log than this."""
 UNMEASURED_STEPS = 2
 """The first steps of a process prepare what later ones find, and would make the time left seem longer."""
 PLAIN_LINES = 20  # in a whole run, where there is no terminal to draw a bar on
@@ -96,7 +94,7 @@ class RunLog:
         except OSError as error:
             raise SaveError(f"The log {self._path} cannot be written: {error}.") from error
         self._writer = _tensorboard_writer(folder / TENSORBOARD, resumed_at) if tensorboard else None
-        self._started = self._flushed = time.monotonic()
+        self._started = time.monotonic()
         self._first_step, self._measured_from = resumed_at, 0.0
         self._loss = math.nan
         self._bar = progress.Progress(
@@ -162,9 +160,7 @@ class RunLog:
         now = time.monotonic()
         try:
             self._file.write(json.dumps({**record, "seconds": round(now - self._started, 2)}) + "\n")
-            if now - self._flushed > FLUSH_SECONDS or record["kind"] != "step":
-                self._file.flush()
-                self._flushed = now
+            self._file.flush()  # the log must not lie behind a checkpoint that a killed run goes on from
         except OSError as error:
             raise SaveError(
                 f"The log {self._path} cannot be written: {error}. The last checkpoint is whole."
