@@ -100,10 +100,11 @@ def _scans(prepared: PreparedSet) -> str:
         (" x ".join(map(str, case.source_shape)), " x ".join(f"{length:.3g}" for length in case.source_spacing_mm))
         for case in prepared.cases
     )
+    cropped = ", and are cropped around it" if prepared.settings.centre == "gland" else ""
     masks = sum(case.has_regions for case in prepared.cases)
     rows = [[shape, spacing, count] for (shape, spacing), count in sources.most_common()]
     return table(["voxels of the T2-weighted scan", "spacing in mm", "cases"], rows) + (
-        f"<p>{masks} of {len(prepared.cases)} cases have a mask of the gland, and are cropped around it.</p>"
+        f"<p>{masks} of {len(prepared.cases)} cases have a mask of the gland{cropped}.</p>"
     )
 
 

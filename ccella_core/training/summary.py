@@ -86,8 +86,9 @@ def _charts(steps: list[dict[str, Any]], looks: list[dict[str, Any]]) -> list[tu
     sections = []
     for title, names, unit, log_scale in CHARTS:
         curves = {}
-        for name in names:
-            label = f"{name.rpartition('/')[2].replace('_', ' ')} " if len(names) > 1 else ""
+        told = [name for name in names if any(name in record for record in (*steps, *looks))]
+        for name in told:
+            label = f"{name.rpartition('/')[2].replace('_', ' ')} " if len(told) > 1 else ""
             if learned := [(record["step"], record[name]) for record in steps if name in record]:
                 curves[f"{label}training"] = _smoothed(learned)
             if seen := [(record["step"], record[name]) for record in looks if name in record]:

@@ -1,0 +1,87 @@
+"""Reading a scan: files and DICOM folders, and what cannot be read said in a sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813
+
+from ccella_core.errors import InputError
+from ccella_core.scans import read_scan, series_descriptions
+
+REAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "prostatex-0000"
+
+
+def write_slices(folder: Path, places, *, series="1", description="t2_tse_tra") -> None:
+    folder.mkdir(exist_ok=True)
+    writer = sitk.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    for number, z in enumerate(places):
+        image = sitk.GetImageFromArray(np.full((4, 5), number, np.int16))
+        uid = "1.2.826.0.1.3680043.8.498.77"
+        for tag, value in {
+            "0008|0060": "MR", "0008|103e": description, "0020|000d": uid, "0020|000e": f"{uid}.{series}",
+            "0008|0018": f"{uid}.{series}.{number}", "0020|0032": f"0\\0\\{z}", "0020|0037": "1\\0\\0\\0\\1\\0",
+        }.items():  # fmt: skip
+            image.SetMetaData(tag, value)
+        writer.SetFileName(str(folder / f"{series}-{number}.dcm"))
+        writer.Execute(image)
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".mha", ".nrrd"])
+def test_files_keep_their_geometry(tmp_path, suffix):
+    image = sitk.GetImageFromArray(np.arange(24, dtype=np.float32).reshape(2, 3, 4))
+    image.SetSpacing((0.5, 0.6, 3.0))
+    image.SetOrigin((1.0, 2.0, 3.0))
+    sitk.WriteImage(image, str(tmp_path / f"scan{suffix}"))
+    read = read_scan(tmp_path / f"scan{suffix}")
+    assert read.GetSize() == (4, 3, 2) and read.GetSpacing() == pytest.approx((0.5, 0.6, 3.0))
+    assert read.GetOrigin() == pytest.approx((1, 2, 3))
+
+
+def test_a_dicom_series_is_sorted_by_place(tmp_path):
+    write_slices(tmp_path / "t2", [0.0, 9.0, 3.0, 6.0])
+    read = read_scan(tmp_path / "t2")
+    assert read.GetSize() == (5, 4, 4) and read.GetSpacing()[2] == pytest.approx(3)
+    assert sitk.GetArrayFromImage(read)[:, 0, 0].tolist() == [0, 2, 3, 1]
+    assert list(series_descriptions(tmp_path / "t2").values()) == ["t2_tse_tra"]
+
+
+def test_what_cannot_be_read_is_said(tmp_path):
+    with pytest.raises(InputError, match="There is no scan"):
+        read_scan(tmp_path / "none.mha")
+    with pytest.raises(InputError, match="There is no DICOM series in"):
+        read_scan(tmp_path)
+    (tmp_path / "text.mha").write_text("no scan", encoding="utf-8")
+    with pytest.raises(InputError, match=r"Cannot read .*text\.mha as a scan"):
+        read_scan(tmp_path / "text.mha")
+    sitk.WriteImage(sitk.Image(4, 4, sitk.sitkFloat32), str(tmp_path / "flat.mha"))
+    with pytest.raises(InputError, match=r"is no three-dimensional scan \(4 x 4 voxels\)"):
+        read_scan(tmp_path / "flat.mha")
+    sitk.WriteImage(sitk.Image([4, 4, 4, 3], sitk.sitkFloat32), str(tmp_path / "film.nii.gz"))
+    with pytest.raises(InputError, match="is no three-dimensional scan"):
+        read_scan(tmp_path / "film.nii.gz")
+    sitk.WriteImage(sitk.Image([4, 4, 4], sitk.sitkVectorUInt8, 3), str(tmp_path / "colour.mha"))
+    with pytest.raises(InputError, match="is no three-dimensional scan"):
+        read_scan(tmp_path / "colour.mha")
+
+
+def test_a_missing_slice_is_noticed(tmp_path):
+    write_slices(tmp_path / "t2", [0.0, 3.0, 6.0, 12.0])
+    with pytest.raises(InputError, match=r"not evenly spaced \(3.00 to 6.00 mm\): some are missing"):
+        read_scan(tmp_path / "t2")
+
+
+def test_several_series_are_named(tmp_path):
+    write_slices(tmp_path / "all", [0.0, 3.0], series="1", description="t2_tse_tra")
+    write_slices(tmp_path / "all", [0.0, 3.0], series="2", description="ADC")
+    with pytest.raises(InputError, match=r"There are 2 DICOM series in .* \((t2_tse_tra, ADC|ADC, t2_tse_tra)\)"):
+        read_scan(tmp_path / "all")
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"the real examination is not in {REAL}")
+def test_a_real_examination():
+    read = read_scan(REAL / "t2w_dicom")
+    assert read.GetSize() == (384, 384, 19) and read.GetSpacing() == pytest.approx((0.5, 0.5, 3.0), rel=1e-3)
