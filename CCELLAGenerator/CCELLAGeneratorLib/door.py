@@ -213,8 +213,8 @@ class WorkerDoor:
             return
         if not self._requests and self._link is not None:
             self._link.watch(answer_is_owed=False)
-        if request.cancelled:
-            outcome = door_errors.cancelled()
+        if request.cancelled:  # a whole result may overtake the cancelling: then all of it was finished
+            outcome = door_errors.cancelled(outcome.finished if isinstance(outcome, DoorError) else outcome)
         self._call(request.on_error if isinstance(outcome, DoorError) else request.on_result, outcome)
 
     def _call(self, callback: Callable[[Any], None], argument: Any) -> None:

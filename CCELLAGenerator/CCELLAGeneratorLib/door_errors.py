@@ -42,8 +42,8 @@ def of_worker(event: dict[str, Any]) -> DoorError:
     return DoorError(code, message, hint, said)
 
 
-def cancelled() -> DoorError:
-    return DoorError("cancelled", _("Generation was cancelled."))
+def cancelled(finished: dict[str, Any] | None = None) -> DoorError:
+    return DoorError("cancelled", _("Generation was cancelled."), finished=finished)
 
 
 def not_started(reason: str) -> DoorError:

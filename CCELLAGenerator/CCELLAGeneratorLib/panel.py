@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from functools import partial
 from typing import Any
 
 import slicer
@@ -145,17 +146,18 @@ class Panel:
                 wait=False,
                 onProgress=self.job.show_progress,
                 onPreview=self.job.show_preview,
-                onFinished=self._finished,
+                onFinished=partial(self._finished, parameters.report),
                 onError=self._failed,
             )
         except DoorError as error:
             self._failed(error)
 
-    def _finished(self, nodes: list[slicer.vtkMRMLScalarVolumeNode]) -> None:
+    def _finished(self, report: str, nodes: list[slicer.vtkMRMLScalarVolumeNode]) -> None:
         self.job.end(_("Done: {names}.").format(names=", ".join(node.GetName() for node in nodes)))
         probability = nodes[0].GetAttribute(PREDICTION_ATTRIBUTE)
-        self.report.show_prediction(None if probability is None else float(probability))
         self._parameters.result = nodes[0]
+        if report == self._parameters.report:
+            self.report.show_prediction(None if probability is None else float(probability), report)
         if not self.compare.active:
             slicer.util.setSliceViewerLayers(background=nodes[0], fit=True)
         self._ended()

@@ -56,6 +56,7 @@ class ModelSection:
         self.chosen: Description | None = None
         """What the worker told of the chosen model; ``None`` where it does not know it, or was not asked yet."""
         ui.addFolderButton.connect("clicked(bool)", self._add_folder)
+        ui.removeFolderButton.connect("clicked(bool)", self._remove_folder)
         ui.openFolderButton.connect("clicked(bool)", self._open_folder)
         ui.deleteModelButton.connect("clicked(bool)", self._delete)
         ui.downloadButton.connect("clicked(bool)", self._download)
@@ -112,6 +113,8 @@ class ModelSection:
         named = self._ui.downloadName.text.strip().removeprefix(HUB_PREFIX)
         early = "" if self.known else _("Wait until it is known which models are on this computer.")
         nameless = "" if "/" in named else _("Type the model's name first, as hf:owner/name.")
+        not_added = "" if self._added_folder else _("Only folders that were added can be taken off the list.")
+        offer(self._ui.removeFolderButton, not_added, _("Takes the model's folder off the list; its files stay."))
         offer(self._ui.openFolderButton, unknown, _("Shows the model's files."))
         offer(self._ui.deleteModelButton, unknown or kept or busy, _("Deletes the model from this computer."))
         offer(self._ui.downloadButton, early or nameless or busy, _("Fetches the model from the Hugging Face Hub."))
@@ -122,6 +125,19 @@ class ModelSection:
             qt.QSettings().setValue(FOLDERS_KEY, json.dumps([*bundle_folders(), chosen]))
         if chosen:
             self._on_list_outdated()
+
+    @property
+    def _added_folder(self) -> str:
+        """The folder on the user's list in which the chosen model was found; empty where there is none."""
+        if self.chosen is None:
+            return ""
+        within = (Path(self.chosen["path"]), Path(self.chosen["path"]).parent)
+        return next((folder for folder in bundle_folders() if Path(folder) in within), "")
+
+    def _remove_folder(self, _checked: bool) -> None:
+        left = [folder for folder in bundle_folders() if folder != self._added_folder]
+        qt.QSettings().setValue(FOLDERS_KEY, json.dumps(left))
+        self._on_list_outdated()
 
     def _open_folder(self, _checked: bool) -> None:
         qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(self.chosen["path"]))

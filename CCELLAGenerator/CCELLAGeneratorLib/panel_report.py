@@ -26,6 +26,7 @@ class ReportSection:
         self._ui = ui
         self.history = ReportHistory()
         self.composer = Composer(ui, self.write)
+        self._read = ""
         self._count = Question(logic.countTokens, self._show_count)
         self._menu = qt.QMenu(ui.recentButton)
         self._menu.connect("aboutToShow()", self._fill_menu)
@@ -40,6 +41,8 @@ class ReportSection:
 
     def refresh(self, report: str, bundle_key: str, bundle: dict[str, Any] | None) -> None:
         """The report or the model changed; `bundle` as the worker described it, if it did."""
+        if report != self._read:
+            self.show_prediction(None)  # it was read from another report
         if bundle is not None and bundle["reads_report"] is False:
             self._count.put(None)
             self._ui.tokensLabel.text = _("This model reads no report.")
@@ -48,8 +51,9 @@ class ReportSection:
         else:
             self._count.put({"report": report, "bundle": bundle_key})
 
-    def show_prediction(self, probability: float | None) -> None:
+    def show_prediction(self, probability: float | None, report: str = "") -> None:
         """What the model read from the report of the last volume; `None` where it does not say."""
+        self._read = report
         text = ""
         if probability is not None:
             text = _("The model read: {percent} % positive.").format(percent=round(100 * probability))

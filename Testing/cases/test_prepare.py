@@ -178,7 +178,8 @@ def test_a_killed_run_goes_on(tmp_path):
     write_manifest(many, tmp_path / "source" / "cases.jsonl")
     command = [
         sys.executable, "-m", "ccella_core", "prepare", str(tmp_path / "source" / "cases.jsonl"),
-        "--out", str(tmp_path / "out"), "--sequences", "t2w,adc", "--shape", "16", "16", "8", "--spacing", "2", "2", "4", "--jobs", "1",
+        "--out", str(tmp_path / "out"), "--sequences", "t2w,adc",
+        "--shape", "16", "16", "8", "--spacing", "2", "2", "4", "--jobs", "1",
     ]  # fmt: skip
     state = tmp_path / "out" / "state"
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -101,10 +101,11 @@ class Request:
     def give(self, *volumes: dict[str, Any]) -> None:
         self._callbacks["on_result"]({"volumes": list(volumes), "seconds": 1.0, "load_seconds": 0.0})
 
-    def fail(self, code: str, message: str, hint: str = "") -> None:
+    def fail(self, code: str, message: str, hint: str = "", *, volumes: list[dict[str, Any]] | None = None) -> None:
+        """``volumes``: those that were finished before."""
         from CCELLAGeneratorLib.door_errors import DoorError
 
-        self._callbacks["on_error"](DoorError(code, message, hint))
+        self._callbacks["on_error"](DoorError(code, message, hint, {"volumes": volumes} if volumes else None))
 
     def progress(self, **event: Any) -> None:
         self._callbacks["on_progress"](event)

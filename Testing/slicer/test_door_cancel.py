@@ -52,6 +52,14 @@ def test_cancel_answers_within_a_second_and_once(room: Room, do: str) -> None:
     assert len(room.pids) == (1 if do == "finish_when_cancelled" else 2)
 
 
+def test_what_was_finished_before_a_cancel_comes_with_it(room: Room) -> None:
+    room.answer("echo")
+    number, answers = room.ask("finish_when_cancelled")
+    room.door.cancel(number)
+    room.wait_for(lambda: answers.done)
+    assert answers.error.code == "cancelled" and answers.error.finished == {"do": "finish_when_cancelled"}
+
+
 def test_progress_is_not_heard_after_cancel(room: Room) -> None:
     room.answer("echo")
     number, answers = room.ask("work", steps=5)

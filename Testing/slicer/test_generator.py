@@ -227,6 +227,33 @@ def test_a_result_that_overtakes_the_cancelling_of_a_closed_scene(room: Room) ->
     assert "scene was closed" in room.error.message and volume_nodes() == []
 
 
+@pytest.mark.parametrize("code", ["cancelled", "memory"])
+def test_volumes_that_were_finished_before_a_failure_are_kept(room: Room, code: str) -> None:
+    request = room.start(count=3)
+    request.fail(
+        code, "It ended.", volumes=[save_volume(request.folder, f"tiny_seed{seed}", seed=seed) for seed in (4, 5)]
+    )
+    assert room.error.code == code and not request.folder.exists()
+    assert [node.GetAttribute("CCELLA.Seed") for node in volume_nodes()] == ["4", "5"]
+    assert "kept: " in room.log[-1] and volume_nodes()[0].GetName() in room.log[-1]
+
+
+def test_volumes_that_were_finished_are_dropped_with_the_scene_or_the_node_they_were_for(room: Room) -> None:
+    scan = add_scan()
+    for leave in (lambda: slicer.mrmlScene.RemoveNode(scan), lambda: slicer.mrmlScene.Clear(False)):
+        request = room.start(count=2, **({"referenceVolume": scan} if scan.GetScene() else {}))
+        room.door.cancel = room.door.cancelled.append
+        leave()
+        request.fail("cancelled", "It ended.", volumes=[save_volume(request.folder)])
+        assert volume_nodes() == [] and not request.folder.exists()
+
+
+def test_finished_volumes_that_cannot_be_read_do_not_hide_the_failure(room: Room) -> None:
+    request = room.start(count=2)
+    request.fail("memory", "It ended.", volumes=[{"path": "gone.nii", "sidecar": "gone.json", "provenance": {}}])
+    assert room.error.code == "memory" and "Traceback" in room.log[-1] and volume_nodes() == []
+
+
 def test_files_that_cannot_be_read(room: Room, tmp_path: Path) -> None:
     request = room.start()
     entry = save_volume(request.folder)

@@ -144,6 +144,17 @@ def test_the_result_is_shown_and_the_prediction_told(panel):
     assert panel.ui.generateButton.text == "Generate"
 
 
+def test_the_prediction_goes_with_the_report_that_it_was_read_from(panel):
+    panel.generate().finish()
+    assert not panel.ui.predictionLabel.isHidden()
+    panel.ui.reportEdit.plainText += " Another sentence."
+    assert panel.ui.predictionLabel.isHidden()
+    request = panel.generate()
+    panel.ui.reportEdit.plainText = "Changed while it runs."
+    request.finish()
+    assert panel.ui.predictionLabel.isHidden()
+
+
 def test_estimates_again_after_a_run(panel):
     before = len(panel.door.asked("estimate"))
     panel.generate().finish()

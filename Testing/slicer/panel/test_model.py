@@ -108,6 +108,26 @@ def test_folders_are_added_once_and_kept(panel):
     assert panel.door.asked("describe")[-1] == {"bundle_folders": [folder]}
 
 
+def test_an_added_folder_can_be_taken_off_the_list_again(case):
+    folders = ["/data/models", "/data/one/model"]
+    within = {"name": "within", "path": "/data/models/within", "origin": "folder"}
+    itself = {"name": "itself", "path": "/data/one/model", "origin": "folder"}
+    case.door.set_bundles({}, within, itself)
+    panel = case.open()
+    for folder in folders:
+        panel.bench.answer_file(folder)
+        panel.ui.addFolderButton.click()
+    assert not panel.ui.removeFolderButton.enabled
+    assert panel.ui.removeFolderButton.toolTip == "Only folders that were added can be taken off the list."
+    choose(panel, "/data/models/within")
+    assert panel.ui.removeFolderButton.enabled and "its files stay" in panel.ui.removeFolderButton.toolTip
+    panel.ui.removeFolderButton.click()
+    assert panel.door.asked("describe")[-1] == {"bundle_folders": folders[1:]}
+    choose(panel, "/data/one/model")
+    panel.ui.removeFolderButton.click()
+    assert panel.door.asked("describe")[-1] == {"bundle_folders": []}
+
+
 def test_devices_are_named_with_their_memory(panel):
     assert items(panel.ui.deviceBox) == [
         ("Automatic", "auto"),
