@@ -179,3 +179,14 @@ def test_the_package_offers_its_two_names_late() -> None:
     assert ccella_core.SyntheticVolume.__module__ == "ccella_core.volume"
     with pytest.raises(AttributeError, match="has no attribute 'Nonsense'"):
         _ = ccella_core.Nonsense
+
+
+def test_popups_come_from_slicer_alone() -> None:
+    """``slicer.util`` keeps them out of tests and of a Slicer without a window; a message box of one's own does not."""
+    for file in (SLICER_MODULE).rglob("*.py"):
+        named = {
+            node.attr
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Attribute)
+        }
+        assert not named & {"QMessageBox", "QInputDialog", "QErrorMessage", "ctkMessageBox", "exec_"}, file.name

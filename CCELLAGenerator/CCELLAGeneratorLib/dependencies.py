@@ -100,7 +100,7 @@ def _question(lacking: list[str]) -> str:
     names = ", ".join(requirement.split(">=")[0] for requirement in lacking)
     lines = [_("CCELLA needs Python packages that Slicer does not bring: {names}.").format(names=names)]
     if TORCH in lacking:
-        lines.append(_("PyTorch: about 0.2 GB to download, with an NVIDIA graphics card up to 3 GB."))
+        lines.append(_("PyTorch: about 0.2 GB to download, with an NVIDIA graphics card up to about 3 GB."))
         if not _has_torch_extension():
             lines.append(_("It comes with the PyTorch extension, which is installed first and needs a restart."))
     if lacking != [TORCH]:

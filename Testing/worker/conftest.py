@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -25,11 +26,16 @@ Message = dict[str, Any]
 class WorkerProcess:
     """One worker. ``code`` is run instead of the library's own worker."""
 
-    def __init__(self, *arguments: str, code: str | None = None) -> None:
+    def __init__(self, *arguments: str, code: str | None = None, environment: dict[str, str] | None = None) -> None:
         program = ["-m", "ccella_core.worker"] if code is None else ["-c", code]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(
-            [sys.executable, *program, *arguments], cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe
+            [sys.executable, *program, *arguments],
+            cwd=ROOT,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            env={**os.environ, **(environment or {})},
         )
         self.lines: list[bytes] = []
         self.log = b""
@@ -114,8 +120,8 @@ def start_worker() -> Iterator[Callable[..., WorkerProcess]]:
     """``start_worker(*arguments, code=None)``: processes that are ended with the test."""
     started: list[WorkerProcess] = []
 
-    def start(*arguments: str, code: str | None = None) -> WorkerProcess:
-        started.append(WorkerProcess(*arguments, code=code))
+    def start(*arguments: str, **options: Any) -> WorkerProcess:
+        started.append(WorkerProcess(*arguments, **options))
         return started[-1]
 
     yield start

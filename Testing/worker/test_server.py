@@ -85,6 +85,18 @@ def test_a_job_gives_a_result(made_up: WorkerProcess) -> None:
     assert made_up.events_of(number) == [{"event": "result", "id": number, "value": {"name": "前立腺"}}]
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_the_channel_is_utf8_whatever_the_console_is(start_worker: StartWorker, encoding: str) -> None:
+    environment = {"PYTHONUTF8": "0", "PYTHONIOENCODING": encoding, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
+    code = MADE_UP.encode("ascii", "backslashreplace").decode()  # the command line itself is read in that code page
+    worker = start_worker(code=code, environment=environment)
+    assert worker.read()["event"] == "ready"
+    number = worker.send("delete", name="größer – 前列腺 😀")
+    assert worker.read()["value"] == {"name": "größer – 前列腺 😀"} and number
+    worker.send("delete", name="log")
+    assert worker.read()["message"] == "Grüße, 世界"
+
+
 def test_shutdown_answers_and_leaves_with_zero(made_up: WorkerProcess) -> None:
     assert made_up.ask("shutdown")["value"] == {}
     assert made_up.wait() == EXIT_SHUTDOWN == 0

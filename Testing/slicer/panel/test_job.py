@@ -172,6 +172,15 @@ def test_a_failure_is_told_in_the_line_the_log_and_a_popup(panel):
     assert panel.ui.statusLabel.text.startswith("Done: SYNTHETIC")
 
 
+@pytest.mark.parametrize("code", ["memory", "gpu_memory", "hung", "rubbish", "version", "internal"])
+def test_whatever_fails_it_is_said_and_the_next_press_works(panel, code):
+    panel.generate().fail(code, "What happened.", "What to do.")
+    assert panel.ui.statusLabel.text == "What happened. What to do." and panel.ui.generateButton.text == "Generate"
+    assert panel.ui.generateButton.enabled
+    panel.generate().finish()
+    assert panel.ui.statusLabel.text.startswith("Done: ")
+
+
 def test_a_real_scan_is_never_replaced(panel):
     scan = panel.add_scan()
     panel.ui.outputBox.setCurrentNode(scan)

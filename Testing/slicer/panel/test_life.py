@@ -2,6 +2,8 @@
 
 import pytest
 
+LABEL = "SYNTHETIC – not for diagnosis"
+
 
 def test_leaving_the_module_lets_a_run_finish(panel):
     request = panel.generate()
@@ -64,6 +66,44 @@ def test_reports_and_settings_come_back_with_the_scene(panel, tmp_path):
     assert (panel.ui.countSpin.value, panel.ui.seedSpin.value, panel.ui.guidanceSpin.value) == (4, 99, 1.5)
     assert (panel.ui.pathologyBox.currentIndex, panel.ui.samplerBox.currentIndex) == (2, 3)
     assert not panel.ui.newSeedCheck.checked
+
+
+def test_a_result_comes_back_with_the_archive_and_is_labelled(panel, tmp_path):
+    import slicer
+
+    panel.bench.app.startupCompleted.emit()
+    panel.generate("PI-RADS 4 lesion – left.").finish()
+    name, seed = panel.parameters.result.GetName(), panel.parameters.result.GetAttribute("CCELLA.Seed")
+    assert labelled_views() == {"Red", "Green", "Yellow"}
+    archive = tmp_path / "Untersuchung.mrb"
+    assert slicer.mrmlScene.WriteToMRB(str(archive))
+    slicer.mrmlScene.Clear(False)
+    assert labelled_views() == set()
+    assert slicer.mrmlScene.ReadFromMRB(str(archive))
+    node = panel.parameters.result
+    assert node.GetName() == name and name.startswith("SYNTHETIC") and node.GetAttribute("CCELLA.Seed") == seed
+    assert labelled_views() == {"Red", "Green", "Yellow"}
+    assert "PI-RADS 4 lesion – left." in node.GetNodeReference("CCELLA.Provenance").GetText()
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    folder = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node))
+    assert hierarchy.GetItemName(folder) == "SYNTHETIC – CCELLA"
+
+
+def labelled_views():
+    """The slice views in whose corner the words stand."""
+    import slicer
+
+    views = slicer.app.layoutManager()
+    labelled = set()
+    for name in views.sliceViewNames():
+        window = views.sliceWidget(name).sliceView().renderWindow()
+        window.Render()
+        for renderer in window.GetRenderers():
+            props = renderer.GetViewProps()
+            actors = [props.GetItemAsObject(number) for number in range(props.GetNumberOfItems())]
+            if any(each.IsA("vtkTextActor") and each.GetInput() == LABEL and each.GetVisibility() for each in actors):
+                labelled.add(name)
+    return labelled
 
 
 @pytest.mark.parametrize("running", [False, True])
