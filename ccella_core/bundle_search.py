@@ -33,7 +33,7 @@ def default_search_paths(environ: Mapping[str, str] = os.environ) -> list[Path]:
     """Folders of bundles, first choice first: `models` in `$CCELLA_HOME`, the user's own, those shipped."""
     home = environ.get(HOME_VARIABLE)
     chosen = [Path(home).expanduser() / "models"] if home else []
-    return [*chosen, user_models_dir(), *shipped_models_dirs()]
+    return [*chosen, user_models_dir(), shipped_models_dir()]
 
 
 def user_models_dir() -> Path:
@@ -41,9 +41,9 @@ def user_models_dir() -> Path:
     return platformdirs.user_data_path("ccella", appauthor=False) / "models"
 
 
-def shipped_models_dirs() -> list[Path]:
+def shipped_models_dir() -> Path:
     """`Resources/Models` beside the package: so they lie in a source tree and in the installed Slicer extension."""
-    return [Path(__file__).resolve().parent.parent / "Resources" / "Models"]
+    return Path(__file__).resolve().parent.parent / "Resources" / "Models"
 
 
 def find_bundles(search_paths: Iterable[Path] | None = None) -> list[Bundle | BrokenBundle]:

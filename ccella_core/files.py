@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from ccella_core.errors import SaveError
 
 READ_BLOCK_BYTES = 1 << 20
 
@@ -27,6 +30,17 @@ def whole_file(final: Path) -> Iterator[Path]:
         temporary.replace(final)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make ``folder`` and write into it, before minutes are spent on what would be lost. Raises SaveError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (OSError, ValueError) as error:  # ValueError: a NUL character
+        reason = getattr(error, "strerror", None) or error
+        raise SaveError(f"Nothing can be written into {folder}: {reason}; choose another folder.") from error
 
 
 def sha256_of(path: Path) -> str:

@@ -22,11 +22,12 @@ import typer
 from _growing import Features, grow, missing
 from _measure import DEFAULT_OUT, NOT_MEASURED, Table, machine, machine_in_words, save_results
 
-from ccella_core.cli.output import explained, prepare_folder, quiet_libraries, say
+from ccella_core.cli.output import explained, quiet_libraries, say
 from ccella_core.decode import decode
 from ccella_core.errors import InputError
 from ccella_core.evaluation.distances import KernelDistance, frechet_distance, kernel_distance
 from ccella_core.evaluation.readout_training import ReadoutTraining, load_or_train_readout, readout_fingerprint
+from ccella_core.files import prepare_folder
 from ccella_core.phantom.patient import draw_findings, draw_patient
 from ccella_core.phantom.render import render
 from ccella_core.phantom.report import write_report

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from ccella_core.cli.generate import DEFAULT_BUNDLE
-from ccella_core.cli.output import EXIT_CODES, AsJson, explained, prepare_folder, print_json, quiet_libraries, say
+from ccella_core.cli.output import EXIT_CODES, AsJson, explained, print_json, quiet_libraries, say
+from ccella_core.files import prepare_folder
 
 STEPS_BETWEEN_MESSAGES = 50
 

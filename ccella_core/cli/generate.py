@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ccella_core.cli.output import AsJson, ProgressDisplay, explained, prepare_folder, print_json, quiet_libraries, say
+from ccella_core.cli.output import AsJson, ProgressDisplay, explained, print_json, quiet_libraries, say
 from ccella_core.errors import InputError
+from ccella_core.files import prepare_folder
 
 if TYPE_CHECKING:
     from ccella_core.volume import SyntheticVolume

@@ -8,13 +8,12 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
 
-from ccella_core.errors import Cancelled, CCELLAError, InputError, SaveError
+from ccella_core.errors import Cancelled, CCELLAError, InputError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -58,19 +57,6 @@ def say(text: str, *, style: str | None = None) -> None:
 
 def print_json(content: dict[str, Any]) -> None:
     typer.echo(json.dumps(content, indent=2, ensure_ascii=False, default=str))
-
-
-def prepare_folder(folder: Path) -> None:
-    """Make ``folder`` and write into it, before minutes are spent on what would be lost. Raises SaveError."""
-    import tempfile
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        reason = error.strerror or error
-        raise SaveError(f"Nothing can be written into {folder}: {reason}; choose another folder.") from error
 
 
 def quiet_libraries() -> None:

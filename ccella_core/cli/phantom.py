@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ccella_core.cli.generate import ImageFormat
-from ccella_core.cli.output import AsJson, explained, prepare_folder, print_json
+from ccella_core.cli.output import AsJson, explained, print_json
 from ccella_core.errors import InputError, SaveError
+from ccella_core.files import prepare_folder, whole_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,7 +65,6 @@ def _write_patient(
     """Write the images that are wanted (sequences, labels, masks), report and findings; tells what was written."""
     import numpy as np
 
-    from ccella_core.files import whole_file
     from ccella_core.phantom.anatomy import GLAND_TISSUES, Tissue
     from ccella_core.phantom.patient import draw_patient
     from ccella_core.phantom.render import render
@@ -141,7 +141,6 @@ def _write_image(voxels: np.ndarray, affine: np.ndarray, path: Path) -> None:
     import numpy as np
     import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 
-    from ccella_core.files import whole_file
     from ccella_core.provenance import SYNTHETIC_LABEL
     from ccella_core.volume import ITK_LABEL_KEY, RAS_FROM_LPS
 

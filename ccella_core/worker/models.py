@@ -16,7 +16,7 @@ from ccella_core.bundle_search import (
     default_search_paths,
     find_bundles,
     resolve_bundle,
-    shipped_models_dirs,
+    shipped_models_dir,
     user_models_dir,
 )
 from ccella_core.errors import BundleError, InputError, SaveError
@@ -92,7 +92,7 @@ def describe_bundle(entry: Bundle | BrokenBundle, origin: Origin) -> dict[str, A
 
 def _all_bundles(more_folders: list[str]) -> Iterator[tuple[Origin, Bundle | BrokenBundle]]:
     for folder in default_search_paths():
-        shipped = folder in shipped_models_dirs()
+        shipped = folder == shipped_models_dir()
         origin: Origin = "user" if folder == user_models_dir() else "shipped" if shipped else "home"
         yield from ((origin, entry) for entry in find_bundles([folder]))
     for folder in map(Path, more_folders):

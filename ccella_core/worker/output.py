@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ccella_core.errors import InputError, SaveError
+from ccella_core.errors import InputError
+from ccella_core.files import prepare_folder
 
 if TYPE_CHECKING:
     from ccella_core.volume import SyntheticVolume
@@ -38,13 +38,7 @@ def writable_folder(folder: str) -> Path:
     path = Path(folder)
     if not path.is_absolute():
         raise InputError(f"The output folder is a path from the root, not {folder!r}.")
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except (OSError, ValueError) as error:  # ValueError: a NUL character
-        reason = getattr(error, "strerror", None) or error
-        raise SaveError(f"Nothing can be written into {folder}: {reason}; choose another folder.") from error
+    prepare_folder(path)
     return path
 
 
