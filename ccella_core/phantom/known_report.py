@@ -7,42 +7,12 @@ invented findings would learn that reports mean nothing; so what is unknown is l
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Protocol
 
+from .fields import LesionFields, StructuredFields
 from .report import BLADDER, HYPERPLASIA, LEVEL_WORDS, NEGATIVE, RECTUM, ZONE_WORDS
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
-
-class KnownLesion(Protocol):
-    """What may be known of a lesion; see ``cases.case.LesionFields``."""
-
-    side: str | None
-    zone: str | None
-    level: str | None
-    size_mm: float | None
-    pirads: int | None
-    isup: int | None
-    extraprostatic: bool | None
-
-
-class Known(Protocol):
-    """What may be known of a patient; see ``cases.case.StructuredFields``."""
-
-    age_years: int | None
-    psa_ng_ml: float | None
-    gland_volume_ml: float | None
-    pirads: int | None
-    isup: int | None
-    lesions: Sequence[KnownLesion] | None
-    hyperplasia: str | None
-    peripheral_change: str | None
-    bladder: str | None
-    rectum: str | None
-
-
-def write_known_report(known: Known, *, seed: int = 0) -> str | None:
+def write_known_report(known: StructuredFields, *, seed: int = 0) -> str | None:
     """A report that states what is known; ``seed`` chooses the words. ``None`` where nothing is known."""
     rng = random.Random(seed)
     history = _history(known)
@@ -61,21 +31,21 @@ def write_known_report(known: Known, *, seed: int = 0) -> str | None:
     return "\n".join(f"{title}: {' '.join(sentences)}" for title, sentences in sections if sentences) or None
 
 
-def _history(known: Known) -> list[str]:
+def _history(known: StructuredFields) -> list[str]:
     age = None if known.age_years is None else f"{known.age_years}-year-old man"
     psa = None if known.psa_ng_ml is None else f"PSA {known.psa_ng_ml:.1f} ng/mL"
     said = ", ".join(part for part in (age, psa) if part is not None)
     return [f"{said}."] if said else []
 
 
-def _gland(known: Known, rng: random.Random) -> list[str]:
+def _gland(known: StructuredFields, rng: random.Random) -> list[str]:
     if known.gland_volume_ml is None:
         return []
     volume = f"{known.gland_volume_ml:.0f} mL"
     return [rng.choice((f"The prostate volume is {volume}.", f"Prostate volume: {volume}."))]
 
 
-def _lesions(known: Known, rng: random.Random) -> list[str]:
+def _lesions(known: StructuredFields, rng: random.Random) -> list[str]:
     if known.lesions is None:
         return []
     if not known.lesions:
@@ -84,21 +54,16 @@ def _lesions(known: Known, rng: random.Random) -> list[str]:
             if (said := _lesion(lesion, rng))]  # fmt: skip
 
 
-def _lesion(lesion: KnownLesion, rng: random.Random) -> str:
-    place = " ".join(filter(None, (lesion.side, lesion.zone and ZONE_WORDS[lesion.zone][0])))
-    return ", ".join(
-        filter(
-            None,
-            (
-                place,
-                lesion.level and rng.choice(LEVEL_WORDS[lesion.level]),
-                lesion.size_mm and f"{lesion.size_mm:.0f} mm",
-                lesion.pirads and f"PI-RADS {lesion.pirads}",
-                "extraprostatic extension" if lesion.extraprostatic else None,
-                None if lesion.isup is None else _grade(lesion.isup),
-            ),
-        )
+def _lesion(lesion: LesionFields, rng: random.Random) -> str:
+    said = (
+        " ".join(part for part in (lesion.side, lesion.zone and ZONE_WORDS[lesion.zone][0]) if part),
+        rng.choice(LEVEL_WORDS[lesion.level]) if lesion.level else None,
+        f"{lesion.size_mm:.0f} mm" if lesion.size_mm else None,
+        f"PI-RADS {lesion.pirads}" if lesion.pirads else None,
+        "extraprostatic extension" if lesion.extraprostatic else None,
+        None if lesion.isup is None else _grade(lesion.isup),
     )
+    return ", ".join(part for part in said if part)
 
 
 def _grade(isup: int) -> str:

@@ -38,8 +38,10 @@ class RunSettings(Protocol):
 
 def one_cycle(settings: RunSettings, *, rising: float) -> Schedule:
     """Up to the learning rate in the first share of the steps, then down to nothing (Smith & Topin 2018)."""
+    # A rise of one step is none, and torch divides by its length less one.
+    start = rising if rising * settings.steps > 1 else 0.0
     return lambda optimiser: OneCycleLR(
-        optimiser, max_lr=settings.learning_rate, total_steps=settings.steps, pct_start=rising
+        optimiser, max_lr=settings.learning_rate, total_steps=settings.steps, pct_start=start
     )
 
 

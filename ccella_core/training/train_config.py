@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from ccella_core.errors import InputError
 from ccella_core.networks.config import VARIANTS, Variant, demo_denoiser, published_denoiser
@@ -20,8 +20,11 @@ from ccella_core.training.adapter import AdapterTraining
 from ccella_core.training.cache import CacheSettings
 from ccella_core.training.denoiser import DenoiserTraining
 
-Settings = TypeVar("Settings", bound=StrictModel)
-MixedPrecision = Literal["no", "fp16", "bf16"]
+Settings = TypeVar("Settings", bound=BaseModel)
+# YAML reads a bare `no` as false.
+MixedPrecision = Annotated[
+    Literal["no", "fp16", "bf16"], BeforeValidator(lambda value: "no" if value is False else value)
+]
 DEMO_BUNDLE = "ccella-demo"
 DEMO_LATENT_CHANNELS, DEMO_TEXT_WIDTH, DEMO_MAX_TOKENS = 8, 128, 256
 
