@@ -1,0 +1,93 @@
+"""A folder of synthetic cases, as ``ccella synthesize`` leaves it.
+
+``synthesis.json`` (what everything in it was made with), ``volumes/`` (images and their sidecars) and one merged table,
+``cases.csv`` and ``cases.parquet``: a row a volume.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from pydantic import Field, ValidationError, field_validator
+
+from ccella_core.cases.case import Split
+from ccella_core.errors import InputError
+from ccella_core.phantom.findings import Pathology
+from ccella_core.provenance import Sequence
+from ccella_core.settings import StrictModel
+
+SETTINGS_NAME, CSV_NAME, PARQUET_NAME = "synthesis.json", "cases.csv", "cases.parquet"
+VOLUMES = "volumes"
+
+
+class SynthesisSettings(StrictModel):
+    """What every volume of a folder was made with; a folder never mixes two of them."""
+
+    format: Literal["ccella-synthesis"] = "ccella-synthesis"
+    format_version: Literal[1] = 1
+    bundle_name: str
+    bundle_version: str
+    bundle_sha256: str
+    source: str = Field(description="fingerprint of the prepared cases whose reports were used")
+    split: Split | None = Field(description="whose cases; None: all")
+    per_case: int = Field(gt=0, description="volumes of each case and sequence")
+    seed: int = Field(ge=0, description="from which each case's own seeds follow")
+    pathology: Literal["report", "case"] = Field(description="the class is read from the report, or told")
+    solver: str
+    steps: int = Field(gt=0)
+    guidance_scale: float
+
+
+class SyntheticCase(StrictModel):
+    """A row of the table: one volume."""
+
+    id: str = Field(description="of the volume: the case's and a number where a case has several")
+    case: str = Field(description="whose report it was made from")
+    patient: str
+    split: Split
+    sequence: Sequence
+    pathology: Pathology = Field(description="the case's own class")
+    predicted_pathology: Pathology | None = Field(description="what the model read from the report")
+    predicted_positive_probability: float | None = Field(ge=0, le=1)
+    seed: int = Field(ge=0)
+    path: str = Field(description="in the folder, with forward slashes")
+    sha256: str = Field(description="of the image")
+
+    @field_validator("path")
+    @classmethod
+    def _stays_inside(cls, value: str) -> str:
+        path = PurePosixPath(value)
+        if path.is_absolute() or ".." in path.parts or "\\" in value or ":" in value:
+            raise ValueError(f"the path {value!r} leads out of the folder")
+        return value
+
+
+def is_synthetic_set(folder: Path) -> bool:
+    return (folder / SETTINGS_NAME).is_file()
+
+
+def read_settings(folder: Path) -> SynthesisSettings:
+    """Raises InputError where the folder is not one of ``ccella synthesize``, or cannot be read."""
+    try:
+        return SynthesisSettings.model_validate_json((folder / SETTINGS_NAME).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise InputError(f"{folder} was not made by `ccella synthesize`: {SETTINGS_NAME} cannot be read.") from error
+
+
+def read_table(folder: Path) -> tuple[SyntheticCase, ...]:
+    """The rows of ``cases.csv``. Raises InputError where there is none, or it is damaged."""
+    try:
+        text = (folder / CSV_NAME).read_text(encoding="utf-8")
+        rows = csv.DictReader(io.StringIO(text))
+        return tuple(SyntheticCase.model_validate({key: value or None for key, value in row.items()}) for row in rows)
+    except FileNotFoundError as error:
+        raise InputError(
+            f"The table {CSV_NAME} is missing in {folder}: let `ccella synthesize` finish first."
+        ) from error
+    except (OSError, UnicodeDecodeError, csv.Error, ValidationError) as error:
+        raise InputError(
+            f"The table {folder / CSV_NAME} is damaged; let `ccella synthesize` write it again."
+        ) from error

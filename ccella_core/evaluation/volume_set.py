@@ -1,0 +1,197 @@
+"""Sets of volumes to measure, wherever they come from: prepared cases, synthetic cases, or images in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
+
+from ccella_core.cases.case import Split
+from ccella_core.cases.prepared import CASES_NAME, PreparedSet
+from ccella_core.errors import InputError
+from ccella_core.evaluation.synthetic_set import is_synthetic_set, read_table
+from ccella_core.phantom.findings import Pathology
+from ccella_core.provenance import Sequence
+from ccella_core.scans import read_scan
+from ccella_core.volume import IMAGE_SUFFIXES, affine_of
+
+INTENSITY_SLACK = 0.1
+"""Beyond 0 … 1: what a network overshoots; more means other units."""
+UPRIGHT_TOLERANCE = 1e-3
+"""Of the directions: what a rounded header leaves."""
+SPACING_TOLERANCE = 0.02
+"""Relative, between volumes of a set."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One volume of a set.
+
+    ``case`` and ``patient`` say whose it is, or for a synthetic one from whose report it was made. ``pathology`` is the
+    case's own class, ``predicted`` what a model read from the report; ``None`` where that is not known.
+    """
+
+    id: str
+    case: str
+    patient: str
+    split: Split | None
+    pathology: Pathology | None
+    predicted: Pathology | None
+    predicted_positive_probability: float | None
+    seed: int | None
+    read: Callable[[], np.ndarray]
+    """Voxels (X, Y, Z) float32 and RAS+, in 0 … 1 but for INTENSITY_SLACK."""
+
+
+class VolumeSet:
+    """Volumes of one sequence, all of the same shape and spacing."""
+
+    def __init__(
+        self, name: str, members: list[Member], shape: tuple[int, int, int], spacing: tuple[float, float, float]
+    ) -> None:
+        self.name, self.members, self.shape, self.spacing = name, members, shape, spacing
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self.members)
+
+    def voxels(self, index: int) -> np.ndarray:
+        """(X, Y, Z) float32 in 0 … 1, a slight overshoot clipped.
+
+        Raises:
+            InputError: the file is missing or damaged, or holds NaN, another shape, or other units.
+        """
+        member = self.members[index]
+        voxels = np.asarray(member.read(), dtype=np.float32)
+        if voxels.shape != self.shape:
+            raise InputError(
+                f"{member.id} has {_times(voxels.shape)} voxels and the first of {self.name} {_times(self.shape)}: "
+                "the volumes of a set must have one shape; prepare them with `ccella prepare`."
+            )
+        if not np.isfinite(voxels).all():
+            raise InputError(f"{member.id} in {self.name} holds NaN or infinite voxels; remove it.")
+        if voxels.min() < -INTENSITY_SLACK or voxels.max() > 1 + INTENSITY_SLACK:
+            raise InputError(
+                f"{member.id} in {self.name} has intensities from {voxels.min():g} to {voxels.max():g} where 0 to 1 is "
+                "expected; bring it there with `ccella prepare`."
+            )
+        return voxels.clip(0, 1)
+
+    def volumes(self) -> Iterator[np.ndarray]:
+        return (self.voxels(index) for index in range(len(self)))
+
+
+def open_volume_set(folder: Path, *, sequence: Sequence = "t2w", split: Split | None = None) -> VolumeSet:
+    """The volumes in a folder of `ccella prepare`, of `ccella synthesize`, or of image files (upright, RAS+, 0 … 1).
+
+    Args:
+        folder: one of the three.
+        sequence: of prepared or synthetic cases; files of a plain folder are all taken.
+        split: only the cases of this split.
+
+    Raises:
+        InputError: nothing there, nothing of that split or sequence, or a volume that is not upright in RAS+.
+    """
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}.")
+    if (folder / CASES_NAME).is_file():
+        return _of_prepared(folder, sequence, split)
+    if is_synthetic_set(folder):
+        return _of_synthetic(folder, sequence, split)
+    if split is not None:
+        raise InputError(f"{folder} holds plain images, which have no splits.")
+    return _of_images(folder, sorted(path for path in folder.iterdir() if path.name.lower().endswith(IMAGE_SUFFIXES)))
+
+
+def _of_prepared(folder: Path, sequence: Sequence, split: Split | None) -> VolumeSet:
+    prepared = PreparedSet.open(folder)
+    members = [
+        Member(
+            id=case.id,
+            case=case.id,
+            patient=case.patient,
+            split=case.split,
+            pathology=case.pathology,
+            predicted=None,
+            predicted_positive_probability=None,
+            seed=None,
+            read=lambda case=case: prepared.voxels(case, sequence),  # type: ignore[misc]
+        )
+        for case in prepared.cases
+        if split in (None, case.split)
+    ]
+    if not members:
+        raise InputError(f"There are no cases{_of_split(split)} in {folder}.")
+    return VolumeSet(str(folder), members, prepared.settings.shape, prepared.settings.spacing)
+
+
+def _of_synthetic(folder: Path, sequence: Sequence, split: Split | None) -> VolumeSet:
+    rows = [row for row in read_table(folder) if row.sequence == sequence and split in (None, row.split)]
+    if not rows:
+        raise InputError(f"There are no {sequence} volumes{_of_split(split)} in {folder}.")
+    members = [
+        Member(
+            id=row.id,
+            case=row.case,
+            patient=row.patient,
+            split=row.split,
+            pathology=row.pathology,
+            predicted=row.predicted_pathology,
+            predicted_positive_probability=row.predicted_positive_probability,
+            seed=row.seed,
+            read=lambda path=folder / row.path: _read_upright(path)[0],  # type: ignore[misc]
+        )
+        for row in rows
+    ]
+    voxels, spacing = _read_upright(folder / rows[0].path)
+    return VolumeSet(str(folder), members, voxels.shape, spacing)  # type: ignore[arg-type]
+
+
+def _of_images(folder: Path, paths: list[Path]) -> VolumeSet:
+    if not paths:
+        raise InputError(f"There are no images in {folder}: {', '.join(IMAGE_SUFFIXES)} are read.")
+    voxels, spacing = _read_upright(paths[0])
+
+    def read(path: Path) -> np.ndarray:
+        volume, own = _read_upright(path)
+        if not np.allclose(own, spacing, rtol=SPACING_TOLERANCE):
+            raise InputError(f"{path} has a spacing of {_times(own)} mm and the first of the folder {_times(spacing)}.")
+        return volume
+
+    members = [
+        Member(
+            id=path.name,
+            case=path.name,
+            patient=path.name,
+            split=None,
+            pathology=None,
+            predicted=None,
+            predicted_positive_probability=None,
+            seed=None,
+            read=lambda path=path: read(path),  # type: ignore[misc]
+        )
+        for path in paths
+    ]
+    return VolumeSet(str(folder), members, voxels.shape, spacing)  # type: ignore[arg-type]
+
+
+def _read_upright(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
+    image = read_scan(path)
+    affine = affine_of(image)
+    spacing = image.GetSpacing()
+    if not np.allclose(affine[:3, :3] / spacing, np.eye(3), atol=UPRIGHT_TOLERANCE):
+        raise InputError(f"The axes of {path} do not run to the right, front and top (RAS+); use `ccella prepare`.")
+    return sitk.GetArrayFromImage(image).transpose(2, 1, 0), spacing
+
+
+def _of_split(split: Split | None) -> str:
+    return "" if split is None else f" of the split {split}"
+
+
+def _times(numbers: tuple[float, ...]) -> str:
+    return " x ".join(f"{number:g}" for number in numbers)
