@@ -73,7 +73,7 @@ class BundleIndex(BaseModel):
     native_shape: tuple[PositiveInt, PositiveInt, PositiveInt]  # voxels along X, Y, Z
     native_spacing_mm: tuple[Positive, Positive, Positive]
     intensity_range: dict[Sequence, tuple[Finite, Finite]]  # what the network's 0 and 1 stand for
-    latent_scale_factor: Positive
+    latent_scale_factor: Positive | tuple[Positive, ...]  # or one for each of several stacked sequences
     max_report_tokens: PositiveInt
     default_solver: str
     default_steps: PositiveInt
@@ -93,8 +93,16 @@ class BundleIndex(BaseModel):
                 raise ValueError(f"the path {name!r} leads out of the bundle")
         return files
 
+    @property
+    def scale_factors(self) -> tuple[float, ...]:
+        """The latent scale factor of each sequence."""
+        factor = self.latent_scale_factor
+        return factor if isinstance(factor, tuple) else (factor,) * len(self.sequences)
+
     @model_validator(mode="after")
     def _agree(self) -> BundleIndex:
+        if len(self.scale_factors) != len(self.sequences):
+            raise ValueError("latent_scale_factor must hold one number for each of the sequences")
         if set(self.intensity_range) != set(self.sequences):
             raise ValueError("intensity_range must name exactly the sequences")
         if any(low >= high for low, high in self.intensity_range.values()):

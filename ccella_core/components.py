@@ -82,16 +82,17 @@ def check_components(
 ) -> None:
     """Raises BundleError where the parts do not fit each other."""
     problem = None
-    if denoiser.latent_channels != autoencoder.latent_channels:
-        problem = f"its denoiser makes {denoiser.latent_channels} latent channels, its autoencoder reads others"
+    if denoiser.latent_channels != len(index.sequences) * autoencoder.latent_channels:
+        problem = (
+            f"its denoiser makes {denoiser.latent_channels} latent channels, and its autoencoder reads "
+            f"{autoencoder.latent_channels} for each of {len(index.sequences)} sequences"
+        )
     elif denoiser.uses_text != (encoder is not None):
         problem = f"the variant {denoiser.variant} {'needs' if denoiser.uses_text else 'has no use for'} a text encoder"
     elif encoder is not None and denoiser.adapter is not None and encoder.width != denoiser.adapter.text_width:
         problem = f"its text encoder is {encoder.width} wide, its adapter reads {denoiser.adapter.text_width}"
     elif encoder is not None and encoder.max_tokens != index.max_report_tokens:
         problem = f"its text encoder pads to {encoder.max_tokens} tokens, its index says {index.max_report_tokens}"
-    elif len(index.sequences) != 1:
-        problem = f"it lists {len(index.sequences)} sequences, and one decoder makes one"
     if problem is not None:
         raise BundleError(f"The parts of the model {index.name} do not fit: {problem}.")
 

@@ -21,6 +21,7 @@ from ccella_core.errors import Cancelled, InputError
 from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser
 from ccella_core.progress import Progress, ProgressCallback, Stage, Stopwatch
 from ccella_core.provenance import Provenance
+from ccella_core.provenance import Sequence as SequenceName
 from ccella_core.sampling import StepInfo, latent_shape_multiple, parse_pathology, sample
 from ccella_core.solvers import SchedulerConfig, Solver, SolverName
 from ccella_core.text import NULL_REPORT, ReportEncoder, check_report
@@ -151,7 +152,7 @@ class CCELLAPipeline:
         memory_limit_gib: float | None = None,
         callback: ProgressCallback | None = None,
     ) -> list[SyntheticVolume]:
-        """Generate ``count`` volumes of one report.
+        """Generate ``count`` examinations of one report, each of as many volumes as the bundle has sequences.
 
         Args:
             report: the radiology report; ``None`` for variants that read none.
@@ -167,7 +168,8 @@ class CCELLAPipeline:
             callback: told of every step; ``False`` stops with ``Cancelled``.
 
         Returns:
-            Volumes in RAS+, their centre at the origin, in the bundle's intensity range of the sequence.
+            Volumes in RAS+, their centre at the origin, in the bundle's intensity range of the sequence. A bundle of
+            several sequences gives each of them for every seed: those of the first seed, then of the next.
 
         Raises:
             InputError: an argument that cannot be used, or too little memory.
@@ -198,6 +200,10 @@ class CCELLAPipeline:
         def tell_denoising(batch: int, info: StepInfo) -> bool | None:
             return tell(batch, "denoise", info.step, info.steps, info)
 
+        def tell_decoding(batch: int, place: int, step: int, steps: int) -> bool | None:
+            return tell(batch, "decode", place * steps + step, len(factors) * steps)
+
+        factors = self.index.scale_factors
         volumes = []
         with memory_explained():
             # 2. Encode the report, and the empty one that guidance compares it with.
@@ -224,14 +230,19 @@ class CCELLAPipeline:
                     dtype=self.dtype,
                     callback=partial(tell_denoising, number),
                 )
-                # 4. Decode.
-                decoded = decode(
-                    self.autoencoder,
-                    latents,
-                    scale_factor=self.index.latent_scale_factor,
-                    memory_limit_gib=memory_limit_gib,
-                    callback=partial(tell, number, "decode"),
-                )
+                # 4. Decode, one sequence after the other; their latents are stacked.
+                decoded = [
+                    decode(
+                        self.autoencoder,
+                        stacked,
+                        scale_factor=factor,
+                        memory_limit_gib=memory_limit_gib,
+                        callback=partial(tell_decoding, number, place),
+                    )
+                    for place, (stacked, factor) in enumerate(
+                        zip(latents.chunk(len(factors), dim=1), factors, strict=True)
+                    )
+                ]
                 # 5. Say how each was made.
                 for row, own_seed in enumerate(batch):
                     predicted = None if positive is None else float(positive[row])
@@ -252,7 +263,10 @@ class CCELLAPipeline:
                         dtype=str(self.dtype).removeprefix("torch."),
                         warnings=self._warnings(report, asked, predicted),
                     )
-                    volumes.append(self._volume(decoded[row, 0].numpy(), provenance))
+                    volumes += [
+                        self._volume(voxels[row, 0].numpy(), sequence, provenance)
+                        for sequence, voxels in zip(self.index.sequences, decoded, strict=True)
+                    ]
         return volumes
 
     def _checked_report(self, report: str | None) -> str:
@@ -280,9 +294,8 @@ class CCELLAPipeline:
             warnings.append("The model was never saved as a bundle, so this volume cannot be traced to its weights.")
         return warnings
 
-    def _volume(self, decoded: np.ndarray, provenance: Provenance) -> SyntheticVolume:
+    def _volume(self, decoded: np.ndarray, sequence: SequenceName, provenance: Provenance) -> SyntheticVolume:
         """Voxels (X, Y, Z) that the autoencoder gave in 0 … 1, in the sequence's own range and with their geometry."""
-        sequence = self.index.sequences[0]
         low, high = self.index.intensity_range[sequence]
         affine = np.diag([*provenance.spacing, 1.0])
         affine[:3, 3] = -np.multiply(provenance.spacing, np.subtract(provenance.shape, 1)) / 2

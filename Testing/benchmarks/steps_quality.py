@@ -162,7 +162,7 @@ class Generator:
             dtype=pipeline.dtype,
         ).latents
         for latent in latents.split(1):
-            yield _voxels(decode(pipeline.autoencoder, latent, scale_factor=index.latent_scale_factor))
+            yield _voxels(decode(pipeline.autoencoder, latent, scale_factor=index.scale_factors[0]))
 
     def warm_up(self, batch: int) -> None:
         """The first call pays for what later ones find done."""

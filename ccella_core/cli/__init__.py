@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ccella_core import __version__
-from ccella_core.cli import bundles, evaluate, export, generate, info, phantom, prepare, train
+from ccella_core.cli import bundles, evaluate, export, generate, import_, info, phantom, prepare, train
 from ccella_core.cli.output import EXIT_CODES
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command("train", epilog=EXIT_CODES)(train.train)
 app.command("train-autoencoder", epilog=EXIT_CODES)(train.train_autoencoder)
 app.command("train-text-encoder", epilog=EXIT_CODES)(train.train_text_encoder)
 app.command("export", epilog=EXIT_CODES)(export.export)
+app.command("import", epilog=EXIT_CODES)(import_.import_checkpoints)
 app.command("phantom", epilog=EXIT_CODES)(phantom.phantom)
 app.command("info", epilog=EXIT_CODES)(info.info)
 

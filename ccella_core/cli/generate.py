@@ -56,7 +56,12 @@ def generate(
 
     model = resolve_bundle(bundle)
     seeds = checked_seeds(seed, count)
-    names = {each: out / f"SYNTHETIC_{model.index.name}_seed{each}.{format}" for each in seeds}
+    several = len(model.index.sequences) > 1
+    names = {
+        (each, sequence): out / f"SYNTHETIC_{model.index.name}_seed{each}{f'_{sequence}' if several else ''}.{format}"
+        for each in seeds
+        for sequence in model.index.sequences
+    }
     taken = [str(path) for path in names.values() if path.exists()]
     if taken and not overwrite:
         raise InputError(f"{taken[0]} exists already: choose another folder or seed, or add --overwrite.")
@@ -84,7 +89,9 @@ def generate(
     saved = []
     for volume in volumes:
         placed = volume if place_on is None else volume.place_on(place_on)
-        saved.append(_save(placed, names[volume.provenance.seed], picture=not no_picture, overwrite=overwrite))
+        saved.append(
+            _save(placed, names[volume.provenance.seed, volume.sequence], picture=not no_picture, overwrite=overwrite)
+        )
 
     if as_json:
         print_json({"bundle": model.index.name, "bundle_sha256": model.sha256, "seconds": seconds, "volumes": saved})

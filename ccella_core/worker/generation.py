@@ -39,7 +39,7 @@ def run_generation(
     task.finished["volumes"] = saved
     for seed in seeds:
         reporter.begin_volume()
-        (volume,) = pipeline(
+        volumes = pipeline(
             asked.report,
             pathology=asked.pathology,
             seed=seed,
@@ -52,7 +52,9 @@ def run_generation(
             callback=reporter,
         )
         reporter.tell("save", 0, 1)
-        saved.append(save(volume, folder, f"{name}_seed{seed}"))
+        for volume in volumes:
+            sequence = f"_{volume.sequence}" if len(volumes) > 1 else ""
+            saved.append(save(volume, folder, f"{name}_seed{seed}{sequence}"))
         reporter.tell("save", 1, 1)
     _keep_timing(volume.provenance, reporter, state)
     return {"volumes": saved, "seconds": round(reporter.total_seconds(), 3), "load_seconds": round(load_seconds, 3)}

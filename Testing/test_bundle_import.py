@@ -1,0 +1,216 @@
+"""Import of published checkpoints, written here with the authors' names: the same numbers, and no trust in any file."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from ccella_core.bundle import Bundle
+from ccella_core.bundle_import import read_autoencoder, read_denoiser
+from ccella_core.cli import app
+from ccella_core.errors import InputError
+from ccella_core.networks import (
+    VARIANTS,
+    AdapterConfig,
+    AutoencoderConfig,
+    ConditionalDenoiser,
+    DenoiserConfig,
+    UNetConfig,
+    build_autoencoder,
+)
+from ccella_core.networks.published_names import published_name
+from ccella_core.volume import SyntheticVolume
+
+TINY_UNET = UNetConfig(num_channels=(32, 32, 64, 64), num_res_blocks=1)
+TINY_AUTOENCODER = AutoencoderConfig(num_channels=(32, 32), num_res_blocks=(1, 1))
+
+
+def config_of(variant: str, **unet: Any) -> DenoiserConfig:
+    adapter = AdapterConfig(text_width=24) if VARIANTS[variant].uses_text else None
+    return DenoiserConfig(variant=variant, unet=TINY_UNET.model_copy(update=unet), adapter=adapter)
+
+
+def authors_state(model: ConditionalDenoiser) -> dict[str, torch.Tensor]:
+    return {published_name(name, model.config.variant): value for name, value in model.state_dict().items()}
+
+
+@pytest.fixture(scope="module")
+def models(draw_weights) -> dict[str, ConditionalDenoiser]:
+    """Each variant with the reference's weights."""
+    return {
+        variant: draw_weights(ConditionalDenoiser(config_of(variant)), lambda name, v=variant: published_name(name, v))
+        for variant in ("ccella", "maisi")
+    }
+
+
+def save(path: Path, state: dict[str, torch.Tensor], scale: Any = 0.9, **more: Any) -> Path:
+    torch.save({"unet_state_dict": state, "scale_factor": scale, **more}, path)
+    return path
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_is_recognised_and_comes_back(tmp_path, variant):
+    with torch.device("cpu"):
+        model = ConditionalDenoiser(config_of(variant))
+    path = save(tmp_path / "m.pt", authors_state(model), torch.tensor(0.8), epoch=3, optimizer={"lr": 0.1})
+    found = read_denoiser(path)
+    assert found.denoiser.config == model.config and found.scale_factors == (pytest.approx(0.8),)
+    torch.testing.assert_close(found.denoiser.state_dict(), model.state_dict(), rtol=0, atol=0)
+
+
+def test_the_published_outputs_are_met(tmp_path, models, reference_folder, draw):
+    prefixed = {f"module.{name}": value for name, value in authors_state(models["ccella"]).items()}
+    model = read_denoiser(save(tmp_path / "m.pt", prefixed)).denoiser
+    with torch.inference_mode():
+        output = model(
+            draw("input.x", (2, 4, 8, 8, 8)),
+            torch.tensor([17, 803]),
+            text=draw("input.text", (2, 12, 24), 0.3),
+            spacing=draw("input.spacing", (2, 3)).abs() * 0.5,
+        )
+    expected = np.load(reference_folder / "network_outputs.npz")
+    error = np.abs(output.prediction.numpy() - expected["ccella.noise_pred"]).max()
+    assert error < 1e-4 * np.abs(expected["ccella.noise_pred"]).max()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [TINY_AUTOENCODER, AutoencoderConfig(num_channels=(32, 64, 64), num_res_blocks=(2, 1, 2), latent_channels=3)],
+)
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "unet_state_dict"])
+def test_the_autoencoder_comes_back(tmp_path, config, wrapper):
+    model = build_autoencoder(config)
+    state = {f"module.{name}": value for name, value in model.state_dict().items()}
+    torch.save(state if wrapper is None else {wrapper: state, "epoch": 1}, tmp_path / "vae.pt")
+    found, found_config = read_autoencoder(tmp_path / "vae.pt")
+    assert found_config == config
+    torch.testing.assert_close(found.state_dict(), model.state_dict(), rtol=0, atol=0)
+
+
+class Evil:
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.file),)
+
+
+def test_a_pickle_that_would_run_a_program_is_not_run(tmp_path):
+    sign = tmp_path / "it ran"
+    torch.save({"unet_state_dict": Evil(sign), "scale_factor": 1.0}, tmp_path / "evil.pt")
+    with pytest.raises(InputError, match=r"cannot be read safely.*Nothing in it was run"):
+        read_denoiser(tmp_path / "evil.pt")
+    (tmp_path / "plain.pt").write_bytes(pickle.dumps(Evil(sign)))
+    with pytest.raises(InputError):
+        read_denoiser(tmp_path / "plain.pt")
+    assert not sign.exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"<!DOCTYPE html><html>", b"version https://git-lfs.github.com/spec/v1\n", b"PK\x03\x04 cut off"]
+)
+def test_what_is_no_checkpoint_is_said(tmp_path, content):
+    (tmp_path / "m.pt").write_bytes(content)
+    with pytest.raises(InputError, match=r"is no whole checkpoint of torch|cannot be read safely"):
+        read_denoiser(tmp_path / "m.pt")
+
+
+def test_other_checkpoints_are_told_apart(tmp_path, models):
+    state = authors_state(models["maisi"])
+    with pytest.raises(InputError, match="There is no file"):
+        read_denoiser(tmp_path / "none.pt")
+    torch.save(state, tmp_path / "bare.pt")
+    with pytest.raises(InputError, match="it has no unet_state_dict and scale_factor"):
+        read_denoiser(tmp_path / "bare.pt")
+    with pytest.raises(InputError, match="holds no tensors by name"):
+        read_denoiser(save(tmp_path / "m.pt", {}))
+    with pytest.raises(InputError, match="holds the variant maisi, not ccella"):
+        read_denoiser(save(tmp_path / "m.pt", state), "ccella")
+    with pytest.raises(InputError, match="does not hold the MAISI autoencoder"):
+        read_autoencoder(tmp_path / "bare.pt")
+
+
+def test_what_does_not_fit_is_named(tmp_path, models):
+    state = authors_state(models["maisi"])
+    missing = {name: value for name, value in state.items() if name != "out.2.conv.bias"}
+    with pytest.raises(InputError, match=r"missing: unet.out.2.conv.bias"):
+        read_denoiser(save(tmp_path / "m.pt", missing))
+    with pytest.raises(InputError, match="unexpected: stranger"):
+        read_denoiser(save(tmp_path / "m.pt", {**state, "stranger": torch.ones(1)}))
+    with pytest.raises(InputError, match=r"of another shape: unet.out.2.conv.bias \(9,\) instead of \(4,\)"):
+        read_denoiser(save(tmp_path / "m.pt", {**state, "out.2.conv.bias": torch.ones(9)}))
+    with pytest.raises(InputError, match=r"NaN or infinite: unet.out.2.conv.bias"):
+        read_denoiser(save(tmp_path / "m.pt", {**state, "out.2.conv.bias": torch.full((4,), float("nan"))}))
+    for scale in (0.0, float("nan"), "one", []):
+        with pytest.raises(InputError, match="The scale factor in"):
+            read_denoiser(save(tmp_path / "m.pt", state, scale))
+
+
+def run(*arguments: object, code: int = 0) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+ABOUT = ["--name", "authors", "--licence", "CC-BY-NC-4.0", "--intended-use", "Research.", "--trained-on", "patients"]
+SIZE = ["--shape", 16, 16, 16, "--spacing", 1, 1, 3]
+
+
+@pytest.fixture
+def vae(tmp_path) -> Path:
+    torch.manual_seed(0)
+    torch.save(build_autoencoder(TINY_AUTOENCODER).state_dict(), tmp_path / "vae.pt")
+    return tmp_path / "vae.pt"
+
+
+def test_a_bundle_from_checkpoints_makes_a_volume(tmp_path, models, vae):
+    path = save(tmp_path / "m.pt", authors_state(models["maisi"]))
+    said = run("import", path, "--autoencoder", vae, "--out", tmp_path / "bundle", *ABOUT, *SIZE)
+    assert "Licence: CC-BY-NC-4.0" in said and "Intended use: Research." in said and "(maisi)" in said
+    bundle = Bundle.open(tmp_path / "bundle")
+    bundle.verify()
+    assert bundle.index.scale_factors == (0.9,) and bundle.index.training["imported_from"] == ["m.pt", "vae.pt"]
+    run("generate", "--bundle", tmp_path / "bundle", "--steps", 2, "--seed", 1, "--out", tmp_path / "out")
+    (image,) = (tmp_path / "out").glob("*.nii.gz")
+    assert SyntheticVolume.load(image).voxels.shape == (16, 16, 16)
+    assert "exists already" in run(
+        "import", path, "--autoencoder", vae, "--out", tmp_path / "bundle", *ABOUT, *SIZE, code=1
+    )
+
+
+def test_three_scale_factors_are_three_sequences(tmp_path, vae):
+    torch.manual_seed(0)
+    model = ConditionalDenoiser(config_of("maisi", latent_channels=12))
+    path = save(tmp_path / "m.pt", authors_state(model), (0.9, torch.tensor(1.1), 1.3))
+    common = ["import", path, "--autoencoder", vae, "--out", tmp_path / "bundle", *ABOUT, *SIZE]
+    assert "has 3 scale factors and 1 sequences were named" in run(*common, code=2)
+    run(*common, "--sequences", "t2w,adc,hbv")
+    assert Bundle.open(tmp_path / "bundle").index.scale_factors == pytest.approx((0.9, 1.1, 1.3))
+    run("generate", "--bundle", tmp_path / "bundle", "--steps", 2, "--seed", 4, "--out", tmp_path / "out", "--count", 2)
+    found = {image.name: SyntheticVolume.load(image) for image in (tmp_path / "out").glob("*.nii.gz")}
+    assert sorted(found) == [
+        f"SYNTHETIC_authors_seed{seed}_{name}.nii.gz" for seed in (4, 5) for name in ("adc", "hbv", "t2w")
+    ]
+    assert {volume.sequence for volume in found.values()} == {"t2w", "adc", "hbv"}
+    adc = found["SYNTHETIC_authors_seed4_adc.nii.gz"].voxels
+    assert adc.max() > 10, "in 10⁻⁶ mm²/s, not in 0 … 1"
+    first, second = (found[f"SYNTHETIC_authors_seed4_{name}.nii.gz"].voxels for name in ("t2w", "hbv"))
+    assert not np.array_equal(first, second)
+
+
+def test_parts_that_do_not_fit_each_other_are_said(tmp_path, models, vae):
+    state = authors_state(models["ccella"])
+    common = ["import", save(tmp_path / "m.pt", state), "--autoencoder", vae, "--out", tmp_path / "b", *ABOUT, *SIZE]
+    assert "needs a text encoder" in run(*common, code=2)
+    other = AutoencoderConfig(latent_channels=3, num_channels=(32, 32), num_res_blocks=(1, 1))
+    torch.save(build_autoencoder(other).state_dict(), vae)
+    said = run("import", save(tmp_path / "n.pt", authors_state(models["maisi"])), *common[2:], code=2)
+    assert "its autoencoder reads 3 for each of 1 sequences" in said
+    assert not (tmp_path / "b").exists()

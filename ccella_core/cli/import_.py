@@ -1,0 +1,86 @@
+"""``ccella import``: published checkpoints into a model that ``ccella generate`` and the Slicer module load."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ccella_core.cli.output import AsJson, explained, print_json, quiet_libraries, show_log
+
+
+@explained
+def import_checkpoints(
+    denoiser: Annotated[Path, typer.Argument(help="The authors' checkpoint (.pt).")],
+    autoencoder: Annotated[Path, typer.Option(help="The MAISI autoencoder's checkpoint (.pt).")],
+    out: Annotated[Path, typer.Option(help="Folder of the model.")],
+    name: Annotated[str, typer.Option(help="Of the model.")],
+    licence: Annotated[str, typer.Option(help="Of the weights, as their release states it.")],
+    intended_use: Annotated[str, typer.Option(help="What they are for, and what not; shown before every use.")],
+    trained_on: Annotated[str, typer.Option(help="The data, in a sentence; shown with the model.")],
+    text_encoder: Annotated[
+        str | None, typer.Option(help="Folder or name of the report encoder, such as google/flan-t5-xxl.")
+    ] = None,
+    variant: Annotated[str | None, typer.Option(help="What it should be; by default what its names say.")] = None,
+    sequences: Annotated[str, typer.Option(help="What it draws; for CCELLA++ t2w,adc,hbv.")] = "t2w",
+    shape: Annotated[tuple[int, int, int], typer.Option(help="Voxels along X, Y, Z.")] = (256, 256, 128),
+    spacing: Annotated[tuple[float, float, float], typer.Option(help="Millimetres along X, Y, Z.")] = (0.5, 0.5, 0.5),
+    max_tokens: Annotated[int, typer.Option(min=1, help="To which reports are padded or cut.")] = 512,
+    version: Annotated[str, typer.Option(help="Of the model.")] = "1.0.0",
+    description: Annotated[str, typer.Option(help="One sentence.")] = "",
+    solver: Annotated[str, typer.Option(help="The model's default solver.")] = "dpm++",
+    steps: Annotated[int, typer.Option(min=1, help="The model's default number of denoising steps.")] = 30,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model that is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a model of published checkpoints. They are read without running anything that may be in them."""
+    quiet_libraries()
+    show_log(logging.INFO)
+    from ccella_core.bundle import BundleIndex
+    from ccella_core.bundle_import import import_bundle
+    from ccella_core.cases.intensity import ADC_RANGE
+    from ccella_core.networks.config import VARIANTS
+    from ccella_core.training.parts import text_encoder_source
+    from ccella_core.training.train_config import checked
+
+    if variant is not None and variant not in VARIANTS:
+        raise typer.BadParameter(f"there is no variant {variant}; there are {', '.join(VARIANTS)}")
+    drawn = [each.strip() for each in sequences.split(",")]
+    content = {
+        "name": name,
+        "version": version,
+        "licence": licence,
+        "intended_use": intended_use,
+        "description": description,
+        "variant": "",  # filled in, as the scale factors are
+        "sequences": drawn,
+        "native_shape": shape,
+        "native_spacing_mm": spacing,
+        "intensity_range": {each: ADC_RANGE if each == "adc" else (0.0, 1.0) for each in drawn},
+        "latent_scale_factor": [1.0] * len(drawn),
+        "max_report_tokens": max_tokens,
+        "default_solver": solver,
+        "default_steps": steps,
+        "trained_on": trained_on,
+        "training": {"imported_from": [denoiser.name, autoencoder.name]},
+        "components": {},
+    }
+    index = checked(BundleIndex, content, "What is said of the model")
+    encoder = None if text_encoder is None else text_encoder_source(text_encoder).load(max_tokens)
+    bundle = import_bundle(
+        out,
+        index,
+        denoiser=denoiser,
+        autoencoder=autoencoder,
+        encoder=encoder,
+        variant=variant,  # type: ignore[arg-type]
+        overwrite=overwrite,
+    )
+    if as_json:
+        print_json({"name": bundle.index.name, "path": str(bundle.path), "sha256": bundle.sha256,
+                    "variant": bundle.index.variant, "licence": licence})  # fmt: skip
+        return
+    typer.echo(f"{bundle.index.name} {bundle.index.version} ({bundle.index.variant}) is in {bundle.path}.")
+    typer.echo(f"Licence: {bundle.index.licence}\nIntended use: {bundle.index.intended_use}")
