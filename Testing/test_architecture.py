@@ -41,7 +41,7 @@ LAYERS = {
         "volume",
     },
     "cases": {"cases"},
-    "uses": {"pipeline", "training", "evaluation"},
+    "uses": {"pipeline", "training", "evaluation", "study"},
     "doors": {"__main__", "cli", "worker"},
 }
 MAY_IMPORT = {

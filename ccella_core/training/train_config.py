@@ -135,7 +135,7 @@ def read_config(
     base = preset_name or content.get("preset")
     content.pop("preset", None)
     if base is not None:
-        content = _merged(preset(str(base)), content)
+        content = merged(preset(str(base)), content)
     return _with_overrides(TrainConfig, content, overrides)
 
 
@@ -146,7 +146,7 @@ def read_settings(model: type[Settings], file: Path | None, overrides: Sequence[
 
 def _with_overrides(model: type[Settings], content: dict[str, Any], overrides: Sequence[str]) -> Settings:
     for override in overrides:
-        content = _merged(content, _parsed_override(override))
+        content = merged(content, _parsed_override(override))
     return checked(model, content, "The configuration")
 
 
@@ -188,12 +188,13 @@ def _parsed_override(text: str) -> dict[str, Any]:
     return content
 
 
-def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
+def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """``below`` with what ``above`` says over it, section by section."""
+    both = dict(below)
     for key, value in above.items():
-        inside = merged.get(key)
-        merged[key] = _merged(inside, value) if isinstance(inside, dict) and isinstance(value, dict) else value
-    return merged
+        inside = both.get(key)
+        both[key] = merged(inside, value) if isinstance(inside, dict) and isinstance(value, dict) else value
+    return both
 
 
 def _explained(model: type[Any], error: dict[str, Any]) -> str:

@@ -1,0 +1,187 @@
+"""The configuration of a study: one YAML file, checked as a whole before anything is done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field, model_validator
+
+from ccella_core.cases.layouts import Layout
+from ccella_core.cases.prepared import PrepareSettings
+from ccella_core.errors import InputError
+from ccella_core.networks.config import VARIANTS, Variant
+from ccella_core.provenance import Sequence
+from ccella_core.settings import StrictModel
+from ccella_core.solvers import DEFAULT_SOLVER, DEFAULT_STEPS
+from ccella_core.training.train_config import TrainConfig, checked, merged, preset
+
+Arm = Literal["real", "synthetic", "real+synthetic"]
+Extractor = Literal["medicalnet", "radimagenet", "phantom"]
+ARMS: tuple[Arm, ...] = get_args(Arm)
+OF_THE_STUDY = ("name", "data", "output", "cache_folder", "sequences")
+"""Keys of a training that the study itself gives."""
+FOR_READING = ("text_encoder", "max_tokens", "read_first")
+"""Keys of a training that mean nothing to a variant that reads no reports."""
+Seed = Annotated[int, Field(ge=0)]
+
+
+class Data(StrictModel):
+    """The cases: what the variants learn (train), are chosen by (validation) and are measured on (test)."""
+
+    prepared: Path = Field(description="a folder of `ccella prepare`, or where to prepare `source`")
+    source: Path | None = Field(None, description="a manifest or an archive that is prepared first")
+    layout: Layout = "auto"
+    grid: PrepareSettings = PrepareSettings()
+    fractions: tuple[float, float, float] = Field((0.8, 0.1, 0.1), description="where the source gives no split")
+    split_seed: Seed = 0
+    missing_reports: Literal["write", "null"] = "write"
+    sequence: Sequence = Field("t2w", description="the one that is learnt, made and measured")
+
+
+class Training(StrictModel):
+    """How every variant is trained: the same steps, seeds and cases for all of them."""
+
+    size: Literal["small", "published"] = Field("small", description="of the presets, see `ccella train --help`")
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="keys of `ccella train` over the preset, the same for every variant"
+    )
+    weights: Literal["last", "best"] = Field("last", description="after the last step, or best on validation cases")
+
+
+class Synthesis(StrictModel):
+    """What every variant makes."""
+
+    test_per_case: int = Field(1, gt=0, description="volumes of each test report, which are measured")
+    train_per_case: int = Field(1, ge=0, description="volumes of each training report, for classifiers; 0: none")
+    seed: Seed = 0
+    solver: str = DEFAULT_SOLVER
+    steps: int = Field(DEFAULT_STEPS, gt=0)
+    guidance_scale: float = Field(1.0, ge=0)
+
+
+class Images(StrictModel):
+    """How alike synthetic and real volumes are."""
+
+    extractors: dict[Extractor, Path | None] = Field(
+        default_factory=lambda: {"phantom": None},
+        min_length=1,
+        description="each with the file of its weights; of `phantom` the folder of a readout, or nothing",
+    )
+    seed: Seed = 0
+
+
+class Privacy(StrictModel):
+    """Whether training cases were copied."""
+
+    extractor: Extractor = Field("phantom", description="one of images.extractors")
+    seed: Seed = 0
+
+
+class Adherence(StrictModel):
+    """Whether a volume shows what its report says; for cases with `fields` that look like the digital prostate."""
+
+    readout: Path | None = Field(None, description="a trained readout; by default the cached one")
+
+
+class Classifiers(StrictModel):
+    """Classifiers of the pathology, trained on real cases, synthetic ones, and both."""
+
+    preset: str = "small"
+    settings: dict[str, Any] = Field(default_factory=dict, description="keys of `ccella classify train`, for every arm")
+    real_counts: tuple[Annotated[int, Field(ge=2)], ...] = Field(min_length=1, description="sizes of the real set")
+    seeds: tuple[Seed, ...] = Field((0, 1, 2), min_length=1, description="each trains anew on other real cases")
+    arms: tuple[Arm, ...] = ARMS
+    variants: tuple[Variant, ...] | None = Field(None, description="whose volumes; by default all that can be told")
+    labels: Literal["clinical", "predicted"] = Field(
+        "clinical", description="of synthetic volumes: the case's own class, or what the variant read in the report"
+    )
+
+    @model_validator(mode="after")
+    def _real_is_there(self) -> Classifiers:
+        if "real" not in self.arms:
+            raise ValueError("the other arms are compared with `real`, so it must be among arms")
+        return self
+
+
+class StudyConfig(StrictModel):
+    """A whole study. Paths are taken from the current folder."""
+
+    title: str = Field("A study of report-conditioned prostate MRI", min_length=1)
+    about: str = Field("", description="a sentence under the title: whose cases these are")
+    output: Path = Field(description="folder of the study; one that was stopped goes on there")
+    data: Data
+    variants: tuple[Variant, ...] = Field(tuple(VARIANTS), min_length=1)
+    training: Training = Training()
+    synthesis: Synthesis = Synthesis()
+    images: Images = Images()
+    privacy: Privacy | None = Field(Privacy(), description="null: left out")
+    adherence: Adherence | None = Field(None, description="null: left out")
+    classifiers: Classifiers | None = Field(None, description="null: left out")
+    examples: int = Field(3, ge=0, description="test reports of which the page shows a volume of every variant")
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> StudyConfig:
+        if len(set(self.variants)) != len(self.variants):
+            raise ValueError("a variant stands twice in variants")
+        if self.privacy is not None and self.privacy.extractor not in self.images.extractors:
+            raise ValueError(f"privacy.extractor {self.privacy.extractor} is not among images.extractors")
+        if taken := sorted(set(OF_THE_STUDY) & self.training.settings.keys()):
+            raise ValueError(f"training.settings must not hold {', '.join(taken)}, which the study itself gives")
+        if self.classifiers is not None:
+            if self.synthesis.train_per_case == 0 and self.classifiers.arms != ("real",):
+                raise ValueError("classifiers with synthetic volumes need synthesis.train_per_case of at least 1")
+            if strangers := set(self.classifiers.variants or ()) - set(self.variants):
+                raise ValueError(f"classifiers.variants has {', '.join(sorted(strangers))}, which is not in variants")
+        return self
+
+
+def training_of(config: StudyConfig, variant: Variant) -> TrainConfig:
+    """The training of a variant: the preset, the settings that all share, and its own folders.
+
+    What concerns reports is left out for variants that read none.
+
+    Raises:
+        InputError: a setting that no training has, or that does not fit.
+    """
+    shared = config.training.settings
+    reads = VARIANTS[variant].uses_text
+    if not reads:
+        shared = _without_reading(shared)
+    content = merged(preset(f"{config.training.size}-{variant}"), shared)
+    own = {
+        "name": variant,
+        "data": config.data.prepared,
+        "sequences": [config.data.sequence],
+        "output": folder_of(config, variant) / "training",
+        "cache_folder": config.output / "cache" / ("with-reports" if reads else "without-reports"),
+    }
+    return checked(TrainConfig, content | own, f"training.settings, for {variant},")
+
+
+def folder_of(config: StudyConfig, variant: Variant) -> Path:
+    """Where all of a variant lies."""
+    return config.output / "variants" / variant
+
+
+def with_labels(config: Classifiers, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
+    """The variants whose volumes can be given a label: those that are told the report or the class.
+
+    Raises:
+        InputError: one was named that cannot.
+    """
+    able = [v for v in variants if VARIANTS[v].class_heads is not None] if config.labels == "predicted" else [
+        v for v in variants if VARIANTS[v].uses_text or VARIANTS[v].uses_class
+    ]  # fmt: skip
+    if unable := [variant for variant in config.variants or () if variant not in able]:
+        reason = "reads no class from a report" if config.labels == "predicted" else "is told neither report nor class"
+        raise InputError(f"The volumes of {unable[0]} have no label, as it {reason}: take it out of classifiers.")
+    return tuple(variant for variant in able if variant in (config.variants or able))
+
+
+def _without_reading(settings: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in settings.items() if key not in FOR_READING}
+    denoiser = kept.get("denoiser")
+    if isinstance(denoiser, dict) and isinstance(network := denoiser.get("network"), dict):
+        kept["denoiser"] = denoiser | {"network": {key: each for key, each in network.items() if key != "adapter"}}
+    return kept
