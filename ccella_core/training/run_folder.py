@@ -41,17 +41,28 @@ def refuse_other_run(folder: Path, config: StrictModel, *, may_change: tuple[str
     """
     if not (folder / CONFIG_NAME).exists():
         return
-    before, now = (_flat(each.model_dump(mode="json")) for each in (read_run_config(folder, type(config)), config))
-    different = [
-        f"{key} was {before.get(key)} and is {now.get(key)}"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and not key.startswith(may_change)
-    ]
+    before, now = (each.model_dump(mode="json") for each in (read_run_config(folder, type(config)), config))
+    different = differences(before, now, may_change=may_change)
     if different:
         raise InputError(
             f"{folder} holds a training with another configuration ({'; '.join(different)}). "
             "Go on with the one it was begun with, or name another output."
         )
+
+
+def differences(before: dict[str, Any], now: dict[str, Any], *, may_change: tuple[str, ...] = ()) -> list[str]:
+    """Every key whose value is another now, in words, those inside sections with dots.
+
+    Args:
+        before, now: configurations as JSON has them.
+        may_change: beginnings of keys that are passed over.
+    """
+    before, now = _flat(before), _flat(now)
+    return [
+        f"{key} was {before.get(key)} and is {now.get(key)}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key) and not key.startswith(may_change)
+    ]
 
 
 def write_run(folder: Path, config: StrictModel, about: dict[str, Any]) -> None:

@@ -1,0 +1,82 @@
+"""What a study will do, stage by stage, and what it leaves out and why."""
+
+from __future__ import annotations
+
+from ccella_core.networks.config import VARIANTS, Variant
+from ccella_core.study.config import Arm, StudyConfig, with_labels
+from ccella_core.study.stages import Stage
+
+CASES = "cases"
+TRAINING, BUNDLE, OF_TEST, OF_TRAIN = "training", "model", "of-test-reports", "of-train-reports"
+IMAGES, CLASS_HEAD, ADHERENCE, PRIVACY = "images", "class-head", "adherence", "privacy"
+SHORT: dict[Arm, str] = {"real": "real", "synthetic": "synthetic", "real+synthetic": "both"}
+"""Of the arms, for folders."""
+
+
+def variant_key(variant: Variant, part: str) -> str:
+    return f"variants/{variant}/{part}"
+
+
+def classifier_key(arm: Arm, variant: Variant | None, real_count: int | None, seed: int) -> str:
+    """Of one classifier. ``variant``: whose volumes; ``real_count``: of real cases."""
+    words = [SHORT[arm], variant, None if real_count is None else f"{real_count}-real", f"seed-{seed}"]
+    return "/".join(["classifiers", *(word for word in words if word is not None)])
+
+
+def plan(config: StudyConfig) -> tuple[Stage, ...]:
+    """Every stage, in the order in which they are done. Raises InputError where a part cannot be done at all."""
+    stages = [Stage(CASES, "Prepare the cases", None if config.data.source else "they are prepared already")]
+    for variant in config.variants:
+        stages += _of_variant(config, variant)
+    return (*stages, *_of_classifiers(config))
+
+
+def _of_variant(config: StudyConfig, variant: Variant) -> list[Stage]:
+    traits = VARIANTS[variant]
+    left_out = "it is left out of this study"
+    per_case = config.synthesis.train_per_case
+    head = None if traits.class_heads is not None else "it has no class head"
+    return [
+        Stage(variant_key(variant, TRAINING), f"Train {variant}"),
+        Stage(variant_key(variant, BUNDLE), f"Make a model of {variant}"),
+        Stage(variant_key(variant, OF_TEST), f"Synthesize volumes of the test reports with {variant}"),
+        Stage(variant_key(variant, OF_TRAIN), f"Synthesize volumes of the training reports with {variant}",
+              None if per_case else left_out),
+        Stage(variant_key(variant, IMAGES), f"Compare the volumes of {variant} with real ones"),
+        Stage(variant_key(variant, CLASS_HEAD), f"Score the class that {variant} reads from reports", head),
+        Stage(variant_key(variant, ADHERENCE), f"Read what the volumes of {variant} show",
+              None if config.adherence else left_out),
+        Stage(variant_key(variant, PRIVACY), f"Look for copies of training cases among the volumes of {variant}",
+              None if config.privacy else left_out),
+    ]  # fmt: skip
+
+
+def _of_classifiers(config: StudyConfig) -> list[Stage]:
+    classifiers = config.classifiers
+    if classifiers is None:
+        return []
+    real = [
+        Stage(classifier_key("real", None, count, seed), f"Classifier of {count} real cases, seed {seed}")
+        for count in classifiers.real_counts
+        for seed in classifiers.seeds
+    ]
+    able = with_labels(classifiers, config.variants)
+    synthetic: list[Stage] = []
+    for variant in config.variants if len(classifiers.arms) > 1 else ():
+        if variant not in able:
+            named = classifiers.variants is not None and variant not in classifiers.variants
+            reason = "it is left out of this study" if named else "nothing tells what class its volumes have"
+            synthetic.append(Stage(f"classifiers/{variant}", f"Classifiers with volumes of {variant}", reason))
+            continue
+        for seed in classifiers.seeds:
+            if "synthetic" in classifiers.arms:
+                synthetic.append(
+                    Stage(classifier_key("synthetic", variant, None, seed), f"Classifier of {variant}, seed {seed}")
+                )
+            if "real+synthetic" in classifiers.arms:
+                synthetic += [
+                    Stage(classifier_key("real+synthetic", variant, count, seed),
+                          f"Classifier of {count} real cases and {variant}, seed {seed}")
+                    for count in classifiers.real_counts
+                ]  # fmt: skip
+    return [*real, *synthetic]

@@ -1,0 +1,158 @@
+"""The stages of a study: each leaves its result in a folder of its own, and is done once."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+
+from pydantic import ValidationError
+
+from ccella_core.errors import InputError, SaveError
+from ccella_core.files import prepare_folder, whole_file
+from ccella_core.settings import StrictModel
+from ccella_core.training.run_folder import differences
+
+STAGE_NAME = "stage.json"
+
+Result = TypeVar("Result", bound=StrictModel)
+Told = Callable[[int, int], None]
+"""Called with how many of something are done, and of how many."""
+Work = Callable[[Path, Told], Result]
+"""Does a stage in its folder, going on with what lies there of it."""
+
+
+class Stage(NamedTuple):
+    """A stage as it is planned."""
+
+    key: str
+    """Its folder in the study's, with forward slashes."""
+    words: str
+    why_not: str | None = None
+    """Why it is left out, where it does not apply."""
+
+
+class StageRecord(StrictModel):
+    """What ``stage.json`` holds."""
+
+    format: Literal["ccella-stage"] = "ccella-stage"
+    format_version: Literal[1] = 1
+    made_with: dict[str, Any]
+    seconds: float | None = None
+    """That the process took which finished it."""
+    result: dict[str, Any] | None = None
+    """``None`` where the stage was begun and not finished."""
+
+
+class Listener(Protocol):
+    """Whoever follows a study."""
+
+    def plan(self, stages: Sequence[Stage], finished: set[str]) -> None:
+        """Told once, before anything is done; ``finished`` are keys."""
+
+    def stage(self, stage: Stage, number: int, total: int) -> AbstractContextManager[Told]:
+        """Around the work on a stage, the ``number``-th of ``total`` that are left; what it gives is told of the
+        progress."""
+
+
+class Silent:
+    """Follows nothing."""
+
+    def plan(self, stages: Sequence[Stage], finished: set[str]) -> None:
+        pass
+
+    @contextmanager
+    def stage(self, stage: Stage, number: int, total: int) -> Iterator[Told]:
+        yield lambda done, total: None
+
+
+class Stages:
+    """Does the stages of a plan, or reads what they left.
+
+    Args:
+        folder: of the study.
+        plan: every stage of it.
+        listener: told of them.
+    """
+
+    def __init__(self, folder: Path, plan: Sequence[Stage], listener: Listener) -> None:
+        self.folder, self._listener = folder, listener
+        self._planned = {stage.key: stage for stage in plan}
+        applies = [stage.key for stage in plan if stage.why_not is None]
+        finished = {key for key in applies if _is_finished(folder / key)}
+        self._left = [key for key in applies if key not in finished]
+        self.seconds: dict[str, float] = {}
+        """That each finished stage took."""
+        listener.plan(plan, finished)
+
+    def applies(self, key: str) -> bool:
+        """Whether a stage is in the plan and not left out."""
+        return key in self._planned and self._planned[key].why_not is None
+
+    def done(self, key: str, made_with: Mapping[str, Any], kind: type[Result], work: Work[Result]) -> Result:
+        """The result of a stage: what it left where it was finished, otherwise the work is done now.
+
+        Args:
+            key: of the plan.
+            made_with: all that the result depends on, as JSON has it.
+            kind: of the result.
+            work: see ``Work``.
+
+        Raises:
+            InputError: what lies in the folder was made with something else; every difference is named.
+            SaveError: the disk refuses.
+        """
+        folder = self.folder / key
+        now: dict[str, Any] = json.loads(json.dumps(made_with, default=str))
+        record = _read_record(folder)
+        if record is not None and (different := differences(record.made_with, now)):
+            raise InputError(
+                f"{folder} was made with something else ({'; '.join(different)}). Go on with what it was begun with, "
+                "name another output, or remove that folder to have it made anew."
+            )
+        if record is None or record.result is None:
+            record = self._do(self._planned[key], folder, now, work)
+        self.seconds[key] = record.seconds or 0.0
+        try:
+            return kind.model_validate(record.result)
+        except ValidationError as error:
+            raise InputError(f"{folder / STAGE_NAME} is damaged; remove that folder to have it made anew.") from error
+
+    def _do(self, stage: Stage, folder: Path, made_with: dict[str, Any], work: Work[Result]) -> StageRecord:
+        prepare_folder(folder)
+        _write_record(folder, StageRecord(made_with=made_with))
+        started = time.monotonic()
+        with self._listener.stage(stage, self._number(stage.key), len(self._left)) as told:
+            result = work(folder, told)
+        record = StageRecord(
+            made_with=made_with, seconds=round(time.monotonic() - started, 1), result=result.model_dump(mode="json")
+        )
+        _write_record(folder, record)
+        return record
+
+    def _number(self, key: str) -> int:
+        return self._left.index(key) + 1 if key in self._left else len(self._left)
+
+
+def _is_finished(folder: Path) -> bool:
+    record = _read_record(folder)
+    return record is not None and record.result is not None
+
+
+def _read_record(folder: Path) -> StageRecord | None:
+    path = folder / STAGE_NAME
+    try:
+        return StageRecord.model_validate_json(path.read_bytes()) if path.exists() else None
+    except (OSError, ValidationError) as error:
+        raise InputError(f"{path} cannot be read; remove {folder} to have it made anew.") from error
+
+
+def _write_record(folder: Path, record: StageRecord) -> None:
+    try:
+        with whole_file(folder / STAGE_NAME) as unfinished:
+            unfinished.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise SaveError(f"The stage cannot be written into {folder}: {error}.") from error
