@@ -1,0 +1,150 @@
+"""What volumes look like to a network: the features between whose distributions distances are measured.
+
+A number means something only together with the extractor that it was measured with, so each carries its name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, Protocol, get_args
+
+import numpy as np
+import torch
+from torch import nn
+
+from ccella_core.errors import InputError
+from ccella_core.evaluation.readout import Readout, check_geometry
+from ccella_core.evaluation.readout_training import load_or_train_readout
+from ccella_core.evaluation.volume_set import VolumeSet
+from ccella_core.files import whole_file
+
+Kind = Literal["phantom", "medicalnet", "radimagenet"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+PHANTOM_NAME = "phantom readout (stand-in)"
+FINGERPRINT_DIGITS = 16
+
+Told = Callable[[int, int], None]
+"""Called with what is done and how much there is."""
+
+
+class FeatureExtractor(Protocol):
+    """Turns a volume into a vector, or into one for each of some slices."""
+
+    name: str
+    """As printed beside every number."""
+    dimension: int
+    fingerprint: str
+    """Changes with the weights and with anything else that changes the features."""
+
+    def __call__(self, voxels: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
+        """Features (D,) float64, or (S, D) of S slices, of voxels (X, Y, Z) in 0 … 1 and RAS+, spaced in mm.
+
+        Raises:
+            InputError: a shape or spacing that the network cannot read.
+        """
+
+
+class PhantomExtractor:
+    """The deepest activations of the readout, which was trained on the digital prostate alone.
+
+    It stands in where published weights cannot be had: its distances rank sets, and compare with nobody's.
+    """
+
+    name = PHANTOM_NAME
+
+    def __init__(self, readout: Readout) -> None:
+        self.readout = readout
+        self.dimension = 2 * readout.config.filters[-1]
+        self.fingerprint = weights_fingerprint(readout.network)
+
+    def __call__(self, voxels: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
+        check_geometry(np.diag([*spacing, 1.0]))
+        return self.readout.features([voxels])[0]
+
+
+def load_extractors(
+    kind: Kind,
+    weights: Path | None = None,
+    *,
+    allow_download: bool = False,
+    progress: Told | None = None,
+) -> tuple[FeatureExtractor, ...]:
+    """The extractors of a kind, ready to use: one, or of ``radimagenet`` one for each of three planes.
+
+    Args:
+        kind: one of KINDS.
+        weights: the folder of its weights; by default where they are kept for this user.
+        allow_download: fetch published weights from the Hugging Face hub where they are missing.
+        progress: told of the training of ``phantom``, which its first use begins: nine minutes of one core.
+
+    Raises:
+        InputError: no such kind.
+        BundleError: the weights are missing, or do not fit.
+    """
+    if kind not in KINDS:
+        raise InputError(f"There is no feature extractor {kind!r}; there are {', '.join(KINDS)}.")
+    readout = load_or_train_readout(progress=progress) if weights is None else Readout.load(weights)
+    return (PhantomExtractor(readout),)
+
+
+def load_extractor(
+    kind: Kind, weights: Path | None = None, *, allow_download: bool = False, progress: Told | None = None
+) -> FeatureExtractor:
+    """The first extractor of a kind; of ``radimagenet`` the axial plane's. See `load_extractors`."""
+    return load_extractors(kind, weights, allow_download=allow_download, progress=progress)[0]
+
+
+def features_of(
+    volumes: VolumeSet, extractor: FeatureExtractor, *, cache: Path | None = None, progress: Told | None = None
+) -> np.ndarray:
+    """Features of every volume, in order: (N, D) float64, or (N * S, D) where the extractor takes S slices of each.
+
+    Args:
+        cache: a folder in which the features of each volume are kept, by its voxels and the extractor's fingerprint.
+        progress: told of every volume.
+
+    Raises:
+        InputError: a volume that cannot be read (see `VolumeSet.voxels`), or not by this extractor.
+    """
+    rows = []
+    for index in range(len(volumes)):
+        voxels = volumes.voxels(index)
+        rows.append(_cached(voxels, volumes.spacing, extractor, cache))
+        if progress is not None:
+            progress(index + 1, len(volumes))
+    if not rows:
+        raise InputError(f"There are no volumes in {volumes.name} to compute features of.")
+    return np.concatenate(rows)
+
+
+def mean_per_volume(features: np.ndarray, volumes: int) -> np.ndarray:
+    """(N, D) of features (N * S, D): the mean over the slices of each of N volumes."""
+    return features.reshape(volumes, -1, features.shape[-1]).mean(axis=1)
+
+
+def weights_fingerprint(network: nn.Module) -> str:
+    """Hexadecimal digits that change with any weight."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:FINGERPRINT_DIGITS]
+
+
+def _cached(
+    voxels: np.ndarray, spacing: tuple[float, float, float], extractor: FeatureExtractor, cache: Path | None
+) -> np.ndarray:
+    if cache is None:
+        return np.atleast_2d(extractor(voxels, spacing))
+    digest = hashlib.sha256(f"{extractor.name} {extractor.fingerprint} {voxels.shape} {spacing}".encode())
+    digest.update(np.ascontiguousarray(voxels).tobytes())
+    path = cache / f"{digest.hexdigest()}.npy"
+    if path.is_file():
+        return np.load(path, allow_pickle=False)
+    features = np.atleast_2d(extractor(voxels, spacing))
+    cache.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as unfinished:
+        np.save(unfinished, features)
+    return features
