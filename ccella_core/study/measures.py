@@ -1,0 +1,121 @@
+"""What a study measured, all in one form, from which tables, figures and sentences are made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from ccella_core.networks.config import Variant
+from ccella_core.settings import StrictModel
+from ccella_core.study.config import Arm
+
+Group = Literal["images", "class_head", "adherence", "privacy"]
+
+
+class Number(StrictModel):
+    """A value and its 95 % interval, where it has one; ``value`` is ``None`` where it is not defined."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: str
+    """Of what it was computed, in words: "64 real, 64 synthetic"."""
+
+    @property
+    def has_interval(self) -> bool:
+        return self.value is not None and self.low is not None and self.high is not None
+
+    def apart_from(self, other: Number) -> bool:
+        """Whether the two intervals do not touch: more than 95 % sure of a difference, if cases are many."""
+        if not (self.has_interval and other.has_interval):
+            return False
+        assert self.low is not None and self.high is not None and other.low is not None and other.high is not None
+        return self.high < other.low or other.high < self.low
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return "not defined"
+        if not self.has_interval:
+            return f"{self.value:.3g}"
+        digits = _digits(*(each for each in (self.value, self.low, self.high) if each is not None))
+        return f"{self.value:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
+
+
+class Measure(StrictModel):
+    """One thing that was measured of one variant."""
+
+    variant: Variant
+    group: Group
+    name: str
+    extractor: str | None = None
+    """Of the features, or what read the volumes."""
+    better: Literal["lower", "higher"] | None
+    """``None``: neither is better by itself."""
+    number: Number
+    reference: Number | None = None
+    """The same of what it is to be compared with, where there is such a thing."""
+    reference_name: str | None = None
+    """What that is: "real against real"."""
+
+    @property
+    def row(self) -> tuple[Group, str, str | None]:
+        """Measures of the same row are compared with each other."""
+        return self.group, self.name, self.extractor
+
+
+class ArmScore(StrictModel):
+    """What classifiers of one arm are worth on the test cases: the mean over those trained with several seeds."""
+
+    arm: Arm
+    variant: Variant | None
+    """Whose synthetic volumes."""
+    real_count: int | None
+    synthetic_count: int
+    networks: int
+    auroc: Number
+    average_precision: Number
+    accuracy: Number
+    sensitivity: Number
+    specificity: Number
+
+
+class ArmDifference(StrictModel):
+    """AUROC of an arm less that of real cases alone, on the same test cases."""
+
+    arm: Arm
+    variant: Variant
+    real_count: int
+    difference: Number
+    p_value: float | None
+    adjusted_p_value: float | None
+    """For all comparisons of the study together (Benjamini & Hochberg 1995)."""
+
+
+def rows_of(measures: Iterable[Measure], group: Group) -> list[list[Measure]]:
+    """The measures of a group, those of the same thing together, in the order in which they first stand there."""
+    rows: dict[tuple[Group, str, str | None], list[Measure]] = {}
+    for measure in measures:
+        if measure.group == group:
+            rows.setdefault(measure.row, []).append(measure)
+    return list(rows.values())
+
+
+def best_of(row: Sequence[Measure]) -> Measure | None:
+    """The best value of a row; ``None`` where nothing is better than anything else."""
+    known = [measure for measure in row if measure.number.value is not None and measure.better is not None]
+    if not known:
+        return None
+    sign = 1 if known[0].better == "lower" else -1
+    return min(known, key=lambda measure: sign * (measure.number.value or 0.0))
+
+
+MOST_DIGITS, SIGNIFICANT = 5, 3
+
+
+def _digits(*values: float) -> int:
+    """Decimals with which the largest of some values shows three figures that count, and no fewer than it needs."""
+    largest = max(abs(value) for value in values)
+    decimals = 0
+    while decimals < MOST_DIGITS and largest < 10 ** (SIGNIFICANT - 1):
+        largest, decimals = largest * 10, decimals + 1
+    return decimals

@@ -1,0 +1,172 @@
+"""The tables of a study, each to be written as HTML, Markdown and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ccella_core import page
+from ccella_core.networks.config import Variant
+from ccella_core.study.config import ARMS, Arm
+from ccella_core.study.measures import ArmDifference, ArmScore, Group, Measure, Number, rows_of
+
+ARROWS = {"lower": "↓", "higher": "↑", None: ""}
+ARM_WORDS: dict[Arm, str] = {"real": "real", "synthetic": "synthetic", "real+synthetic": "real + synthetic"}
+NOTHING = "–"
+
+
+class Table(NamedTuple):
+    """A table for people; what machines read is in ``study.json`` and the CSV of single numbers."""
+
+    name: str
+    """Of its files."""
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def html(self) -> str:
+        return page.table(self.header, self.rows)
+
+    def markdown(self) -> str:
+        lines = [self.header, ["---"] * len(self.header), *self.rows]
+        return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def measures_table(
+    name: str, title: str, group: Group, measures: Sequence[Measure], variants: Sequence[Variant]
+) -> Table | None:
+    """A row a measure, a column a variant; ``None`` where nothing of the group was measured."""
+    rows = rows_of(measures, group)
+    if not rows:
+        return None
+    has_extractor = any(row[0].extractor for row in rows)
+    references = {measure.reference_name for row in rows for measure in row if measure.reference_name}
+    header = ["", *(["measured by"] if has_extractor else []), "n", *variants, *sorted(references)]
+    return Table(
+        name,
+        title,
+        tuple(header),
+        tuple(_measures_row(row, variants, sorted(references), has_extractor=has_extractor) for row in rows),
+    )
+
+
+def _measures_row(
+    row: Sequence[Measure], variants: Sequence[Variant], references: Sequence[str], *, has_extractor: bool
+) -> tuple[str, ...]:
+    of_variant = {measure.variant: measure for measure in row}
+    counts = list(dict.fromkeys(measure.number.n for measure in row))
+    reference = {measure.reference_name: measure.reference for measure in row}
+    return (
+        f"{row[0].name} {ARROWS[row[0].better]}".strip(),
+        *([row[0].extractor or NOTHING] if has_extractor else []),
+        counts[0] if len(counts) == 1 else "; ".join(f"{each.variant} {each.number.n}" for each in row),
+        *(_cell(of_variant[variant].number if variant in of_variant else None) for variant in variants),
+        *(_cell(reference.get(name)) for name in references),
+    )
+
+
+def classifier_table(scores: Sequence[ArmScore], variant: Variant | None, arms: Sequence[Arm]) -> Table:
+    """AUROC: rows are sizes of the real set, columns the arms, those of one variant's volumes.
+
+    The arm of synthetic volumes alone has no real set; its one value stands in every row.
+    """
+    counts = sorted({score.real_count for score in scores if score.real_count is not None})
+    shown = [arm for arm in ARMS if arm in arms]
+    header = ["real cases", *(f"{ARM_WORDS[arm]}{_of(arm, scores, variant)}" for arm in shown)]
+    rows = [
+        (str(count), *(_cell(_auroc(scores, arm, variant, count)) for arm in shown))
+        for count in counts
+    ]  # fmt: skip
+    name = f"classifier_{variant}" if variant else "classifier"
+    title = f"AUROC of classifiers, with volumes of {variant}" if variant else "AUROC of classifiers"
+    return Table(name, title, tuple(header), tuple(rows))
+
+
+def differences_table(differences: Sequence[ArmDifference]) -> Table:
+    """AUROC less that of real cases alone."""
+    rows = [
+        (
+            each.variant,
+            ARM_WORDS[each.arm],
+            str(each.real_count),
+            _cell(each.difference),
+            each.difference.n,
+            _p_value(each.p_value),
+            _p_value(each.adjusted_p_value),
+        )
+        for each in differences
+    ]
+    header = ("volumes of", "trained on", "real cases", "AUROC less that of real alone", "n", "p", "p, adjusted")
+    return Table("classifier_differences", "Difference from real cases alone", header, tuple(rows))
+
+
+def numbers_csv(measures: Sequence[Measure]) -> str:
+    """Every measure as a line, in full precision."""
+    header = ["variant", "group", "measure", "extractor", "better", "n", "value", "low", "high", "reference",
+              "reference_value", "reference_low", "reference_high"]  # fmt: skip
+    lines = [
+        [each.variant, each.group, each.name, each.extractor, each.better, each.number.n, *_ends(each.number),
+         each.reference_name, *_ends(each.reference)]
+        for each in measures
+    ]  # fmt: skip
+    return _csv(header, lines)
+
+
+def arms_csv(scores: Sequence[ArmScore]) -> str:
+    """Every score of every arm as a line."""
+    names = ("auroc", "average_precision", "accuracy", "sensitivity", "specificity")
+    header = ["arm", "variant", "real_cases", "synthetic_volumes", "networks", "score", "n", "value", "low", "high"]
+    lines = [
+        [each.arm, each.variant, each.real_count, each.synthetic_count, each.networks, name, number.n, *_ends(number)]
+        for each in scores
+        for name in names
+        for number in (getattr(each, name),)
+    ]
+    return _csv(header, lines)
+
+
+def differences_csv(differences: Sequence[ArmDifference]) -> str:
+    """Every comparison as a line."""
+    header = ["arm", "variant", "real_cases", "n", "value", "low", "high", "p_value", "adjusted_p_value"]
+    lines = [
+        [each.arm, each.variant, each.real_count, each.difference.n, *_ends(each.difference), each.p_value,
+         each.adjusted_p_value]
+        for each in differences
+    ]  # fmt: skip
+    return _csv(header, lines)
+
+
+def _csv(header: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(lines)
+    return stream.getvalue()
+
+
+def _ends(number: Number | None) -> tuple[float | None, float | None, float | None]:
+    return (None, None, None) if number is None else (number.value, number.low, number.high)
+
+
+def _cell(number: Number | None) -> str:
+    return NOTHING if number is None else str(number)
+
+
+def _p_value(value: float | None) -> str:
+    return NOTHING if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _auroc(scores: Sequence[ArmScore], arm: Arm, variant: Variant | None, count: int) -> Number | None:
+    return next((score.auroc for score in scores if _is(score, arm, variant, count)), None)
+
+
+def _is(score: ArmScore, arm: Arm, variant: Variant | None, count: int) -> bool:
+    same_volumes = arm == "real" or score.variant == variant
+    return score.arm == arm and same_volumes and (arm == "synthetic" or score.real_count == count)
+
+
+def _of(arm: Arm, scores: Sequence[ArmScore], variant: Variant | None) -> str:
+    counts = {score.synthetic_count for score in scores if score.arm == arm and score.variant == variant}
+    return f" ({counts.pop()} volumes)" if arm != "real" and len(counts) == 1 else ""

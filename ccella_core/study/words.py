@@ -1,0 +1,123 @@
+"""What was found, in sentences that follow from the numbers alone, whichever way they came out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ccella_core.study.measures import ArmDifference, Group, Measure, best_of, rows_of
+from ccella_core.study.tables import ARM_WORDS
+
+SIGNIFICANT = 0.05
+"""Of adjusted p-values: the usual level."""
+RULE = (
+    "A difference between variants is claimed only where their 95 % intervals do not touch, which is stricter than "
+    "testing each pair; of values without an interval nothing is claimed."
+)
+
+
+def of_measures(measures: Iterable[Measure], group: Group) -> list[str]:
+    """A sentence a row of the group's table: which variant does best, and of which others that can be said."""
+    rows = rows_of(measures, group)
+    return [sentence for row in rows if (sentence := _of_row(row)) is not None]
+
+
+def _of_row(row: Sequence[Measure]) -> str | None:
+    best = best_of(row)
+    if best is None:
+        return None
+    name = f"{best.name} ({best.extractor})" if best.extractor else best.name
+    said = f"{name}: {_best(best, row)}"
+    return f"{said} {reference}" if (reference := _against_reference(best)) else said
+
+
+def _best(best: Measure, row: Sequence[Measure]) -> str:
+    others = [measure for measure in row if measure is not best and measure.number.value is not None]
+    value = f"{best.variant}, {best.number}"
+    if not others:
+        return f"{value}."
+    extreme = "lowest" if best.better == "lower" else "highest"
+    if all(other.number.value == best.number.value for other in others):
+        return f"the same for all variants, {best.number}."
+    if not best.number.has_interval:
+        return f"{extreme} for {value}; without intervals no difference can be claimed."
+    apart = [other.variant for other in others if other.number.apart_from(best.number)]
+    alike = [other.variant for other in others if other.variant not in apart]
+    if not apart:
+        return f"{extreme} for {value}; no difference from {_listed(alike)} can be claimed."
+    rest = f"; from {_listed(alike)} no difference can be claimed" if alike else ""
+    return f"{extreme} for {value}, apart from {_listed(apart)}{rest}."
+
+
+def _against_reference(best: Measure) -> str | None:
+    """How the best variant stands to what it is compared with."""
+    reference = best.reference
+    if reference is None or reference.value is None or best.number.value is None:
+        return None
+    name = best.reference_name
+    if not (best.number.has_interval and reference.has_interval):
+        return f"For comparison, {name}: {reference}."
+    if not best.number.apart_from(reference):
+        return f"From {name} ({reference}) no difference can be claimed."
+    is_better = (best.number.value < reference.value) == (best.better == "lower")
+    return f"That is {'better' if is_better else 'worse'} than {name}: {reference}."
+
+
+def of_differences(differences: Sequence[ArmDifference]) -> list[str]:
+    """A sentence a comparison with real cases alone."""
+    return [_of_difference(each, len(differences)) for each in differences]
+
+
+def _of_difference(each: ArmDifference, comparisons: int) -> str:
+    number = each.difference
+    trained = (
+        f"{each.real_count} real cases and volumes of {each.variant}"
+        if each.arm == "real+synthetic"
+        else f"volumes of {each.variant} alone"
+    )
+    than = f"{each.real_count} real cases alone"
+    if number.value is None or not number.has_interval:
+        return f"Trained on {trained}, against {than}: not defined."
+    assert number.low is not None and number.high is not None
+    said = f"Trained on {trained}, AUROC differs from that of {than} by {number.value:+.3f} "
+    said += f"({number.low:+.3f} to {number.high:+.3f}): "
+    if number.low <= 0 <= number.high:
+        return said + "no difference can be claimed."
+    better = "better" if number.value > 0 else "worse"
+    if each.adjusted_p_value is not None and each.adjusted_p_value < SIGNIFICANT:
+        return said + f"{better}."
+    return said + f"{better} by itself, but not among {comparisons} comparisons."
+
+
+def summary_of_differences(differences: Sequence[ArmDifference]) -> str:
+    """One sentence over all comparisons."""
+    if not differences:
+        return "No arm was compared with real cases alone."
+    better = [each for each in differences if is_claimed(each) and (each.difference.value or 0) > 0]
+    worse = [each for each in differences if is_claimed(each) and (each.difference.value or 0) < 0]
+    total = len(differences)
+    parts = [
+        f"better in {_counted(better, total)}" if better else "",
+        f"worse in {_counted(worse, total)}" if worse else "",
+        f"no difference can be claimed in {total - len(better) - len(worse)} of {total}"
+        if len(better) + len(worse) < total
+        else "",
+    ]
+    return f"Against real cases alone: {'; '.join(part for part in parts if part)}."
+
+
+def is_claimed(each: ArmDifference) -> bool:
+    """Whether the interval leaves out 0, and so does the test when all comparisons of the study are counted."""
+    number = each.difference
+    if not number.has_interval or each.adjusted_p_value is None:
+        return False
+    assert number.low is not None and number.high is not None
+    return not number.low <= 0 <= number.high and each.adjusted_p_value < SIGNIFICANT
+
+
+def _counted(claimed: Sequence[ArmDifference], total: int) -> str:
+    which = ", ".join(f"{each.variant} {ARM_WORDS[each.arm]} at {each.real_count}" for each in claimed)
+    return f"{len(claimed)} of {total} ({which})"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
