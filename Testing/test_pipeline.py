@@ -15,7 +15,7 @@ from ccella_core.bundle import Bundle
 from ccella_core.errors import BundleError, Cancelled, InputError, NonFiniteError, SaveError
 from ccella_core.pipeline import CCELLAPipeline
 from ccella_core.progress import Progress, Stopwatch
-from ccella_core.text import MAX_REPORT_CHARACTERS
+from ccella_core.text import MAX_REPORT_CHARACTERS, NULL_REPORT
 
 REPORT = "IMPRESSION: PI-RADS 4 lesion in the left apex."
 GOLDEN_MEAN, GOLDEN_STD = 0.49807742, 0.41877526
@@ -74,6 +74,15 @@ def test_report_pathology_and_guidance_each_change_the_volume(tiny_pipeline: CCE
     for other in others:
         assert np.abs(tiny_pipeline(REPORT, seed=0, **other)[0].voxels - plain).max() > 1e-4, other
     assert np.abs(tiny_pipeline("The prostate is enlarged.", seed=0)[0].voxels - plain).max() > 1e-4
+
+
+def test_the_null_report_is_read_where_it_is_no_mistake(tiny_pipeline: CCELLAPipeline) -> None:
+    (nothing,) = tiny_pipeline(NULL_REPORT, seed=0, allow_null=True)
+    (report,) = tiny_pipeline(REPORT, seed=0, allow_null=True)
+    assert nothing.provenance.report == "" and report.provenance.report == REPORT
+    assert np.abs(nothing.voxels - report.voxels).max() > 0.01
+    with pytest.raises(InputError, match="empty"):
+        tiny_pipeline(" ", seed=0, allow_null=True)
 
 
 def test_provenance_is_complete(tiny_pipeline: CCELLAPipeline, tiny_bundle: Path) -> None:

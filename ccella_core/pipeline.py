@@ -150,6 +150,7 @@ class CCELLAPipeline:
         shape: Sequence[int] | None = None,
         spacing: Sequence[float] | None = None,
         memory_limit_gib: float | None = None,
+        allow_null: bool = False,
         callback: ProgressCallback | None = None,
     ) -> list[SyntheticVolume]:
         """Generate ``count`` examinations of one report, each of as many volumes as the bundle has sequences.
@@ -165,6 +166,7 @@ class CCELLAPipeline:
             shape: (X, Y, Z) voxels, multiples of ``shape_multiple``; the bundle's native shape by default.
             spacing: mm along X, Y, Z; the bundle's native spacing by default.
             memory_limit_gib: see ``decode.decode``.
+            allow_null: ``NULL_REPORT`` is no mistake: the case has no report.
             callback: told of every step; ``False`` stops with ``Cancelled``.
 
         Returns:
@@ -186,7 +188,7 @@ class CCELLAPipeline:
         voxel_shape = check_volume_shape(native, multiple=self.shape_multiple)
         latent_shape = tuple(size // self.autoencoder_config.factor for size in voxel_shape)
         spacing_mm = checked_spacing(self.index.native_spacing_mm if spacing is None else spacing)
-        report = self._checked_report(report)
+        report = self._checked_report(report, allow_null=allow_null)
 
         size = max(1, min(MAX_BATCH, BATCH_LATENT_VOXELS // math.prod(latent_shape)))
         batches = [seeds[start : start + size] for start in range(0, count, size)]
@@ -204,6 +206,7 @@ class CCELLAPipeline:
             return tell(batch, "decode", place * steps + step, len(factors) * steps)
 
         factors = self.index.scale_factors
+        decode_one = partial(decode, self.autoencoder, memory_limit_gib=memory_limit_gib)
         volumes = []
         with memory_explained():
             # 2. Encode the report, and the empty one that guidance compares it with.
@@ -231,17 +234,10 @@ class CCELLAPipeline:
                     callback=partial(tell_denoising, number),
                 )
                 # 4. Decode, one sequence after the other; their latents are stacked.
+                stacked = zip(latents.chunk(len(factors), dim=1), factors, strict=True)
                 decoded = [
-                    decode(
-                        self.autoencoder,
-                        stacked,
-                        scale_factor=factor,
-                        memory_limit_gib=memory_limit_gib,
-                        callback=partial(tell_decoding, number, place),
-                    )
-                    for place, (stacked, factor) in enumerate(
-                        zip(latents.chunk(len(factors), dim=1), factors, strict=True)
-                    )
+                    decode_one(latent, scale_factor=factor, callback=partial(tell_decoding, number, place))
+                    for place, (latent, factor) in enumerate(stacked)
                 ]
                 # 5. Say how each was made.
                 for row, own_seed in enumerate(batch):
@@ -269,14 +265,14 @@ class CCELLAPipeline:
                     ]
         return volumes
 
-    def _checked_report(self, report: str | None) -> str:
+    def _checked_report(self, report: str | None, *, allow_null: bool) -> str:
         if self.encoder is None:
             if report is not None:
                 raise InputError(f"The model {self.index.name} reads no report; leave it out.")
             return ""
         if report is None:
             raise InputError(f"The model {self.index.name} reads a report; give one.")
-        return check_report(report)
+        return NULL_REPORT if allow_null and report == NULL_REPORT else check_report(report)
 
     def _warnings(self, report: str, asked: float | None, predicted: float | None) -> list[str]:
         warnings = []
