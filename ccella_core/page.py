@@ -69,7 +69,7 @@ def bar_chart(values: Sequence[float], *, bars: int, x_label: str, y_label: str,
         axes.axvline(mark, color=WARNING_INK, linewidth=1.2)
         axes.annotate("limit", (mark, 1), xycoords=("data", "axes fraction"), color=WARNING_INK, ha="right", va="top",
                       xytext=(-3, -3), textcoords="offset points", fontsize=8)  # fmt: skip
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def line_chart(
@@ -90,7 +90,7 @@ def line_chart(
         axes.set_yscale("log")
     if len(curves) > 1:
         axes.legend(frameon=False, fontsize=8)
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -115,7 +115,8 @@ def _figure(x_label: str, y_label: str) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _svg(figure: Any) -> str:
+def as_svg(figure: Any) -> str:
+    """A matplotlib figure as SVG to stand in a page: in the dark its colours are turned round, see STYLE."""
     stream = io.StringIO()
     figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = stream.getvalue()

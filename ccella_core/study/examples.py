@@ -1,0 +1,99 @@
+"""Volumes of the same reports side by side: the real test case, and what each variant made of its report."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import numpy as np
+
+from ccella_core.cases.prepared import PreparedCase, PreparedSet
+from ccella_core.networks.config import Variant
+from ccella_core.provenance import SYNTHETIC_LABEL
+from ccella_core.provenance import Sequence as SequenceName
+
+TILE_INCHES = 1.7
+DOTS_PER_INCH = 110
+BACKGROUND, PALE, WARNING = "#0e1116", "#e8eaed", "#ff6a3d"
+REPORT_CHARACTERS = 400
+"""Of a caption: the rest of a report is cut."""
+
+
+def chosen_cases(cases: Sequence[PreparedCase], count: int) -> list[PreparedCase]:
+    """The first cases with a report, positive and negative by turns, positive first."""
+    told = [case for case in cases if case.reports]
+    kinds = [[case for case in told if case.pathology == kind] for kind in ("positive", "negative")]
+    by_turns = [kind[place] for place in range(len(told)) for kind in kinds if place < len(kind)]
+    return by_turns[:count]
+
+
+def shown_slice(prepared: PreparedSet, case: PreparedCase) -> int:
+    """The axial slice with the most of the lesion; the middle one where none is outlined."""
+    regions = prepared.regions(case)
+    if regions is None or not regions[1].any():
+        return prepared.settings.shape[2] // 2
+    return int(regions[1].sum(axis=(0, 1)).argmax())
+
+
+def examples_html(
+    prepared: PreparedSet,
+    cases: Sequence[PreparedCase],
+    sequence: SequenceName,
+    made: Mapping[Variant, Mapping[str, np.ndarray]],
+) -> str:
+    """A figure with the picture inside, one row a case, and the reports under it.
+
+    Args:
+        prepared, cases, sequence: of the real volumes.
+        made: by variant and case, voxels (X, Y, Z) in 0 … 1.
+    """
+    picture = base64.b64encode(_picture(prepared, cases, sequence, made)).decode()
+    reports = "".join(
+        f"<p><strong>{escape(case.id)}, {case.pathology}.</strong> {escape(_shortened(case.reports[0]))}</p>"
+        for case in cases
+    )
+    return (
+        f'<p class="warning">{SYNTHETIC_LABEL}</p><figure><img src="data:image/png;base64,{picture}" '
+        f'alt="axial slices of test cases and of synthetic volumes made from their reports"/>'
+        f"<figcaption>{reports}</figcaption></figure>"
+    )
+
+
+def _picture(
+    prepared: PreparedSet,
+    cases: Sequence[PreparedCase],
+    sequence: SequenceName,
+    made: Mapping[Variant, Mapping[str, np.ndarray]],
+) -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = 1 + len(made)
+    spacing = prepared.settings.spacing
+    figure = Figure((TILE_INCHES * columns, TILE_INCHES * len(cases) + 0.6), dpi=DOTS_PER_INCH, facecolor=BACKGROUND,
+                    layout="constrained")  # fmt: skip
+    canvas = FigureCanvasAgg(figure)
+    figure.suptitle(
+        f"{SYNTHETIC_LABEL}, but for the first column; the patient's right is at the left", color=WARNING, fontsize=8
+    )
+    grid = figure.subplots(len(cases), columns, squeeze=False)
+    for row, case in zip(grid, cases, strict=True):
+        index = shown_slice(prepared, case)
+        volumes = {"test case": prepared.voxels(case, sequence)}
+        volumes |= {f"SYNTHETIC\n{variant}": by_case[case.id] for variant, by_case in made.items()}
+        for axes, (name, voxels) in zip(row, volumes.items(), strict=True):
+            plane = np.clip(voxels[:, :, index].T[::-1, ::-1], 0, 1)
+            axes.imshow(plane, cmap="gray", vmin=0, vmax=1, aspect=spacing[1] / spacing[0], interpolation="bicubic")
+            axes.set_axis_off()
+            if case is cases[0]:
+                axes.set_title(name, color=PALE, fontsize=8)
+    stream = io.BytesIO()
+    canvas.print_png(stream, metadata={"Description": SYNTHETIC_LABEL})
+    return stream.getvalue()
+
+
+def _shortened(report: str) -> str:
+    words = " ".join(report.split())
+    return words if len(words) <= REPORT_CHARACTERS else f"{words[:REPORT_CHARACTERS].rstrip()} …"
