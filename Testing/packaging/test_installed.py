@@ -127,7 +127,6 @@ print(json.dumps([ccella_core.__file__, *bundles]))
 
 @pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
 def test_slicer_loads_the_module_from_the_package(installed: Path, tmp_path: Path) -> None:
-    # slicer comes first because it takes in every folder of its name on the path, and Testing may have one.
     program = f"""
 import json
 from pathlib import Path

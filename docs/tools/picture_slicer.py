@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import sys
 import tempfile
@@ -44,12 +43,7 @@ def main() -> None:
 
 def new_bench(folder: Path, patch: pytest.MonkeyPatch) -> Any:
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
-    # Not through sys.path: the package slicer takes in every folder named slicer that it finds there.
-    package = ROOT / "Testing" / "slicer_bench"
-    spec = importlib.util.spec_from_file_location(package.name, package / "__init__.py")
-    assert spec is not None and spec.loader is not None
-    sys.modules[package.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[package.name])
+    sys.path.append(str(ROOT / "Testing"))
     from slicer_bench.bench import Bench
 
     return Bench(folder, patch)
