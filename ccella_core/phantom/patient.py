@@ -19,6 +19,7 @@ from .shapes import Vector, gland_unit_volume
 MEDIAN_VOLUME_ML = 45.0
 VOLUME_LOG_SD = 0.42
 VOLUME_RANGE_ML = (20.0, 120.0)
+HYPERPLASIA_FROM_ML = (28, 48, 75)  # the gland's volume from which mild, moderate and marked are usual
 TWO_LESIONS = 0.15
 PERIPHERAL_LESION = 0.70
 PIRADS_ODDS = {3: 0.3, 4: 0.35, 5: 0.35}
@@ -104,13 +105,26 @@ def _stream(seed: int, number: int) -> np.random.Generator:
     return np.random.default_rng([seed, number])
 
 
+def usual_hyperplasia(gland_volume_ml: float) -> Hyperplasia:
+    """The grade that goes with a gland of this volume."""
+    return get_args(Hyperplasia)[int(np.digitize(gland_volume_ml, HYPERPLASIA_FROM_ML))]
+
+
+def size_range_mm(pirads: int, zone: Zone, gland_volume_ml: float) -> tuple[int, int]:
+    """The smallest and the largest lesion of a score (3 to 5) that is drawn in this zone of such a gland."""
+    smallest, largest = SIZE_RANGE_MM[pirads]
+    if zone == "transition":
+        smallest = max(smallest, SMALLEST_TRANSITION_MM)
+    one_side = int(5.4 * gland_volume_ml ** (1 / 3))
+    return smallest, min(largest, max(smallest, one_side))
+
+
 def _draw_findings(rng: np.random.Generator, pathology: str | None) -> Findings:
     coin = rng.random()  # drawn even where the caller decides, to keep the stream in step
     positive = pathology == "positive" if pathology else coin < 0.5
     low, high = VOLUME_RANGE_ML
     volume = float(np.clip(MEDIAN_VOLUME_ML * np.exp(VOLUME_LOG_SD * rng.standard_normal()), low, high))
-    grades = get_args(Hyperplasia)
-    hyperplasia = grades[int(np.clip(np.digitize(volume + 8 * rng.standard_normal(), (28, 48, 75)), 0, 3))]
+    hyperplasia = usual_hyperplasia(volume + 8 * rng.standard_normal())
     lesions = _draw_lesions(rng, volume) if positive else ()
     if lesions:
         pirads = max(lesion.pirads for lesion in lesions)
@@ -138,10 +152,7 @@ def _draw_lesions(rng: np.random.Generator, volume: float) -> tuple[Lesion, ...]
     while len(lesions) < count:
         score = int(rng.choice(list(PIRADS_ODDS), p=list(PIRADS_ODDS.values())))
         zone: Zone = "peripheral" if rng.random() < PERIPHERAL_LESION else "transition"
-        smallest, largest = SIZE_RANGE_MM[score]
-        if zone == "transition":
-            smallest = max(smallest, SMALLEST_TRANSITION_MM)
-        largest = min(largest, max(smallest, int(5.4 * volume ** (1 / 3))))  # no larger than one side of the gland
+        smallest, largest = size_range_mm(score, zone, volume)
         lesion = Lesion(
             side=rng.choice(get_args(Side)).item(),
             zone=zone,
