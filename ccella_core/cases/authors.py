@@ -1,8 +1,10 @@
 """The lists of the authors' release: JSON, with an object for each examination.
 
-``axt2``: the T2-weighted image; ``folder``: to which it is relative; ``pirads``: 1 to 5; ``spacing``: three lengths in
-mm; ``text``: the report; ``text_isnull``: whether there is none. The file is a list of such objects, or an object with
-one such list for each split, as MONAI's data lists are.
+``axt2``: the T2-weighted image, below the list's own folder, or below ``folder`` there; ``folder``: the patient's;
+``pirads``: a score from 1 to 5, or the class as ``[1, 0]`` (negative) and ``[0, 1]`` (positive); ``spacing``: three
+lengths in mm; ``text``: the report, or a file that holds it; ``text_isnull``: whether there is none; ``dataset``: not
+used. The file is a list of such objects, or an object with one such list for each split, as MONAI's data lists are. A
+folder with ``train.json`` and ``test.json``, as the authors have it, is read as both.
 """
 
 from __future__ import annotations
@@ -15,61 +17,106 @@ from ccella_core.cases.case import Case, Split
 from ccella_core.cases.manifest import Listing, Refusal, case_of, with_own_names
 from ccella_core.errors import InputError
 
-KEYS = {"axt2", "folder", "pirads", "spacing", "text", "text_isnull"}
+KEYS = {"axt2", "dataset", "folder", "pirads", "spacing", "text", "text_isnull"}
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train", "training": "train", "val": "validation", "validation": "validation",
     "test": "test", "testing": "test",
 }  # fmt: skip
+CLASSES = {(1, 0): "negative", (0, 1): "positive"}
+ENCODED_SUFFIX = ".npy"
+IMAGE_SUFFIXES = (".gz", ".nii", ".mha", ".nrrd")
+
+
+def is_authors_folder(folder: Path) -> bool:
+    return bool(_lists_in(folder))
 
 
 def read_authors_list(path: Path) -> Listing:
-    """The cases of such a file. Raises InputError where it is none; what cannot be used of it is refused by name."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as JSON: {error}.") from error
-    parts = {None: content} if isinstance(content, list) else content
-    if not isinstance(parts, dict) or not all(isinstance(part, list) for part in parts.values()):
-        raise InputError(f"{path} holds neither a list of examinations nor one such list for each split.")
-    unknown = [name for name in parts if name is not None and name not in SPLIT_NAMES]
-    if unknown:
-        raise InputError(f"{path} has a list {unknown[0]!r}; the splits are {', '.join(SPLIT_NAMES)}.")
+    """The cases of such a file, or of a folder of such files named after their splits.
+
+    Raises InputError where it is none; what cannot be used of it is refused by name.
+    """
+    if not path.is_dir():
+        parts = _parts(path)
+    elif not (lists := _lists_in(path)):
+        raise InputError(f"There is no list of cases in {path}, such as train.json.")
+    else:
+        parts = [(split, entries) for file, split in lists.items() for _, entries in _parts(file, split)]
+    folder = path if path.is_dir() else path.parent
     cases: list[Case] = []
     refused: list[Refusal] = []
-    for part, entries in parts.items():
+    for split, entries in parts:
         for number, entry in enumerate(entries, start=1):
             name = _name(entry, number)
             try:
-                cases.append(_case(entry, name, None if part is None else SPLIT_NAMES[part], path.parent))
+                cases.append(_case(entry, name, split, folder))
             except InputError as error:
                 refused.append(Refusal(name, str(error)))
     return Listing(with_own_names(cases), tuple(refused))
 
 
+def _lists_in(folder: Path) -> dict[Path, Split]:
+    return {
+        folder / f"{name}.json": split for name, split in SPLIT_NAMES.items() if (folder / f"{name}.json").is_file()
+    }
+
+
+def _parts(path: Path, split: Split | None = None) -> list[tuple[Split | None, list[Any]]]:
+    """The lists in a file; ``split``: that of a file that is one list."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as JSON: {error}.") from error
+    if isinstance(content, list):
+        return [(split, content)]
+    if split is not None or not isinstance(content, dict) or not all(isinstance(p, list) for p in content.values()):
+        raise InputError(f"{path} holds neither a list of examinations nor one such list for each split.")
+    if unknown := [name for name in content if name not in SPLIT_NAMES]:
+        raise InputError(f"{path} has a list {unknown[0]!r}; the splits are {', '.join(SPLIT_NAMES)}.")
+    return [(SPLIT_NAMES[name], entries) for name, entries in content.items()]
+
+
 def _name(entry: Any, number: int) -> str:
-    if not isinstance(entry, dict) or "axt2" not in entry:
+    """The image's, with the folder it lies in: many archives keep a file of the same name for each examination."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("axt2"), str):
         return f"entry {number}"
-    image = Path(entry["axt2"])
-    stem = image.name.removesuffix(".gz").removesuffix(".nii").removesuffix(".mha").removesuffix(".nrrd")
-    # Many archives keep one file of the same name in a folder for each examination.
-    folders = [
-        part for part in (*Path(entry.get("folder") or "").parts[-1:], *image.parent.parts) if part not in ("/", ".")
-    ]
-    return "_".join([*folders[-1:], stem])
+    image = Path(entry.get("folder") or "") / entry["axt2"]
+    stem = image.name
+    for suffix in IMAGE_SUFFIXES:
+        stem = stem.removesuffix(suffix)
+    return "_".join([*([image.parent.name] if image.parent.name else []), stem])
 
 
 def _case(entry: Any, name: str, split: Split | None, folder: Path) -> Case:
-    if not isinstance(entry, dict) or not {"axt2", "pirads"} <= entry.keys():
+    if not isinstance(entry, dict) or not isinstance(entry.get("axt2"), str) or "pirads" not in entry:
         raise InputError("It has no axt2 and pirads.")
     if strangers := sorted(entry.keys() - KEYS):
         raise InputError(f"It has keys that are not understood: {', '.join(strangers)}.")
-    text = "" if entry.get("text_isnull") else str(entry.get("text") or "").strip()
+    own_folder = str(entry.get("folder") or "")
+    image = Path(entry["axt2"])
     line = {
         "case": name,
-        "t2w": str(Path(entry.get("folder") or "") / entry["axt2"]),
-        "pirads": entry["pirads"],
+        "patient": own_folder or None,
+        "t2w": str(image if (folder / image).exists() else Path(own_folder) / image),
+        **_class(entry["pirads"]),
         "spacing": entry.get("spacing"),
-        "report": text,
+        **_report(entry),
         "split": split,
     }
     return case_of(line, folder)
+
+
+def _class(pirads: Any) -> dict[str, Any]:
+    if not isinstance(pirads, list):
+        return {"pirads": pirads}
+    if (pathology := CLASSES.get(tuple(pirads))) is None:
+        classes = " or ".join(str(list(each)) for each in CLASSES)
+        raise InputError(f"Its pirads {pirads} is neither a score nor a class, {classes}.")
+    return {"pathology": pathology}
+
+
+def _report(entry: dict[str, Any]) -> dict[str, str]:
+    text = "" if entry.get("text_isnull") else str(entry.get("text") or "").strip()
+    if text.endswith(ENCODED_SUFFIX):
+        raise InputError(f"Its text {text} is a report that was encoded already; give the report itself.")
+    return {"report_file" if text.endswith(".txt") and "\n" not in text else "report": text}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, get_args
 
-from ccella_core.cases.authors import read_authors_list
+from ccella_core.cases.authors import is_authors_folder, read_authors_list
 from ccella_core.cases.manifest import Listing, read_manifest
 from ccella_core.cases.picai import is_picai, read_picai
 from ccella_core.cases.prostatex import is_prostatex, read_prostatex
@@ -42,6 +42,9 @@ def _recognised(path: Path) -> str:
         return "picai"
     if is_prostatex(path):
         return "prostatex"
+    if is_authors_folder(path):
+        return "authors"
     raise InputError(
-        f"{path} is neither a PI-CAI nor a PROSTATEx folder; write a manifest of its cases (see docs/training.md)."
+        f"{path} is no PI-CAI or PROSTATEx folder and holds no train.json; write a manifest of its cases "
+        "(see docs/training.md)."
     )
