@@ -257,7 +257,7 @@ def test_place_on_files(tmp_path: Path) -> None:
     sitk.WriteImage(scan, str(tmp_path / "scan.mha"))
     placed = make().place_on(str(tmp_path / "scan.mha"))
     np.testing.assert_allclose(placed.affine, make().place_on(scan).affine, atol=1e-6)
-    with pytest.raises(InputError, match="Cannot read"):
+    with pytest.raises(InputError, match="There is no scan"):
         make().place_on(tmp_path / "nothing.mha")
     with pytest.raises(InputError, match="no DICOM series"):
         make().place_on(tmp_path)

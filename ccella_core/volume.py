@@ -107,20 +107,8 @@ class SyntheticVolume:
         Raises ``InputError`` where the image or its sidecar is missing or unreadable, or the image has been altered.
         """
         image_path = Path(path)
-        suffix = image_suffix(image_path)
-        sidecar_path = sidecar_of(image_path)
-        try:
-            sidecar = Sidecar.model_validate_json(sidecar_path.read_bytes())
-            altered = sha256_of(image_path) != sidecar.sha256
-        except OSError as error:
-            raise InputError(f"{image_path} is not a saved synthetic volume: {error}.") from error
-        except ValidationError as error:
-            raise InputError(
-                f"{sidecar_path} does not describe a synthetic volume: {error.errors()[0]['msg']}."
-            ) from error
-        if altered:
-            raise InputError(f"{image_path} is not the file that {sidecar_path.name} describes: its SHA-256 differs.")
-        if suffix in ITK_SUFFIXES:
+        sidecar = read_sidecar(image_path)
+        if image_suffix(image_path) in ITK_SUFFIXES:
             image = sitk.ReadImage(str(image_path))
             voxels, affine = sitk.GetArrayFromImage(image).transpose(2, 1, 0), affine_of(image)
         else:
@@ -189,6 +177,24 @@ def image_suffix(path: Path) -> str:
 def sidecar_of(image_path: Path) -> Path:
     """The JSON file that stands beside an image."""
     return image_path.with_name(image_path.name[: -len(image_suffix(image_path))] + ".json")
+
+
+def read_sidecar(image_path: Path, *, verify: bool = True) -> Sidecar:
+    """What stands beside an image; ``verify``: after the image's hash was compared.
+
+    Raises ``InputError`` where the image or its sidecar is missing or unreadable, or the image has been altered.
+    """
+    sidecar_path = sidecar_of(image_path)
+    try:
+        sidecar = Sidecar.model_validate_json(sidecar_path.read_bytes())
+        altered = verify and sha256_of(image_path) != sidecar.sha256
+    except OSError as error:
+        raise InputError(f"{image_path} is not a saved synthetic volume: {error}.") from error
+    except ValidationError as error:
+        raise InputError(f"{sidecar_path} does not describe a synthetic volume: {error.errors()[0]['msg']}.") from error
+    if altered:
+        raise InputError(f"{image_path} is not the file that {sidecar_path.name} describes: its SHA-256 differs.")
+    return sidecar
 
 
 def affine_of(image: sitk.Image) -> np.ndarray:
