@@ -43,21 +43,13 @@ def draw_batch(
 ) -> list[Draw]:
     """The global batch of ``step`` (from 0).
 
-    The cases come in an order that is drawn anew for every epoch; a batch may reach over the end of one.
-
     Args:
         timesteps: how many there are.
         stratified: spread a batch over the whole range of timesteps, which steadies the loss and changes no mean.
         report_dropout: share of the cases that are shown the null report.
     """
-    first = step * batch_size
     draws = []
-    orders: dict[int, np.ndarray] = {}
-    for place in range(batch_size):
-        epoch, position = divmod(first + place, len(cases))
-        if epoch not in orders:
-            orders[epoch] = np.random.default_rng([seed, 1, epoch]).permutation(len(cases))
-        row = int(orders[epoch][position])
+    for place, row in enumerate(shuffled_rows(len(cases), step, batch_size=batch_size, seed=seed)):
         rng = np.random.default_rng([seed, 2, step, place])
         where = (place + rng.random()) / batch_size if stratified else rng.random()
         kept = rng.random() >= report_dropout
@@ -71,6 +63,21 @@ def draw_batch(
             )
         )
     return draws
+
+
+def shuffled_rows(count: int, step: int, *, batch_size: int, seed: int) -> list[int]:
+    """Rows of the global batch of ``step`` (from 0), of ``count``.
+
+    They come in an order that is drawn anew for every epoch; a batch may reach over the end of one.
+    """
+    rows = []
+    orders: dict[int, np.ndarray] = {}
+    for number in range(step * batch_size, (step + 1) * batch_size):
+        epoch, position = divmod(number, count)
+        if epoch not in orders:
+            orders[epoch] = np.random.default_rng([seed, 1, epoch]).permutation(count)
+        rows.append(int(orders[epoch][position]))
+    return rows
 
 
 def own_parts(draws: list[Draw], *, process: int, processes: int, part_size: int) -> list[list[Draw]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -131,17 +131,25 @@ def read_config(
     Raises:
         InputError: no file, no YAML, an unknown key (with the nearest known one), or a value that does not fit.
     """
+    return read_settings(TrainConfig, file, overrides, preset_name=preset_name, presets=preset)
+
+
+def read_settings(
+    model: type[Settings],
+    file: Path | None,
+    overrides: Sequence[str] = (),
+    *,
+    preset_name: str | None = None,
+    presets: Callable[[str], dict[str, Any]] | None = None,
+) -> Settings:
+    """As ``read_config``, for any model. ``presets`` gives what a preset says, where there are any."""
     content = _read_yaml(file) if file is not None else {}
-    base = preset_name or content.get("preset")
-    content.pop("preset", None)
-    if base is not None:
-        content = merged(preset(str(base)), content)
-    return _with_overrides(TrainConfig, content, overrides)
-
-
-def read_settings(model: type[Settings], file: Path | None, overrides: Sequence[str] = ()) -> Settings:
-    """What a YAML file says, and what the command line says over it; as ``read_config``, without presets."""
-    return _with_overrides(model, _read_yaml(file) if file is not None else {}, overrides)
+    if presets is not None:
+        base = preset_name or content.get("preset")
+        content.pop("preset", None)
+        if base is not None:
+            content = merged(presets(str(base)), content)
+    return _with_overrides(model, content, overrides)
 
 
 def _with_overrides(model: type[Settings], content: dict[str, Any], overrides: Sequence[str]) -> Settings:
@@ -206,6 +214,8 @@ def _explained(model: type[Any], error: dict[str, Any]) -> str:
         return f"{place}: {error['msg']}" if place else str(error["msg"]).removeprefix("Value error, ")
     section: Any = model
     for part in error["loc"][:-1]:
+        if isinstance(part, int):
+            continue  # a place in a list; the step before found the model of its items
         annotation = section.model_fields[part].annotation
         # An optional section is a union of it and None.
         section = next(each for each in (annotation, *get_args(annotation)) if hasattr(each, "model_fields"))
