@@ -49,11 +49,24 @@ class CCELLAGenerator(ScriptedLoadableModule):
         )
         self._label: SyntheticLabel | None = None
         slicer.app.connect("startupCompleted()", self._on_startup_completed)
+        slicer.app.moduleManager().connect("moduleAboutToBeUnloaded(QString)", self._on_module_about_to_be_unloaded)
+
+    def label_views(self) -> None:
+        """Label what is synthetic in the slice views, from now until Slicer quits; once, however often it is called.
+
+        The labels belong to the application and not to the panel: they outlive a reload, and need no open panel.
+        """
+        if self._label is None:
+            self._label = SyntheticLabel()
+        self._label.start()
 
     def _on_startup_completed(self) -> None:
         sample_data.register(Path(self.parent.path).parent)
-        self._label = SyntheticLabel()
-        self._label.start()
+        self.label_views()
+
+    def _on_module_about_to_be_unloaded(self, name: str) -> None:
+        if name == self.moduleName and self._label is not None:
+            self._label.stop()
 
 
 class CCELLAGeneratorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -67,7 +80,6 @@ class CCELLAGeneratorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self.logic: CCELLAGeneratorLogic | None = None
         self._parameters: CCELLAGeneratorParameterNode | None = None
-        self._entered = False
 
     def setup(self) -> None:
         ScriptedLoadableModuleWidget.setup(self)
@@ -81,6 +93,9 @@ class CCELLAGeneratorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self._use_scene()
+        slicer.modules.CCELLAGeneratorInstance.label_views()  # of a module that was added when Slicer ran already
+        if self.parent.isEntered:  # after a reload, when enter() is not called
+            self.panel.describe()
 
     def cleanup(self) -> None:
         if self.logic is None:  # the panel was never made
@@ -90,18 +105,14 @@ class CCELLAGeneratorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel.close()
 
     def enter(self) -> None:
-        self._entered = True
         self._use_scene()
         self.panel.describe()
-
-    def exit(self) -> None:
-        self._entered = False
 
     def onSceneStartClose(self, _caller: Any, _event: Any) -> None:
         self._use_parameters(None)
 
     def onSceneEndClose(self, _caller: Any, _event: Any) -> None:
-        if self._entered:  # else when the user comes back
+        if self.parent.isEntered:  # else when the user comes back
             self._use_scene()
 
     def _use_scene(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import slicer
@@ -41,7 +42,8 @@ class SyntheticLabel:
         """Take all labels and observers away; safe to call twice."""
         if self._started:
             self._started = False
-            self._layout_manager.disconnect("layoutChanged(int)", self._attach)
+            with contextlib.suppress(RuntimeError, ValueError):  # Slicer quits, and Qt has deleted it already
+                self._layout_manager.disconnect("layoutChanged(int)", self._attach)
         for label in self._labels.values():
             label.remove()
         self._labels.clear()

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import slicer
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import Property, QObject, Signal
 from PySide6.QtWidgets import QVBoxLayout
 
 from .qmrml_widgets import qMRMLWidget
@@ -22,6 +22,8 @@ from .qmrml_widgets import qMRMLWidget
 
 class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
     """The panel; ``self()`` is the module's Python widget."""
+
+    isEntered = Property(bool, lambda self: self._entered)
 
     def __init__(self, module: Any) -> None:
         super().__init__()

@@ -70,16 +70,22 @@ class PanelCase:
 
     def __init__(self, bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         bench.load_module()
-        from CCELLAGeneratorLib import dependencies, question
+        from CCELLAGeneratorLib import dependencies, door, question
 
         self.bench = bench
         self.door = PanelDoor()
         self.missing: list[str] = []
         self.agrees = True
         monkeypatch.setattr(question, "PAUSE_MS", PAUSE_MS)
-        monkeypatch.setattr(sys.modules["CCELLAGenerator"], "WorkerDoor", lambda *_arguments: self.door)
+        for module in (sys.modules["CCELLAGenerator"], door):  # the second for when the first is reloaded
+            monkeypatch.setattr(module, "WorkerDoor", self._new_door)
         monkeypatch.setattr(dependencies, "missing", lambda: list(self.missing))
         monkeypatch.setattr(dependencies, "ensure", self._install)
+
+    def _new_door(self, *_arguments: Any) -> PanelDoor:
+        if self.door.closed:
+            self.door = PanelDoor()
+        return self.door
 
     def _install(self, *_arguments: Any, **_options: Any) -> bool:
         if self.agrees:
@@ -88,7 +94,14 @@ class PanelCase:
 
     def open(self) -> PanelCase:
         """The user turns to the module; what the worker is asked at once is answered."""
-        self.widget = self.bench.open_module()
+        self.bench.open_module()
+        return self.look_again()
+
+    def look_again(self) -> PanelCase:
+        """The panel that is there now, which after a reload is another one."""
+        import slicer
+
+        self.widget = slicer.util.getModuleWidget("CCELLAGenerator")
         self.ui = self.widget.ui
         self.settle()
         return self

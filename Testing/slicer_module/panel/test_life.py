@@ -89,21 +89,28 @@ def test_a_result_comes_back_with_the_archive_and_is_labelled(panel, tmp_path):
     assert hierarchy.GetItemName(folder) == "SYNTHETIC – CCELLA"
 
 
+def test_a_module_that_is_added_to_a_running_slicer_labels_too(panel):
+    panel.generate().finish()  # there was no start of Slicer to hear of
+    assert labelled_views() == {"Red", "Green", "Yellow"}
+
+
+def labels_of(view):
+    """The actors with the words that a slice view holds, shown or not."""
+    import slicer
+
+    window = slicer.app.layoutManager().sliceWidget(view).sliceView().renderWindow()
+    window.Render()
+    props = [renderer.GetViewProps() for renderer in window.GetRenderers()]
+    actors = [each.GetItemAsObject(number) for each in props for number in range(each.GetNumberOfItems())]
+    return [each for each in actors if each.IsA("vtkTextActor") and each.GetInput() == LABEL]
+
+
 def labelled_views():
     """The slice views in whose corner the words stand."""
     import slicer
 
-    views = slicer.app.layoutManager()
-    labelled = set()
-    for name in views.sliceViewNames():
-        window = views.sliceWidget(name).sliceView().renderWindow()
-        window.Render()
-        for renderer in window.GetRenderers():
-            props = renderer.GetViewProps()
-            actors = [props.GetItemAsObject(number) for number in range(props.GetNumberOfItems())]
-            if any(each.IsA("vtkTextActor") and each.GetInput() == LABEL and each.GetVisibility() for each in actors):
-                labelled.add(name)
-    return labelled
+    views = slicer.app.layoutManager().sliceViewNames()
+    return {view for view in views if any(label.GetVisibility() for label in labels_of(view))}
 
 
 @pytest.mark.parametrize("running", [False, True])
@@ -125,12 +132,36 @@ def test_at_its_end_nothing_reaches_the_widgets_any_more(panel, running):
     assert panel.bench.take_slot_errors() == []
 
 
-def test_it_works_again_after_reloading(panel, monkeypatch):
-    panel.generate()
-    panel.ui.reportEdit.plainText = "Kept in the scene."
-    panel.bench.unload_module()
-    again = type(panel)(panel.bench, monkeypatch).open()
+def test_it_works_again_after_reloading(panel):
+    """As Slicer's own button does it: the panel is made anew in its place, and nobody enters the module again."""
+    import slicer
+
+    panel.bench.app.startupCompleted.emit()
+    panel.generate("Before the reload.").finish()
+    request, door = panel.generate("Kept in the scene."), panel.door
+    slicer.util.reloadScriptedModule("CCELLAGenerator")
+    assert not request.folder.exists() and door.closed >= 1
+    assert {len(labels_of(view)) for view in ("Red", "Green", "Yellow")} == {1}
+
+    again = panel.look_again()
     assert again.ui.reportEdit.plainText == "Kept in the scene."
+    assert "A small model." in again.ui.modelDetails.text
     again.ui.generateButton.click()
     again.door.job().finish()
     assert again.ui.statusLabel.text.startswith("Done: ")
+    assert labelled_views() == {"Red", "Green", "Yellow"}
+    slicer.mrmlScene.Clear()
+    assert again.ui.reportEdit.plainText == ""
+    again.generate("A report of the new scene.").finish()
+    assert again.ui.statusLabel.text.startswith("Done: ")
+    assert panel.bench.take_slot_errors() == []
+
+
+def test_quitting_takes_the_labels_away(panel):
+    panel.bench.app.startupCompleted.emit()
+    panel.generate().finish()
+    assert len(labels_of("Red")) == 1
+    panel.bench.unload_module()
+    assert labels_of("Red") == []
+    panel.bench.app.layoutManager().setLayout(1)  # nobody watches any more
+    assert labels_of("Red") == [] and panel.bench.take_slot_errors() == []
