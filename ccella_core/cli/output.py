@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 import typer
@@ -26,6 +27,7 @@ EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED = 1, 2, 130
 EXIT_CODES = "Exit codes: 0 done; 2 an argument cannot be used; 1 anything else failed; 130 stopped with Ctrl-C."
 STAGE_WORDS = {"encode": "Reading the report", "denoise": "Denoising", "decode": "Decoding"}
 PLAIN_LINES = 4  # lines a stage, where there is no terminal to draw a bar on
+SPEED_WINDOW_SECONDS = 3600.0  # over which speed is measured: Rich's half a minute may see no step end
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and all else on stderr.")]
 P = ParamSpec("P")
@@ -85,7 +87,7 @@ class StepDisplay:
     def __init__(self, words: str, console: Console | None = None) -> None:
         from rich import progress
 
-        self._words, self._console = words, console or Console(stderr=True)
+        self._words, self._console, self._lines = words, console or Console(stderr=True), 0
         self._bar = progress.Progress(
             progress.TextColumn("{task.description}"),
             progress.BarColumn(),
@@ -94,6 +96,7 @@ class StepDisplay:
             console=self._console,
             transient=True,
             disable=not self._console.is_terminal,
+            speed_estimate_period=SPEED_WINDOW_SECONDS,
         )
         self._task: TaskID = self._bar.add_task(words, total=None)
 
@@ -107,10 +110,13 @@ class StepDisplay:
         self._bar.stop()
 
     def __call__(self, done: int, total: int) -> None:
-        if self._console.is_terminal:
-            self._bar.update(self._task, completed=done, total=total)
-        elif done * PLAIN_LINES // total > (done - 1) * PLAIN_LINES // total:
-            say(f"{self._words}: {done} of {total}")
+        self._bar.update(self._task, completed=done, total=total)
+        lines = done * PLAIN_LINES // total
+        if not self._console.is_terminal and lines > self._lines:
+            self._lines = lines
+            seconds = self._bar.tasks[self._task].time_remaining
+            left = f", about {timedelta(seconds=round(seconds))} left" if seconds else ""
+            say(f"{self._words}: {done} of {total}{left}")
 
 
 class ProgressDisplay:
