@@ -21,7 +21,7 @@ h1 { font-size: 1.7rem; margin: 0 0 .3rem; } h2 { font-size: 1.15rem; margin: 2.
 .about { color: var(--faint); margin: 0; } .warning { color: #b3261e; font-weight: 600; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .8rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top; }
-th:first-child, td:first-child, td.text { text-align: left; } th { color: var(--faint); font-weight: 600; }
+th:first-child, td:first-child, .text { text-align: left; } th { color: var(--faint); font-weight: 600; }
 tbody tr:hover { background: var(--band); }
 .scroll { overflow-x: auto; } svg { max-width: 100%; height: auto; }
 .gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); gap: 1rem; }
@@ -51,8 +51,12 @@ def page(title: str, about: str, sections: Sequence[tuple[str, str]]) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """An HTML table; numbers stand to the right, texts to the left."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in header)
+    """An HTML table; numbers stand to the right, texts to the left, and the header above them."""
+    first = rows[0] if rows else [None] * len(header)
+    head = "".join(
+        f'<th class="text">{escape(name)}</th>' if isinstance(value, str) else f"<th>{escape(name)}</th>"
+        for name, value in zip(header, first, strict=True)
+    )
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 

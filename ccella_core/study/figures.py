@@ -8,8 +8,8 @@ from typing import Any
 from ccella_core.networks.config import Variant
 from ccella_core.page import FAINT, INK, WARNING_INK, as_svg
 from ccella_core.study.config import ARMS, Arm
-from ccella_core.study.measures import ArmScore, Group, Measure, Number, rows_of
-from ccella_core.study.tables import ARM_WORDS, ARROWS
+from ccella_core.study.measures import ARM_WORDS, ArmScore, Group, Measure, Number, rows_of
+from ccella_core.study.tables import ARROWS
 
 PANELS_A_ROW = 3
 PANEL_INCHES = (2.75, 0.9)

@@ -9,6 +9,7 @@ from ccella_core.networks.config import Variant
 from ccella_core.settings import StrictModel
 from ccella_core.study.config import Arm
 
+ARM_WORDS: dict[Arm, str] = {"real": "real", "synthetic": "synthetic", "real+synthetic": "real + synthetic"}
 Group = Literal["images", "class_head", "adherence", "privacy"]
 
 

@@ -10,10 +10,10 @@ from typing import NamedTuple
 from ccella_core import page
 from ccella_core.networks.config import Variant
 from ccella_core.study.config import ARMS, Arm
-from ccella_core.study.measures import ArmDifference, ArmScore, Group, Measure, Number, rows_of
+from ccella_core.study.measures import ARM_WORDS, ArmDifference, ArmScore, Group, Measure, Number, rows_of
+from ccella_core.study.words import verdict
 
 ARROWS = {"lower": "↓", "higher": "↑", None: ""}
-ARM_WORDS: dict[Arm, str] = {"real": "real", "synthetic": "synthetic", "real+synthetic": "real + synthetic"}
 NOTHING = "–"
 
 
@@ -27,7 +27,8 @@ class Table(NamedTuple):
     rows: tuple[tuple[str, ...], ...]
 
     def html(self) -> str:
-        return page.table(self.header, self.rows)
+        # An interval breaks in two lines between its value and its ends, never inside them.
+        return page.table(self.header, [[cell.replace(" to ", "\u00a0to\u00a0") for cell in row] for row in self.rows])
 
     def markdown(self) -> str:
         lines = [self.header, ["---"] * len(self.header), *self.rows]
@@ -74,11 +75,12 @@ def classifier_table(scores: Sequence[ArmScore], variant: Variant | None, arms: 
     """
     counts = sorted({score.real_count for score in scores if score.real_count is not None})
     shown = [arm for arm in ARMS if arm in arms]
-    header = ["real cases", *(f"{ARM_WORDS[arm]}{_of(arm, scores, variant)}" for arm in shown)]
-    rows = [
-        (str(count), *(_cell(_auroc(scores, arm, variant, count)) for arm in shown))
-        for count in counts
-    ]  # fmt: skip
+    header = ["real cases", *(f"{ARM_WORDS[arm]}{_of(arm, scores, variant)}" for arm in shown), "n"]
+    rows = []
+    for count in counts:
+        numbers = [_auroc(scores, arm, variant, count) for arm in shown]
+        known = dict.fromkeys(number.n for number in numbers if number is not None)
+        rows.append((str(count), *(_cell(number) for number in numbers), "; ".join(known)))
     name = f"classifier_{variant}" if variant else "classifier"
     title = f"AUROC of classifiers, with volumes of {variant}" if variant else "AUROC of classifiers"
     return Table(name, title, tuple(header), tuple(rows))
@@ -95,10 +97,20 @@ def differences_table(differences: Sequence[ArmDifference]) -> Table:
             each.difference.n,
             _p_value(each.p_value),
             _p_value(each.adjusted_p_value),
+            verdict(each, len(differences)),
         )
         for each in differences
     ]
-    header = ("volumes of", "trained on", "real cases", "AUROC less that of real alone", "n", "p", "p, adjusted")
+    header = (
+        "volumes of",
+        "trained on",
+        "real cases",
+        "AUROC less that of real alone",
+        "n",
+        "p",
+        "p, adjusted",
+        "it is",
+    )
     return Table("classifier_differences", "Difference from real cases alone", header, tuple(rows))
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from ccella_core.study.measures import ArmDifference, Group, Measure, best_of, rows_of
-from ccella_core.study.tables import ARM_WORDS
+from ccella_core.study.measures import ARM_WORDS, ArmDifference, Group, Measure, best_of, rows_of
 
 SIGNIFICANT = 0.05
 """Of adjusted p-values: the usual level."""
@@ -13,6 +12,15 @@ RULE = (
     "A difference between variants is claimed only where their 95 % intervals do not touch, which is stricter than "
     "testing each pair; of values without an interval nothing is claimed."
 )
+
+
+def in_short(measures: Sequence[Measure], groups: Mapping[Group, str]) -> list[str]:
+    """The first sentence of each of the groups, which have titles."""
+    return [
+        f"{title} {sentence}" if title.endswith("?") else f"{title}. {sentence}"
+        for group, title in groups.items()
+        for sentence in of_measures(measures, group)[:1]
+    ]
 
 
 def of_measures(measures: Iterable[Measure], group: Group) -> list[str]:
@@ -25,7 +33,7 @@ def _of_row(row: Sequence[Measure]) -> str | None:
     best = best_of(row)
     if best is None:
         return None
-    name = f"{best.name} ({best.extractor})" if best.extractor else best.name
+    name = f"{best.name}, by {best.extractor}" if best.extractor else best.name
     said = f"{name}: {_best(best, row)}"
     return f"{said} {reference}" if (reference := _against_reference(best)) else said
 
@@ -57,35 +65,20 @@ def _against_reference(best: Measure) -> str | None:
     if not (best.number.has_interval and reference.has_interval):
         return f"For comparison, {name}: {reference}."
     if not best.number.apart_from(reference):
-        return f"From {name} ({reference}) no difference can be claimed."
+        return f"From {name}, {reference}, no difference can be claimed."
     is_better = (best.number.value < reference.value) == (best.better == "lower")
     return f"That is {'better' if is_better else 'worse'} than {name}: {reference}."
 
 
-def of_differences(differences: Sequence[ArmDifference]) -> list[str]:
-    """A sentence a comparison with real cases alone."""
-    return [_of_difference(each, len(differences)) for each in differences]
-
-
-def _of_difference(each: ArmDifference, comparisons: int) -> str:
+def verdict(each: ArmDifference, comparisons: int) -> str:
+    """What can be said of one of so many comparisons with real cases alone."""
     number = each.difference
-    trained = (
-        f"{each.real_count} real cases and volumes of {each.variant}"
-        if each.arm == "real+synthetic"
-        else f"volumes of {each.variant} alone"
-    )
-    than = f"{each.real_count} real cases alone"
-    if number.value is None or not number.has_interval:
-        return f"Trained on {trained}, against {than}: not defined."
-    assert number.low is not None and number.high is not None
-    said = f"Trained on {trained}, AUROC differs from that of {than} by {number.value:+.3f} "
-    said += f"({number.low:+.3f} to {number.high:+.3f}): "
+    if number.value is None or number.low is None or number.high is None:
+        return "not defined"
     if number.low <= 0 <= number.high:
-        return said + "no difference can be claimed."
+        return "no difference that can be claimed"
     better = "better" if number.value > 0 else "worse"
-    if each.adjusted_p_value is not None and each.adjusted_p_value < SIGNIFICANT:
-        return said + f"{better}."
-    return said + f"{better} by itself, but not among {comparisons} comparisons."
+    return better if is_claimed(each) else f"{better} by itself, but not among {comparisons} comparisons"
 
 
 def summary_of_differences(differences: Sequence[ArmDifference]) -> str:
@@ -110,8 +103,7 @@ def is_claimed(each: ArmDifference) -> bool:
     number = each.difference
     if not number.has_interval or each.adjusted_p_value is None:
         return False
-    assert number.low is not None and number.high is not None
-    return not number.low <= 0 <= number.high and each.adjusted_p_value < SIGNIFICANT
+    return not (number.low or 0.0) <= 0 <= (number.high or 0.0) and each.adjusted_p_value < SIGNIFICANT
 
 
 def _counted(claimed: Sequence[ArmDifference], total: int) -> str:

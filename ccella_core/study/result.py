@@ -1,0 +1,175 @@
+"""What a study found, as machines read it: ``study.json`` and the tables beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, JsonValue
+
+from ccella_core.errors import SaveError
+from ccella_core.files import whole_file
+from ccella_core.networks.config import Variant
+from ccella_core.provenance import software_versions
+from ccella_core.settings import StrictModel
+from ccella_core.study import words
+from ccella_core.study.measures import ArmDifference, ArmScore, Group, Measure
+from ccella_core.study.tables import (
+    Table,
+    arms_csv,
+    classifier_table,
+    differences_csv,
+    differences_table,
+    measures_table,
+    numbers_csv,
+)
+
+RESULT_NAME, TABLES, MARKDOWN_NAME = "study.json", "tables", "study.md"
+GROUPS: dict[Group, str] = {
+    "images": "Image quality",
+    "class_head": "The class read from the report",
+    "adherence": "Does the volume show what its report says?",
+    "privacy": "Were training cases copied?",
+}
+
+
+class Cases(StrictModel):
+    """How many cases, by split: all, and the positive among them."""
+
+    fingerprint: str
+    counts: dict[str, int]
+    positive: dict[str, int]
+
+
+class Trained(StrictModel):
+    """What training a variant left."""
+
+    parameters: int
+    steps: int
+    validation_loss: float | None
+    """The best; variants with a class head have its loss in it."""
+
+
+class Model(StrictModel):
+    """The bundle of a variant."""
+
+    path: str
+    """In the study's folder, with forward slashes."""
+    sha256: str
+
+
+class Volumes(StrictModel):
+    """A folder of synthetic volumes."""
+
+    path: str
+    """In the study's folder, with forward slashes."""
+    count: int
+    sha256: str
+    """Of its table, which holds the hash of every volume."""
+
+
+class VariantResult(StrictModel):
+    """A variant: how it was trained, and what it made."""
+
+    variant: Variant
+    trained: Trained
+    model: Model
+    of_test: Volumes
+    of_train: Volumes | None
+
+
+class LeftOut(StrictModel):
+    """A stage that was not done."""
+
+    stage: str
+    why_not: str
+
+
+class StudyResult(StrictModel):
+    """All of it."""
+
+    format: Literal["ccella-study"] = "ccella-study"
+    format_version: Literal[1] = 1
+    title: str
+    about: str
+    config: dict[str, JsonValue]
+    cases: Cases
+    variants: tuple[VariantResult, ...]
+    measures: tuple[Measure, ...]
+    arm_scores: tuple[ArmScore, ...]
+    differences: tuple[ArmDifference, ...]
+    left_out: tuple[LeftOut, ...]
+    seconds: dict[str, float]
+    """That each stage took."""
+    software: dict[str, str] = Field(default_factory=software_versions)
+
+    @property
+    def names(self) -> tuple[Variant, ...]:
+        return tuple(each.variant for each in self.variants)
+
+    @property
+    def whose_volumes(self) -> tuple[Variant, ...]:
+        """The variants whose volumes classifiers were trained with."""
+        return tuple(name for name in self.names if any(score.variant == name for score in self.arm_scores))
+
+
+def group_table(result: StudyResult, group: Group) -> Table | None:
+    return measures_table(group, GROUPS[group], group, result.measures, result.names)
+
+
+def classifier_tables(result: StudyResult) -> list[Table]:
+    """A table a variant whose volumes were used, and one of the differences; none where no classifier was trained."""
+    if not result.arm_scores:
+        return []
+    arms = list(dict.fromkeys(score.arm for score in result.arm_scores))
+    tables = [classifier_table(result.arm_scores, each, arms) for each in result.whose_volumes or (None,)]
+    return [*tables, *([differences_table(result.differences)] if result.differences else [])]
+
+
+def write_result(result: StudyResult, folder: Path) -> None:
+    """Write ``study.json``, ``tables/`` (CSV) and ``study.md``. Raises SaveError where the disk refuses."""
+    files = {
+        RESULT_NAME: result.model_dump_json(indent=2) + "\n",
+        MARKDOWN_NAME: markdown(result),
+        f"{TABLES}/measures.csv": numbers_csv(result.measures),
+        f"{TABLES}/classifiers.csv": arms_csv(result.arm_scores),
+        f"{TABLES}/classifier_differences.csv": differences_csv(result.differences),
+    }
+    write_texts(folder, files)
+
+
+def write_texts(folder: Path, files: Mapping[str, str]) -> None:
+    """Write texts by their path in ``folder``, each whole. Raises SaveError where the disk refuses."""
+    try:
+        for name, text in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(folder / name) as unfinished:
+                unfinished.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise SaveError(f"The study cannot be written into {folder}: {error}.") from error
+
+
+def markdown(result: StudyResult) -> str:
+    """The tables with what was found under each, to be put into documentation."""
+    parts = [f"# {result.title}", result.about, cases_sentence(result.cases)]
+    for group in GROUPS:
+        if (table := group_table(result, group)) is not None:
+            parts += [f"## {table.title}", table.markdown(), *_list(words.of_measures(result.measures, group))]
+    if tables := classifier_tables(result):
+        parts.append("## What the volumes are worth to a classifier")
+        parts += [part for table in tables for part in (f"**{table.title}**", table.markdown())]
+        parts += [words.summary_of_differences(result.differences)] if result.differences else []
+    if result.left_out:
+        parts += ["## Left out", *_list(f"{each.stage}: {each.why_not}." for each in result.left_out)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def cases_sentence(cases: Cases) -> str:
+    told = [f"{count} for {split} ({cases.positive[split]} positive)" for split, count in cases.counts.items()]
+    return f"Cases: {', '.join(told)}. Values stand with their 95 % interval."
+
+
+def _list(sentences: Iterable[str]) -> list[str]:
+    lines = [f"- {each}" for each in sentences]
+    return ["\n".join(lines)] if lines else []
