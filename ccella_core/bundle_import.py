@@ -109,13 +109,13 @@ def read_denoiser(path: Path, variant: Variant | None = None) -> Published:
         raise InputError(f"{path} is no checkpoint of the authors: it has no {WEIGHTS_KEY} and {SCALE_KEY}.")
     if ignored := sorted(str(key) for key in content.keys() - {WEIGHTS_KEY, SCALE_KEY}):
         log.info("%s: not used: %s", path.name, ", ".join(ignored))
-    tensors = _tensors(content[WEIGHTS_KEY], path)
+    tensors = tensors_by_name(content[WEIGHTS_KEY], path)
     found = variant_of(tensors)
     if variant is not None and variant != found:
         raise InputError(f"{path} holds the variant {found}, not {variant}.")
     config = _denoiser_config(tensors, found, path)
     model = ConditionalDenoiser(config)
-    _fill(model, {name: tensors.get(published_name(name, found)) for name in model.state_dict()}, tensors, path,
+    fill(model, {name: tensors.get(published_name(name, found)) for name in model.state_dict()}, tensors, path,
           {published_name(name, found) for name in model.state_dict()})  # fmt: skip
     return Published(model.eval(), _scale_factors(content[SCALE_KEY], path))
 
@@ -123,13 +123,11 @@ def read_denoiser(path: Path, variant: Variant | None = None) -> Published:
 def read_autoencoder(path: Path) -> tuple[Any, AutoencoderConfig]:
     """The MAISI autoencoder and its size. Raises InputError."""
     content = read_pickle(path)
-    while isinstance(content, Mapping) and (key := next((key for key in WRAPPERS if key in content), None)):
-        content = content[key]
-    tensors = _tensors(content, path)
+    tensors = tensors_by_name(unwrapped(content), path)
     config = _autoencoder_config(tensors, path)
     model = build_autoencoder(config)
     names = set(model.state_dict())
-    _fill(model, {name: tensors.get(name) for name in names}, tensors, path, names)
+    fill(model, {name: tensors.get(name) for name in names}, tensors, path, names)
     return model.eval(), config
 
 
@@ -147,6 +145,13 @@ def read_pickle(path: Path) -> Any:
     except (OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise InputError(f"{path} is no whole checkpoint of torch ({reason}).") from error
+
+
+def unwrapped(content: Any) -> Any:
+    """What lies under one of WRAPPERS, however deep."""
+    while isinstance(content, Mapping) and (key := next((key for key in WRAPPERS if key in content), None)):
+        content = content[key]
+    return content
 
 
 def variant_of(names: Mapping[str, Tensor]) -> Variant:
@@ -235,16 +240,23 @@ def _count(tensors: Mapping[str, Tensor], pattern: str) -> int:
     return 1 + max(int(found[1]) for name in tensors if (found := re.match(pattern, name)))
 
 
-def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
+def tensors_by_name(content: Any, path: Path) -> dict[str, Tensor]:
+    """The weights in what `read_pickle` read, without the prefix of parallel training. Raises InputError."""
     if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
         raise InputError(f"{path} holds no tensors by name where the weights should be.")
     return {str(name).removeprefix(PARALLEL_PREFIX): tensor for name, tensor in content.items()}
 
 
-def _fill(
+def fill(
     model: nn.Module, chosen: dict[str, Tensor | None], given: Mapping[str, Tensor], path: Path, known: set[str]
 ) -> None:
-    """Every tensor must be there, finite and of its shape, and no other."""
+    """Load ``chosen`` (by our names); every tensor must be there, finite and of its shape, and no other.
+
+    Args:
+        given: what the file holds, by its own names.
+        known: those of its names that are used.
+        path: the file, named in the InputError that is raised otherwise.
+    """
     expected = model.state_dict()
     misfits = {
         "missing": sorted(name for name, tensor in chosen.items() if tensor is None),
