@@ -8,6 +8,7 @@ import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     from .batch_run import BatchOutcome
 
 RESULTS_NAME = "results.csv"
-RESULTS_COLUMNS = ("line", "name", "state", "file", "seed", "sha256", "positive_probability", "message")
-IMAGE_NAME = re.compile(r"SYNTHETIC_(?P<row>.+)_seed\d+\.nii")
-"""As the worker names the volumes of a row."""
+RESULTS_COLUMNS = ("line", "name", "state", "file", "sequence", "seed", "sha256", "positive_probability", "message")
+IMAGE_NAME = re.compile(r"SYNTHETIC_(?P<row>.+)_seed\d+(_[a-z0-9]+)?\.nii")
+"""As the worker names the volumes of a row; at the end stands the sequence, where a model draws several."""
 
 
 class BatchFolder:
@@ -38,7 +39,7 @@ class BatchFolder:
             pass
         self._sidecars: dict[Path, dict[str, Any]] = {}
         self._images_of: defaultdict[str, list[Path]] = defaultdict(list)
-        for image in sorted(path.glob("SYNTHETIC_*.nii")):
+        for image in sorted(sidecar.with_suffix(".nii") for sidecar in path.glob("SYNTHETIC_*.json")):
             named = IMAGE_NAME.fullmatch(image.name)
             if named and self._remember(image):
                 self._images_of[named["row"].casefold()].append(image)
@@ -50,24 +51,28 @@ class BatchFolder:
                 line=row.line, name=row.name
             )
             for row in rows
-            if any(not _made_of(row, self._sidecars[image]["provenance"]) for image in self._images(row))
+            if any(image.exists() and not _made_of(row, self._made(image)) for image in self._images(row))
         ]
         if problems:
             raise BatchError("\n".join([*problems, _("Choose other names or another folder.")]))
 
     def volumes_of(self, row: BatchRow) -> list[Path]:
         """The row's images if they were all there from the beginning; it need not be generated then."""
-        images = self._images(row)
-        return images if len(images) >= row.count else []
+        by_seed: defaultdict[int, list[Path]] = defaultdict(list)
+        for image in self._images(row):
+            by_seed[self._made(image)["seed"]].append(image)
+        # Where one of a seed's sequences has a sidecar and no image, moving them here was cut short.
+        whole = [images for images in by_seed.values() if all(image.exists() for image in images)]
+        return list(chain(*whole)) if len(whole) >= row.count else []
 
     def take(self, result: dict[str, Any]) -> list[Path]:
-        """Move the worker's files here from a folder on the same disk; sidecars first, so that no image lacks one."""
-        images = []
-        for entry in result["volumes"]:
-            sidecar, image = Path(entry["sidecar"]), Path(entry["path"])
+        """Move the worker's files here from a folder on the same disk; all sidecars first, see ``volumes_of``."""
+        files = [(Path(entry["sidecar"]), Path(entry["path"])) for entry in result["volumes"]]
+        for sidecar, _image in files:
             sidecar.replace(self.path / sidecar.name)
-            images.append(image.replace(self.path / image.name))
-            self._remember(images[-1])
+        images = [image.replace(self.path / image.name) for _sidecar, image in files]
+        for image in images:
+            self._remember(image)
         return images
 
     def write_results(self, outcomes: Iterable[BatchOutcome]) -> None:
@@ -89,6 +94,7 @@ class BatchFolder:
             yield {
                 **common,
                 "file": image.name,
+                "sequence": sidecar["sequence"],
                 "seed": sidecar["provenance"]["seed"],
                 "sha256": sidecar["sha256"],
                 "positive_probability": sidecar["provenance"]["predicted_positive_probability"],
@@ -99,8 +105,11 @@ class BatchFolder:
     def _images(self, row: BatchRow) -> list[Path]:
         return self._images_of.get(row.name.casefold(), [])
 
+    def _made(self, image: Path) -> dict[str, Any]:
+        return self._sidecars[image]["provenance"]
+
     def _remember(self, image: Path) -> bool:
-        """Whether the image has a sidecar that can be read; without one it counts for nothing."""
+        """Whether the image's sidecar can be read; without one it counts for nothing."""
         try:
             self._sidecars[image] = json.loads(image.with_suffix(".json").read_text(encoding="utf-8"))
         except (OSError, ValueError):

@@ -64,7 +64,8 @@ class Generator:
             report: the radiology report; ``None`` for models that read none.
             pathology: ``"negative"``, ``"positive"``, a probability of positive, or ``None``: as the report says.
             bundle: the model: a name, a folder, or ``hf:owner/name``.
-            seed, count: the volumes get ``seed``, ``seed + 1``, …; ``None`` draws a new first one.
+            seed, count: the volumes get ``seed``, ``seed + 1``, …; ``None`` draws a new first one. A model of several
+                sequences gives one of each for every seed.
             numSteps, solver, shape, spacing: by default the model's own; (X, Y, Z) in voxels and mm.
             guidanceScale: 1 is off.
             device: ``"auto"``, ``"cpu"``, ``"cuda:0"``, …

@@ -16,7 +16,12 @@ SHAPE, SPACING = (12, 10, 6), (1.0, 1.0, 3.0)
 
 
 def save_volume(
-    folder: Path, name: str = "volume", affine: np.ndarray | None = None, voxels: np.ndarray | None = None, **facts: Any
+    folder: Path,
+    name: str = "volume",
+    affine: np.ndarray | None = None,
+    voxels: np.ndarray | None = None,
+    sequence: str = "t2w",
+    **facts: Any,
 ) -> dict[str, Any]:
     """Save a volume as the worker does; ``facts`` go into its provenance. Returns its entry in the worker's result."""
     if voxels is None:
@@ -31,7 +36,7 @@ def save_volume(
         "dtype": "float32",
     }  # fmt: skip
     provenance = Provenance(**{**made, **facts})
-    path = SyntheticVolume(voxels, affine, "t2w", provenance).save(folder / f"{name}.nii")
+    path = SyntheticVolume(voxels, affine, sequence, provenance).save(folder / f"{name}.nii")
     return {
         "path": str(path),
         "sidecar": str(path.with_suffix(".json")),
@@ -82,8 +87,8 @@ class Request:
     def folder(self) -> Path:
         return Path(self.params["output_dir"])
 
-    def finish(self) -> None:
-        """As the worker does it: one volume a seed, named by the name that was asked for."""
+    def finish(self, *sequences: str) -> None:
+        """As the worker does it: one volume a seed, or one of each of several sequences, under the name asked for."""
         first = 100 if self.params["seed"] is None else self.params["seed"]
         name = self.params.get("name") or "tiny"
         facts = {
@@ -93,8 +98,9 @@ class Request:
         }
         self.give(
             *[
-                save_volume(self.folder, f"{name}_seed{seed}", seed=seed, **facts)
+                save_volume(self.folder, f"{name}_seed{seed}{ending}", sequence=ending[1:] or "t2w", seed=seed, **facts)
                 for seed in range(first, first + self.params["count"])
+                for ending in ([f"_{sequence}" for sequence in sequences] or [""])
             ]
         )
 

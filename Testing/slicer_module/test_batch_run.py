@@ -175,6 +175,22 @@ def test_volumes_of_other_input_are_not_taken_for_done(room: Room, change: str) 
     assert caught.value.code == "input" and room.asked() == ["a"]
 
 
+def test_a_model_of_several_sequences(room: Room) -> None:
+    table = room.table("a,Text,,,7,2,", "b,Text,,,1,1,")
+    room.door.answer = lambda request: request.finish("t2w", "adc")
+    outcomes = room.generator.processBatch(table, room.out)
+    assert [path.name for path in outcomes[0].volumes] == [
+        "SYNTHETIC_a_seed7_t2w.nii", "SYNTHETIC_a_seed7_adc.nii",
+        "SYNTHETIC_a_seed8_t2w.nii", "SYNTHETIC_a_seed8_adc.nii",
+    ]  # fmt: skip
+    assert [line["sequence"] for line in room.results()] == ["t2w", "adc"] * 3
+    assert [line["seed"] for line in room.results()] == ["7", "7", "8", "8", "1", "1"]
+    assert {outcome.state for outcome in room.generator.processBatch(table, room.out)} == {"skipped"}
+    (room.out / "SYNTHETIC_b_seed1_adc.nii").unlink()  # as if the computer had gone off while files were moved
+    outcomes = room.generator.processBatch(table, room.out)
+    assert [outcome.state for outcome in outcomes] == ["skipped", "done"] and len(room.images()) == 6
+
+
 def test_names_that_begin_alike_are_kept_apart(room: Room) -> None:
     room.generator.processBatch(room.table("a_seed1,Text,,,,,"), room.out)
     outcomes = room.generator.processBatch(room.table("a,Text,,,,,", "a_seed1,Text,,,,,"), room.out)

@@ -85,6 +85,16 @@ def test_names_are_unique_and_take_a_title(volumes: Any, tmp_path: Path) -> None
     assert titled.GetName() == "SYNTHETIC Fall 3 t2w seed 7 (tiny)"
 
 
+def test_sequences_of_one_seed_are_told_apart_and_lie_on_each_other(volumes: Any, tmp_path: Path) -> None:
+    entries = [save_volume(tmp_path, name, sequence=name) for name in ("t2w", "adc", "hbv")]
+    scan = add_reference(reference_image(np.random.default_rng(3)))
+    nodes = volumes.add_volumes(result(*entries), scan)
+    assert [node.GetName() for node in nodes] == [f"SYNTHETIC {name} seed 7 (tiny)" for name in ("t2w", "adc", "hbv")]
+    assert [node.GetAttribute("CCELLA.Sequence") for node in nodes] == ["t2w", "adc", "hbv"]
+    assert all(np.array_equal(matrix_of(node), matrix_of(nodes[0])) for node in nodes)
+    assert all(volumes.is_synthetic(node) for node in nodes)
+
+
 def test_display_is_grey_with_a_window_by_percentiles(volumes: Any, tmp_path: Path) -> None:
     voxels = np.linspace(0, 1, 1001).repeat(8)[: 20 * 20 * 20].reshape(20, 20, 20)
     voxels[0, 0, 0] = 1e6  # one hot voxel must not make the rest dark

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from ccella_core.bundle import INDEX_NAME, Bundle
 from ccella_core.decode import decode
 from ccella_core.errors import Cancelled, InputError
+from ccella_core.pipeline import CCELLAPipeline
+from ccella_core.volume import SyntheticVolume
 from ccella_core.worker.failures import explain
 from ccella_core.worker.handlers import Handlers
 from ccella_core.worker.output import checked_name
@@ -55,6 +58,24 @@ def test_another_bundle_takes_the_place_of_the_first(tiny_bundle: Path, handlers
     assert loaded[0] is loaded[1] is not loaded[2]
     assert handlers.state.holds(Bundle.open(other).sha256, "cpu")
     assert not handlers.state.holds(Bundle.open(tiny_bundle).sha256, "cpu")
+
+
+def test_a_model_of_several_sequences_gives_a_file_of_each(
+    tiny_bundle: Path,
+    tiny_pipeline: CCELLAPipeline,
+    handlers: Handlers,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def draw_two(*arguments: Any, **settings: Any) -> list[SyntheticVolume]:
+        (volume,) = tiny_pipeline(*arguments, **settings)
+        return [volume, dataclasses.replace(volume, sequence="adc")]
+
+    monkeypatch.setattr("ccella_core.worker.generation.load", lambda *_: draw_two)
+    value = handlers(task_of(tiny_bundle, tmp_path, count=2))
+    names = [Path(volume["path"]).name for volume in value["volumes"]]
+    assert names == [f"SYNTHETIC_tiny_seed{seed}_{sequence}.nii" for seed in (7, 8) for sequence in ("t2w", "adc")]
+    assert [SyntheticVolume.load(tmp_path / name).sequence for name in names] == ["t2w", "adc"] * 2
 
 
 def test_running_out_of_memory_is_survived(

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from ccella_core.bundle import Bundle
+from ccella_core.bundle import INDEX_NAME, Bundle
 from ccella_core.errors import InputError
 from ccella_core.pipeline import CCELLAPipeline
 from ccella_core.worker.dry_run import cost_of
@@ -53,6 +53,15 @@ def test_a_bundle_needs_its_weights_and_activations(tiny_bundle: Path, tiny_pipe
     assert larger.activations_gib > need.activations_gib
     with pytest.raises(InputError, match="nearest: 16 or 24"):
         need_of(bundle, (17, 16, 8), guided=False)
+
+
+def test_every_sequence_is_decoded(tiny_bundle: Path, tmp_path: Path) -> None:
+    several = Path(shutil.copytree(tiny_bundle, tmp_path / "several"))
+    index = json.loads((several / INDEX_NAME).read_text(encoding="utf-8"))
+    index |= {"sequences": ["t2w", "adc"], "intensity_range": {"t2w": [0, 1], "adc": [0, 0.003]}}
+    (several / INDEX_NAME).write_text(json.dumps(index), encoding="utf-8")
+    one, two = (need_of(Bundle.open(folder), (16, 16, 8), guided=False) for folder in (tiny_bundle, several))
+    assert two.decode_operations == 2 * one.decode_operations and two.decode_gib == one.decode_gib
 
 
 def test_the_weights_of_the_text_encoder_are_counted_without_reading_them(

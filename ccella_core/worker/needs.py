@@ -21,7 +21,7 @@ FLOAT32_BYTES = torch.float32.itemsize
 
 @dataclass(frozen=True)
 class Need:
-    """Of one volume.
+    """Of one volume, or of one of each sequence where the model draws several.
 
     Activations are counted in float32, so that half precision takes less. Those of the text encoder are left out: they
     are small beside its weights, and gone before the U-Net's come.
@@ -36,6 +36,7 @@ class Need:
     step: Cost
     """The U-Net once; with guidance, for two volumes at once."""
     decode_operations: int
+    """Of all sequences, which are decoded one after the other."""
     decode_gib: float
     channels: int
     """Of the U-Net at the latent's own size, where most of its work is done."""
@@ -87,7 +88,7 @@ def need_of(bundle: Bundle, shape: tuple[int, ...], *, guided: bool) -> Need:
         shape=(X, Y, Z),
         latent_shape=latent_shape,
         step=step,
-        decode_operations=decode.operations,
+        decode_operations=len(bundle.index.sequences) * decode.operations,
         decode_gib=estimate_decode_gib(autoencoder, latent_shape),
         channels=denoiser_config.unet.num_channels[0],
     )

@@ -144,6 +144,19 @@ def test_the_result_is_shown_and_the_prediction_told(panel):
     assert panel.ui.generateButton.text == "Generate"
 
 
+def test_all_sequences_of_a_model_come_and_the_first_is_shown(panel):
+    import slicer
+
+    panel.ui.countSpin.value = 2
+    panel.generate().finish("t2w", "adc")
+    nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    assert [node.GetAttribute("CCELLA.Sequence") for node in nodes] == ["t2w", "adc"] * 2
+    assert panel.parameters.result is nodes[0]
+    assert all(node.GetName() in panel.ui.statusLabel.text for node in nodes)
+    panel.ui.syntheticBox.setCurrentNode(nodes[1])  # each can be compared
+    assert panel.parameters.result is nodes[1]
+
+
 def test_the_prediction_goes_with_the_report_that_it_was_read_from(panel):
     panel.generate().finish()
     assert not panel.ui.predictionLabel.isHidden()
