@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from ccella_core.cases.layouts import Layout
 from ccella_core.cases.prepared import PrepareSettings
 from ccella_core.errors import InputError
+from ccella_core.evaluation.features import Kind
 from ccella_core.networks.config import VARIANTS, Variant
 from ccella_core.provenance import Sequence
 from ccella_core.settings import StrictModel
@@ -17,7 +18,6 @@ from ccella_core.solvers import DEFAULT_SOLVER, DEFAULT_STEPS
 from ccella_core.training.train_config import TrainConfig, checked, merged, preset
 
 Arm = Literal["real", "synthetic", "real+synthetic"]
-Extractor = Literal["medicalnet", "radimagenet", "phantom"]
 ARMS: tuple[Arm, ...] = get_args(Arm)
 OF_THE_STUDY = ("name", "data", "output", "cache_folder", "sequences")
 """Keys of a training that the study itself gives."""
@@ -63,10 +63,8 @@ class Synthesis(StrictModel):
 class Images(StrictModel):
     """How alike synthetic and real volumes are."""
 
-    extractors: dict[Extractor, Path | None] = Field(
-        default_factory=lambda: {"phantom": None},
-        min_length=1,
-        description="each with the file of its weights; of `phantom` the folder of a readout, or nothing",
+    extractors: dict[Kind, Path | None] = Field(
+        {"phantom": None}, min_length=1, description="each with the folder of its weights; null: the usual one"
     )
     seed: Seed = 0
 
@@ -74,7 +72,7 @@ class Images(StrictModel):
 class Privacy(StrictModel):
     """Whether training cases were copied."""
 
-    extractor: Extractor = Field("phantom", description="one of images.extractors")
+    extractor: Kind = Field("phantom", description="one of images.extractors")
     seed: Seed = 0
 
 
@@ -88,7 +86,9 @@ class Classifiers(StrictModel):
     """Classifiers of the pathology, trained on real cases, synthetic ones, and both."""
 
     preset: str = "small"
-    settings: dict[str, Any] = Field(default_factory=dict, description="keys of `ccella classify train`, for every arm")
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="keys of `ccella classify train` over the preset, the same for every arm"
+    )
     real_counts: tuple[Annotated[int, Field(ge=2)], ...] = Field(min_length=1, description="sizes of the real set")
     seeds: tuple[Seed, ...] = Field((0, 1, 2), min_length=1, description="each trains anew on other real cases")
     arms: tuple[Arm, ...] = ARMS

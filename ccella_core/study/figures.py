@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ccella_core.networks.config import Variant
@@ -118,7 +118,7 @@ def _across(axes: Any, number: Number) -> None:
         axes.axhspan(number.low, number.high, color=ink, alpha=0.2, linewidth=0)
 
 
-def _curve(axes: Any, arm: Arm, counts: Sequence[int], numbers: dict[int | None, Number]) -> None:
+def _curve(axes: Any, arm: Arm, counts: Sequence[int], numbers: Mapping[int, Number]) -> None:
     known = [(place, numbers[count]) for place, count in enumerate(counts) if count in numbers]
     drawn = [(place, each) for place, each in known if each.value is not None]
     if not drawn:

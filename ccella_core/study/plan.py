@@ -17,9 +17,9 @@ def variant_key(variant: Variant, part: str) -> str:
     return f"variants/{variant}/{part}"
 
 
-def classifier_key(arm: Arm, variant: Variant | None, real_count: int | None, seed: int) -> str:
-    """Of one classifier. ``variant``: whose volumes; ``real_count``: of real cases."""
-    words = [SHORT[arm], variant, None if real_count is None else f"{real_count}-real", f"seed-{seed}"]
+def classifier_key(arm: Arm, variant: Variant | None, real_count: int | None) -> str:
+    """Of the classifiers of an arm. ``variant``: whose volumes; ``real_count``: of real cases."""
+    words = [SHORT[arm], variant, None if real_count is None else f"{real_count}-real"]
     return "/".join(["classifiers", *(word for word in words if word is not None)])
 
 
@@ -56,27 +56,25 @@ def _of_classifiers(config: StudyConfig) -> list[Stage]:
     if classifiers is None:
         return []
     real = [
-        Stage(classifier_key("real", None, count, seed), f"Classifier of {count} real cases, seed {seed}")
+        Stage(classifier_key("real", None, count), f"Classifiers of {count} real cases")
         for count in classifiers.real_counts
-        for seed in classifiers.seeds
     ]
     able = with_labels(classifiers, config.variants)
     synthetic: list[Stage] = []
     for variant in config.variants if len(classifiers.arms) > 1 else ():
         if variant not in able:
             named = classifiers.variants is not None and variant not in classifiers.variants
-            reason = "it is left out of this study" if named else "nothing tells what class its volumes have"
+            reason = "it is left out of this study" if named else "nothing tells which class its volumes have"
             synthetic.append(Stage(f"classifiers/{variant}", f"Classifiers with volumes of {variant}", reason))
             continue
-        for seed in classifiers.seeds:
-            if "synthetic" in classifiers.arms:
-                synthetic.append(
-                    Stage(classifier_key("synthetic", variant, None, seed), f"Classifier of {variant}, seed {seed}")
-                )
-            if "real+synthetic" in classifiers.arms:
-                synthetic += [
-                    Stage(classifier_key("real+synthetic", variant, count, seed),
-                          f"Classifier of {count} real cases and {variant}, seed {seed}")
-                    for count in classifiers.real_counts
-                ]  # fmt: skip
+        if "synthetic" in classifiers.arms:
+            synthetic.append(
+                Stage(classifier_key("synthetic", variant, None), f"Classifiers of volumes of {variant} alone")
+            )
+        if "real+synthetic" in classifiers.arms:
+            synthetic += [
+                Stage(classifier_key("real+synthetic", variant, count),
+                      f"Classifiers of {count} real cases and volumes of {variant}")
+                for count in classifiers.real_counts
+            ]  # fmt: skip
     return [*real, *synthetic]

@@ -49,6 +49,8 @@ class Trained(StrictModel):
     steps: int
     validation_loss: float | None
     """The best; variants with a class head have its loss in it."""
+    weights_sha256: str
+    """Of the checkpoint that the model is made of."""
 
 
 class Model(StrictModel):

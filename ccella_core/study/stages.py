@@ -92,7 +92,15 @@ class Stages:
         """Whether a stage is in the plan and not left out."""
         return key in self._planned and self._planned[key].why_not is None
 
-    def done(self, key: str, made_with: Mapping[str, Any], kind: type[Result], work: Work[Result]) -> Result:
+    def done(
+        self,
+        key: str,
+        made_with: Mapping[str, Any],
+        kind: type[Result],
+        work: Work[Result],
+        *,
+        may_change: tuple[str, ...] = (),
+    ) -> Result:
         """The result of a stage: what it left where it was finished, otherwise the work is done now.
 
         Args:
@@ -100,6 +108,7 @@ class Stages:
             made_with: all that the result depends on, as JSON has it.
             kind: of the result.
             work: see ``Work``.
+            may_change: beginnings of keys of ``made_with`` that change nothing in the result.
 
         Raises:
             InputError: what lies in the folder was made with something else; every difference is named.
@@ -108,7 +117,7 @@ class Stages:
         folder = self.folder / key
         now: dict[str, Any] = json.loads(json.dumps(made_with, default=str))
         record = _read_record(folder)
-        if record is not None and (different := differences(record.made_with, now)):
+        if record is not None and (different := differences(record.made_with, now, may_change=may_change)):
             raise InputError(
                 f"{folder} was made with something else ({'; '.join(different)}). Go on with what it was begun with, "
                 "name another output, or remove that folder to have it made anew."

@@ -1,0 +1,139 @@
+"""A variant from its training to what was measured of it, a stage after the other."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from ccella_core.bundle import Bundle
+from ccella_core.cases.prepared import PreparedSet
+from ccella_core.evaluation.synthesize import synthesize
+from ccella_core.evaluation.synthetic_set import CSV_NAME
+from ccella_core.files import sha256_of
+from ccella_core.networks.config import Variant
+from ccella_core.pipeline import CCELLAPipeline
+from ccella_core.study.config import StudyConfig, training_of
+from ccella_core.study.plan import BUNDLE, OF_TEST, OF_TRAIN, TRAINING, variant_key
+from ccella_core.study.result import Model, Trained, VariantResult, Volumes
+from ccella_core.study.stages import Stages, Told
+from ccella_core.training.checkpoint import BEST_NAME
+from ccella_core.training.export import About, export_run
+from ccella_core.training.run_folder import CHECKPOINTS, last_step, read_run
+from ccella_core.training.train import MAY_CHANGE, train
+from ccella_core.training.watch import read_log
+
+INTENDED_USE = "Made in a study that compares variants. Not for diagnosis."
+LICENCE = "none given; not to be passed on"
+BUNDLE_FOLDER, VOLUMES_FOLDER = "bundle", "synthetic"
+
+
+class VariantMaker:
+    """Trains a variant, makes a model of it and lets that make volumes.
+
+    Args:
+        config: of the study.
+        prepared: its cases.
+        variant: which.
+        stages: does each stage once.
+    """
+
+    def __init__(self, config: StudyConfig, prepared: PreparedSet, variant: Variant, stages: Stages) -> None:
+        self._config, self._prepared, self._variant, self._stages = config, prepared, variant, stages
+        self._training = training_of(config, variant)
+
+    def make(self) -> VariantResult:
+        """Raises whatever the stages raise; what is finished stays."""
+        trained = self._train()
+        model = self._export(trained)
+        of_test = self._synthesize(model, "test", self._config.synthesis.test_per_case)
+        of_train = None
+        if self._stages.applies(self._key(OF_TRAIN)):
+            of_train = self._synthesize(model, "train", self._config.synthesis.train_per_case)
+        return VariantResult(variant=self._variant, trained=trained, model=model, of_test=of_test, of_train=of_train)
+
+    def _key(self, part: str) -> str:
+        return variant_key(self._variant, part)
+
+    def _train(self) -> Trained:
+        made_with = self._training.model_dump(mode="json") | {"cases": self._prepared.fingerprint}
+
+        def work(folder: Path, told: Told) -> Trained:
+            train(self._training, progress=told)
+            return _trained(folder, best=self._config.training.weights == "best")
+
+        return self._stages.done(self._key(TRAINING), made_with, Trained, work, may_change=MAY_CHANGE)
+
+    def _export(self, trained: Trained) -> Model:
+        training, synthesis = self._config.training, self._config.synthesis
+        made_with = {
+            "weights": training.weights,
+            "weights_sha256": trained.weights_sha256,
+            "solver": synthesis.solver,
+            "steps": synthesis.steps,
+        }
+
+        def work(folder: Path, told: Told) -> Model:
+            count = len(self._prepared.split("train"))
+            about = About(
+                licence=LICENCE,
+                intended_use=INTENDED_USE,
+                trained_on=f"{count} cases, prepared as {self._prepared.fingerprint}.",
+                default_solver=synthesis.solver,
+                default_steps=synthesis.steps,
+            )
+            bundle = export_run(
+                self._training.output, folder / BUNDLE_FOLDER, about, best=training.weights == "best", overwrite=True
+            )
+            return Model(path=self._inside(folder / BUNDLE_FOLDER), sha256=bundle.sha256)
+
+        return self._stages.done(self._key(BUNDLE), made_with, Model, work)
+
+    def _synthesize(self, model: Model, split: Literal["train", "test"], per_case: int) -> Volumes:
+        synthesis = self._config.synthesis
+        made_with: dict[str, Any] = {
+            "cases": self._prepared.fingerprint,
+            "model": model.sha256,
+            "split": split,
+            "per_case": per_case,
+            "seed": synthesis.seed,
+            "solver": synthesis.solver,
+            "steps": synthesis.steps,
+            "guidance_scale": synthesis.guidance_scale,
+        }
+
+        def work(folder: Path, told: Told) -> Volumes:
+            rows = synthesize(
+                self._pipeline,
+                self._prepared,
+                folder / VOLUMES_FOLDER,
+                split=split,
+                per_case=per_case,
+                seed=synthesis.seed,
+                guidance_scale=synthesis.guidance_scale,
+                progress=told,
+            )
+            path = folder / VOLUMES_FOLDER
+            return Volumes(path=self._inside(path), count=len(rows), sha256=sha256_of(path / CSV_NAME))
+
+        return self._stages.done(self._key(OF_TEST if split == "test" else OF_TRAIN), made_with, Volumes, work)
+
+    @cached_property
+    def _pipeline(self) -> CCELLAPipeline:
+        """Loaded where volumes are still to be made, once for both sets of reports."""
+        return CCELLAPipeline.from_pretrained(Bundle.open(self._stages.folder / self._key(BUNDLE) / BUNDLE_FOLDER))
+
+    def _inside(self, path: Path) -> str:
+        return path.relative_to(self._stages.folder).as_posix()
+
+
+def _trained(run: Path, *, best: bool) -> Trained:
+    checkpoints = run / CHECKPOINTS
+    step = last_step(checkpoints)
+    losses = [record["loss"] for record in read_log(run) if record["kind"] == "validation" and "loss" in record]
+    return Trained(
+        parameters=read_run(run)["parameters"],
+        steps=step,
+        validation_loss=min(losses, default=None),
+        weights_sha256=sha256_of(checkpoints / (BEST_NAME if best else f"step-{step:08d}.safetensors")),
+    )
