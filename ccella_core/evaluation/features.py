@@ -14,7 +14,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from ccella_core.errors import InputError
+from ccella_core.devices import choose_device
+from ccella_core.errors import BundleError, InputError
+from ccella_core.evaluation.extractor_import import (
+    IMPORT_COMMAND,
+    PUBLISHED,
+    Published,
+    download_extractor,
+    extractors_folder,
+    import_extractor,
+)
+from ccella_core.evaluation.medicalnet import MedicalNetExtractor
+from ccella_core.evaluation.radimagenet import SLICES, RadImageNetExtractor
 from ccella_core.evaluation.readout import Readout, check_geometry
 from ccella_core.evaluation.readout_training import load_or_train_readout
 from ccella_core.evaluation.volume_set import VolumeSet
@@ -69,24 +80,33 @@ def load_extractors(
     weights: Path | None = None,
     *,
     allow_download: bool = False,
+    device: str = "auto",
+    slices: int = SLICES,
     progress: Told | None = None,
 ) -> tuple[FeatureExtractor, ...]:
     """The extractors of a kind, ready to use: one, or of ``radimagenet`` one for each of three planes.
 
     Args:
         kind: one of KINDS.
-        weights: the folder of its weights; by default where they are kept for this user.
-        allow_download: fetch published weights from the Hugging Face hub where they are missing.
+        weights: the folder that ``ccella import-extractor`` made, or a readout's; by default this user's.
+        allow_download: fetch and import published weights from the Hugging Face hub where they are missing.
+        device: as in `choose_device`; the readout of ``phantom`` is small and stays on the CPU.
+        slices: of each volume and plane, evenly spaced.
         progress: told of the training of ``phantom``, which its first use begins: nine minutes of one core.
 
     Raises:
-        InputError: no such kind.
+        InputError: no such kind or device.
         BundleError: the weights are missing, or do not fit.
     """
     if kind not in KINDS:
         raise InputError(f"There is no feature extractor {kind!r}; there are {', '.join(KINDS)}.")
-    readout = load_or_train_readout(progress=progress) if weights is None else Readout.load(weights)
-    return (PhantomExtractor(readout),)
+    if kind == "phantom":
+        readout = load_or_train_readout(progress=progress) if weights is None else Readout.load(weights)
+        return (PhantomExtractor(readout),)
+    folder = _imported(kind, weights, allow_download)
+    if kind == "medicalnet":
+        return (MedicalNetExtractor.load(folder, choose_device(device)),)
+    return RadImageNetExtractor.load(folder, choose_device(device), slices=slices)
 
 
 def load_extractor(
@@ -94,6 +114,12 @@ def load_extractor(
 ) -> FeatureExtractor:
     """The first extractor of a kind; of ``radimagenet`` the axial plane's. See `load_extractors`."""
     return load_extractors(kind, weights, allow_download=allow_download, progress=progress)[0]
+
+
+def available_kinds() -> tuple[Kind, ...]:
+    """The published kinds that were imported on this computer; where there are none, the stand-in."""
+    imported: tuple[Kind, ...] = tuple(kind for kind in PUBLISHED if (extractors_folder() / kind).is_dir())
+    return imported or ("phantom",)
 
 
 def features_of(
@@ -131,6 +157,19 @@ def weights_fingerprint(network: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:FINGERPRINT_DIGITS]
+
+
+def _imported(kind: Published, weights: Path | None, allow_download: bool) -> Path:
+    folder = extractors_folder() / kind if weights is None else weights
+    if folder.is_file():
+        raise BundleError(f"{folder} is a file; import it once with: {IMPORT_COMMAND.format(kind=kind)} {folder}")
+    if folder.is_dir():
+        return folder
+    if allow_download:
+        return import_extractor(kind, download_extractor(kind), folder)
+    raise BundleError(
+        f"The weights of {kind} are not in {folder}; import them with: {IMPORT_COMMAND.format(kind=kind)} FILE"
+    )
 
 
 def _cached(

@@ -1,0 +1,94 @@
+"""The 3-D extractor: MedicalNet's ResNet-50 (Chen et al. 2019, Med3D, arXiv 1904.00625).
+
+Weights are read from a folder that ``ccella import-extractor medicalnet`` made.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.networks.nets import ResNet
+from pydantic import Field
+from torch import nn
+
+from ccella_core.bundle_weights import load_config, load_state
+from ccella_core.settings import StrictModel
+
+DILATIONS = {"layer3": 2, "layer4": 4}
+"""MedicalNet segments: its last two layers widen their kernels where others halve the image."""
+WIDENING = (1, 2, 4, 8)
+"""Of the four layers, over that of the first."""
+EXPANSION = 4
+"""Of a bottleneck block."""
+NO_SPREAD = 1e-8
+"""Added to a standard deviation, for a volume of one grey."""
+
+
+class MedicalNetConfig(StrictModel):
+    """The network's size, and where its weights come from. Defaults: ResNet-50."""
+
+    layers: tuple[int, int, int, int] = (3, 4, 6, 3)
+    width: int = Field(64, gt=0)
+    source: str = Field(description="the published file's name")
+    sha256: str = Field(description="of the published file")
+
+    @property
+    def dimension(self) -> int:
+        return self.width * WIDENING[-1] * EXPANSION
+
+    @property
+    def depth(self) -> int:
+        """Convolutions in a row, by which such networks are called: three a block, and two."""
+        return 3 * sum(self.layers) + 2
+
+
+def build_medicalnet(config: MedicalNetConfig) -> ResNet:
+    """MONAI's ResNet with MedicalNet's strides and dilations, for input (B, 1, X, Y, Z); gives (B, dimension)."""
+    network = ResNet(
+        "bottleneck",
+        list(config.layers),
+        [config.width * factor for factor in WIDENING],
+        spatial_dims=3,
+        n_input_channels=1,
+        conv1_t_stride=2,
+        feed_forward=False,
+        bias_downsample=False,
+    )
+    for layer, dilation in DILATIONS.items():
+        for module in network.get_submodule(layer).modules():
+            if isinstance(module, nn.Conv3d):
+                module.stride = (1, 1, 1)
+                if module.kernel_size == (3, 3, 3):
+                    module.dilation = module.padding = (dilation, dilation, dilation)
+    return network.eval()
+
+
+class MedicalNetExtractor:
+    """The mean of the last layer's activations over the volume, as in the paper's 3-D FID.
+
+    A volume is brought to mean 0 and standard deviation 1 over all of its voxels and goes in on its own grid, as in
+    MONAI and with the authors of CCELLA; Med3D itself was trained on the statistics of voxels above zero. The script
+    that came with CCELLA++ treats real volumes alone so; here both sets are treated alike.
+    """
+
+    def __init__(self, network: ResNet, config: MedicalNetConfig, device: torch.device) -> None:
+        self.network, self.device = network.to(device), device
+        self.name = f"MedicalNet ResNet-{config.depth} ({config.source})"
+        self.dimension = config.dimension
+        self.fingerprint = config.sha256
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device) -> MedicalNetExtractor:
+        """Raises BundleError where the folder does not hold it whole."""
+        config = load_config(MedicalNetConfig, folder)
+        network = build_medicalnet(config)
+        load_state(network, folder)
+        return cls(network, config, device)
+
+    @torch.inference_mode()
+    def __call__(self, voxels: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
+        volume = torch.as_tensor(voxels, dtype=torch.float32, device=self.device)
+        volume = (volume - volume.mean()) / (volume.std() + NO_SPREAD)
+        return self.network(volume[None, None])[0].double().cpu().numpy()

@@ -1,0 +1,139 @@
+"""The 2-D extractor: a ResNet-50 trained on RadImageNet (Mei et al. 2022, doi 10.1148/ryai.210315), a plane at a time.
+
+Weights are read from a folder that ``ccella import-extractor radimagenet`` made.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from monai.networks.nets import ResNet
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ccella_core.bundle_weights import load_config, load_state
+from ccella_core.errors import InputError
+from ccella_core.evaluation.medicalnet import EXPANSION, WIDENING
+from ccella_core.settings import StrictModel
+
+Plane = Literal["XY", "YZ", "XZ"]
+PLANES: tuple[Plane, ...] = get_args(Plane)
+ACROSS: dict[Plane, int] = {"XY": 2, "YZ": 0, "XZ": 1}
+"""The axis of the volume along which a plane's slices follow each other."""
+SLICES = 32
+SLICES_A_BATCH = 16
+
+KERAS_EPSILON = 1.001e-5  # of its batch normalisation
+MEANS_BGR = (0.406, 0.456, 0.485)
+"""ImageNet's, subtracted when the Keras weights were trained; in MONAI's and MAISI's evaluation too."""
+
+
+class RadImageNetConfig(StrictModel):
+    """The network's size, which release its weights are of, and which file. Defaults: ResNet-50."""
+
+    layers: tuple[int, int, int, int] = (3, 4, 6, 3)
+    width: int = Field(64, gt=0)
+    release: Literal["Keras", "PyTorch"] = Field(
+        description="Keras: as MONAI converted them, which the paper's 2-D FID uses; PyTorch: a training of its own"
+    )
+    source: str = Field(description="the published file's name")
+    sha256: str = Field(description="of the published file")
+
+    @property
+    def dimension(self) -> int:
+        return self.width * WIDENING[-1] * EXPANSION
+
+    @property
+    def depth(self) -> int:
+        return 3 * sum(self.layers) + 2
+
+
+def build_radimagenet(config: RadImageNetConfig) -> ResNet:
+    """MONAI's ResNet for images (B, 3, H, W); gives (B, dimension). Keras halves the image one convolution earlier."""
+    network = ResNet(
+        "bottleneck",
+        list(config.layers),
+        [config.width * factor for factor in WIDENING],
+        spatial_dims=2,
+        n_input_channels=3,
+        conv1_t_stride=2,
+        feed_forward=False,
+        bias_downsample=False,
+    )
+    if config.release == "Keras":
+        for layer in (network.layer2, network.layer3, network.layer4):
+            one, other, *_ = (module for module in layer[0].modules() if isinstance(module, nn.Conv2d))
+            one.stride, other.stride = other.stride, one.stride
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = KERAS_EPSILON
+    return network.eval()
+
+
+class RadImageNetExtractor:
+    """Features of evenly spaced slices of one plane, (S, D): the mean of the last layer's activations over each.
+
+    Grey goes into all three channels. Slices keep their size, but where their pixels are oblong they are interpolated
+    to squares of the shorter side, as the network has seen no others. Voxels lie in 0 … 1 already, so unlike in MAISI's
+    script no volume is stretched to its own extremes, which would hide a wrong contrast.
+    """
+
+    def __init__(
+        self, network: ResNet, config: RadImageNetConfig, plane: Plane, device: torch.device, *, slices: int = SLICES
+    ) -> None:
+        self.network, self.config, self.plane, self.slices = network.to(device), config, plane, slices
+        self.device = device
+        self.name = f"RadImageNet ResNet-{config.depth} ({config.release} weights), {plane} plane"
+        self.dimension = config.dimension
+        self.fingerprint = f"{config.sha256} {slices} slices"
+
+    @classmethod
+    def load(
+        cls, folder: Path, device: torch.device, *, slices: int = SLICES
+    ) -> tuple[RadImageNetExtractor, RadImageNetExtractor, RadImageNetExtractor]:
+        """One for each of PLANES, of one network.
+
+        Raises:
+            InputError: no slices are asked for.
+            BundleError: the folder does not hold it whole.
+        """
+        if slices < 1:
+            raise InputError(f"At least one slice of each volume is needed, not {slices}.")
+        config = load_config(RadImageNetConfig, folder)
+        network = build_radimagenet(config)
+        load_state(network, folder)
+        xy, yz, xz = (cls(network, config, plane, device, slices=slices) for plane in PLANES)
+        return xy, yz, xz
+
+    @torch.inference_mode()
+    def __call__(self, voxels: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
+        axis = ACROSS[self.plane]
+        slices = np.moveaxis(voxels, axis, 0)[evenly_spaced(voxels.shape[axis], self.slices)]
+        images = torch.as_tensor(slices, dtype=torch.float32, device=self.device)[:, None]
+        pixel = [side for place, side in enumerate(spacing) if place != axis]
+        images = self._normalised(_with_square_pixels(images, pixel))
+        return torch.cat([self.network(batch) for batch in images.split(SLICES_A_BATCH)]).double().cpu().numpy()
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        """Input (S, 3, H, W) of images (S, 1, H, W) in 0 … 1, as each release was trained."""
+        colours = images.expand(-1, 3, -1, -1)
+        if self.config.release == "PyTorch":
+            return 2 * colours - 1
+        return colours - colours.new_tensor(MEANS_BGR)[:, None, None]
+
+
+def evenly_spaced(length: int, count: int) -> np.ndarray:
+    """The middles of ``count`` equal parts of 0 … ``length`` - 1; all where there are no more than ``count``."""
+    count = min(count, length)
+    return ((np.arange(count) + 0.5) * length / count).astype(int)
+
+
+def _with_square_pixels(images: Tensor, pixel: list[float]) -> Tensor:
+    size = [round(side * step / min(pixel)) for side, step in zip(images.shape[2:], pixel, strict=True)]
+    if size == list(images.shape[2:]):
+        return images
+    return F.interpolate(images, size=size, mode="bilinear", align_corners=False)
