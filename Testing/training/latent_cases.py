@@ -16,6 +16,7 @@ from ccella_core.phantom.patient import draw_findings
 from ccella_core.phantom.report import write_report
 from ccella_core.training.cache import CacheSettings, build_cache
 from ccella_core.training.cached_cases import CachedCases
+from ccella_core.training.watch import SilentLog
 
 SHAPE, SPACING = (16, 16, 8), (4.0, 4.0, 8.0)
 LATENT_SHAPE = (8, 8, 4)
@@ -41,6 +42,17 @@ def tiny_network(variant: Variant = "ccella") -> DenoiserConfig:
         ),
         adapter=adapter if VARIANTS[variant].uses_text else None,
     )
+
+
+class Heard(SilentLog):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.steps: list[dict[str, float]] = []
+
+    def step(self, step, values) -> None:
+        assert step == len(self.steps) + 1
+        self.steps.append(dict(values))
 
 
 class FakeEncoder:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-
 import pytest
 import torch
-from latent_cases import FakePrepared, cached, tiny_network
+from latent_cases import FakePrepared, Heard, cached, tiny_network
 
 from ccella_core.errors import InputError
 from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.solvers import SchedulerConfig
-from ccella_core.training import adapter as training
 from ccella_core.training.adapter import AdapterTraining, train_adapter
 
 TINY = AdapterTraining(steps=4, batch_size=4, learning_rate=1e-2, checkpoint_every=2)
@@ -27,16 +24,15 @@ def new_denoiser() -> ConditionalDenoiser:
     return ConditionalDenoiser(tiny_network())
 
 
-def train(denoiser, cases, config, checkpoints):
-    return train_adapter(denoiser, cases, config, checkpoints, scheduler=SchedulerConfig())
+def train(denoiser, cases, config, checkpoints, watcher=None):
+    return train_adapter(denoiser, cases, config, checkpoints, scheduler=SchedulerConfig(), watcher=watcher)
 
 
-def test_it_learns_what_the_reports_state(cases, tmp_path, caplog):
-    config = TINY.model_copy(update={"steps": 150, "checkpoint_every": 50})
-    with caplog.at_level(logging.INFO, training.__name__):
-        train(new_denoiser(), cases, config, tmp_path / "run")
-    losses = [record.args[2] for record in caplog.records]
-    assert len(losses) == 3 and losses[-1] < 0.5 * losses[0]
+def test_it_learns_what_the_reports_state(cases, tmp_path):
+    heard, config = Heard(), TINY.model_copy(update={"steps": 150, "checkpoint_every": 50})
+    train(new_denoiser(), cases, config, tmp_path / "run", heard)
+    losses = [values["loss"] for values in heard.steps]
+    assert len(losses) == 150 and losses[-1] < 0.5 * losses[49]
 
 
 def test_the_unet_and_the_class_heads_stay_as_they_were(cases, tmp_path):

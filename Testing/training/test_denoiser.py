@@ -6,14 +6,13 @@ import math
 
 import pytest
 import torch
-from latent_cases import CHANNELS, FakePrepared, cached, tiny_network
+from latent_cases import CHANNELS, FakePrepared, Heard, cached, tiny_network
 
 from ccella_core.errors import InputError, NonFiniteError
 from ccella_core.networks.config import VARIANTS
 from ccella_core.solvers import SchedulerConfig
 from ccella_core.training import denoiser as training
 from ccella_core.training.denoiser import DenoiserTraining, train_denoiser
-from ccella_core.training.watch import SilentLog
 
 TINY = DenoiserTraining(
     network=tiny_network(),
@@ -27,17 +26,6 @@ TINY = DenoiserTraining(
     report_dropout=0.25,
     checkpoint_every=2,
 )
-
-
-class Heard(SilentLog):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.steps: list[dict[str, float]] = []
-
-    def step(self, step, values) -> None:
-        assert step == len(self.steps) + 1
-        self.steps.append(dict(values))
 
 
 @pytest.fixture(scope="module")

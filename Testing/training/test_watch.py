@@ -70,8 +70,8 @@ def test_a_run_that_goes_on_forgets_what_is_done_again(tmp_path):
 
 def test_plain_lines_are_few_and_say_how_long_it_takes(tmp_path):
     said = write(tmp_path, 1, 400, steps=400, tensorboard=False)
-    steps = [line for line in said.splitlines() if line.startswith("Step")]
-    assert 20 <= len(steps) <= 22 and steps[-1].startswith("Step 400 of 400: loss 0.00")
+    steps = [line for line in said.splitlines() if line.startswith("Training, step")]
+    assert 20 <= len(steps) <= 22 and steps[-1].startswith("Training, step 400 of 400: loss 0.00")
     assert re.search(r"[\d.e-]+ s a step, \d+ s left", steps[5])
     assert "Validation after step 5: loss 2" in said and "nan" not in said
 

@@ -171,10 +171,19 @@ def test_the_bundle_is_whole_and_makes_a_volume(work):
     bundle.verify()
     assert bundle.index.licence == "CC0-1.0" and bundle.index.name == "tiny"
     assert bundle.index.native_shape == SHAPE and bundle.index.native_spacing_mm == SPACING
-    assert bundle.index.training["config"]["denoiser"]["steps"] == 24
     (image,) = (work / "out").glob("SYNTHETIC*.nii.gz")
     volume = SyntheticVolume.load(image)
     assert volume.voxels.shape == SHAPE and volume.provenance.bundle_sha256 == bundle.sha256
+
+
+def test_the_bundle_tells_of_its_making(work):
+    stages = Bundle.open(work / "bundle").index.training["stages"]
+    assert [stage["stage"] for stage in stages] == ["autoencoder", "text_encoder", "read_first", "denoiser"]
+    assert all(stage["seconds"] > 0 for stage in stages)
+    autoencoder, text_encoder, read_first, denoiser = (stage["recipe"] for stage in stages)
+    assert autoencoder["autoencoder"]["steps"] == 4 and text_encoder["text_encoder"]["vocabulary"] == 300
+    assert read_first["steps"] == 2 and denoiser["denoiser"]["steps"] == 24
+    assert stages[3]["data"]["cases"] == {"train": 14, "validation": 4} and "torch" in stages[3]["software"]
 
 
 def test_best_weights_can_be_exported(work, monkeypatch):

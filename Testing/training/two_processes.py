@@ -9,25 +9,16 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parent))
 
 from accelerate import Accelerator
-from latent_cases import tiny_network
+from latent_cases import Heard, tiny_network
 
 from ccella_core.training.cached_cases import CachedCases
 from ccella_core.training.denoiser import DenoiserTraining, train_denoiser
 from ccella_core.training.validation import validate
-from ccella_core.training.watch import SilentLog
 
 CONFIG = DenoiserTraining(
     network=tiny_network(), steps=4, batch_size=5, part_size=2, learning_rate=3e-3, report_dropout=0.4, ema_decay=0.9,
     checkpoint_every=2,
 )  # fmt: skip
-
-
-class Heard(SilentLog):
-    def __init__(self) -> None:
-        self.steps: list[dict[str, float]] = []
-
-    def step(self, step, values) -> None:
-        self.steps.append(dict(values))
 
 
 def main(cache: Path, out: Path) -> None:

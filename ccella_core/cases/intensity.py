@@ -27,6 +27,11 @@ def intensity_range(voxels: np.ndarray, sequence: Sequence) -> tuple[float, floa
     return float(low), float(high)
 
 
+def scaled_range(sequence: Sequence) -> tuple[float, float]:
+    """What 0 and 1 stand for in a scaled volume: 10⁻⁶ mm²/s for adc; the others have no unit."""
+    return ADC_RANGE if sequence == "adc" else (0.0, 1.0)
+
+
 def scaled(voxels: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     """Voxels with ``limits`` at 0 and 1 and everything beyond cut off, float32."""
     low, high = limits

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 
 from ccella_core import __version__
 from ccella_core.cases.case import PiRads, ReportSource, Split, StructuredFields
+from ccella_core.cases.intensity import scaled_range
 from ccella_core.errors import InputError
 from ccella_core.files import whole_file
 from ccella_core.phantom.findings import Pathology
@@ -39,6 +40,10 @@ class PrepareSettings(StrictModel):
     spacing: tuple[float, float, float] = (0.5, 0.5, 0.5)
     centre: Literal["gland", "image"] = Field("gland", description="the gland's where there is a mask of it")
     scaling: Literal["published", "none"] = Field("published", description="none: voxels lie in 0 … 1 already")
+
+    def intensity_range(self, sequence: Sequence) -> tuple[float, float]:
+        """What 0 and 1 stand for in a prepared volume."""
+        return scaled_range(sequence) if self.scaling == "published" else (0.0, 1.0)
 
 
 class PreparedCase(StrictModel):

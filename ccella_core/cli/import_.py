@@ -40,7 +40,7 @@ def import_checkpoints(
     show_log(logging.INFO)
     from ccella_core.bundle import BundleIndex
     from ccella_core.bundle_import import import_bundle
-    from ccella_core.cases.intensity import ADC_RANGE
+    from ccella_core.cases.intensity import scaled_range
     from ccella_core.networks.config import VARIANTS
     from ccella_core.training.parts import text_encoder_source
     from ccella_core.training.train_config import checked
@@ -58,7 +58,7 @@ def import_checkpoints(
         "sequences": drawn,
         "native_shape": shape,
         "native_spacing_mm": spacing,
-        "intensity_range": {each: ADC_RANGE if each == "adc" else (0.0, 1.0) for each in drawn},
+        "intensity_range": {each: scaled_range(each) for each in drawn},
         "latent_scale_factor": [1.0] * len(drawn),
         "max_report_tokens": max_tokens,
         "default_solver": solver,

@@ -7,7 +7,6 @@ training starts from there. Not in the paper, whose adapter starts from random w
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from pathlib import Path
 
@@ -25,8 +24,7 @@ from ccella_core.solvers import SchedulerConfig
 from ccella_core.training.cached_cases import CachedCases, Row
 from ccella_core.training.facts import FactHeads, facts_of, stated_facts
 from ccella_core.training.run import Run, one_cycle
-
-log = logging.getLogger(__name__)
+from ccella_core.training.watch import SilentLog, Watcher
 
 
 class AdapterTraining(StrictModel):
@@ -61,6 +59,7 @@ def train_adapter(
     *,
     scheduler: SchedulerConfig,
     accelerator: Accelerator | None = None,
+    watcher: Watcher | None = None,
 ) -> ConditionalDenoiser:
     """Train the adapter of ``denoiser`` in place, going on from the last of ``checkpoints`` where there is one.
 
@@ -73,6 +72,7 @@ def train_adapter(
         checkpoints: folder of the training states.
         scheduler: tells the timesteps, all of which are drawn.
         accelerator: processes and device.
+        watcher: told of every step.
 
     Raises:
         InputError: no case has a report.
@@ -84,16 +84,17 @@ def train_adapter(
     torch.manual_seed(config.seed)
     learner = _Learner(denoiser)
     run = Run(learner, checkpoints, config, schedule=one_cycle(config, rising=0.1), accelerator=accelerator)
+    watcher = watcher or SilentLog()
     while run.unfinished:
-        rng = run.random()
+        rate, rng = run.learning_rate, run.random()
         rows = [reported[place] for place in rng.integers(len(reported), size=config.batch_size)]
         wordings = rng.integers(2**31, size=config.batch_size)
         timesteps = torch.from_numpy(rng.integers(scheduler.num_train_timesteps, size=config.batch_size))
         text = torch.stack([cases.text(row, int(wording)) for row, wording in zip(rows, wordings, strict=True)])
         facts = facts_of([_facts(cases.rows[row]) for row in rows])
         run.update(partial(run.model, *send_to_device((text, timesteps, facts), run.accelerator.device)))
-        if run.save_if_due():
-            log.info("adapter step %d/%d: loss %.3f, %.0f s", run.step, run.steps, run.loss, run.seconds)
+        watcher.step(run.step, {"loss": run.loss, "learning_rate": rate, "gradient_norm": run.gradient_norm})
+        run.save_if_due()
     run.finish()
     return denoiser.eval()
 

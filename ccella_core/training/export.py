@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
 from pydantic import Field
 
 from ccella_core.bundle import Bundle, BundleIndex
@@ -12,10 +11,11 @@ from ccella_core.errors import InputError
 from ccella_core.pipeline import CCELLAPipeline
 from ccella_core.settings import StrictModel
 from ccella_core.solvers import DEFAULT_SOLVER, DEFAULT_STEPS, Solver
+from ccella_core.training.making import stages_of
 from ccella_core.training.parts import autoencoder_source, text_encoder_source
 from ccella_core.training.run_folder import read_run, read_run_config
 from ccella_core.training.train import load_denoiser
-from ccella_core.training.train_config import TrainConfig, as_yaml
+from ccella_core.training.train_config import TrainConfig
 
 
 class About(StrictModel):
@@ -69,16 +69,14 @@ def export_run(
         sequences=list(config.sequences),
         native_shape=record["native_shape"],
         native_spacing_mm=record["native_spacing_mm"],
-        intensity_range=dict.fromkeys(config.sequences, (0.0, 1.0)),
+        # Runs of t2w alone did not always record it.
+        intensity_range=record.get("intensity_range", dict.fromkeys(config.sequences, (0.0, 1.0))),
         latent_scale_factor=factors[0] if len(factors) == 1 else tuple(factors),
         max_report_tokens=config.max_tokens,
         default_solver=about.default_solver,
         default_steps=about.default_steps,
         trained_on=about.trained_on,
-        training={
-            "config": yaml.safe_load(as_yaml(config)),
-            "run": {key: record[key] for key in ("software", "data", "processes", "device")},
-        },
+        training={"stages": stages_of(run, source)},
         components={},
     )
     pipeline = CCELLAPipeline(

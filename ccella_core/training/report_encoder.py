@@ -7,7 +7,6 @@ facts in the report. It is frozen afterwards, as the published one is.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,8 +26,7 @@ from ccella_core.settings import StrictModel
 from ccella_core.text import ReportEncoder
 from ccella_core.training.facts import FactHeads, facts_of, stated_facts
 from ccella_core.training.run import Run, one_cycle
-
-log = logging.getLogger(__name__)
+from ccella_core.training.watch import SilentLog, Watcher
 
 PAD, END, MASK = "<pad>", "</s>", "<mask>"
 MASKED_SHARE = 0.15  # of the tokens, as BERT
@@ -105,7 +103,11 @@ class ToldReport(NamedTuple):
 
 
 def train_report_encoder(
-    reports: Sequence[ToldReport], config: ReportEncoderTraining, checkpoints: Path
+    reports: Sequence[ToldReport],
+    config: ReportEncoderTraining,
+    checkpoints: Path,
+    *,
+    watcher: Watcher | None = None,
 ) -> ReportEncoder:
     """Train tokenizer and encoder, going on from the last of ``checkpoints`` where there is one.
 
@@ -113,6 +115,7 @@ def train_report_encoder(
         reports: what it learns from.
         config: size, steps, seed.
         checkpoints: folder of the training states.
+        watcher: told of every step.
 
     Raises:
         InputError: there are no reports.
@@ -126,8 +129,9 @@ def train_report_encoder(
     learner = _Learner(_new_encoder(config, tokenizer))
     run = Run(learner, checkpoints, config, schedule=one_cycle(config, rising=0.1))
     facts = [stated_facts(report.fields, positive=report.positive) for report in reports]
+    watcher = watcher or SilentLog()
     while run.unfinished:
-        rng = run.random()
+        rate, rng = run.learning_rate, run.random()
         torch.manual_seed(int(rng.integers(2**62)))
         rows = rng.integers(len(reports), size=config.batch_size)
         encoded = tokenizer(
@@ -137,8 +141,8 @@ def train_report_encoder(
         tokens, words = _mask(encoded.input_ids, encoded.attention_mask, tokenizer.mask_token_id)
         batch = (tokens, encoded.attention_mask, words, facts_of([facts[row] for row in rows]))
         run.update(partial(run.model, *send_to_device(batch, run.accelerator.device)))
-        if run.save_if_due():
-            log.info("report encoder step %d/%d: loss %.3f, %.0f s", run.step, run.steps, run.loss, run.seconds)
+        watcher.step(run.step, {"loss": run.loss, "learning_rate": rate, "gradient_norm": run.gradient_norm})
+        run.save_if_due()
     run.finish()
     return ReportEncoder(learner.encoder, tokenizer, max_tokens=config.max_tokens)
 

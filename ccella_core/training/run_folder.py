@@ -15,6 +15,7 @@ from ccella_core.errors import InputError, SaveError
 from ccella_core.files import whole_file
 from ccella_core.settings import StrictModel
 from ccella_core.training.train_config import as_yaml, checked
+from ccella_core.training.watch import RunLog, SilentLog
 
 CONFIG_NAME, RUN_NAME = "config.yaml", "run.json"
 CHECKPOINTS = "checkpoints"
@@ -25,12 +26,16 @@ Config = TypeVar("Config", bound=StrictModel)
 
 def read_run_config(folder: Path, model: type[Config]) -> Config:
     """The configuration that the run in ``folder`` was begun with. Raises InputError where there is none."""
-    path = folder / CONFIG_NAME
+    return checked(model, read_recipe(folder), str(folder / CONFIG_NAME))
+
+
+def read_recipe(folder: Path) -> dict[str, Any]:
+    """The same as plain values, whatever was trained. Raises InputError where there is none."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load((folder / CONFIG_NAME).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{folder} is not the folder of a training: {CONFIG_NAME} cannot be read.") from error
-    return checked(model, content, str(path))
+    return dict(content)
 
 
 def refuse_other_run(folder: Path, config: StrictModel, *, may_change: tuple[str, ...]) -> None:
@@ -93,6 +98,24 @@ def read_run(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise InputError(f"{folder} is not the folder of a training: {RUN_NAME} cannot be read.") from error
     return dict(content)
+
+
+def open_log(
+    folder: Path,
+    checkpoints: Path,
+    *,
+    steps: int,
+    task: str = "Training",
+    tensorboard: bool = True,
+    is_main: bool = True,
+) -> RunLog | SilentLog:
+    """The log of a run that goes on from the last of its ``checkpoints``; a silent one for all processes but the first.
+
+    Raises InputError and SaveError, see ``RunLog``.
+    """
+    if not is_main:
+        return SilentLog()
+    return RunLog(folder, steps=steps, resumed_at=last_step(checkpoints), task=task, tensorboard=tensorboard)
 
 
 def last_step(checkpoints: Path) -> int:

@@ -11,7 +11,7 @@ from ccella_core.files import whole_file
 from ccella_core.page import line_chart, page, table
 from ccella_core.provenance import SYNTHETIC_LABEL
 from ccella_core.training.run_folder import CONFIG_NAME, RUN_NAME
-from ccella_core.training.watch import read_log
+from ccella_core.training.watch import read_log, seconds_of
 
 SUMMARY_NAME = "summary.html"
 PICTURES_SHOWN = 6
@@ -66,12 +66,8 @@ def _what(about: dict[str, Any], steps: list[dict[str, Any]], looks: list[dict[s
 
 
 def _time(steps: list[dict[str, Any]]) -> str | None:
-    """Every process that took the run up counts its own seconds from 0."""
-    if not steps:
-        return None
-    seconds = sum(one["seconds"] for one, after in zip(steps, [*steps[1:], {"seconds": -1}], strict=True)
-                  if after["seconds"] < one["seconds"])  # fmt: skip
-    return f"{seconds / 3600:.2f} h, {seconds / len(steps):.3g} s a step"
+    seconds = seconds_of(steps)
+    return None if seconds is None else f"{seconds / 3600:.2f} h, {seconds / len(steps):.3g} s a step"
 
 
 def _best(looks: list[dict[str, Any]]) -> str | None:

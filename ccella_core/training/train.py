@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,11 @@ from ccella_core.training.cached_cases import CachedCases
 from ccella_core.training.denoiser import train_denoiser
 from ccella_core.training.parts import autoencoder_source, text_encoder_source
 from ccella_core.training.run import Run, load_trained
-from ccella_core.training.run_folder import CHECKPOINTS, last_step, read_run_config, refuse_other_run, write_run
+from ccella_core.training.run_folder import CHECKPOINTS, open_log, read_run_config, refuse_other_run, write_run
 from ccella_core.training.summary import write_summary
 from ccella_core.training.train_config import TrainConfig
 from ccella_core.training.validation import draw_samples, validate
-from ccella_core.training.watch import RunLog, SilentLog, Watcher
+from ccella_core.training.watch import Watcher
 
 READ_FIRST = "read-first"
 MAY_CHANGE = ("output", "watching", "cache_folder", "denoiser.checkpoint_every", "denoiser.keep_checkpoints",
@@ -61,18 +62,23 @@ def train(config: TrainConfig, *, progress: Told | None = None) -> Path:
     if accelerator.is_main_process:
         write_run(config.output, config, _about(config, prepared, cases, held_out, accelerator))
     # 3. Teach the adapter to read, where that is asked for.
+    open_own_log = partial(open_log, tensorboard=config.watching.tensorboard, is_main=accelerator.is_main_process)
     if config.read_first is not None and start is None:
         torch.manual_seed(config.read_first.seed)
-        start = train_adapter(
-            ConditionalDenoiser(config.denoiser.network),
-            cases,
-            config.read_first,
-            config.output / READ_FIRST,
-            scheduler=config.denoiser.scheduler,
-            accelerator=accelerator,
-        )
+        reading = config.output / READ_FIRST
+        with open_own_log(reading, reading, steps=config.read_first.steps, task="Reading") as watcher:
+            start = train_adapter(
+                ConditionalDenoiser(config.denoiser.network),
+                cases,
+                config.read_first,
+                reading,
+                scheduler=config.denoiser.scheduler,
+                accelerator=accelerator,
+                watcher=watcher,
+            )
     # 4. Train the denoiser, and look at it now and then.
-    with _watcher(config, cases, accelerator) as watcher:
+    steps = config.denoiser.for_cases(len(cases)).steps
+    with open_own_log(config.output, config.output / CHECKPOINTS, steps=steps) as watcher:
         observer = _Observer(config, held_out, frozen.autoencoder, watcher)
         train_denoiser(
             cases,
@@ -176,18 +182,6 @@ class _Observer:
         run.accelerator.wait_for_everyone()
 
 
-def _watcher(config: TrainConfig, cases: CachedCases, accelerator: Accelerator) -> Any:
-    if not accelerator.is_main_process:
-        return SilentLog()
-    steps = config.denoiser.for_cases(len(cases)).steps
-    return RunLog(
-        config.output,
-        steps=steps,
-        resumed_at=last_step(config.output / CHECKPOINTS),
-        tensorboard=config.watching.tensorboard,
-    )
-
-
 def _about(
     config: TrainConfig, prepared: PreparedSet, cases: CachedCases, held_out: CachedCases, accelerator: Accelerator
 ) -> dict[str, Any]:
@@ -203,6 +197,7 @@ def _about(
         "latent_scale_factor": list(cases.index.scale_factors),
         "native_shape": list(prepared.settings.shape),
         "native_spacing_mm": list(prepared.settings.spacing),
+        "intensity_range": {name: list(prepared.settings.intensity_range(name)) for name in config.sequences},
         "parameters": sum(p.numel() for p in ConditionalDenoiser(config.denoiser.network).parameters()),
         "processes": accelerator.num_processes,
         "device": str(accelerator.device),

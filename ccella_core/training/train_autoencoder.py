@@ -16,11 +16,11 @@ from ccella_core.settings import StrictModel
 from ccella_core.training.autoencoder import AutoencoderTraining, reconstruction_scores, train_autoencoder
 from ccella_core.training.parts import autoencoder_source
 from ccella_core.training.run import Run
-from ccella_core.training.run_folder import CHECKPOINTS, last_step, refuse_other_run, write_run
+from ccella_core.training.run_folder import CHECKPOINTS, open_log, refuse_other_run, write_run
 from ccella_core.training.summary import write_summary
 from ccella_core.training.train_config import MixedPrecision
 from ccella_core.training.volumes import PreparedVolumes
-from ccella_core.training.watch import RunLog, SilentLog, Watcher
+from ccella_core.training.watch import Watcher
 
 COMPONENT = "autoencoder"
 MAY_CHANGE = ("output", "validate_every", "tensorboard", "autoencoder.checkpoint_every")
@@ -56,20 +56,20 @@ def train(config: AutoencoderConfigFile) -> Path:
         raise InputError(f"There are no training cases in {config.data}.")
     refine = None if config.refine is None else _to_refine(config)
     settings = config.autoencoder
-    watcher: RunLog | SilentLog = SilentLog()
+    checkpoints = config.output / CHECKPOINTS
     if accelerator.is_main_process:
         write_run(config.output, config, _about(config, prepared, len(volumes), len(held_out), accelerator))
-        watcher = RunLog(
-            config.output,
-            steps=settings.steps,
-            resumed_at=last_step(config.output / CHECKPOINTS),
-            tensorboard=config.tensorboard,
-        )
-    with watcher:
+    with open_log(
+        config.output,
+        checkpoints,
+        steps=settings.steps,
+        tensorboard=config.tensorboard,
+        is_main=accelerator.is_main_process,
+    ) as watcher:
         model = train_autoencoder(
             volumes,
             settings,
-            config.output / CHECKPOINTS,
+            checkpoints,
             refine=refine,
             accelerator=accelerator,
             watcher=watcher,

@@ -16,7 +16,8 @@ from ccella_core.phantom.patient import draw_findings
 from ccella_core.phantom.report import write_report
 from ccella_core.settings import StrictModel
 from ccella_core.training.report_encoder import ReportEncoderTraining, ToldReport, train_report_encoder
-from ccella_core.training.run_folder import CHECKPOINTS, refuse_other_run, write_run
+from ccella_core.training.run_folder import CHECKPOINTS, open_log, refuse_other_run, write_run
+from ccella_core.training.summary import write_summary
 
 COMPONENT = "text_encoder"
 MAY_CHANGE = ("output", "text_encoder.checkpoint_every")
@@ -50,10 +51,13 @@ def train(config: TextEncoderConfigFile) -> Path:
     refuse_other_run(config.output, config, may_change=MAY_CHANGE)
     reports = list(_reports(config))
     write_run(config.output, config, {"name": config.name, "data": {"reports": len(reports)}})
-    encoder = train_report_encoder(reports, config.text_encoder, config.output / CHECKPOINTS)
+    checkpoints = config.output / CHECKPOINTS
+    with open_log(config.output, checkpoints, steps=config.text_encoder.steps, tensorboard=False) as watcher:
+        encoder = train_report_encoder(reports, config.text_encoder, checkpoints, watcher=watcher)
     folder = config.output / COMPONENT
     folder.mkdir(exist_ok=True)
     encoder.save_pretrained(folder, folder)
+    write_summary(config.output)
     return config.output
 
 

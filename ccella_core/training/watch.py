@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -67,6 +67,7 @@ class RunLog:
         steps: how many there will be.
         resumed_at: the step that the run goes on from; what the log says of later ones is dropped, as they are done
             again.
+        task: what is done, in a word or two.
         console: where progress is shown; stderr by default.
         tensorboard: write event files as well.
 
@@ -81,10 +82,11 @@ class RunLog:
         *,
         steps: int,
         resumed_at: int = 0,
+        task: str = "Training",
         console: Console | None = None,
         tensorboard: bool = True,
     ) -> None:
-        self.folder, self.steps = folder, steps
+        self.folder, self.steps, self.task = folder, steps, task
         self._console = console or Console(stderr=True)
         self._path = folder / LOG_NAME
         try:
@@ -106,7 +108,7 @@ class RunLog:
             transient=True,
             disable=not self._console.is_terminal,
         )
-        self._task = self._bar.add_task("Training", total=steps, completed=resumed_at, said="")
+        self._task = self._bar.add_task(task, total=steps, completed=resumed_at, said="")
 
     def __enter__(self) -> RunLog:
         self._bar.start()
@@ -134,7 +136,7 @@ class RunLog:
         if not self._console.is_terminal and (
             step * PLAIN_LINES // self.steps > (step - 1) * PLAIN_LINES // self.steps or done == 1
         ):
-            self._say(f"Step {step} of {self.steps}: {said}")
+            self._say(f"{self.task}, step {step} of {self.steps}: {said}")
 
     def validation(self, step: int, values: Mapping[str, float]) -> None:
         self._write({"step": step, "kind": "validation", **_finite(values)})
@@ -182,6 +184,17 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
     except FileNotFoundError:
         return []
     return [record for line in lines if (record := _record(line)) is not None]
+
+
+def seconds_of(records: Sequence[Mapping[str, Any]]) -> float | None:
+    """Wall-clock seconds of the steps in a log; ``None`` where it has none. What a killed run did twice counts once.
+
+    Every process that took the run up counts its own seconds from 0.
+    """
+    steps = [record["seconds"] for record in records if record["kind"] == "step"]
+    if not steps:
+        return None
+    return sum(one for one, after in zip(steps, [*steps[1:], -1.0], strict=True) if after < one)
 
 
 def _record(line: str) -> dict[str, Any] | None:

@@ -1,0 +1,82 @@
+"""What a bundle tells of its making: of every stage the recipe, the software and machine, and the time it took."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from ccella_core.bundle import INDEX_NAME, Bundle
+from ccella_core.errors import InputError
+from ccella_core.training.parts import AutoencoderSource, TextEncoderSource, autoencoder_source, text_encoder_source
+from ccella_core.training.run_folder import RUN_NAME, read_recipe, read_run, read_run_config
+from ccella_core.training.train import READ_FIRST
+from ccella_core.training.train_config import TrainConfig
+from ccella_core.training.watch import read_log, seconds_of
+
+log = logging.getLogger(__name__)
+
+TOLD_OF_A_RUN = ("software", "data", "processes", "device")
+
+
+def stages_of(run: Path, decoder: AutoencoderSource) -> list[dict[str, Any]]:
+    """The stages that led to a denoiser, in order, as plain values for JSON.
+
+    ``seconds`` is ``None`` where the stage kept no log.
+
+    Args:
+        run: the folder of the denoiser's training.
+        decoder: the autoencoder that decodes; a stage of its own where the latents were made with another.
+
+    Raises:
+        InputError: ``run`` is no training, or its autoencoder or text encoder is gone.
+    """
+    config = read_run_config(run, TrainConfig)
+    encoder = autoencoder_source(config.autoencoder)
+    stages = [_part("autoencoder", encoder)]
+    if config.text_encoder is not None:
+        stages.append(_part("text_encoder", text_encoder_source(config.text_encoder)))
+    stages += _trainings(run, config)
+    if decoder.folder != encoder.folder:
+        stages.append(_part("decoder", decoder))
+    return stages
+
+
+def _trainings(run: Path, config: TrainConfig) -> list[dict[str, Any]]:
+    """Of the denoiser: of the run that it started from first."""
+    stages: list[dict[str, Any]] = []
+    if config.start_from is not None:
+        try:
+            stages += _trainings(config.start_from, read_run_config(config.start_from, TrainConfig))
+        except InputError:
+            log.warning("The run %s, from which %s started, is gone: the model will not tell of it.",
+                        config.start_from, run)  # fmt: skip
+    elif config.read_first is not None:
+        recipe = config.read_first.model_dump(mode="json")
+        stages.append({"stage": "read_first", "seconds": _seconds(run / READ_FIRST), "recipe": recipe})
+    return [*stages, {"stage": "denoiser", **_training(run)}]
+
+
+def _part(stage: str, source: AutoencoderSource | TextEncoderSource) -> dict[str, Any]:
+    """Of a run of ours, of a bundle, or of something that we know no more of than its fingerprint."""
+    holder = source.folder.parent
+    if (holder / RUN_NAME).is_file():
+        return {"stage": stage, **_training(holder)}
+    if (holder / INDEX_NAME).is_file():
+        bundle = Bundle.open(holder)
+        return {"stage": stage, "bundle": f"{bundle.index.name} {bundle.index.version}", "sha256": bundle.sha256}
+    return {"stage": stage, "fingerprint": source.fingerprint}
+
+
+def _training(run: Path) -> dict[str, Any]:
+    record = read_run(run)
+    return {
+        "run": run.name,
+        "seconds": _seconds(run),
+        "recipe": read_recipe(run),
+        **{key: record[key] for key in TOLD_OF_A_RUN if key in record},
+    }
+
+
+def _seconds(run: Path) -> float | None:
+    return seconds_of(read_log(run))
