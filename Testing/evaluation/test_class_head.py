@@ -1,0 +1,120 @@
+"""The class that a model read from reports, scored from the table of a synthetic set."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+from typer.testing import CliRunner
+
+from ccella_core.cli import app
+from ccella_core.errors import InputError
+from ccella_core.evaluation.class_head import evaluate_class_head
+from ccella_core.evaluation.synthetic_set import CSV_NAME, SETTINGS_NAME, SynthesisSettings, SyntheticCase
+
+SETTINGS = SynthesisSettings(
+    bundle_name="tiny",
+    bundle_version="1",
+    bundle_sha256="0" * 64,
+    source="0" * 16,
+    split=None,
+    per_case=2,
+    seed=0,
+    pathology="report",
+    solver="dpm++",
+    steps=2,
+    guidance_scale=1.0,
+)
+
+
+def write_set(folder, cases: dict[str, tuple[str, list[float | None]]]) -> None:
+    """A synthetic set without images: by case the class, and the probability that was read for each of its volumes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SETTINGS_NAME).write_text(SETTINGS.model_dump_json(), encoding="utf-8")
+    with (folder / CSV_NAME).open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, SyntheticCase.model_fields)
+        table.writeheader()
+        for case, (pathology, probabilities) in cases.items():
+            for number, probability in enumerate(probabilities):
+                row = SyntheticCase(
+                    id=f"{case}-{number}",
+                    case=case,
+                    patient=case,
+                    split="test",
+                    sequence="t2w",
+                    pathology=pathology,
+                    predicted_pathology=None
+                    if probability is None
+                    else "positive"
+                    if probability > 0.5
+                    else "negative",
+                    predicted_positive_probability=probability,
+                    seed=number,
+                    path=f"volumes/{case}-{number}.nii.gz",
+                    sha256="0" * 64,
+                )
+                table.writerow({key: "" if value is None else value for key, value in row.model_dump().items()})
+
+
+def drawn(count: int = 40) -> dict[str, tuple[str, list[float | None]]]:
+    rng = np.random.default_rng(0)
+    cases = {}
+    for number in range(count):
+        positive = bool(rng.random() < 0.5)
+        read = (0.3 + 0.4 * positive + 0.2 * rng.normal(size=2)).clip(0, 1).tolist()
+        cases[f"case-{number}"] = ("positive" if positive else "negative", read)
+    return cases
+
+
+def test_cases_are_scored_and_not_volumes(tmp_path):
+    cases = drawn()
+    write_set(tmp_path / "set", cases)
+    result = evaluate_class_head(tmp_path / "set", resamples=200, out=tmp_path / "out")
+    truth = [pathology == "positive" for pathology, _ in cases.values()]
+    means = [np.mean(read) for _, read in cases.values()]
+    assert result.scores.cases == 40 and result.scores.positives == sum(truth)
+    assert result.scores.auroc.value == pytest.approx(roc_auc_score(truth, means))
+    assert (result.model, result.without_prediction) == ("tiny 1", 0)
+    assert json.loads((tmp_path / "out" / "class_head.json").read_text())["scores"]["cases"] == 40
+    table = (tmp_path / "out" / "class_head.md").read_text(encoding="utf-8")
+    assert "# Class head of tiny 1" in table and f"{result.scores.auroc.value:.3f}" in table
+
+
+def test_a_head_that_reads_the_other_class_is_worse_than_none(tmp_path):
+    cases = {f"{number}": ("positive" if number % 2 else "negative", [float(number % 2 == 0)]) for number in range(10)}
+    write_set(tmp_path, cases)
+    scores = evaluate_class_head(tmp_path, resamples=200).scores
+    assert scores.accuracy.value == scores.auroc.value == 0
+
+
+def test_cases_without_a_prediction_are_counted(tmp_path):
+    write_set(tmp_path, {**drawn(10), "silent": ("negative", [None, None])})
+    result = evaluate_class_head(tmp_path, split="test", resamples=200)
+    assert (result.scores.cases, result.without_prediction) == (10, 1)
+
+
+@pytest.mark.parametrize(
+    ("cases", "split", "sentence"),
+    [
+        ({"a": ("negative", [None])}, None, "tiny, reads no class from reports"),
+        ({"a": ("negative", [0.1])}, "train", "There are no cases of the split train"),
+        ({}, None, "is empty"),
+    ],
+)
+def test_what_cannot_be_scored_is_said(tmp_path, cases, split, sentence):
+    write_set(tmp_path, cases)
+    with pytest.raises(InputError, match=sentence):
+        evaluate_class_head(tmp_path, split=split)
+
+
+def test_the_command(tmp_path):
+    write_set(tmp_path / "set", drawn())
+    shown = CliRunner().invoke(app, ["evaluate", "class-head", str(tmp_path / "set"), "--out", str(tmp_path / "out")])
+    assert shown.exit_code == 0 and "| AUROC |" in shown.stdout
+    as_json = CliRunner().invoke(app, ["evaluate", "class-head", str(tmp_path / "set"), "--json"])
+    assert json.loads(as_json.stdout)["scores"]["cases"] == 40
+    elsewhere = CliRunner().invoke(app, ["evaluate", "class-head", str(tmp_path)])
+    assert elsewhere.exit_code == 2 and "was not made by `ccella synthesize`" in elsewhere.stderr
