@@ -164,12 +164,13 @@ class CCELLAGeneratorTest(ScriptedLoadableModuleTest):
         logic = CCELLAGeneratorLogic()
         logic.getParameterNode().report = "PI-RADS 2."
         self.assertEqual(logic.getParameterNode().report, "PI-RADS 2.")
-        self.delayDisplay("The report is kept in the scene")
+        self.delayDisplay(_("The report is kept in the scene"))
 
     def test_generate(self) -> None:
         missing = dependencies.missing()
         if missing:  # a test installs nothing
-            self.delayDisplay(f"Nothing is generated, because packages are missing: {', '.join(missing)}")
+            told = _("Nothing is generated, because packages are missing: {names}")
+            self.delayDisplay(told.format(names=", ".join(missing)))
             return
         logic = CCELLAGeneratorLogic()
         try:
@@ -180,4 +181,4 @@ class CCELLAGeneratorTest(ScriptedLoadableModuleTest):
         self.assertTrue(volume.GetName().startswith("SYNTHETIC"))
         voxels = slicer.util.arrayFromVolume(volume)
         self.assertGreater(voxels.std(), 0.0)
-        self.delayDisplay("A synthetic volume was generated")
+        self.delayDisplay(_("A synthetic volume was generated"))

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from slicer.i18n import tr as _
+
 MODULE_FOLDER = Path(__file__).resolve().parent.parent
 
 
@@ -18,8 +20,9 @@ def core_folder() -> Path:
         if (folder / "ccella_core" / "__init__.py").is_file():
             return folder
     raise FileNotFoundError(
-        f"The library ccella_core is neither in {MODULE_FOLDER} nor in {MODULE_FOLDER.parent}; "
-        "install the extension again."
+        _("The library ccella_core is neither in {folder} nor in {parent}; install the extension again.").format(
+            folder=MODULE_FOLDER, parent=MODULE_FOLDER.parent
+        )
     )
 
 

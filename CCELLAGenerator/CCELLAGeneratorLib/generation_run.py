@@ -131,25 +131,30 @@ class GenerationRun:
 
     def _fail(self, error: DoorError) -> None:
         if self._dropped is None:
-            self._keep(error.finished)
-        error = self._dropped or error
+            kept = self._keep(error.finished)
+            hint = f"{error.hint} {kept}".strip()
+            error = DoorError(error.code, error.message, hint, error.finished)
+        else:
+            error = self._dropped
         self._end(error)
         if self._on_error is not None:
             self._on_error(error)
 
-    def _keep(self, finished: dict[str, Any]) -> None:
-        """Bring volumes into the scene that were finished before a failure: they took time, and are whole."""
+    def _keep(self, finished: dict[str, Any]) -> str:
+        """Bring volumes into the scene that were finished before a failure: they took time, and are whole.
+
+        Returns a sentence that names them; empty where there are none.
+        """
         in_scene = self._observer is not None
         wanted = all(self._scene.IsNodePresent(node) for node in self._nodes)
         if not (finished.get("volumes") and in_scene and wanted):
-            return
+            return ""
         try:
             kept = self._consume(finished)
         except Exception:  # the failure that is told is the first one
             self._log(traceback.format_exc())
-        else:
-            names = ", ".join(node.GetName() for node in kept)
-            self._log(_("Finished before, and kept: {names}.").format(names=names))
+            return ""
+        return _("Finished before, and kept: {names}.").format(names=", ".join(node.GetName() for node in kept))
 
     def _end(self, outcome: list[Any] | DoorError) -> None:
         self.outcome = outcome

@@ -61,7 +61,9 @@ def add_histogram(
 def _describe(chart: slicer.vtkMRMLPlotChartNode, overlap: bool) -> None:
     chart.SetTitle(_("Intensities in the overlap") if overlap else _("Intensities of the whole volumes"))
     chart.SetXAxisTitle(
-        _("Percentiles {dark} to {bright} as 0 to 1").format(dark=DARKEST_PERCENTILE, bright=BRIGHTEST_PERCENTILE)
+        _("Intensity (0 and 1: percentiles {dark} and {bright})").format(
+            dark=DARKEST_PERCENTILE, bright=BRIGHTEST_PERCENTILE
+        )
     )
     chart.SetYAxisTitle(_("Density"))
     chart.SetLegendVisibility(True)

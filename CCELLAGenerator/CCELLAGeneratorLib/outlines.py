@@ -16,7 +16,7 @@ LINE_WIDTH = 2
 # From the patient's front, right and above, in the axes of an axial slice (left, anterior, superior): no slice is seen
 # from its edge, however oblique.
 LOOK_FROM = np.array([-0.5, 0.7, 0.5])
-MARGIN = 1.2  # the view is narrower than high
+MARGIN = 1.3  # the view is narrower than high
 
 
 def add_outline(

@@ -159,7 +159,7 @@ class Panel:
         if report == self._parameters.report:
             self.report.show_prediction(None if probability is None else float(probability), report)
         if not self.compare.active:
-            slicer.util.setSliceViewerLayers(background=nodes[0], fit=True)
+            slicer.util.setSliceViewerLayers(background=nodes[0], fit=True, rotateToVolumePlane=True)
         self._ended()
 
     def _failed(self, error: DoorError) -> None:

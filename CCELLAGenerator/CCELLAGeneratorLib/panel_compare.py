@@ -105,8 +105,16 @@ class CompareSection:
         self._ui.compareButton.text = _("Back to the former layout") if active else _("Compare")
         tool_tip = _("Shows both side by side in linked views, with their histograms.")
         offer(self._ui.compareButton, "" if active else why_not, tool_tip)
-        self._ui.fadeSlider.enabled = active and self._comparison.overlap
-        self._ui.windowSlider.enabled = self._ui.levelSlider.enabled = active
+        idle = "" if active else _("Press Compare first.")
+        apart = "" if self._comparison.overlap else _("They do not overlap, so there is nothing to fade between.")
+        ui = self._ui
+        offer(
+            ui.fadeSlider,
+            idle or apart,
+            _("From the real scan (0 %) to the synthetic volume (100 %)."),
+        )
+        offer(ui.windowSlider, idle, _("Contrast of the real scan; the synthetic volume follows."))
+        offer(ui.levelSlider, idle, _("Brightness of the real scan; the synthetic volume follows."))
 
 
 def decimals_of(span: float) -> int:

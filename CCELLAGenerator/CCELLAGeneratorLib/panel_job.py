@@ -148,6 +148,11 @@ def progress_text(event: dict[str, Any]) -> str:
 
 
 def time_left_text(seconds: float) -> str:
+    return _("about {duration} left").format(duration=duration_text(seconds))
+
+
+def duration_text(seconds: float) -> str:
+    """ "12 s", "3 min" """
     if seconds < LONG:
-        return _("about {seconds} s left").format(seconds=max(1, round(seconds)))
-    return _("about {minutes} min left").format(minutes=round(seconds / MINUTE))
+        return _("{seconds} s").format(seconds=max(1, round(seconds)))
+    return _("{minutes} min").format(minutes=round(seconds / MINUTE))

@@ -15,7 +15,7 @@ from slicer.i18n import tr as _
 
 from .connectors import fill
 from .door_errors import DoorError
-from .panel_job import JobSection
+from .panel_job import JobSection, duration_text
 from .question import Question
 from .widget_states import offer, say
 
@@ -75,7 +75,7 @@ class ModelSection:
         if self.chosen is not None and self.chosen["problem"]:
             return _("This model cannot be used: {problem}").format(problem=self.chosen["problem"])
         if self._estimated is not None and not self._estimated["fits"]:
-            return self._estimated["text"]
+            return estimate_text(self._estimated)
         return ""
 
     def set_bundles(self, descriptions: list[Description]) -> None:
@@ -101,17 +101,17 @@ class ModelSection:
 
     def _show_estimate(self, value: dict[str, Any] | None) -> None:
         self._estimated = value
-        text = escape(value["text"]) if value else ""
+        text = escape(estimate_text(value)) if value else ""
         say(self._ui.estimateLabel, f"<b>{text}</b>" if value and not value["fits"] else text)
         self._on_estimate()
 
     def _offer(self, _text: str = "") -> None:
         """Switch the buttons on, or say why they are off."""
         busy = _("Wait until what is under way has ended.") if self._job.running else ""
-        unknown = "" if self.chosen else _("The model is not on this computer.")
+        early = "" if self.known else _("Wait until it is known which models are on this computer.")
+        unknown = early or ("" if self.chosen else _("The model is not on this computer."))
         kept = "" if self.chosen and self.chosen["deletable"] else _("Only models that were downloaded can be deleted.")
         named = self._ui.downloadName.text.strip().removeprefix(HUB_PREFIX)
-        early = "" if self.known else _("Wait until it is known which models are on this computer.")
         nameless = "" if "/" in named else _("Type the model's name first, as hf:owner/name.")
         not_added = "" if self._added_folder else _("Only folders that were added can be taken off the list.")
         offer(self._ui.removeFolderButton, not_added, _("Takes the model's folder off the list; its files stay."))
@@ -213,6 +213,23 @@ def details(bundle: Description) -> str:
         ),
     ]
     return "<br>".join(line for line in lines if line)
+
+
+def estimate_text(value: dict[str, Any]) -> str:
+    """The worker's estimate in words."""
+    needed, free, device = value["memory_gib"], value["available_gib"], value["device"]
+    if not value["fits"]:
+        return _(
+            "This needs about {needed:.1f} GiB of memory, and {free:.1f} GiB are free on {device}: "
+            "choose another model or device, or close other programs."
+        ).format(needed=needed, free=free, device=device)
+    if value["basis"] == "measured":
+        time = _("Takes about {duration}, as the last run did.")
+    else:
+        time = _("Takes very roughly {duration}, not counting the loading.")
+    memory = _("Memory: up to {needed:.1f} of {free:.1f} GiB free on {device}.")
+    duration = duration_text(value["seconds"])
+    return f"{time.format(duration=duration)} {memory.format(needed=needed, free=free, device=device)}"
 
 
 def _title(bundle: Description) -> str:

@@ -56,7 +56,7 @@ class ReportSection:
         self._read = report
         text = ""
         if probability is not None:
-            text = _("The model read: {percent} % positive.").format(percent=round(100 * probability))
+            text = _("The model reads the report as {percent} % positive.").format(percent=round(100 * probability))
         say(self._ui.predictionLabel, text)
 
     def close(self) -> None:

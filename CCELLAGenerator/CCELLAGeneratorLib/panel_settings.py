@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 from .connectors import fill
 from .parameters import AUTOMATIC_DEVICE, Sampler
 from .volumes import SYNTHETIC_ATTRIBUTE
+from .widget_states import offer
 
 VOLUME_CLASS = "vtkMRMLScalarVolumeNode"
 
@@ -36,7 +37,8 @@ class SettingsSection:
         own_sampler = f"{own} ({Sampler(sampler).label()})" if sampler else own
         self._ui.stepsSpin.specialValueText = f"{own} ({steps})" if steps else own
         self._ui.samplerBox.setItemText(list(Sampler).index(Sampler.MODELS_OWN), own_sampler)
-        self._ui.seedSpin.enabled = not new_seed
+        drawn = _("Each run draws one; untick “New each time” to choose it yourself.") if new_seed else ""
+        offer(self._ui.seedSpin, drawn, _("The same report, model, settings and seed give the same volume again."))
 
 
 def _device_text(device: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Two habits of the panel: a text that isn't there takes no room, and a button that is off says why."""
+"""Two habits of the panel: a text that isn't there takes no room, and what is off says why."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def say(label: qt.QLabel, text: str) -> None:
     label.visible = bool(text)
 
 
-def offer(button: qt.QPushButton, why_not: str, tool_tip: str) -> None:
-    """Switch a button on, or off with the reason as its tool tip."""
-    button.enabled = not why_not
-    button.toolTip = why_not or tool_tip
+def offer(widget: qt.QWidget, why_not: str, tool_tip: str) -> None:
+    """Switch a button or a slider on, or off with the reason as its tool tip."""
+    widget.enabled = not why_not
+    widget.toolTip = why_not or tool_tip

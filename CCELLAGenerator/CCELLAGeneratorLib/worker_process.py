@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 import qt
+from slicer.i18n import tr as _
 
 from .process_tree import end_tree
 
@@ -88,8 +89,9 @@ class WorkerProcess:
             return
         lines = [_text(line) for line in self._errors.feed(_bytes(self._process.readAllStandardError()) + ending)]
         self.last_lines.extend(lines)
-        left_out = len(lines) - LOGGED_AT_ONCE
-        for line in [*lines[:LOGGED_AT_ONCE], f"({left_out} lines left out)"] if left_out > 0 else lines:
+        if (left_out := len(lines) - LOGGED_AT_ONCE) > 0:
+            lines[LOGGED_AT_ONCE:] = [_("({number} lines left out)").format(number=left_out)]
+        for line in lines:
             if self._heard:
                 self._on_log(line)
 

@@ -11,7 +11,7 @@ import torch
 from ccella_core.bundle import Bundle
 from ccella_core.errors import BundleError, InputError
 from ccella_core.worker import estimate as module
-from ccella_core.worker.estimate import estimate, operations_per_second, sentence
+from ccella_core.worker.estimate import estimate, operations_per_second
 from ccella_core.worker.needs import need_of
 from ccella_core.worker.requests import ProtocolError
 from ccella_core.worker.tasks import State, Task
@@ -38,6 +38,7 @@ def test_before_any_run_time_is_reckoned_from_operations(tiny_bundle: Path, stat
     expected = 3 * (20 * need.step.operations + need.decode_operations) / 1e9
     assert value["seconds"] == pytest.approx(expected, abs=0.01) and value["basis"] == "estimated"
     assert value["memory_gib"] == pytest.approx(need.weights_gib("cpu") + need.activations_gib, abs=1e-3)
+    assert value["device"].startswith("CPU")
     assert value["fits"] is True and value["available_gib"] > value["memory_gib"] > 0
     guided = ask(state, tiny_bundle, num_steps=20, count=3, guidance_scale=2.0)["seconds"]
     assert value["seconds"] < guided < 2 * value["seconds"]
@@ -69,8 +70,7 @@ def test_a_loaded_model_is_neither_loaded_nor_counted_again(
 def test_what_does_not_fit_is_said(tiny_bundle: Path, state: State) -> None:
     value = ask(state, tiny_bundle, shape=[1024, 1024, 1024])
     assert value["fits"] is False and value["memory_gib"] > 20
-    assert value["text"].startswith(f"This takes about {value['memory_gib']:.1f} GiB of memory")
-    assert "another device" in value["text"]
+    assert 0 < value["available_gib"] < value["memory_gib"]
 
 
 @pytest.mark.parametrize(
@@ -97,15 +97,3 @@ def test_bad_arguments_are_explained(
 def test_speed_is_measured_and_plausible() -> None:
     speed = operations_per_second("cpu", torch.float32, 16, (8, 8, 8))
     assert 1e7 < speed < 1e14
-
-
-@pytest.mark.parametrize(
-    ("seconds", "basis", "words"),
-    [
-        (0.2, "measured", "About 1 s, judged by the last run here, and up to 1.2 of the 8.0 GiB that are free on CPU."),
-        (89.0, "measured", "About 89 s"),
-        (600.0, "estimated", "Very roughly 10 min, loading not counted, and up to 1.2 of the 8.0 GiB"),
-    ],
-)
-def test_words(seconds: float, basis: str, words: str) -> None:
-    assert sentence(seconds, 1.23, 8.0, "CPU", fits=True, basis=basis).startswith(words)

@@ -25,8 +25,6 @@ from ccella_core.worker.timings import Timings
 
 PROBE_SECONDS = 0.2
 """For which a device's speed is measured: long enough for several convolutions, too short to be noticed."""
-LAST_SECONDS = 90
-"""Longer durations are said in minutes."""
 KERNEL = 3  # voxels along each axis, in almost all of the networks' convolutions
 
 
@@ -60,30 +58,14 @@ def estimate(task: Task, state: State) -> dict[str, Any]:
         dtype = choose_dtype("auto", torch.device(where))
         denoise = steps * need.step.operations / _speed(where, dtype, need, state)
         seconds = count * (denoise + need.decode_operations / _speed(where, torch.float32, need, state))
-    fits, basis = memory <= available, "estimated" if timing is None else "measured"
     return {
         "seconds": round(seconds, 2),
         "memory_gib": round(memory, 3),
         "available_gib": round(available, 3),
-        "fits": fits,
-        "basis": basis,
-        "text": sentence(seconds, memory, available, device_name(device), fits=fits, basis=basis),
+        "fits": memory <= available,
+        "basis": "estimated" if timing is None else "measured",
+        "device": device_name(device),
     }
-
-
-def sentence(seconds: float, memory_gib: float, available_gib: float, device: str, *, fits: bool, basis: str) -> str:
-    """The estimate in words."""
-    if not fits:
-        return (
-            f"This takes about {memory_gib:.1f} GiB of memory and {available_gib:.1f} GiB are free on {device}: "
-            "choose a smaller volume, another model or another device."
-        )
-    duration = f"{max(seconds, 1):.0f} s" if seconds < LAST_SECONDS else f"{seconds / 60:.0f} min"
-    time_words = {
-        "measured": f"About {duration}, judged by the last run here",
-        "estimated": f"Very roughly {duration}, loading not counted",
-    }
-    return f"{time_words[basis]}, and up to {memory_gib:.1f} of the {available_gib:.1f} GiB that are free on {device}."
 
 
 def operations_per_second(device: str, dtype: torch.dtype, channels: int, shape: tuple[int, int, int]) -> float:

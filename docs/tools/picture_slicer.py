@@ -1,8 +1,9 @@
 """Draws the pictures of the Slicer module: the unmodified module on the Slicer bench, with the real worker.
 
-``python docs/tools/picture_slicer.py [--real FOLDER]``
+``python docs/tools/picture_slicer.py [--real FOLDER] [--out FOLDER]``
 
 ``--real`` is a folder of DICOM files of one T2-weighted series; without it a digital prostate is the real scan.
+``--out`` takes all pictures; by default they replace those of the README and the documentation.
 """
 
 from __future__ import annotations
@@ -32,12 +33,14 @@ PATIENCE = 300.0  # seconds for a run of the worker
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--real", type=Path, help="DICOM folder of a T2-weighted series")
+    parser.add_argument("--out", type=Path, help="folder for the pictures, by default where the documentation has them")
     options = parser.parse_args()
-    for folder in (SCREENSHOTS, PICTURES):
+    screenshots, pictures = (options.out, options.out) if options.out else (SCREENSHOTS, PICTURES)
+    for folder in (screenshots, pictures):
         folder.mkdir(parents=True, exist_ok=True)
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         bench = new_bench(Path(folder), patch)
-        draw(bench, options.real)
+        draw(bench, options.real, screenshots, pictures)
         bench.close()
 
 
@@ -49,7 +52,7 @@ def new_bench(folder: Path, patch: pytest.MonkeyPatch) -> Any:
     return Bench(folder, patch)
 
 
-def draw(bench: Any, real_folder: Path | None) -> None:
+def draw(bench: Any, real_folder: Path | None, screenshots: Path, pictures: Path) -> None:
     bench.load_module()
     bench.app.startupCompleted.emit()
     widget = bench.open_module()
@@ -60,7 +63,7 @@ def draw(bench: Any, real_folder: Path | None) -> None:
     ui.composerSection.collapsed = False
     ui.writeReportButton.click()
     bench.wait_until(lambda: "tokens" in ui.tokensLabel.text, PATIENCE)
-    bench.grab(ui.reportSection, PICTURES / "slicer_report.png", PANEL_WIDTH)
+    bench.grab(ui.reportSection, pictures / "slicer_report.png", PANEL_WIDTH)
 
     ui.reportEdit.plainText = REPORT.read_text(encoding="utf-8")
     ui.composerSection.collapsed = ui.logSection.collapsed = True
@@ -72,12 +75,12 @@ def draw(bench: Any, real_folder: Path | None) -> None:
     bench.wait_until(lambda: ui.estimateLabel.text, PATIENCE)
     ui.generateButton.click()
     bench.wait_until(lambda: ui.generateButton.text == "Generate", PATIENCE)
-    bench.render_layout(PICTURES / "slicer_result.png", *VIEWS)
+    bench.render_layout(pictures / "slicer_result.png", *VIEWS)
 
     ui.compareButton.click()
     bench.process_events(1)
-    bench.render_layout(SCREENSHOTS / "comparison.png", *VIEWS)
-    bench.grab(widget.parent, SCREENSHOTS / "panel.png", PANEL_WIDTH)
+    bench.render_layout(screenshots / "comparison.png", *VIEWS)
+    bench.grab(widget.parent, screenshots / "panel.png", PANEL_WIDTH)
     ui.compareButton.click()
 
 

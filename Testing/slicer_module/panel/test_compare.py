@@ -41,8 +41,10 @@ def test_only_synthetic_volumes_are_offered_as_such(ready):
 
 def test_one_press_there_and_one_back(ready):
     before = layout(ready)
-    assert not ready.ui.fadeSlider.enabled and not ready.ui.windowSlider.enabled
+    for slider in (ready.ui.fadeSlider, ready.ui.windowSlider, ready.ui.levelSlider):
+        assert not slider.enabled and slider.toolTip == "Press Compare first."
     ready.ui.compareButton.click()
+    assert ready.ui.fadeSlider.toolTip == "From the real scan (0 %) to the synthetic volume (100 %)."
     assert layout(ready) != before
     assert ready.ui.compareButton.text == "Back to the former layout"
     assert ready.ui.fadeSlider.enabled and ready.ui.levelSlider.enabled
@@ -80,6 +82,7 @@ def test_volumes_apart_cannot_be_faded(panel):
     panel.ui.compareButton.click()
     assert panel.ui.compareHint.text.startswith("They do not overlap")
     assert not panel.ui.fadeSlider.enabled
+    assert panel.ui.fadeSlider.toolTip == "They do not overlap, so there is nothing to fade between."
     assert panel.ui.windowSlider.enabled
 
 

@@ -17,6 +17,25 @@ def test_the_button_says_why_it_is_off(panel):
     assert button.toolTip == "Draws a synthetic scan from the report."
 
 
+BUTTONS = ["addFolder", "removeFolder", "openFolder", "deleteModel", "download", "generate", "compare", "writeReport"]
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_every_button_that_is_off_says_why(case, installed):
+    case.missing = [] if installed else ["torch>=2.4"]
+    panel = case.open()
+    panel.ui.lesion1Size.value = 80  # findings that cannot be
+    off = {name for name in BUTTONS if not getattr(panel.ui, f"{name}Button").enabled}
+    assert off == set(BUTTONS) - {"addFolder"} - ({"openFolder"} if installed else set())
+    told = {name: getattr(panel.ui, f"{name}Button").toolTip for name in off}
+    assert all(words in told[name] for name, words in {
+        "generate": "Write a report first", "compare": "no synthetic volume yet", "writeReport": "Not possible",
+        "download": "Type the model's name" if installed else "Wait until",
+        "deleteModel": "were downloaded" if installed else "Wait until",
+        "removeFolder": "were added",
+    }.items())  # fmt: skip
+
+
 def test_asks_for_what_the_panel_says(panel):
     scan = panel.add_scan()
     parameters = panel.parameters
@@ -57,7 +76,7 @@ def test_a_new_seed_each_time_is_shown_and_can_be_kept(panel):
         request.finish()
         seeds.append(request.params["seed"])
         assert panel.ui.seedSpin.value == seeds[-1]
-        assert not panel.ui.seedSpin.enabled
+        assert not panel.ui.seedSpin.enabled and "New each time" in panel.ui.seedSpin.toolTip
     assert seeds[0] != seeds[1]
     panel.ui.newSeedCheck.checked = False
     assert panel.ui.seedSpin.enabled
@@ -136,7 +155,7 @@ def test_the_result_is_shown_and_the_prediction_told(panel):
     panel.generate().finish()
     (node,) = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
     assert panel.ui.statusLabel.text == f"Done: {node.GetName()}."
-    assert panel.ui.predictionLabel.text == "The model read: 25 % positive."
+    assert panel.ui.predictionLabel.text == "The model reads the report as 25 % positive."
     assert panel.parameters.result is node
     assert panel.ui.syntheticBox.currentNode() is node
     composite = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")[0]

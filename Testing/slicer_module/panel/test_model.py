@@ -10,7 +10,7 @@ BROKEN = {
 MINE = {"name": "mine", "path": "/user/mine", "origin": "user", "deletable": True}
 TOO_LARGE = {
     "seconds": None, "memory_gib": 40.0, "available_gib": 12.5, "fits": False, "basis": "estimated",
-    "text": "This takes about 40.0 GiB of memory and 12.5 GiB are free.",
+    "device": "CPU, 8 cores",
 }  # fmt: skip
 
 
@@ -35,7 +35,9 @@ def test_tells_what_a_model_is_for_before_it_is_used(panel):
 
 
 def test_estimates_once_for_what_was_chosen_last(panel):
-    assert panel.ui.estimateLabel.text == "About 4 s, as the last run took."
+    assert panel.ui.estimateLabel.text == (
+        "Takes about 4 s, as the last run did. Memory: up to 0.5 of 12.5 GiB free on CPU, 8 cores."
+    )
     before = len(panel.door.asked("estimate"))
     for count in (2, 3, 4):
         panel.ui.countSpin.value = count
@@ -46,14 +48,33 @@ def test_estimates_once_for_what_was_chosen_last(panel):
     ]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "basis", "words"),
+    [
+        (0.2, "measured", "Takes about 1 s, as the last run did."),
+        (89.0, "measured", "Takes about 89 s, as the last run did."),
+        (600.0, "estimated", "Takes very roughly 10 min, not counting the loading."),
+    ],
+)
+def test_estimates_in_words(case, seconds, basis, words):
+    from CCELLAGeneratorLib.panel_model import estimate_text
+
+    value = {**case.door.replies["estimate"], "seconds": seconds, "basis": basis}
+    assert estimate_text(value) == f"{words} Memory: up to 0.5 of 12.5 GiB free on CPU, 8 cores."
+
+
 def test_what_does_not_fit_in_memory_is_not_started(panel):
     panel.ui.reportEdit.plainText = "PI-RADS 4."
     panel.door.replies["estimate"] = TOO_LARGE
     panel.ui.countSpin.value = 2
     panel.settle()
-    assert panel.ui.estimateLabel.text == f"<b>{TOO_LARGE['text']}</b>"
+    sentence = (
+        "This needs about 40.0 GiB of memory, and 12.5 GiB are free on CPU, 8 cores: "
+        "choose another model or device, or close other programs."
+    )
+    assert panel.ui.estimateLabel.text == f"<b>{sentence}</b>"
     assert not panel.ui.generateButton.enabled
-    assert panel.ui.generateButton.toolTip == TOO_LARGE["text"]
+    assert panel.ui.generateButton.toolTip == sentence
     del panel.door.replies["estimate"]
     panel.ui.countSpin.value = 1
     assert panel.ui.generateButton.enabled  # not known to be too large
@@ -138,6 +159,11 @@ def test_devices_are_named_with_their_memory(panel):
     panel.settle()
     assert panel.parameters.device == "cuda:0"
     assert panel.door.asked("estimate")[-1]["device"] == "cuda:0"
+
+
+def test_the_folder_of_a_model_is_opened(panel):
+    panel.ui.openFolderButton.click()
+    assert panel.bench.opened_urls == ["file:///models/ccella-demo"]
 
 
 def test_only_what_was_downloaded_can_be_deleted_and_only_after_a_yes(case):
