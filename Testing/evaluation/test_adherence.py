@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,10 @@ from PIL import Image
 from ccella_core.errors import InputError
 from ccella_core.evaluation.adherence import FIRST_PATIENT, generator_of, run_adherence
 from ccella_core.evaluation.adherence_report import AdherenceResult, markdown
+from ccella_core.evaluation.exchange import EXCHANGES, Exchange, exchanged
 from ccella_core.evaluation.measurements import REGION_OF_TISSUE, Reading, Region, measure
-from ccella_core.evaluation.scores import Proportion, Stated, score_readings
+from ccella_core.evaluation.readout import WINDOW, ReadoutValidation
+from ccella_core.evaluation.scores import Proportion, Stated
 from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import DEFAULT_SHAPE, DEFAULT_SPACING, Rendering, render
 from ccella_core.phantom.report import write_report
@@ -49,6 +51,8 @@ def honest_phantoms() -> dict[str, Rendering]:
 
 class TruthReadout:
     """Knows the label map of every volume that is shown to it here."""
+
+    validation: ReadoutValidation | None = None
 
     @functools.cached_property
     def labels(self) -> dict[int, np.ndarray]:
@@ -95,10 +99,40 @@ def honest(report: str) -> Rendering:
     return honest_phantoms()[report]
 
 
+class Book:
+    """A page for each report: volumes that say their page, and a readout that looks up what the report says."""
+
+    validation: ReadoutValidation | None = None
+
+    def __init__(self) -> None:
+        self.pages: dict[str, int] = {}
+        self.readings: list[Reading] = []
+        for patient in map(draw_patient, range(FIRST_PATIENT, FIRST_PATIENT + CASES)):
+            for findings in (patient.findings, *(exchanged(patient, what) for what in EXCHANGES)):
+                if findings is not None:
+                    self.pages[write_report(findings, seed=patient.seed)] = len(self.readings)
+                    self.readings.append(Reading(**Stated.by(findings).model_dump(), lesion_volume_ml=1))
+
+    def render(self, report: str) -> Rendering:
+        voxels = np.full(WINDOW, self.pages[report], np.float32)
+        return Rendering(voxels, np.diag([*DEFAULT_SPACING, 1.0]), voxels.astype(np.uint8))
+
+    def read(self, voxels: np.ndarray, affine: np.ndarray) -> Reading:
+        return self.readings[int(voxels[0, 0, 0])] if np.ptp(voxels) == 0 else TruthReadout().read(voxels, affine)
+
+
 def run(
-    generator: Generator, out: Path | None = None, *, cases: int = CASES, steered: int = STEERED, seed: int = 0
+    generator: Generator,
+    out: Path | None = None,
+    *,
+    cases: int = CASES,
+    steered: int = STEERED,
+    exchanges: Sequence[Exchange] = ("side",),
+    seed: int = 0,
 ) -> AdherenceResult:
-    return run_adherence(generator, TruthReadout(), out=out, cases=cases, steered=steered, seed=seed)
+    return run_adherence(
+        generator, TruthReadout(), out=out, cases=cases, steered=steered, exchanges=exchanges, seed=seed
+    )
 
 
 def test_an_honest_generator_adheres() -> None:
@@ -110,9 +144,10 @@ def test_an_honest_generator_adheres() -> None:
     assert scores.sensitivity == Proportion(hits=positive, total=positive)
     assert scores.side.hits == scores.side.total > 0
     assert scores.level.share == scores.zone.share == 1
-    assert scores.gland_volume_r is not None and scores.gland_volume_r > 0.999
+    assert scores.gland_volume_ml.r.value is not None and scores.gland_volume_ml.r.value > 0.999
     assert scores == result.phantoms
-    assert result.steering == Proportion(hits=STEERED, total=STEERED)
+    assert result.exchanged == {"side": Proportion(hits=STEERED, total=STEERED)}
+    assert result.steering == result.exchanged["side"]
     assert result.class_head == Proportion(hits=positive, total=CASES)  # it calls everything positive
 
 
@@ -121,8 +156,8 @@ def test_a_generator_that_ignores_the_report_does_not() -> None:
     stated = Stated.by(draw_patient(FIRST_PATIENT).findings)
     alike = sum(case.stated.has_lesion == stated.has_lesion for case in result.cases[:CASES])
     assert result.generated.pathology.hits == alike < CASES
-    assert result.generated.gland_volume_r is None
-    assert result.generated.gland_volume_error_ml > 1
+    assert result.generated.gland_volume_ml.r.value is None
+    assert result.generated.gland_volume_ml.error.value is not None and result.generated.gland_volume_ml.error.value > 1
     assert result.steering.hits == 0
     assert result.class_head.total == 0
     assert result.phantoms.pathology.share == 1
@@ -133,6 +168,26 @@ def test_a_generator_that_mixes_up_the_sides_is_found_out() -> None:
     assert result.generated.pathology.share == 1
     assert result.generated.side.hits == 0 < result.generated.side.total
     assert result.steering.hits == 0
+
+
+def test_every_exchange_is_followed_by_a_generator_that_reads(tmp_path: Path) -> None:
+    book = Book()
+    generator = Generator(book.render)
+    result = run_adherence(generator, book, cases=CASES, steered=STEERED, out=tmp_path)
+    assert list(result.exchanged) == list(EXCHANGES)
+    assert all(share.hits == share.total for share in result.exchanged.values())
+    assert result.exchanged["pathology"] == result.exchanged["volume"] == Proportion(hits=STEERED, total=STEERED)
+    assert len(generator.seeds) == len(result.cases) == CASES + sum(share.total for share in result.exchanged.values())
+    assert all((case.phantom is None) == (case.exchanged is not None) for case in result.cases)
+    assert "| base and apex | 100.0% (" in (tmp_path / "adherence.md").read_text(encoding="utf-8")
+    assert Image.open(tmp_path / "exchanged.png").size[0] >= 1200
+
+
+def test_no_exchange_is_followed_by_a_generator_that_does_not_read() -> None:
+    book = Book()
+    page = next(iter(book.pages))
+    result = run_adherence(Generator(lambda report: book.render(page)), book, cases=CASES, steered=STEERED)
+    assert all(share.hits == 0 < share.total for share in result.exchanged.values())
 
 
 def test_the_same_noise_is_steered() -> None:
@@ -165,9 +220,12 @@ def test_what_is_left_in_the_folder(tmp_path: Path) -> None:
     table = (tmp_path / "adherence.md").read_text(encoding="utf-8")
     assert table == markdown(result) + "\n"
     assert f"| Pathology as stated | 100.0% ({CASES}/{CASES}; 95 % 61% to 100%)" in table
-    assert "| stated negative | 0 |" in table
+    negative = sum(not case.stated.has_lesion for case in result.cases[:CASES])
+    assert f"| negative | {negative} | 0 |" in table
+    assert f"| left and right | 100.0% ({STEERED}/{STEERED};" in table
     assert Image.open(tmp_path / "adherence.png").size[0] >= 1200
-    assert len(list((tmp_path / "slices").glob("SYNTHETIC_*.png"))) == CASES + STEERED
+    assert len(list((tmp_path / "slices").glob("SYNTHETIC_1*.png"))) == CASES + STEERED
+    assert len(list((tmp_path / "slices").glob("SYNTHETIC_PHANTOM_*.png"))) == CASES
     assert (
         json.loads((tmp_path / "cases.jsonl").read_text(encoding="utf-8").splitlines()[0])["patient"] == FIRST_PATIENT
     )
@@ -179,6 +237,16 @@ def test_cases_of_different_origin_are_not_mixed(tmp_path: Path) -> None:
         run(Generator(honest, steps=30), tmp_path, cases=2, steered=0)
     with pytest.raises(InputError, match="another seed"):
         run(Generator(honest), tmp_path, cases=1, steered=0, seed=7)
+
+
+def test_cases_of_another_version_are_not_read(tmp_path: Path) -> None:
+    run(Generator(honest), tmp_path, cases=1, steered=0)
+    lines = tmp_path / "cases.jsonl"
+    older = json.loads(lines.read_text(encoding="utf-8"))
+    older["request"] = older.pop("exchanged")
+    lines.write_text(json.dumps(older), encoding="utf-8")
+    with pytest.raises(InputError, match="another version; choose another folder"):
+        run(Generator(honest), tmp_path, cases=1, steered=0)
 
 
 def test_at_least_one_case_is_needed() -> None:
@@ -195,25 +263,3 @@ def test_a_pipeline_is_asked_for_what_the_report_says() -> None:
 
     assert generator_of(pipeline, num_steps=7)("a report", 5).provenance.seed == 5
     assert calls == [("a report", {"pathology": None, "seed": 5, "num_steps": 7})]
-
-
-def test_wilson_intervals() -> None:
-    low, high = Proportion(hits=8, total=10).interval  # Wilson 1927; 0.490 to 0.943 in every textbook
-    assert (low, high) == (pytest.approx(0.4902, abs=1e-4), pytest.approx(0.9433, abs=1e-4))
-    assert Proportion(hits=0, total=0).interval == (0, 1)
-    assert str(Proportion(hits=0, total=0)) == "no cases"
-
-
-def test_a_report_of_two_sides_names_none() -> None:
-    sides = {
-        tuple(lesion.side for lesion in findings.lesions): Stated.by(findings).side
-        for findings in (draw_patient(seed, pathology="positive").findings for seed in range(200))
-    }
-    assert sides[("left",)] == sides[("left", "left")] == "left"
-    assert sides[("left", "right")] is None
-    assert Stated.by(draw_patient(0, pathology="negative").findings).side is None
-
-
-def test_scoring_needs_a_reading_for_each_report() -> None:
-    with pytest.raises(InputError, match="one reading a report"):
-        score_readings([], [])

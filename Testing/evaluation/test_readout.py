@@ -18,7 +18,9 @@ from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import DEFAULT_SHAPE, Rendering, render
 
 FILTERS = (4, 4, 4)
-TINY = ReadoutTraining(filters=FILTERS, steps=2, batch_size=1, calibration_patients=1, checkpoint_every=1)
+TINY = ReadoutTraining(
+    filters=FILTERS, steps=2, batch_size=1, calibration_patients=1, validation_patients=1, checkpoint_every=1
+)
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +62,12 @@ def test_saved_and_loaded_it_reads_the_same(readout: Readout, phantom: Rendering
     loaded = Readout.load(tmp_path / "readout")
     assert loaded.config == readout.config
     np.testing.assert_array_equal(loaded.probability(phantom.voxels), readout.probability(phantom.voxels))
+    assert loaded.validation is None
     with pytest.raises(BundleError, match="missing"):
         Readout.load(tmp_path / "nowhere")
+    (tmp_path / "readout" / "validation.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(BundleError, match=r"validation\.json does not fit"):
+        Readout.load(tmp_path / "readout")
 
 
 def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path: Path) -> None:
@@ -85,8 +91,14 @@ def test_the_first_use_trains_and_the_second_reads_the_cache(tmp_path: Path, mon
     assert folder.name == f"readout-{training.readout_fingerprint(TINY)}"
     assert [path.name for path in folder.iterdir()] == ["weights"]
     monkeypatch.setattr(training, "train_readout", None)
-    second = training.load_or_train_readout(tmp_path, config=TINY)
+    with monkeypatch.context() as once:
+        once.setattr(training, "validate_readout", None)
+        second = training.load_or_train_readout(tmp_path, config=TINY)
     assert second.config == first.config
+    assert second.validation == first.validation is not None and first.validation.sharp.pathology.total == 1
+    (folder / "weights" / "validation.json").unlink()  # as an older version left it
+    assert training.load_or_train_readout(tmp_path, config=TINY).validation == first.validation
+    assert training.readout_fingerprint(TINY.model_copy(update={"validation_patients": 9})) in folder.name
     assert training.readout_fingerprint(TINY.model_copy(update={"steps": 3})) not in folder.name
 
 
@@ -114,8 +126,9 @@ def test_the_patients_of_each_use_are_their_own() -> None:
 
 
 def test_validation_scores_every_patient(readout: Readout) -> None:
-    scores = training.validate_readout(readout, range(2_600_000, 2_600_002), blur=0.5)
-    assert scores.pathology.total == 2
+    validation = training.validate_readout(readout, range(2_600_000, 2_600_004))
+    assert validation.sharp.pathology.total == validation.blurred.pathology.total == 4
+    assert validation.sharp.gland_volume_ml != validation.blurred.gland_volume_ml
     with pytest.raises(InputError, match="at least one patient"):
         training.validate_readout(readout, [])
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ccella_core.cli.generate import DEFAULT_BUNDLE
-from ccella_core.cli.output import AsJson, explained, print_json, quiet_libraries, say
+from ccella_core.cli.output import AsJson, StepDisplay, explained, print_json, quiet_libraries, show_log
+from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder
 
-STEPS_BETWEEN_MESSAGES = 50
+if TYPE_CHECKING:
+    from ccella_core.settings import StrictModel
+
+ALL_EXCHANGES = "side,zone,level,size,volume,pathology"
+Split = Literal["train", "validation", "test"]
 
 
 @explained
@@ -21,9 +27,17 @@ def adherence(
     readout: Annotated[
         Path | None, typer.Option(help="Folder of a trained readout; by default the cached one, trained on first use.")
     ] = None,
+    synthetic: Annotated[
+        Path | None, typer.Option(help="Generate nothing: read the volumes in this folder of `ccella synthesize`.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="With --synthetic: the prepared cases that the volumes were made from.")
+    ] = None,
+    split: Annotated[Split | None, typer.Option(help="With --synthetic: only volumes of this split.")] = None,
     bundle: Annotated[str, typer.Option(help="The model: a name or a folder.")] = DEFAULT_BUNDLE,
     cases: Annotated[int, typer.Option(help="Held-out patients.")] = 64,
-    steered: Annotated[int, typer.Option(help="Of these, reports generated again with left and right exchanged.")] = 16,
+    steered: Annotated[int, typer.Option(help="Of these, for each exchange: reports generated again with it.")] = 16,
+    exchange: Annotated[str, typer.Option(help="Which facts are exchanged in reports, one at a time.")] = ALL_EXCHANGES,
     seed: Annotated[int, typer.Option(min=0, help="Of the first volume.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; by default the bundle's.")] = None,
     solver: Annotated[str | None, typer.Option(help="By default the bundle's.")] = None,
@@ -31,32 +45,51 @@ def adherence(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Generate from reports of digital prostates that the model has never seen, and measure what the volumes show."""
+    """Measure whether volumes show what their reports say.
+
+    By default volumes are generated from reports of digital prostates that the model has never seen, and again with one
+    fact exchanged in the report; with --synthetic, those that are there already are read.
+    """
+    if (synthetic is None) != (data is None):
+        raise InputError("--synthetic and --data go together: the volumes, and the cases that they were made from.")
     prepare_folder(out)
-    quiet_libraries()
-    from ccella_core.evaluation.adherence import generator_of, run_adherence
+    show_log(logging.INFO)
+    from ccella_core.evaluation.exchange import read_exchanges
     from ccella_core.evaluation.readout import Readout
     from ccella_core.evaluation.readout_training import load_or_train_readout
-    from ccella_core.pipeline import CCELLAPipeline
 
-    reader = Readout.load(readout) if readout else load_or_train_readout(progress=_say_training)
-    pipeline = CCELLAPipeline.from_pretrained(bundle, device=device)
-    result = run_adherence(
-        generator_of(pipeline, num_steps=steps, solver=solver, guidance_scale=guidance),
-        reader,
-        cases=cases,
-        steered=steered,
-        out=out,
-        seed=seed,
-        progress=lambda done, total: say(f"{done} of {total} volumes"),
-    )
+    exchanges = read_exchanges(exchange)
+    reader = Readout.load(readout) if readout else load_or_train_readout()
+    result: StrictModel
+    if synthetic is not None and data is not None:
+        from ccella_core.evaluation.set_adherence import set_adherence
+
+        with StepDisplay("Reading volumes") as display:
+            result = set_adherence(synthetic, data, reader, split=split, out=out, progress=display)
+    else:
+        quiet_libraries()
+        from ccella_core.evaluation.adherence import generator_of, run_adherence
+        from ccella_core.pipeline import CCELLAPipeline
+
+        generate = generator_of(
+            CCELLAPipeline.from_pretrained(bundle, device=device),
+            num_steps=steps,
+            solver=solver,
+            guidance_scale=guidance,
+        )
+        with StepDisplay("Volumes") as display:
+            result = run_adherence(
+                generate,
+                reader,
+                cases=cases,
+                steered=steered,
+                exchanges=exchanges,
+                out=out,
+                seed=seed,
+                progress=display,
+            )
     if as_json:
         print_json(json.loads(result.model_dump_json()))
         return
     typer.echo((out / "adherence.md").read_text(encoding="utf-8"))
     typer.echo(f"Tables and pictures are in {out}")
-
-
-def _say_training(done: int, total: int) -> None:
-    if done % STEPS_BETWEEN_MESSAGES == 0 or done == total:
-        say(f"Training the readout, once: step {done} of {total}")

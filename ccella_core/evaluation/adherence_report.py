@@ -1,34 +1,37 @@
-"""The outcome of an adherence run: its numbers, a table for people, and a picture to look at."""
+"""The outcome of an adherence run, and its tables for people."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from PIL import Image
-
+from ccella_core.evaluation.class_scores import Interval
+from ccella_core.evaluation.exchange import EXCHANGES, WORDS, Exchange, follows
 from ccella_core.evaluation.measurements import Reading
-from ccella_core.evaluation.scores import Proportion, ReadingScores, Stated, score_readings
-from ccella_core.provenance import SYNTHETIC_LABEL
+from ccella_core.evaluation.readout import ReadoutValidation
+from ccella_core.evaluation.scores import (
+    Agreement,
+    Attribute,
+    Confusion,
+    Proportion,
+    ReadingScores,
+    Stated,
+    score_readings,
+)
 from ccella_core.settings import StrictModel
 
-Request = Literal["asked", "mirrored"]
-ASKED: Request = "asked"
-MIRRORED: Request = "mirrored"
-CASES_A_ROW = 4
-CASE_INCHES = (4.0, 2.5)
-DOTS_PER_INCH = 100
+ATTRIBUTE_WORDS: dict[Attribute, str] = {"pathology": "Pathology", "side": "Side", "zone": "Zone", "level": "Level"}
+HOW_COUNTED = (
+    "A volume in which no lesion is seen counts as wrong on side, zone and level, and has no size. Intervals are at "
+    "95 %: Wilson's for shares, Fisher's for correlations, the bootstrap's for differences."
+)
 
 
 class Case(StrictModel):
     """One generated volume: what was asked, what it shows, and what the phantom of that patient shows."""
 
     patient: int
-    request: Request
-    """The patient's own report, or the one with left and right exchanged."""
+    exchanged: Exchange | None
+    """What was exchanged in the patient's report; ``None`` where it is the patient's own."""
     volume_seed: int
     model: str
     sampler: str
@@ -36,8 +39,8 @@ class Case(StrictModel):
     stated: Stated
     predicted_positive_probability: float | None
     generated: Reading
-    phantom: Reading
-    """Of the patient as drawn, never mirrored."""
+    phantom: Reading | None
+    """Of the patient as drawn; not read where something was exchanged."""
 
 
 class AdherenceResult(StrictModel):
@@ -48,111 +51,124 @@ class AdherenceResult(StrictModel):
     generated: ReadingScores
     phantoms: ReadingScores
     """The ceiling: the same readings of the phantoms of the same patients."""
+    readout: ReadoutValidation | None
+    """What the readout itself is worth, on other phantoms; ``None`` where it was never validated."""
     class_head: Proportion
     """The class that the model read from the report, against what the report says; no cases without a class head."""
-    steering: Proportion
-    """Volumes whose lesion lies on the side that was asked before the exchange, and on the other after it."""
+    exchanged: dict[Exchange, Proportion]
+    """Pairs of the same noise whose volumes differ as their reports do (see ``exchange.follows``)."""
     cases: list[Case]
 
+    @property
+    def steering(self) -> Proportion:
+        """Of left and right alone: the one exchange of older results."""
+        return self.exchanged.get("side", Proportion.of(()))
+
     @classmethod
-    def of(cls, cases: Sequence[Case]) -> AdherenceResult:
-        """The result of at least one case; those asked first, the mirrored after."""
-        asked = [case for case in cases if case.request == ASKED]
-        stated = [case.stated for case in asked]
-        before = {case.patient: case.generated.side for case in asked}
+    def of(cls, cases: Sequence[Case], readout: ReadoutValidation | None = None) -> AdherenceResult:
+        """The result of at least one patient; each exchanged case goes with that patient's own."""
+        own = {case.patient: case for case in cases if case.exchanged is None}
+        stated = [case.stated for case in own.values()]
+        pairs = [(own[case.patient], case) for case in cases if case.exchanged is not None]
         return cls(
             model=cases[0].model,
             sampler=cases[0].sampler,
-            generated=score_readings(stated, [case.generated for case in asked]),
-            phantoms=score_readings(stated, [case.phantom for case in asked]),
+            generated=score_readings(stated, [case.generated for case in own.values()]),
+            phantoms=score_readings(stated, [case.phantom for case in own.values() if case.phantom is not None]),
+            readout=readout,
             class_head=Proportion.of(
                 (case.predicted_positive_probability >= 0.5) == case.stated.has_lesion
-                for case in asked
+                for case in own.values()
                 if case.predicted_positive_probability is not None
             ),
-            steering=Proportion.of(
-                case.generated.side == case.stated.side and before[case.patient] not in (None, case.stated.side)
-                for case in cases
-                if case.request == MIRRORED
-            ),
+            exchanged={
+                what: Proportion.of(is_followed(*pair) for pair in pairs if pair[1].exchanged == what)
+                for what in EXCHANGES
+                if any(after.exchanged == what for _, after in pairs)
+            },
             cases=list(cases),
         )
 
 
+def is_followed(own: Case, after: Case) -> bool:
+    """Whether the volume of an exchanged report differs from the patient's own as the reports do."""
+    assert after.exchanged is not None
+    return follows(after.exchanged, (own.stated, own.generated), (after.stated, after.generated))
+
+
 def markdown(result: AdherenceResult) -> str:
-    """Two tables: agreement, and pathology as stated against pathology as read."""
-    rows = [
-        ("Pathology as stated", str(result.generated.pathology), str(result.phantoms.pathology)),
-        ("… lesion seen where stated", str(result.generated.sensitivity), str(result.phantoms.sensitivity)),
-        ("… none seen where none is stated", str(result.generated.specificity), str(result.phantoms.specificity)),
-        ("Side, of reports that name one", str(result.generated.side), str(result.phantoms.side)),
-        ("Zone", str(result.generated.zone), str(result.phantoms.zone)),
-        ("Level", str(result.generated.level), str(result.phantoms.level)),
-        (
-            "Gland volume, Pearson's r",
-            _number(result.generated.gland_volume_r),
-            _number(result.phantoms.gland_volume_r),
-        ),
-        ("Gland volume, mean absolute error", _ml(result.generated, "error"), _ml(result.phantoms, "error")),
-        ("Gland volume, mean difference", _ml(result.generated, "bias"), _ml(result.phantoms, "bias")),
-        ("Side follows when left and right are exchanged", str(result.steering), ""),
-        ("Class read from the report by the model", str(result.class_head), ""),
-    ]
-    asked = sum(case.request == ASKED for case in result.cases)
+    """All that was measured, as tables."""
+    columns = {"generated": result.generated, "phantoms of the same patients": result.phantoms}
+    own = sum(case.exchanged is None for case in result.cases)
     lines = [
         f"# Adherence of {result.model}",
         "",
-        f"{asked} held-out reports of the digital prostate; {result.sampler}. A volume in which no lesion is seen",
-        "counts as wrong on side, zone and level. Intervals are Wilson's.",
+        f"{own} held-out reports of the digital prostate; {result.sampler}. {HOW_COUNTED}",
         "",
-        "| | generated | phantoms of the same patients |",
-        "|---|---|---|",
-        *(f"| {name} | {generated} | {phantoms} |" for name, generated, phantoms in rows),
-        "",
-        "| | lesion seen | none seen |",
-        "|---|---|---|",
-        _confusion_row("stated positive", result.generated.sensitivity, hits_are_seen=True),
-        _confusion_row("stated negative", result.generated.specificity, hits_are_seen=False),
+        *agreement_table(columns, result.readout),
+        f"| Class read from the report by the model | {result.class_head} |{' |' * (len(columns) - 1)}",
     ]
-    return "\n".join(lines)
+    if result.exchanged:
+        lines += [
+            "",
+            "## One fact exchanged in the report, the noise kept",
+            "",
+            "Read as stated before and after; a size or volume must move by half the change asked for at least.",
+            "",
+            "| exchanged | the volume follows |",
+            "|---|---|",
+            *(f"| {WORDS[what]} | {share} |" for what, share in result.exchanged.items()),
+        ]
+    return "\n".join([*lines, "", "## Generated volumes: stated and read", *confusion_tables(result.generated)])
 
 
-def picture(cases: Sequence[Case], strips: Sequence[np.ndarray]) -> Image.Image:
-    """The generated slice and the phantom's, (rows, columns) uint8 side by side, of each case, under what was asked."""
-    columns = min(CASES_A_ROW, len(cases))
-    rows = -(-len(cases) // columns)
-    figure = Figure((CASE_INCHES[0] * columns, CASE_INCHES[1] * rows + 0.5), dpi=DOTS_PER_INCH, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    figure.suptitle(
-        f"{SYNTHETIC_LABEL}. Left: generated; right: phantom. Asked > seen; the patient's right is at the left"
-    )
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in grid:
-        axes.set_axis_off()
-    for axes, case, strip in zip(grid, cases, strips, strict=False):
-        axes.imshow(strip, cmap="gray", vmin=0, vmax=255)
-        right = case.stated.has_lesion == case.generated.has_lesion and case.stated.side in (None, case.generated.side)
-        axes.set_title(
-            f"{_place(case.stated)} > {_place(case.generated)}", fontsize=9, color="black" if right else "firebrick"
+def agreement_table(columns: Mapping[str, ReadingScores], readout: ReadoutValidation | None) -> list[str]:
+    """Lines of markdown: a row an attribute; the readout's own scores come last."""
+    columns = dict(columns)
+    if readout is not None:
+        patients = readout.sharp.pathology.total
+        columns[f"the readout itself, on {patients} held-out phantoms"] = readout.sharp
+        columns[f"the same {patients}, blurred"] = readout.blurred
+    rows = zip(*(_agreement(scores) for scores in columns.values()), strict=True)
+    return [
+        f"| | {' | '.join(columns)} |",
+        f"|---|{'---|' * len(columns)}",
+        *(f"| {cells[0][0]} | {' | '.join(value for _, value in cells)} |" for cells in rows),
+    ]
+
+
+def confusion_tables(scores: ReadingScores) -> Iterator[str]:
+    """Lines of markdown: for each attribute what was stated, a row each, and what was read, a column each."""
+    for attribute, words in ATTRIBUTE_WORDS.items():
+        table: Confusion = scores.confusion[attribute]
+        yield from (
+            "",
+            f"| {words}: stated, and read as | {' | '.join(table.read)} |",
+            f"|---|{'---|' * len(table.read)}",
         )
-    canvas.draw()
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+        for stated, counts in zip(table.stated, table.counts, strict=True):
+            yield f"| {stated} | {' | '.join(map(str, counts))} |"
 
 
-def _place(what: Stated | Reading) -> str:
-    where = " ".join(word for word in (what.side, what.zone, what.level) if word) if what.has_lesion else "no lesion"
-    return f"{where or 'several lesions'}, {what.gland_volume_ml:.0f} ml"
+def _agreement(scores: ReadingScores) -> Iterator[tuple[str, str]]:
+    yield "Pathology as stated", str(scores.pathology)
+    yield "… lesion seen where stated", str(scores.sensitivity)
+    yield "… none seen where none is stated", str(scores.specificity)
+    yield "Side, of reports that name one", str(scores.side)
+    yield "Zone", str(scores.zone)
+    yield "Level", str(scores.level)
+    yield from _lengths("Lesion size", scores.size_mm, "mm")
+    yield from _lengths("Gland volume", scores.gland_volume_ml, "ml")
 
 
-def _number(value: float | None) -> str:
-    return "not defined" if value is None else f"{value:.3f}"
+def _lengths(name: str, agreement: Agreement, unit: str) -> Iterator[tuple[str, str]]:
+    yield f"{name}, Pearson's r", _number(agreement.r, ".3f")
+    yield f"{name}, mean absolute error", _number(agreement.error, ".1f", unit)
+    yield f"{name}, mean difference", _number(agreement.bias, "+.1f", unit)
 
 
-def _ml(scores: ReadingScores, which: Literal["error", "bias"]) -> str:
-    return f"{scores.gland_volume_error_ml:.1f} ml" if which == "error" else f"{scores.gland_volume_bias_ml:+.1f} ml"
-
-
-def _confusion_row(name: str, right: Proportion, *, hits_are_seen: bool) -> str:
-    wrong = right.total - right.hits
-    seen, unseen = (right.hits, wrong) if hits_are_seen else (wrong, right.hits)
-    return f"| {name} | {seen} | {unseen} |"
+def _number(interval: Interval, form: str, unit: str = "") -> str:
+    if interval.value is None:
+        return f"not defined (n {interval.n})"
+    low, high = (f"{end:{form}}" for end in (interval.low, interval.high))
+    return f"{f'{interval.value:{form}} {unit}'.strip()} ({low} to {high}; n {interval.n})"

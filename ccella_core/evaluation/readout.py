@@ -15,15 +15,18 @@ from monai.networks.nets import DynUNet
 from pydantic import Field
 from torch import Tensor, nn
 
-from ccella_core.bundle_weights import load_config, load_state, save_component
+from ccella_core.bundle_weights import load_config, load_state, read_json_object, save_component, validated
 from ccella_core.errors import InputError
 from ccella_core.evaluation.measurements import Reading, Region, measure
+from ccella_core.evaluation.scores import ReadingScores
+from ccella_core.files import whole_file
 from ccella_core.phantom.render import DEFAULT_SPACING
 from ccella_core.settings import StrictModel
 
 WINDOW = (80, 64, 28)  # voxels around the centre of the volume: the largest gland of the phantom, and a rim
 SPACING_TOLERANCE = 0.02  # of the spacing: what a rounded header leaves
 INTENSITY_SLACK = 0.1  # beyond 0 … 1: what a network overshoots; more means other units
+VALIDATION_NAME = "validation.json"
 FOLD = 2  # in-plane neighbours that become channels: voxels are 1 x 1 x 3 mm, and the network is four times cheaper
 
 
@@ -32,6 +35,14 @@ class ReadoutConfig(StrictModel):
 
     filters: tuple[int, ...] = Field((16, 32, 64, 64), min_length=3)
     lesion_threshold_ml: float = Field(0.15, gt=0, description="calibrated after training")
+
+
+class ReadoutValidation(StrictModel):
+    """What a readout was found to be worth on phantoms that were used for nothing else."""
+
+    sharp: ReadingScores
+    blurred: ReadingScores
+    """The same phantoms, smoothed about as much as generated volumes are."""
 
 
 class ReadoutNetwork(nn.Module):
@@ -69,11 +80,17 @@ class ReadoutNetwork(nn.Module):
 
 
 class Readout:
-    """Reads volumes; ``save`` and ``load`` keep it in a folder of two files."""
+    """Reads volumes; ``save`` and ``load`` keep it in a folder.
 
-    def __init__(self, network: ReadoutNetwork, config: ReadoutConfig) -> None:
+    ``validation`` is ``None`` where it was never validated.
+    """
+
+    def __init__(
+        self, network: ReadoutNetwork, config: ReadoutConfig, validation: ReadoutValidation | None = None
+    ) -> None:
         self.network = network.eval()
         self.config = config
+        self.validation = validation
 
     @torch.inference_mode()
     def probability(self, voxels: np.ndarray) -> np.ndarray:
@@ -107,6 +124,8 @@ class Readout:
 
     def save(self, folder: Path) -> None:
         save_component(self.network, self.config, folder)
+        if self.validation is not None:
+            save_validation(self.validation, folder)
 
     @classmethod
     def load(cls, folder: Path) -> Readout:
@@ -114,7 +133,15 @@ class Readout:
         config = load_config(ReadoutConfig, folder)
         network = ReadoutNetwork(config.filters)
         load_state(network, folder)
-        return cls(network, config)
+        path = folder / VALIDATION_NAME
+        validation = validated(ReadoutValidation, read_json_object(path), path) if path.is_file() else None
+        return cls(network, config, validation)
+
+
+def save_validation(validation: ReadoutValidation, folder: Path) -> None:
+    """Add it to the folder of a saved readout."""
+    with whole_file(folder / VALIDATION_NAME) as unfinished:
+        unfinished.write_text(validation.model_dump_json(indent=2) + "\n", encoding="utf-8", newline="\n")
 
 
 def central_window(volume: np.ndarray) -> np.ndarray:

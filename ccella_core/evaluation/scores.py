@@ -1,19 +1,34 @@
-"""How well readings agree with the findings they should show, each share with its 95 % interval."""
+"""How well readings agree with the findings they should show: shares, confusion tables, correlations and errors.
+
+Intervals are at 95 %: Wilson's for a share, Fisher's z for a correlation, the bootstrap for a mean difference.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from typing import TypeVar
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.stats import binomtest, pearsonr
 
 from ccella_core.errors import InputError
+from ccella_core.evaluation.class_scores import RESAMPLES, TAILS, Interval
 from ccella_core.evaluation.measurements import Reading
-from ccella_core.phantom.findings import Findings, Level, Side, Zone
+from ccella_core.phantom.fields import StructuredFields
+from ccella_core.phantom.findings import Findings, Level, Pathology, Side, Zone
 from ccella_core.settings import StrictModel
 
 Value = TypeVar("Value", bound=Hashable)
+Attribute = Literal["pathology", "side", "zone", "level"]
+CHOICES: dict[Attribute, tuple[str, ...]] = {
+    "pathology": get_args(Pathology),
+    "side": get_args(Side),
+    "zone": get_args(Zone),
+    "level": get_args(Level),
+}
+NONE_SEEN = "none seen"
+FEWEST_PAIRS = 3
+"""Fewer have neither a correlation nor a spread worth the name."""
 
 
 class Proportion(StrictModel):
@@ -45,24 +60,67 @@ class Proportion(StrictModel):
         return cls(hits=sum(answers), total=len(answers))
 
 
+class Confusion(StrictModel):
+    """How often what was stated (a row each) was read as what (a column each)."""
+
+    stated: tuple[str, ...]
+    read: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, stated: tuple[str, ...], read: tuple[str, ...], pairs: Iterable[tuple[str, str]]) -> Confusion:
+        seen = list(pairs)
+        return cls(stated=stated, read=read, counts=tuple(tuple(seen.count((s, r)) for r in read) for s in stated))
+
+
+class Agreement(StrictModel):
+    """Of numbers that were read with those that were stated, in their unit; not defined for fewer than three pairs."""
+
+    r: Interval
+    """Pearson's correlation; not defined either where all of one kind are alike."""
+    error: Interval
+    """Mean absolute difference."""
+    bias: Interval
+    """Mean difference, read less stated."""
+
+    @classmethod
+    def of(cls, pairs: Sequence[tuple[float, float]], *, seed: int = 0) -> Agreement:
+        """Of (stated, read); ``seed`` is that of the resamples."""
+        stated, read = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
+        return cls(
+            r=_correlation(stated, read),
+            error=_mean(np.abs(read - stated), seed),
+            bias=_mean(read - stated, seed),
+        )
+
+
 class Stated(StrictModel):
-    """What a report says that a reading can confirm; ``None`` where several lesions differ, or there is none."""
+    """What a report says that a reading can confirm; ``None`` where it says nothing, or several lesions differ."""
 
     has_lesion: bool
     side: Side | None
     zone: Zone | None
     level: Level | None
-    gland_volume_ml: float
+    size_mm: float | None
+    """Largest diameter of the largest lesion."""
+    gland_volume_ml: float | None
 
     @classmethod
     def by(cls, findings: Findings) -> Stated:
-        lesions = findings.lesions
+        return cls.known(findings.pathology, StructuredFields.from_findings(findings))
+
+    @classmethod
+    def known(cls, pathology: Pathology, fields: StructuredFields) -> Stated:
+        """What is known of a case, taken for what its report says."""
+        lesions = (fields.lesions or ()) if pathology == "positive" else ()
+        sizes = [lesion.size_mm for lesion in lesions if lesion.size_mm is not None]
         return cls(
-            has_lesion=findings.pathology == "positive",
+            has_lesion=pathology == "positive",
             side=_the_only(lesion.side for lesion in lesions),
             zone=_the_only(lesion.zone for lesion in lesions),
             level=_the_only(lesion.level for lesion in lesions),
-            gland_volume_ml=findings.gland_volume_ml,
+            size_mm=max(sizes) if sizes and len(sizes) == len(lesions) else None,
+            gland_volume_ml=fields.gland_volume_ml,
         )
 
 
@@ -77,12 +135,10 @@ class ReadingScores(StrictModel):
     side: Proportion
     zone: Proportion
     level: Proportion
-    gland_volume_r: float | None
-    """Pearson's correlation; ``None`` where all volumes are alike, or there are fewer than three."""
-    gland_volume_error_ml: float
-    """Mean absolute difference."""
-    gland_volume_bias_ml: float
-    """Mean difference, read less stated."""
+    confusion: dict[Attribute, Confusion]
+    size_mm: Agreement
+    """Of the lesion's largest diameter, where a lesion is stated and one is seen."""
+    gland_volume_ml: Agreement
 
 
 def score_readings(stated: Sequence[Stated], readings: Sequence[Reading]) -> ReadingScores:
@@ -90,8 +146,6 @@ def score_readings(stated: Sequence[Stated], readings: Sequence[Reading]) -> Rea
     if not stated or len(stated) != len(readings):
         raise InputError(f"Scoring needs one reading a report and at least one; got {len(readings)} and {len(stated)}.")
     pairs = list(zip(stated, readings, strict=True))
-    told = np.array([report.gland_volume_ml for report in stated])
-    seen = np.array([reading.gland_volume_ml for reading in readings])
     return ReadingScores(
         pathology=Proportion.of(s.has_lesion == r.has_lesion for s, r in pairs),
         sensitivity=Proportion.of(r.has_lesion for s, r in pairs if s.has_lesion),
@@ -99,10 +153,26 @@ def score_readings(stated: Sequence[Stated], readings: Sequence[Reading]) -> Rea
         side=Proportion.of(s.side == r.side for s, r in pairs if s.side),
         zone=Proportion.of(s.zone == r.zone for s, r in pairs if s.zone),
         level=Proportion.of(s.level == r.level for s, r in pairs if s.level),
-        gland_volume_r=_correlation(told, seen),
-        gland_volume_error_ml=float(np.abs(seen - told).mean()),
-        gland_volume_bias_ml=float((seen - told).mean()),
+        confusion={
+            "pathology": _confusion("pathology", [(_class_of(s), _class_of(r)) for s, r in pairs]),
+            "side": _confusion("side", [(s.side, r.side) for s, r in pairs]),
+            "zone": _confusion("zone", [(s.zone, r.zone) for s, r in pairs]),
+            "level": _confusion("level", [(s.level, r.level) for s, r in pairs]),
+        },
+        size_mm=Agreement.of([(s.size_mm, r.size_mm) for s, r in pairs if s.size_mm and r.size_mm]),
+        gland_volume_ml=Agreement.of([(s.gland_volume_ml, r.gland_volume_ml) for s, r in pairs if s.gland_volume_ml]),
     )
+
+
+def _class_of(what: Stated | Reading) -> Pathology:
+    return "positive" if what.has_lesion else "negative"
+
+
+def _confusion(attribute: Attribute, pairs: Sequence[tuple[str | None, str | None]]) -> Confusion:
+    choices = CHOICES[attribute]
+    # Of the class there is always a reading: none seen is negative.
+    columns = choices if attribute == "pathology" else (*choices, NONE_SEEN)
+    return Confusion.of(choices, columns, [(stated, read or NONE_SEEN) for stated, read in pairs if stated])
 
 
 def _the_only(values: Iterable[Value]) -> Value | None:
@@ -110,7 +180,17 @@ def _the_only(values: Iterable[Value]) -> Value | None:
     return different.pop() if len(different) == 1 else None
 
 
-def _correlation(a: np.ndarray, b: np.ndarray) -> float | None:
-    if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
-        return None
-    return float(np.corrcoef(a, b)[0, 1])
+def _correlation(a: np.ndarray, b: np.ndarray) -> Interval:
+    if len(a) < FEWEST_PAIRS or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return Interval(value=None, low=None, high=None, n=len(a))
+    found = pearsonr(a, b)
+    low, high = found.confidence_interval(0.95)  # Fisher's z
+    return Interval(value=float(found.statistic), low=float(low), high=float(high), n=len(a))
+
+
+def _mean(values: np.ndarray, seed: int) -> Interval:
+    if len(values) < FEWEST_PAIRS:
+        return Interval(value=None, low=None, high=None, n=len(values))
+    drawn = np.random.default_rng(seed).choice(values, (RESAMPLES, len(values))).mean(axis=1)
+    low, high = np.quantile(drawn, TAILS)
+    return Interval(value=float(values.mean()), low=float(low), high=float(high), n=len(values))

@@ -1,0 +1,86 @@
+"""Pictures of an adherence run: slices side by side, under what was asked and what was read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from ccella_core.evaluation.adherence_report import Case, is_followed
+from ccella_core.evaluation.exchange import WORDS
+from ccella_core.evaluation.measurements import Reading
+from ccella_core.evaluation.readout import WINDOW, central_window
+from ccella_core.evaluation.scores import Stated
+from ccella_core.phantom.findings import Findings
+from ccella_core.phantom.patient import LEVEL_HEIGHT, Patient
+from ccella_core.phantom.render import DEFAULT_SPACING
+from ccella_core.provenance import SYNTHETIC_LABEL
+
+PAIRS_A_ROW = 4
+PAIR_INCHES = (4.0, 2.5)
+TITLE_INCHES = 0.5
+DOTS_PER_INCH = 100
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two slices [row, column] uint8 of the same size side by side, and the words above them."""
+
+    left: np.ndarray
+    right: np.ndarray
+    title: str
+    is_right: bool
+
+
+def lesion_slice(voxels: np.ndarray, affine: np.ndarray, patient: Patient, findings: Findings) -> np.ndarray:
+    """uint8 [row, column]: the axial slice at the height where a report of this patient says the lesion lies.
+
+    Radiological convention; the middle of the gland where there is no lesion.
+    """
+    level = LEVEL_HEIGHT[findings.lesions[0].level] if findings.lesions else 0.0
+    height_mm = patient.gland_centre[2] + level * patient.gland_semi[2]
+    below = (voxels.shape[2] - WINDOW[2]) // 2
+    index = round((height_mm - affine[2, 3]) / DEFAULT_SPACING[2]) - below
+    plane = central_window(voxels)[:, :, int(np.clip(index, 0, WINDOW[2] - 1))]
+    return (np.clip(plane.T[::-1, ::-1], 0, 1) * 255).round().astype(np.uint8)
+
+
+def beside_phantom(case: Case, generated: np.ndarray, phantom: np.ndarray) -> Pair:
+    is_right = case.stated.has_lesion == case.generated.has_lesion and case.stated.side in (None, case.generated.side)
+    return Pair(generated, phantom, f"{_words(case.stated)} > {_words(case.generated)}", is_right)
+
+
+def beside_exchanged(own: Case, after: Case, own_slice: np.ndarray, after_slice: np.ndarray) -> Pair:
+    assert after.exchanged is not None
+    title = f"{WORDS[after.exchanged]}\n{_words(own.generated)} > {_words(after.generated)}"
+    return Pair(own_slice, after_slice, title, is_followed(own, after))
+
+
+def draw_pairs(pairs: Sequence[Pair], heading: str) -> Image.Image:
+    """At least one pair, under its words: red where the volume does not show what was asked."""
+    columns = min(PAIRS_A_ROW, len(pairs))
+    rows = -(-len(pairs) // columns)
+    figure = Figure(
+        (PAIR_INCHES[0] * columns, PAIR_INCHES[1] * rows + TITLE_INCHES), dpi=DOTS_PER_INCH, layout="constrained"
+    )
+    canvas = FigureCanvasAgg(figure)
+    figure.suptitle(f"{SYNTHETIC_LABEL}. {heading}; the patient's right is at the left")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, pair in zip(grid, pairs, strict=False):
+        axes.imshow(np.concatenate([pair.left, pair.right], axis=1), cmap="gray", vmin=0, vmax=255)
+        axes.set_title(pair.title, fontsize=9, color="black" if pair.is_right else "firebrick")
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+
+
+def _words(what: Stated | Reading) -> str:
+    size = None if what.size_mm is None else f"{what.size_mm:.0f} mm"
+    places = [word for word in (what.side, what.zone, what.level, size) if word]
+    lesion = " ".join(places or ["lesion"]) if what.has_lesion else "no lesion"
+    return lesion if what.gland_volume_ml is None else f"{lesion}, {what.gland_volume_ml:.0f} ml"

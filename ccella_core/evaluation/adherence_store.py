@@ -1,0 +1,126 @@
+"""The folder of an adherence run: each case as soon as it is read, and in the end tables and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from pydantic import ValidationError
+
+from ccella_core.errors import InputError
+from ccella_core.evaluation.adherence_picture import PAIRS_A_ROW, Pair, beside_exchanged, beside_phantom, draw_pairs
+from ccella_core.evaluation.adherence_report import AdherenceResult, Case, markdown
+from ccella_core.evaluation.exchange import Exchange
+from ccella_core.files import whole_file
+
+CASES_NAME, SLICES_NAME = "cases.jsonl", "slices"
+JSON_NAME, TABLE_NAME = "adherence.json", "adherence.md"
+PICTURE_NAME, EXCHANGED_PICTURE_NAME = "adherence.png", "exchanged.png"
+PICTURED_CASES = 16
+PICTURED_OF_EACH_EXCHANGE = PAIRS_A_ROW
+
+
+class CaseStore:
+    """Cases as they are finished: in memory, and in a folder where there is one."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self.cases: dict[tuple[int, Exchange | None], Case] = {}
+        if folder is None:
+            return
+        (folder / SLICES_NAME).mkdir(parents=True, exist_ok=True)
+        for case in _read_cases(folder / CASES_NAME):
+            self._keep(case)
+
+    def has(self, patient: int, exchange: Exchange | None, volume_seed: int) -> bool:
+        case = self.cases.get((patient, exchange))
+        if case is not None and case.volume_seed != volume_seed:
+            raise InputError(f"{self.folder} holds cases of another seed; choose another folder or the same seed.")
+        return case is not None
+
+    def add(self, case: Case, slices: Mapping[str, np.ndarray]) -> None:
+        """Keep a case, and slices [row, column] uint8 of it by the names of ``slice_name``."""
+        self._keep(case)
+        if self.folder is None:
+            return
+        for name, pixels in slices.items():
+            Image.fromarray(pixels).save(self.folder / SLICES_NAME / name, "PNG")
+        with (self.folder / CASES_NAME).open("a", encoding="utf-8", newline="\n") as file:
+            # A line that was cut short must not swallow this one.
+            file.write(("\n" if file.tell() else "") + case.model_dump_json())
+
+    def write(self, result: AdherenceResult) -> None:
+        if self.folder is None:
+            return
+        write_tables(self.folder, result.model_dump_json(indent=2), markdown(result))
+        for name, heading, pairs in (
+            (PICTURE_NAME, "Left: generated; right: phantom. Asked > seen", self._with_phantoms(result)),
+            (
+                EXCHANGED_PICTURE_NAME,
+                "One fact exchanged, the noise kept. Seen before > after",
+                self._exchanged(result),
+            ),
+        ):
+            if pairs:
+                with whole_file(self.folder / name) as unfinished:
+                    draw_pairs(pairs, heading).save(unfinished, "PNG")
+
+    def _keep(self, case: Case) -> None:
+        other = next(iter(self.cases.values()), case)  # the others agree with the first
+        if (other.model, other.sampler) != (case.model, case.sampler):
+            raise InputError(
+                f"{self.folder} holds cases of {other.model} ({other.sampler}), and this is {case.model} "
+                f"({case.sampler}); choose another folder."
+            )
+        self.cases[case.patient, case.exchanged] = case
+
+    def _with_phantoms(self, result: AdherenceResult) -> list[Pair]:
+        own = [case for case in result.cases if case.exchanged is None][:PICTURED_CASES]
+        return [
+            beside_phantom(case, *slices)
+            for case in own
+            if (slices := self._slices(slice_name(case.patient, None), phantom_slice_name(case.patient)))
+        ]
+
+    def _exchanged(self, result: AdherenceResult) -> list[Pair]:
+        pairs = []
+        for what in result.exchanged:
+            cases = [case for case in result.cases if case.exchanged == what][:PICTURED_OF_EACH_EXCHANGE]
+            for case in cases:
+                if slices := self._slices(slice_name(case.patient, None), slice_name(case.patient, what)):
+                    pairs.append(beside_exchanged(self.cases[case.patient, None], case, *slices))
+        return pairs
+
+    def _slices(self, left: str, right: str) -> tuple[np.ndarray, np.ndarray] | None:
+        assert self.folder is not None
+        paths = [self.folder / SLICES_NAME / name for name in (left, right)]
+        if not all(path.is_file() for path in paths):
+            return None  # somebody tidied up
+        return np.asarray(Image.open(paths[0])), np.asarray(Image.open(paths[1]))
+
+
+def slice_name(patient: int, exchange: Exchange | None) -> str:
+    return f"SYNTHETIC_{patient}_{exchange or 'asked'}.png"
+
+
+def phantom_slice_name(patient: int) -> str:
+    return f"SYNTHETIC_PHANTOM_{patient}.png"
+
+
+def write_tables(folder: Path, result: str, tables: str) -> None:
+    """``adherence.json`` and ``adherence.md``."""
+    for name, text in ((JSON_NAME, result), (TABLE_NAME, tables)):
+        with whole_file(folder / name) as unfinished:
+            unfinished.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def _read_cases(path: Path) -> Iterator[Case]:
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            yield Case.model_validate_json(line)
+        except ValidationError as error:
+            if error.errors()[0]["type"] != "json_invalid":
+                raise InputError(f"{path} was written by another version; choose another folder.") from error
+            # The run was stopped in the middle of this line: the case is made again.

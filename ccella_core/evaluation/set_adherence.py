@@ -1,0 +1,166 @@
+"""Adherence of synthetic volumes that are there already: do they show what the reports they were made from say?
+
+What a report says is taken from the structured ``fields`` of its prepared case. The prepared volumes of the same cases
+are read as well, which shows what the readout could have found at best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from ccella_core.cases.case import Split
+from ccella_core.cases.prepared import PreparedSet
+from ccella_core.errors import InputError, SaveError
+from ccella_core.evaluation.adherence import Reads
+from ccella_core.evaluation.adherence_report import HOW_COUNTED, agreement_table, confusion_tables
+from ccella_core.evaluation.adherence_store import write_tables
+from ccella_core.evaluation.measurements import Reading
+from ccella_core.evaluation.readout import ReadoutValidation, check_geometry
+from ccella_core.evaluation.scores import ReadingScores, Stated, score_readings
+from ccella_core.evaluation.synthetic_set import read_settings
+from ccella_core.evaluation.volume_set import VolumeSet, open_volume_set
+from ccella_core.settings import StrictModel
+
+Told = Callable[[int, int], None]
+"""Called with the volumes that are read and their number."""
+
+
+class ReadVolume(StrictModel):
+    """One volume: what the report of its case says, and what it shows."""
+
+    id: str
+    case: str
+    stated: Stated
+    reading: Reading
+
+
+class SetReadings(StrictModel):
+    """What the volumes of a set show, altogether and each."""
+
+    scores: ReadingScores
+    volumes: tuple[ReadVolume, ...]
+
+    @property
+    def cases(self) -> int:
+        return len({volume.case for volume in self.volumes})
+
+
+class SetAdherence(StrictModel):
+    """Adherence of a folder of ``ccella synthesize``."""
+
+    model: str
+    generated: SetReadings
+    prepared: SetReadings
+    """The ceiling: the prepared volumes of the same cases."""
+    readout: ReadoutValidation | None
+    """What the readout itself is worth; ``None`` where it was never validated."""
+
+
+def read_set(volumes: VolumeSet, prepared: PreparedSet, readout: Reads, *, progress: Told | None = None) -> SetReadings:
+    """Read every volume of a set.
+
+    Args:
+        volumes: T2-weighted, synthetic or the prepared ones themselves.
+        prepared: the cases they were made from, with ``fields``.
+        readout: of the same look as the volumes.
+        progress: called after every volume.
+
+    Raises:
+        InputError: another spacing, a volume smaller than the readout's window, a case that is not among the prepared
+            ones, or of which nothing is known.
+    """
+    affine = np.diag([*volumes.spacing, 1.0])
+    check_geometry(affine)
+    stated_of = {case.id: case.fields and Stated.known(case.pathology, case.fields) for case in prepared.cases}
+    rows = []
+    for index, member in enumerate(volumes):
+        if member.case not in stated_of:
+            raise InputError(
+                f"{member.id} was made from {member.case}, which is not among the cases in {prepared.folder}."
+            )
+        stated = stated_of[member.case]
+        if stated is None:
+            raise InputError(
+                f"What the report of {member.case} says is not known: give the cases `fields` and prepare them again."
+            )
+        reading = readout.read(volumes.voxels(index), affine)
+        rows.append(ReadVolume(id=member.id, case=member.case, stated=stated, reading=reading))
+        if progress is not None:
+            progress(index + 1, len(volumes))
+    scores = score_readings([row.stated for row in rows], [row.reading for row in rows])
+    return SetReadings(scores=scores, volumes=tuple(rows))
+
+
+def set_adherence(
+    synthetic: Path,
+    data: Path,
+    readout: Reads,
+    *,
+    split: Split | None = None,
+    out: Path | None = None,
+    progress: Told | None = None,
+) -> SetAdherence:
+    """Read a folder of ``ccella synthesize`` and the prepared volumes of the same cases.
+
+    Args:
+        synthetic: the folder.
+        data: the prepared cases that it was made from.
+        readout: see `read_set`.
+        split: only volumes of this split.
+        out: folder for ``adherence.json`` and ``adherence.md``.
+        progress: called with the synthetic volumes that are read and their number.
+
+    Raises:
+        InputError: as of `read_set`; or ``synthetic`` was made from other cases.
+        SaveError: the disk refuses.
+    """
+    settings, prepared = read_settings(synthetic), PreparedSet.open(data)
+    if settings.source != prepared.fingerprint:
+        raise InputError(
+            f"{synthetic} was made from other cases than those in {data}; give the folder it was made from."
+        )
+    volumes = open_volume_set(synthetic, split=split)
+    generated = read_set(volumes, prepared, readout, progress=progress)
+    result = SetAdherence(
+        model=f"{settings.bundle_name} {settings.bundle_version} {settings.bundle_sha256[:12]}",
+        generated=generated,
+        prepared=read_set(_of_the_same_cases(volumes, data), prepared, readout),
+        readout=readout.validation,
+    )
+    if out is not None:
+        try:
+            write_tables(out, result.model_dump_json(indent=2), markdown(result))
+        except OSError as error:
+            raise SaveError(f"The adherence could not be kept in {out}: {error}.") from error
+    return result
+
+
+def markdown(result: SetAdherence) -> str:
+    """All that was measured, as tables."""
+    generated = result.generated
+    several = (
+        ""
+        if generated.cases == len(generated.volumes)
+        else (" Volumes of one case count as independent, so that the intervals are somewhat too narrow.")
+    )
+    columns = {"synthetic": generated.scores, "prepared volumes of the same cases": result.prepared.scores}
+    return "\n".join([
+        f"# Adherence of {result.model}",
+        "",
+        f"{len(generated.volumes)} volumes of {generated.cases} cases. {HOW_COUNTED}{several}",
+        "",
+        *agreement_table(columns, result.readout),
+        "",
+        "## Synthetic volumes: stated and read",
+        *confusion_tables(generated.scores),
+    ])  # fmt: skip
+
+
+def _of_the_same_cases(volumes: VolumeSet, data: Path) -> VolumeSet:
+    prepared = open_volume_set(data)
+    cases = {member.case for member in volumes}
+    members = [member for member in prepared if member.case in cases]
+    return VolumeSet(prepared.name, members, prepared.shape, prepared.spacing)
