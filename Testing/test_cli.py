@@ -204,6 +204,8 @@ def test_evaluate_adherence_reads_what_the_model_makes(
     from ccella_core.evaluation.measurements import Reading
 
     class Reader:
+        validation = None
+
         def read(self, voxels: np.ndarray, affine: np.ndarray) -> Reading:
             return Reading(has_lesion=False, gland_volume_ml=40, lesion_volume_ml=0)
 
@@ -214,10 +216,11 @@ def test_evaluate_adherence_reads_what_the_model_makes(
     index["native_shape"] = [80, 64, 32]
     (large / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
     arguments = ["--bundle", large, "--readout", tmp_path, "--out", tmp_path / "out", "--cases", 2]
-    result = ccella("evaluate", "adherence", *arguments, "--steered", 0, "--json", "--steps", 1, "--device", "cpu")
+    more = ["--steered", 1, "--exchange", "volume", "--json", "--steps", 1, "--device", "cpu"]
+    result = ccella("evaluate", "adherence", *arguments, *more)
     assert result.exit_code == 0, result.output
-    assert len(json.loads(result.stdout)["cases"]) == 2
-    assert "2 of 2 volumes" in result.stderr and (tmp_path / "out" / "adherence.md").is_file()
+    assert [case["exchanged"] for case in json.loads(result.stdout)["cases"]] == [None, None, "volume"]
+    assert "Volumes: 3 of 3" in result.stderr and (tmp_path / "out" / "adherence.md").is_file()
 
 
 def test_info(models: Path) -> None:
