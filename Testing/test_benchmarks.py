@@ -98,7 +98,7 @@ def test_speed(
     from _speed_case import measure  # type: ignore[import-not-found]  # beside the benchmark
 
     # Not in processes of their own, each of which would load torch: the memory means nothing here.
-    monkeypatch.setattr(benchmark_module, "in_own_process", measure)
+    monkeypatch.setattr("_measure.in_own_process", lambda script, case, result: measure(case))
     done = invoked(benchmark_module, "--bundle", tiny_bundle, "--quick", "--out", tmp_path)
     assert done.exit_code == 0, done.output
     result = json.loads((tmp_path / "speed.json").read_text(encoding="utf-8"))
@@ -107,6 +107,34 @@ def test_speed(
     assert [entry["part"] for entry in result["results"] if entry["plain"]] == ["step", "decode"]
     assert result["sizes"][0]["latent_shape"] == [4, 4, 2]
     assert "| decode, MONAI's, whole (plain) |" in (tmp_path / "speed.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("benchmark_module", ["train_step"], indirect=True)
+def test_a_training_step(
+    benchmark_module: ModuleType, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from _train_case import measure  # type: ignore[import-not-found]  # beside the benchmark
+
+    monkeypatch.setattr("_measure.in_own_process", lambda script, case, result: measure(case))
+    done = invoked(benchmark_module, "--bundle", tiny_bundle, "--batch", 1, "--batch", 2, "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    result = json.loads((tmp_path / "train_step.json").read_text(encoding="utf-8"))
+    assert [(entry["batch"], entry["way"]) for entry in result["results"]] == [
+        (1, "plain loop"), (1, "ours, the batch at once"),
+        (2, "plain loop"), (2, "ours, the batch at once"), (2, "ours, a case at a time"),
+    ]  # fmt: skip
+    assert all(entry["seconds"] > 0 and entry["peak_gib"] > 0 for entry in result["results"])
+    assert "| ours, a case at a time |" in (tmp_path / "train_step.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("benchmark_module", ["train_step"], indirect=True)
+def test_a_step_needs_memory_for_the_cases_that_it_holds_at_once(benchmark_module: ModuleType) -> None:
+    from _train_case import Case, Way, needed_gib  # type: ignore[import-not-found]
+
+    size = benchmark_module.demo_size(None)
+    whole, parts, one = (needed_gib(Case(way=way, size=size, batch=batch))
+                         for way, batch in ((Way.PLAIN, 8), (Way.OURS_PARTS, 8), (Way.OURS, 1)))  # fmt: skip
+    assert parts == one < whole
 
 
 @pytest.mark.parametrize("benchmark_module", ["speed"], indirect=True)

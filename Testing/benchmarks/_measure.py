@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
+from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table as ScreenTable
 
@@ -20,6 +23,8 @@ from ccella_core.files import whole_file
 GIB = 2**30
 DEFAULT_OUT = Path("out/benchmarks")
 NOT_MEASURED = "–"
+
+Result = TypeVar("Result", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,30 @@ def _processor() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def measured_apart(script: str, case: BaseModel, result: type[Result], *, what: str, needed_gib: float) -> Result | str:
+    """What a script beside this one measures of ``case`` in a process of its own, or a sentence that says why not."""
+    free = psutil.virtual_memory().available / GIB
+    if needed_gib > free:
+        return f"Left out: {what}: it asks for {needed_gib:.1f} GiB of memory, and {free:.1f} are free."
+    try:
+        return in_own_process(script, case, result)
+    except subprocess.CalledProcessError as error:
+        if error.returncode < 0:
+            return f"Left out: {what}: the system ended it with signal {-error.returncode}, likely for want of memory."
+        raise
+
+
+def in_own_process(script: str, case: BaseModel, result: type[Result]) -> Result:
+    command = [sys.executable, str(Path(__file__).with_name(script)), case.model_dump_json()]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8")
+    return result.model_validate_json(done.stdout.splitlines()[-1])
+
+
+def ratio(value: float, plain: float | None) -> str:
+    """As a part of the plain way's, in a table."""
+    return f"{value / plain:.2f}" if plain else NOT_MEASURED
 
 
 def current_memory_gib() -> float:

@@ -10,14 +10,20 @@ decoding at the published size takes minutes and 17 GiB: what this computer has 
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import psutil
 import typer
-from _measure import DEFAULT_OUT, GIB, NOT_MEASURED, Table, machine, machine_in_words, save_results
+from _measure import (
+    DEFAULT_OUT,
+    NOT_MEASURED,
+    Table,
+    machine,
+    machine_in_words,
+    measured_apart,
+    ratio,
+    save_results,
+)
 from _speed_case import Case, Measured, Measurement, Size, needed_gib
 
 from ccella_core.bundle import load_config
@@ -83,23 +89,8 @@ def main(
 
 def attempt(case: Case) -> Measurement | str:
     """The measurement, or a sentence that says why there is none."""
-    needed, free = needed_gib(case), psutil.virtual_memory().available / GIB
     what = f"{case.measured.value}, at the {case.size.name} size"
-    if needed > free:
-        return f"Left out: {what}: it asks for {needed:.1f} GiB of memory, and {free:.1f} are free."
-    try:
-        return in_own_process(case)
-    except subprocess.CalledProcessError as error:
-        if error.returncode < 0:
-            return f"Left out: {what}: the system ended it with signal {-error.returncode}, likely for want of memory."
-        raise
-
-
-def in_own_process(case: Case) -> Measurement:
-    script = Path(__file__).with_name("_speed_case.py")
-    command = [sys.executable, str(script), case.model_dump_json()]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8")
-    return Measurement.model_validate_json(done.stdout.splitlines()[-1])
+    return measured_apart("_speed_case.py", case, Measurement, what=what, needed_gib=needed_gib(case))
 
 
 def demo_size(bundle: str | None) -> Size:
@@ -142,14 +133,10 @@ def _table(size: Size, part: str, found: dict[Measured, Measurement | None]) -> 
         if one is None:
             rows.append([measured.value, *[NOT_MEASURED] * (len(COLUMNS) - 1)])
             continue
-        times = _ratio(one.seconds, plain.seconds if plain else None)
-        memory = _ratio(one.beyond_gib, plain.beyond_gib if plain else None)
+        times = ratio(one.seconds, plain.seconds if plain else None)
+        memory = ratio(one.beyond_gib, plain.beyond_gib if plain else None)
         rows.append([measured.value, f"{one.seconds:.3g}", times, f"{one.beyond_gib:.2f}", memory])
     return Table(f"{part}, {size.name} size, {voxels} voxels", COLUMNS, rows)
-
-
-def _ratio(value: float, plain: float | None) -> str:
-    return f"{value / plain:.2f}" if plain else NOT_MEASURED
 
 
 def _entry(size: Size, part: str, measured: Measured, one: Measurement | None) -> dict[str, Any]:

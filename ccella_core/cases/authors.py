@@ -22,7 +22,7 @@ SPLIT_NAMES: dict[str, Split] = {
     "train": "train", "training": "train", "val": "validation", "validation": "validation",
     "test": "test", "testing": "test",
 }  # fmt: skip
-CLASSES = {(1, 0): "negative", (0, 1): "positive"}
+CLASSES = (([1, 0], "negative"), ([0, 1], "positive"))
 ENCODED_SUFFIX = ".npy"
 IMAGE_SUFFIXES = (".gz", ".nii", ".mha", ".nrrd")
 
@@ -109,10 +109,11 @@ def _case(entry: Any, name: str, split: Split | None, folder: Path) -> Case:
 def _class(pirads: Any) -> dict[str, Any]:
     if not isinstance(pirads, list):
         return {"pirads": pirads}
-    if (pathology := CLASSES.get(tuple(pirads))) is None:
-        classes = " or ".join(str(list(each)) for each in CLASSES)
-        raise InputError(f"Its pirads {pirads} is neither a score nor a class, {classes}.")
-    return {"pathology": pathology}
+    for one_hot, pathology in CLASSES:
+        if pirads == one_hot:
+            return {"pathology": pathology}
+    classes = " or ".join(str(one_hot) for one_hot, _ in CLASSES)
+    raise InputError(f"Its pirads {pirads} is neither a score nor a class, {classes}.")
 
 
 def _report(entry: dict[str, Any]) -> dict[str, str]:

@@ -58,7 +58,7 @@ def import_checkpoints(
         "sequences": drawn,
         "native_shape": shape,
         "native_spacing_mm": spacing,
-        "intensity_range": {each: scaled_range(each) for each in drawn},
+        "intensity_range": {each: scaled_range(each) for each in drawn},  # type: ignore[arg-type]  # asked by the index
         "latent_scale_factor": [1.0] * len(drawn),
         "max_report_tokens": max_tokens,
         "default_solver": solver,

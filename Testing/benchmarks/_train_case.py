@@ -1,0 +1,193 @@
+"""One measurement of ``train_step.py``, in a process of its own: ``python _train_case.py '<a Case as JSON>'``.
+
+A process of its own, because the most memory that a process ever held cannot be set back on every system.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from enum import Enum
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from _measure import GIB, peak_memory_gib
+from _speed_case import SPACING_MM, Size
+from monai.losses import FocalLoss
+from monai.networks.schedulers import DDPMScheduler
+from safetensors.torch import save_file
+from torch import nn
+from torch.optim.lr_scheduler import PolynomialLR
+
+from ccella_core.files import sha256_of
+from ccella_core.networks import ConditionalDenoiser
+from ccella_core.settings import StrictModel
+from ccella_core.solvers import SchedulerConfig
+from ccella_core.training.cached_cases import CACHE_NAME, NULL_NAME, CachedCases, CacheIndex, Row, Shard
+from ccella_core.training.denoiser import DenoiserTraining, train_denoiser
+from ccella_core.training.losses import FOCAL_ALPHA, FOCAL_GAMMA, FOCAL_TARGET_SCALE
+from ccella_core.training.watch import SilentLog
+
+STEPS = 2
+"""The last is measured: in the first the optimiser takes its memory, and the libraries choose their ways."""
+VALUES_A_WEIGHT = 4  # itself, its gradient, and the two moments of AdamW
+WORKING = 1.3
+"""Beside what the backward pass needs: its own gradients and what convolutions hold; rather too much."""
+PROCESS_GIB = 0.7  # Python and torch
+
+
+class Way(str, Enum):
+    PLAIN = "plain loop"
+    OURS = "ours, the batch at once"
+    OURS_PARTS = "ours, a case at a time"
+
+
+class Case(StrictModel):
+    way: Way
+    size: Size
+    batch: int
+
+    @property
+    def at_once(self) -> int:
+        """Cases whose activations are held at the same time."""
+        return 1 if self.way is Way.OURS_PARTS else self.batch
+
+
+class Measurement(StrictModel):
+    seconds: float
+    """Of the last step."""
+    peak_gib: float
+    """The most that the process held until its end, Python, torch and weights included."""
+
+
+def measure(case: Case) -> Measurement:
+    torch.manual_seed(0)
+    if case.way is Way.PLAIN:
+        return _plain(case)
+    with tempfile.TemporaryDirectory() as folder:
+        return _ours(case, Path(folder))
+
+
+def needed_gib(case: Case) -> float:
+    """Free memory that the measurement asks for, counted on the network's own operations; rather too much."""
+    weights, activations = _bytes_of(case.size.model_dump_json())
+    return PROCESS_GIB + (VALUES_A_WEIGHT * weights + WORKING * case.at_once * activations) / GIB
+
+
+@lru_cache
+def _bytes_of(size: str) -> tuple[int, int]:
+    """Of a network's weights, and of what one case leaves for the backward pass; nothing is computed."""
+    with torch.device("meta"):
+        case = Case(way=Way.PLAIN, size=Size.model_validate_json(size), batch=1)
+        network = ConditionalDenoiser(case.size.denoiser).train()
+        weights = {weight.untyped_storage()._cdata: weight.nbytes for weight in network.parameters()}
+        saved: dict[int, torch.UntypedStorage] = {}
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            saved.setdefault(tensor.untyped_storage()._cdata, tensor.untyped_storage())
+            return tensor
+
+        latents, text = _random_cases(case)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            output = network(latents, torch.zeros(1), text=text, spacing=torch.zeros(1, 3))
+    del output
+    activations = sum(storage.nbytes() for place, storage in saved.items() if place not in weights)
+    return sum(weights.values()), activations
+
+
+def _random_cases(case: Case) -> tuple[torch.Tensor, torch.Tensor]:
+    """Latents (B, C, x, y, z) and encoded reports (B, L, D)."""
+    denoiser = case.size.denoiser
+    assert denoiser.adapter is not None
+    return (
+        torch.randn(case.batch, denoiser.latent_channels, *case.size.latent_shape),
+        torch.randn(case.batch, case.size.tokens, denoiser.adapter.text_width),
+    )
+
+
+def _plain(case: Case) -> Measurement:
+    """The same network in a loop as one writes it by hand, with the parts of MONAI and torch that the paper names."""
+    published, schedule_config = DenoiserTraining(), SchedulerConfig()
+    latents, text = _random_cases(case)
+    spacing = torch.tensor([SPACING_MM]).expand(case.batch, 3)
+    target = nn.functional.one_hot(torch.arange(case.batch) % 2, 2).float() * FOCAL_TARGET_SCALE
+    network = ConditionalDenoiser(case.size.denoiser).train()
+    optimiser = torch.optim.AdamW(network.parameters(), lr=published.learning_rate)
+    schedule = PolynomialLR(optimiser, total_iters=1000, power=published.decay_power)
+    noising = DDPMScheduler(
+        num_train_timesteps=schedule_config.num_train_timesteps,
+        schedule="scaled_linear_beta",
+        beta_start=schedule_config.beta_start,
+        beta_end=schedule_config.beta_end,
+        clip_sample=False,
+    )
+    l1 = nn.L1Loss()
+    focal = FocalLoss(alpha=FOCAL_ALPHA, gamma=FOCAL_GAMMA, use_softmax=True, reduction="none")
+    for _ in range(STEPS):
+        started = time.perf_counter()
+        optimiser.zero_grad()
+        timesteps = torch.randint(0, schedule_config.num_train_timesteps, (case.batch,))
+        noise = torch.randn_like(latents)
+        noisy = noising.add_noise(original_samples=latents, noise=noise, timesteps=timesteps)
+        output = network(noisy, timesteps, text=text, spacing=spacing)
+        loss = l1(output.prediction, noise)
+        if output.class_logits is not None:
+            loss = loss + published.focal_weight * focal(output.class_logits, target).sum(dim=1).mean()
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), published.gradient_clip)
+        optimiser.step()
+        schedule.step()
+        float(loss.detach())  # what a log is told
+        seconds = time.perf_counter() - started
+    return Measurement(seconds=seconds, peak_gib=peak_memory_gib())
+
+
+class _Clock(SilentLog):
+    """Asked before a checkpoint is written: the loop beside it writes none."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+        self.peak_gib = 0.0
+
+    def step(self, step: int, values: object) -> None:
+        self.ends.append(time.perf_counter())
+        self.peak_gib = peak_memory_gib()
+
+
+def _ours(case: Case, folder: Path) -> Measurement:
+    clock = _Clock()
+    config = DenoiserTraining(
+        network=case.size.denoiser,
+        steps=STEPS,
+        batch_size=case.batch,
+        part_size=case.at_once,
+        checkpoint_every=STEPS,
+    )
+    train_denoiser(_cached(case, folder), config, folder / "checkpoints", watcher=clock)
+    return Measurement(seconds=clock.ends[-1] - clock.ends[-2], peak_gib=clock.peak_gib)
+
+
+def _cached(case: Case, folder: Path) -> CachedCases:
+    latents, text = _random_cases(case)
+    rows = [Row(id=str(number), positive=number % 2 == 1, reports=(number,)) for number in range(case.batch)]
+    header = {"rows": json.dumps([row.model_dump(mode="json") for row in rows])}
+    shard, null = folder / "train-00000.safetensors", folder / NULL_NAME
+    save_file({"latents": latents.half(), "text": text.half()}, shard, metadata=header)
+    save_file({"text": text[0].half()}, null)
+    index = CacheIndex(
+        depends_on={},
+        scale_factors=(1.0,),
+        spacing_mm=SPACING_MM,
+        has_regions=False,
+        null_sha256=sha256_of(null),
+        shards={"train": (Shard(file=shard.name, sha256=sha256_of(shard), rows=len(rows)),)},
+    )
+    (folder / CACHE_NAME).write_text(index.model_dump_json(), encoding="utf-8")
+    return CachedCases(folder, "train")
+
+
+if __name__ == "__main__":
+    print(measure(Case.model_validate_json(sys.argv[1])).model_dump_json())

@@ -1,0 +1,106 @@
+"""Seconds and memory of one optimisation step of the denoiser, ours beside a plain loop over the same network.
+
+    python Testing/benchmarks/train_step.py --size demo
+    python Testing/benchmarks/train_step.py --size published
+
+On the CPU, in float32, with random weights and cases, by default with the published batch of 8 and with a batch of 1.
+The plain loop is what one writes by hand: it holds the whole batch at once. Each measurement is a process of its own;
+ratios are to the plain loop of the same batch and run. At the published size a step of 8 takes minutes, and what this
+computer has no memory for is left out, and said.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from _measure import (
+    DEFAULT_OUT,
+    NOT_MEASURED,
+    Table,
+    machine,
+    machine_in_words,
+    measured_apart,
+    ratio,
+    save_results,
+)
+from _speed_case import Size
+from _train_case import Case, Measurement, Way, needed_gib
+from speed import DEMO_BUNDLE, demo_size, published_size
+
+from ccella_core.cli.output import explained, say
+from ccella_core.files import prepare_folder
+
+BATCHES = (1, 8)
+COLUMNS = ("What", "Seconds a step", "× plain", "Peak memory, GiB", "× plain")
+NOTE = (
+    "Seconds: of the second step. Memory: the most that the process held, Python, torch and weights included, before "
+    "a checkpoint is written. × plain: as a part of the plain loop's, so that less is better."
+)
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(help=__doc__)
+@explained
+def main(
+    size: Annotated[Literal["demo", "published", "both"], typer.Option(help="Of the networks.")] = "demo",
+    batch: Annotated[list[int], typer.Option(min=1, help="Cases a step; may be given several times.")] = list(BATCHES),  # noqa: B006
+    bundle: Annotated[
+        str | None, typer.Option(help=f"Whose sizes are 'demo'; by default {DEMO_BUNDLE}'s, found or not.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for train_step.json and train_step.md.")] = DEFAULT_OUT,
+) -> None:
+    prepare_folder(out)
+    sizes = [demo_size(bundle)] if size != "published" else []
+    if size != "demo":
+        sizes.append(published_size())
+    facts = machine()
+    tables, results, notes = [], [], [NOTE, f"Measured on {machine_in_words(facts)}."]
+    for each in sizes:
+        for cases in batch:
+            found: dict[Way, Measurement | None] = {}
+            for way in Way:
+                if way is Way.OURS_PARTS and cases == 1:
+                    continue  # the same as all at once
+                say(f"{each.name}, batch of {cases}: {way.value}", style="dim")
+                outcome = attempt(Case(way=way, size=each, batch=cases))
+                if isinstance(outcome, str):
+                    say(outcome)
+                    notes.append(outcome)
+                found[way] = None if isinstance(outcome, str) else outcome
+            tables.append(_table(each, cases, found))
+            tables[-1].show()
+            results += [
+                {"size": each.name, "batch": cases, "way": way.value, **(one.model_dump() if one else {})}
+                for way, one in found.items()
+            ]
+    for note in notes:
+        print(note)
+    content = {"machine": facts, "sizes": [each.model_dump(mode="json") for each in sizes], "results": results}
+    save_results(out, "train_step", content, tables, notes)
+
+
+def attempt(case: Case) -> Measurement | str:
+    """The measurement, or a sentence that says why there is none."""
+    what = f"{case.way.value}, batch of {case.batch}, at the {case.size.name} size"
+    return measured_apart("_train_case.py", case, Measurement, what=what, needed_gib=needed_gib(case))
+
+
+def _table(size: Size, batch: int, found: dict[Way, Measurement | None]) -> Table:
+    voxels = " x ".join(str(axis * size.autoencoder.factor) for axis in size.latent_shape)
+    plain = found[Way.PLAIN]
+    rows = []
+    for way, one in found.items():
+        if one is None:
+            rows.append([way.value, *[NOT_MEASURED] * (len(COLUMNS) - 1)])
+            continue
+        times = ratio(one.seconds, plain.seconds if plain else None)
+        memory = ratio(one.peak_gib, plain.peak_gib if plain else None)
+        rows.append([way.value, f"{one.seconds:.3g}", times, f"{one.peak_gib:.2f}", memory])
+    return Table(f"One step, {size.name} size, {voxels} voxels, batch of {batch}", COLUMNS, rows)
+
+
+if __name__ == "__main__":
+    app()
