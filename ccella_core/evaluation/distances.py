@@ -6,6 +6,8 @@ set.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from pydantic import Field
 
@@ -30,6 +32,7 @@ class Distances(StrictModel):
     """Between generated and real volumes, and what two halves of the real ones have between them."""
 
     generated: int
+    """Rows: volumes, or slices of them."""
     real: int
     dimension: int
     frechet: float
@@ -39,21 +42,21 @@ class Distances(StrictModel):
     warnings: list[str]
 
 
-def compare(generated: np.ndarray, real: np.ndarray, *, seed: int = 0) -> Distances:
+def compare(generated: np.ndarray, real: np.ndarray, *, rows_per_volume: int = 1, seed: int = 0) -> Distances:
     """Distances between features (N, D) of generated and (M, D) of real volumes, of which there are four at least.
 
     The Fréchet distance is biased upwards in small sets, and more so in smaller ones: compare with the floor, which is
     measured on halves and so a little too high, rather than with other people's numbers.
 
+    Args:
+        rows_per_volume: slices of one volume are alike, so that they go into the same half.
+
     Raises:
         InputError: too few rows, unlike dimensions, NaN.
     """
     generated, real = _checked(generated, real)
-    rng = np.random.default_rng(seed)
     frechet_floors, kernel_floors = [], []
-    for _ in range(FLOOR_SPLITS):
-        order = rng.permutation(len(real))
-        one, other = real[order[: len(real) // 2]], real[order[len(real) // 2 :]]
+    for one, other in random_halves(real, rows_per_volume=rows_per_volume, seed=seed):
         frechet_floors.append(frechet_distance(one, other))
         kernel_floors.append(_squared_mmd(one, other))
     return Distances(
@@ -70,21 +73,37 @@ def compare(generated: np.ndarray, real: np.ndarray, *, seed: int = 0) -> Distan
     )
 
 
+def random_halves(
+    features: np.ndarray, *, rows_per_volume: int = 1, seed: int = 0
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """FLOOR_SPLITS times two halves of features (N * rows_per_volume, D), each volume in one of them."""
+    volumes = features.reshape(-1, rows_per_volume, features.shape[-1])
+    rng = np.random.default_rng(seed)
+    for _ in range(FLOOR_SPLITS):
+        one, other = np.split(volumes[rng.permutation(len(volumes))], [len(volumes) // 2])
+        yield one.reshape(-1, features.shape[-1]), other.reshape(-1, features.shape[-1])
+
+
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     """Squared Fréchet distance of the Gaussians fitted to features (N, D) and (M, D) (FID; Heusel et al. 2017)."""
     a, b = _checked(a, b, fewest=2)
-    return frechet_between_gaussians(a.mean(0), _covariance(a), b.mean(0), _covariance(b))
+    return _frechet(a.mean(0), _factor(a), b.mean(0), _factor(b))
 
 
 def frechet_between_gaussians(
     mean_a: np.ndarray, covariance_a: np.ndarray, mean_b: np.ndarray, covariance_b: np.ndarray
 ) -> float:
     """Squared Fréchet (2-Wasserstein) distance of two Gaussians: means (D,), covariances (D, D)."""
-    # tr((A B)^½) is the sum of the singular values of A^½ B^½. Unlike `scipy.linalg.sqrtm` of the product, which MONAI
-    # and others use, this stays real and exact where a covariance is singular: no epsilon, no imaginary part to drop.
-    cross = np.linalg.svd(_root(covariance_a) @ _root(covariance_b), compute_uv=False).sum()
-    apart = np.sum((np.asarray(mean_a) - mean_b) ** 2)
-    return float(max(apart + np.trace(covariance_a) + np.trace(covariance_b) - 2 * cross, 0.0))
+    return _frechet(np.asarray(mean_a), _root(covariance_a), np.asarray(mean_b), _root(covariance_b))
+
+
+def _frechet(mean_a: np.ndarray, factor_a: np.ndarray, mean_b: np.ndarray, factor_b: np.ndarray) -> float:
+    """The distance of Gaussians whose covariances are A = FᵀF and B = GᵀG, of factors (·, D)."""
+    # tr((A B)^½) is the sum of the singular values of F Gᵀ. Unlike `scipy.linalg.sqrtm` of the product, which MONAI and
+    # others use, this stays real and exact where a covariance is singular: no epsilon, no imaginary part to drop.
+    cross = np.linalg.svd(factor_a @ factor_b.T, compute_uv=False).sum()
+    apart = np.sum((mean_a - mean_b) ** 2)
+    return float(max(apart + np.sum(factor_a**2) + np.sum(factor_b**2) - 2 * cross, 0.0))
 
 
 def kernel_distance(
@@ -115,8 +134,10 @@ def _squared_mmd(a: np.ndarray, b: np.ndarray) -> float:
     return mean_of_pairs(a) + mean_of_pairs(b) - 2 * float(kernel(a, b).mean())
 
 
-def _covariance(features: np.ndarray) -> np.ndarray:
-    return np.atleast_2d(np.cov(features, rowvar=False))
+def _factor(features: np.ndarray) -> np.ndarray:
+    """F, of at most D rows, with FᵀF the covariance of features (N, D): few volumes make this fast."""
+    centred = (features - features.mean(0)) / np.sqrt(len(features) - 1)
+    return centred if len(features) <= features.shape[1] else np.asarray(np.linalg.qr(centred, mode="r"))
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:

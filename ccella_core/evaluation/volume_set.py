@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +70,7 @@ class VolumeSet:
         voxels = np.asarray(member.read(), dtype=np.float32)
         if voxels.shape != self.shape:
             raise InputError(
-                f"{member.id} has {_times(voxels.shape)} voxels and the first of {self.name} {_times(self.shape)}: "
+                f"{member.id} has {times(voxels.shape)} voxels and the first of {self.name} {times(self.shape)}: "
                 "the volumes of a set must have one shape; prepare them with `ccella prepare`."
             )
         if not np.isfinite(voxels).all():
@@ -160,7 +160,7 @@ def _of_images(folder: Path, paths: list[Path]) -> VolumeSet:
     def read(path: Path) -> np.ndarray:
         volume, own = _read_upright(path)
         if not np.allclose(own, spacing, rtol=SPACING_TOLERANCE):
-            raise InputError(f"{path} has a spacing of {_times(own)} mm and the first of the folder {_times(spacing)}.")
+            raise InputError(f"{path} has a spacing of {times(own)} mm and the first of the folder {times(spacing)}.")
         return volume
 
     members = [
@@ -193,5 +193,6 @@ def _of_split(split: Split | None) -> str:
     return "" if split is None else f" of the split {split}"
 
 
-def _times(numbers: tuple[float, ...]) -> str:
+def times(numbers: Sequence[float]) -> str:
+    """As in 256 x 256 x 128."""
     return " x ".join(f"{number:g}" for number in numbers)

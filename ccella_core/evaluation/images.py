@@ -1,0 +1,203 @@
+"""How good synthetic volumes are as images: ``ccella evaluate images``.
+
+Distances between the features of real and synthetic volumes, each beside what two halves of the real ones have between
+them; whether kinds of real volumes are missing; and how unlike each other volumes are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from ccella_core.errors import InputError, SaveError
+from ccella_core.evaluation import coverage, distances
+from ccella_core.evaluation.coverage import Coverage, coverage_between_halves, coverage_of
+from ccella_core.evaluation.distances import Distances
+from ccella_core.evaluation.diversity import PAIRS, Diversity, diversity_of
+from ccella_core.evaluation.features import FeatureExtractor, Told, features_of, mean_per_volume
+from ccella_core.evaluation.volume_set import SPACING_TOLERANCE, VolumeSet, times
+from ccella_core.files import whole_file
+from ccella_core.settings import StrictModel
+
+JSON_NAME, MARKDOWN_NAME, FEATURES = "images.json", "images.md", "features"
+
+Stage = Callable[[str], AbstractContextManager[Told]]
+"""Opens a stage of the work by its words, and is told how far it is."""
+
+
+class ExtractorScores(StrictModel):
+    """What one extractor sees."""
+
+    extractor: str
+    slices: int = Field(gt=0, description="samples of each volume: 1, or the slices of a plane")
+    distances: Distances
+    coverage: Coverage | None = Field(description="of whole volumes (means over slices); None: too few of them")
+    real_coverage: Coverage | None = Field(description="the same between random halves of the real set")
+
+
+class ImageScores(StrictModel):
+    """Real against synthetic volumes."""
+
+    real: str
+    synthetic: str
+    real_volumes: int
+    synthetic_volumes: int
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    seed: int
+    extractors: tuple[ExtractorScores, ...]
+    diversity: Diversity
+    warnings: tuple[str, ...]
+
+
+@contextmanager
+def _silent(words: str) -> Iterator[Told]:
+    yield lambda done, total: None
+
+
+def evaluate_images(
+    real: VolumeSet,
+    synthetic: VolumeSet,
+    extractors: Sequence[FeatureExtractor],
+    *,
+    seed: int = 0,
+    pairs: int = PAIRS,
+    device: torch.device | None = None,
+    cache: Path | None = None,
+    stage: Stage = _silent,
+) -> ImageScores:
+    """Measure synthetic volumes against real ones, of the same shape and spacing.
+
+    Args:
+        extractors: with which; every number names its own.
+        seed: of the random halves, subsets and pairs.
+        pairs: of each set, whose structural similarity is measured.
+        device: for structural similarity; extractors have their own.
+        cache: a folder in which features are kept, so that a run that was stopped goes on.
+        stage: shows progress.
+
+    Raises:
+        InputError: fewer than four volumes on a side, another shape or spacing, a volume that cannot be read.
+    """
+    _check(real, synthetic, extractors)
+    scores = []
+    for extractor in extractors:
+        with stage(f"{extractor.name}, real") as told:
+            of_real = features_of(real, extractor, cache=cache, progress=told)
+        with stage(f"{extractor.name}, synthetic") as told:
+            of_synthetic = features_of(synthetic, extractor, cache=cache, progress=told)
+        scores.append(_scores(extractor.name, of_real, of_synthetic, len(real), len(synthetic), seed))
+    with stage("Similarity of pairs") as told:
+        diversity = diversity_of(synthetic, real, pairs=pairs, seed=seed, device=device, progress=told)
+    return ImageScores(
+        real=real.name,
+        synthetic=synthetic.name,
+        real_volumes=len(real),
+        synthetic_volumes=len(synthetic),
+        shape=real.shape,
+        spacing_mm=real.spacing,
+        seed=seed,
+        extractors=tuple(scores),
+        diversity=diversity,
+        warnings=tuple(_warnings(scores, len(real), len(synthetic))),
+    )
+
+
+def save_image_scores(scores: ImageScores, folder: Path) -> None:
+    """Write ``images.json`` and ``images.md`` into a folder that is there. Raises SaveError."""
+    try:
+        for name, text in ((JSON_NAME, scores.model_dump_json(indent=2) + "\n"), (MARKDOWN_NAME, markdown(scores))):
+            with whole_file(folder / name) as unfinished:
+                unfinished.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise SaveError(f"The results could not be written into {folder}: {error.strerror or error}.") from error
+
+
+def markdown(scores: ImageScores) -> str:
+    """Three tables: distances, neighbourhoods, similarity of pairs; and the warnings."""
+    lines = [
+        f"# {scores.synthetic} against {scores.real}",
+        "",
+        f"{scores.synthetic_volumes} synthetic and {scores.real_volumes} real volumes of {times(scores.shape)} voxels "
+        f"and {times(scores.spacing_mm)} mm. Real: the same between random halves of the real volumes.",
+        "",
+        "| Extractor | samples | FID | real | KID | real |",
+        "|---|---|---|---|---|---|",
+    ]
+    for each in scores.extractors:
+        d = each.distances
+        lines.append(
+            f"| {each.extractor} | {d.generated}, {d.real} | {d.frechet:.4g} | {d.frechet_floor:.4g} "
+            f"| {_spread(d.kernel.mean, d.kernel.standard_deviation)} "
+            f"| {_spread(d.kernel_floor.mean, d.kernel_floor.standard_deviation)} |"
+        )
+    lines += ["", "| Extractor | | precision | recall | density | coverage |", "|---|---|---|---|---|---|"]
+    for each in scores.extractors:
+        for name, found in (("synthetic", each.coverage), ("real", each.real_coverage)):
+            values = " | ".join("–" if found is None else f"{value:.2f}" for value in _four(found))
+            lines.append(f"| {each.extractor} | {name} | {values} |")
+    both = (("synthetic", scores.diversity.generated), ("real", scores.diversity.real))
+    lines += ["", "| Similarity of pairs (MS-SSIM) | pairs | mean ± SD |", "|---|---|---|"]
+    lines += [f"| {name} | {found.pairs} | {_spread(found.mean, found.standard_deviation)} |" for name, found in both]
+    lines += [
+        "",
+        f"MS-SSIM on {scores.diversity.scales} scales, kernel of {times(scores.diversity.kernel)} voxels. KID ± its "
+        f"standard deviation over {distances.SUBSETS} subsets, or over halves.",
+    ]
+    if scores.warnings:
+        lines += ["", *(f"- {warning}" for warning in scores.warnings)]
+    return "\n".join(lines) + "\n"
+
+
+def _check(real: VolumeSet, synthetic: VolumeSet, extractors: Sequence[FeatureExtractor]) -> None:
+    if not extractors:
+        raise InputError("Choose at least one feature extractor.")
+    if real.shape != synthetic.shape or not np.allclose(real.spacing, synthetic.spacing, rtol=SPACING_TOLERANCE):
+        raise InputError(
+            f"{real.name} has volumes of {times(real.shape)} voxels of {times(real.spacing)} mm and {synthetic.name} "
+            f"of {times(synthetic.shape)} voxels of {times(synthetic.spacing)} mm; prepare the real ones like the "
+            "synthetic ones with `ccella prepare`."
+        )
+    for volumes in (real, synthetic):
+        if len(volumes) < distances.FEWEST:
+            raise InputError(
+                f"There are {len(volumes)} volumes in {volumes.name}; distances between sets need "
+                f"{distances.FEWEST} on each side at least, and mean something from some hundred on."
+            )
+
+
+def _scores(
+    name: str, of_real: np.ndarray, of_synthetic: np.ndarray, real: int, synthetic: int, seed: int
+) -> ExtractorScores:
+    slices = len(of_real) // real
+    whole_real, whole_synthetic = mean_per_volume(of_real, real), mean_per_volume(of_synthetic, synthetic)
+    return ExtractorScores(
+        extractor=name,
+        slices=slices,
+        distances=distances.compare(of_synthetic, of_real, rows_per_volume=slices, seed=seed),
+        coverage=coverage_of(whole_synthetic, whole_real) if min(real, synthetic) >= coverage.FEWEST else None,
+        real_coverage=coverage_between_halves(whole_real, seed=seed) if real >= coverage.FEWEST_FOR_HALVES else None,
+    )
+
+
+def _warnings(scores: Sequence[ExtractorScores], real: int, synthetic: int) -> Iterator[str]:
+    for each in scores:
+        yield from (f"{each.extractor}: {warning}" for warning in each.distances.warnings)
+    if real < coverage.FEWEST_FOR_HALVES or synthetic < coverage.FEWEST:
+        yield (
+            f"Precision, recall, density and coverage need {coverage.FEWEST} volumes on each side, and "
+            f"{coverage.FEWEST_FOR_HALVES} real ones for their halves."
+        )
+
+
+def _four(found: Coverage | None) -> list[float | None]:
+    return [None] * 4 if found is None else [found.precision, found.recall, found.density, found.coverage]
+
+
+def _spread(mean: float, standard_deviation: float) -> str:
+    return f"{mean:.4g} ± {standard_deviation:.2g}"
