@@ -20,7 +20,7 @@ REPORT := Resources/Examples/report_positive.txt
 DEMO := out/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format demo-model benchmark screenshots clean
+.PHONY: help install demo test lint format demo-model study benchmark screenshots clean
 
 help:  ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,9 @@ format: $(INSTALLED)  ## Put the code in order
 
 demo-model: $(INSTALLED)  ## Train the demonstration model again, from nothing
 	$(BIN)/python docs/tools/make_demo_model.py
+
+study: $(INSTALLED)  ## Compare four variants on the digital prostate, in about three hours
+	$(BIN)/python docs/tools/make_study.py
 
 benchmark: $(INSTALLED)  ## Time one step and the decoding on this machine
 	$(BIN)/python Testing/benchmarks/speed.py

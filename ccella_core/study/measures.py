@@ -11,6 +11,8 @@ from ccella_core.study.config import Arm
 
 ARM_WORDS: dict[Arm, str] = {"real": "real", "synthetic": "synthetic", "real+synthetic": "real + synthetic"}
 Group = Literal["images", "class_head", "adherence", "privacy"]
+Better = Literal["lower", "higher"] | None
+"""``None``: neither is better by itself."""
 
 
 class Number(StrictModel):
@@ -50,8 +52,7 @@ class Measure(StrictModel):
     name: str
     extractor: str | None = None
     """Of the features, or what read the volumes."""
-    better: Literal["lower", "higher"] | None
-    """``None``: neither is better by itself."""
+    better: Better
     number: Number
     reference: Number | None = None
     """The same of what it is to be compared with, where there is such a thing."""

@@ -25,7 +25,7 @@ def classifier_key(arm: Arm, variant: Variant | None, real_count: int | None) ->
 
 def plan(config: StudyConfig) -> tuple[Stage, ...]:
     """Every stage, in the order in which they are done. Raises InputError where a part cannot be done at all."""
-    stages = [Stage(CASES, "Prepare the cases", None if config.data.source else "they are prepared already")]
+    stages = [Stage(CASES, "Prepare the cases", None if config.data.source else "they are prepared already", "Cases")]
     for variant in config.variants:
         stages += _of_variant(config, variant)
     return (*stages, *_of_classifiers(config))
@@ -37,7 +37,7 @@ def _of_variant(config: StudyConfig, variant: Variant) -> list[Stage]:
     per_case = config.synthesis.train_per_case
     head = None if traits.class_heads is not None else "it has no class head"
     return [
-        Stage(variant_key(variant, TRAINING), f"Train {variant}"),
+        Stage(variant_key(variant, TRAINING), f"Train {variant}", counted="Cases encoded"),
         Stage(variant_key(variant, BUNDLE), f"Make a model of {variant}"),
         Stage(variant_key(variant, OF_TEST), f"Synthesize volumes of the test reports with {variant}"),
         Stage(variant_key(variant, OF_TRAIN), f"Synthesize volumes of the training reports with {variant}",

@@ -33,6 +33,8 @@ class Stage(NamedTuple):
     words: str
     why_not: str | None = None
     """Why it is left out, where it does not apply."""
+    counted: str = "Volumes"
+    """What its progress counts."""
 
 
 class StageRecord(StrictModel):

@@ -1,0 +1,111 @@
+"""The configuration of a study, the trainings that follow from it, and its plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ccella_core.errors import InputError
+from ccella_core.networks.config import VARIANTS
+from ccella_core.study.config import Classifiers, StudyConfig, training_of, with_labels
+from ccella_core.study.plan import plan
+from ccella_core.training.train_config import checked, read_settings
+
+
+def study(**more: Any) -> StudyConfig:
+    content = {"output": "out", "data": {"prepared": "prepared"}, **more}
+    return checked(StudyConfig, content, "The configuration")
+
+
+def test_every_variant_is_trained_alike() -> None:
+    config = study(training={"settings": {"denoiser": {"steps": 77, "seed": 5, "batch_size": 3}}})
+    trainings = [training_of(config, variant) for variant in config.variants]
+    assert [training.denoiser.network.variant for training in trainings] == list(VARIANTS)
+    alike = [training.denoiser.model_dump(exclude={"network"}) for training in trainings]
+    assert all(each == alike[0] for each in alike) and alike[0]["steps"] == 77
+    unets = [training.denoiser.network.unet for training in trainings]
+    assert all(unet == unets[0] for unet in unets)
+
+
+def test_what_concerns_reports_is_left_out_of_variants_that_read_none() -> None:
+    settings = {
+        "text_encoder": "encoder",
+        "max_tokens": 24,
+        "read_first": {"steps": 2, "batch_size": 2, "learning_rate": 1e-3},
+        "denoiser": {"network": {"adapter": {"layers": 2}}},
+    }
+    config = study(training={"settings": settings})
+    reads, blind = training_of(config, "ellamaisi"), training_of(config, "maisi")
+    assert reads.text_encoder == "encoder" and reads.read_first is not None and reads.max_tokens == 24
+    assert reads.denoiser.network.adapter is not None and reads.denoiser.network.adapter.layers == 2
+    assert blind.text_encoder is None and blind.read_first is None and blind.denoiser.network.adapter is None
+    assert reads.cache_folder != blind.cache_folder and reads.output != blind.output
+
+
+def test_a_setting_that_no_training_has_is_named() -> None:
+    config = study(training={"settings": {"denoiser": {"step": 3}}})
+    with pytest.raises(
+        InputError, match=r"training.settings, for maisi, cannot be used: there is no key denoiser.step"
+    ):
+        training_of(config, "maisi")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"variants": ["ccella", "ccella"]}, "a variant stands twice"),
+        ({"privacy": {"extractor": "medicalnet"}}, "medicalnet is not among images.extractors"),
+        ({"training": {"settings": {"output": "x"}}}, "must not hold output"),
+        ({"classifiers": {"real_counts": [4], "arms": ["synthetic"]}}, "must be among arms"),
+        ({"variants": ["ccella"], "classifiers": {"real_counts": [4], "variants": ["maisi"]}}, "has maisi, which is"),
+        ({"classifiers": {"real_counts": [4]}, "synthesis": {"train_per_case": 0}}, "train_per_case of at least 1"),
+        ({"imagse": {}}, "there is no key imagse; did you mean images"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_said(more: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        study(**more)
+
+
+def test_volumes_without_a_label_supply_no_classifier() -> None:
+    classifiers = Classifiers(real_counts=(4,))
+    assert with_labels(classifiers, ("ccella", "maisi", "ellamaisi", "radmaisi")) == ("ccella", "ellamaisi", "radmaisi")
+    predicted = Classifiers(real_counts=(4,), labels="predicted")
+    assert with_labels(predicted, ("ccella", "maisi", "ellamaisi", "radmaisi")) == ("ccella",)
+    with pytest.raises(InputError, match="The volumes of maisi have no label"):
+        with_labels(Classifiers(real_counts=(4,), variants=("maisi",)), ("ccella", "maisi"))
+
+
+def test_the_plan_says_what_is_left_out_and_why() -> None:
+    config = study(variants=["ccella", "maisi"], classifiers={"real_counts": [4, 8]})
+    stages = {stage.key: stage.why_not for stage in plan(config)}
+    assert stages["cases"] == "they are prepared already"
+    assert stages["variants/ccella/class-head"] is None
+    assert stages["variants/maisi/class-head"] == "it has no class head"
+    assert stages["variants/ccella/adherence"] == "it is left out of this study"
+    assert stages["classifiers/maisi"] == "nothing tells which class its volumes have"
+    assert [key for key, why_not in stages.items() if key.startswith("classifiers") and why_not is None] == [
+        "classifiers/real/4-real",
+        "classifiers/real/8-real",
+        "classifiers/synthetic/ccella",
+        "classifiers/both/ccella/4-real",
+        "classifiers/both/ccella/8-real",
+    ]
+
+
+def test_one_variant_may_supply_the_volumes() -> None:
+    config = study(variants=["ccella", "decoupled"], classifiers={"real_counts": [4], "variants": ["ccella"]})
+    stages = {stage.key: stage.why_not for stage in plan(config)}
+    assert "classifiers/both/ccella/4-real" in stages
+    assert stages["classifiers/decoupled"] == "it is left out of this study"
+
+
+def test_the_recipe_can_be_used() -> None:
+    recipe = Path(__file__).resolve().parents[2] / "Resources" / "Recipes" / "study.yaml"
+    config = read_settings(StudyConfig, recipe)
+    assert config.variants == ("ccella", "maisi", "ellamaisi", "decoupled")
+    for variant in config.variants:
+        assert training_of(config, variant).denoiser.steps == training_of(config, "maisi").denoiser.steps
+    assert plan(config)

@@ -1,0 +1,98 @@
+"""Stages are done once, go on where they were stopped, and are refused where something else was made."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ccella_core.errors import InputError
+from ccella_core.settings import StrictModel
+from ccella_core.study.stages import STAGE_NAME, Silent, Stage, Stages
+
+PLAN = (Stage("a/first", "Do the first"), Stage("second", "Do the second"), Stage("never", "Do it", "it cannot be"))
+
+
+class Found(StrictModel):
+    number: int
+
+
+class Follower:
+    def __init__(self) -> None:
+        self.finished: set[str] = set()
+        self.begun: list[tuple[str, int, int]] = []
+
+    def plan(self, stages, finished) -> None:
+        self.finished = finished
+
+    @contextmanager
+    def stage(self, stage, number, total):
+        self.begun.append((stage.key, number, total))
+        yield lambda done, of: None
+
+
+def returning(number: int):
+    return lambda folder, told: Found(number=number)
+
+
+def refused(folder, told):
+    raise AssertionError("this is finished")
+
+
+def test_a_finished_stage_is_read(tmp_path: Path) -> None:
+    made_with = {"seed": 1, "where": tmp_path}
+    assert Stages(tmp_path, PLAN, Silent()).done("a/first", made_with, Found, returning(7)).number == 7
+    follower = Follower()
+    stages = Stages(tmp_path, PLAN, follower)
+    assert follower.finished == {"a/first"}
+    assert stages.done("a/first", made_with, Found, refused).number == 7
+    assert stages.done("second", {}, Found, returning(8)).number == 8
+    assert follower.begun == [("second", 1, 1)]
+    assert set(stages.seconds) == {"a/first", "second"}
+
+
+def test_a_stopped_stage_is_done_again(tmp_path: Path) -> None:
+    def killed(folder, told):
+        (folder / "half").write_text("what is there already")
+        raise KeyboardInterrupt
+
+    stages = Stages(tmp_path, PLAN, Silent())
+    with pytest.raises(KeyboardInterrupt):
+        stages.done("second", {"seed": 1}, Found, killed)
+    follower = Follower()
+    stages = Stages(tmp_path, PLAN, follower)
+    assert follower.finished == set()
+    going_on = stages.done("second", {"seed": 1}, Found, lambda folder, told: Found(number=len(list(folder.iterdir()))))
+    assert going_on.number == 2  # the half, and the record
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_what_was_made_with_something_else_is_refused_by_name(tmp_path: Path, stopped: bool) -> None:
+    def killed(folder, told):
+        raise KeyboardInterrupt
+
+    stages = Stages(tmp_path, PLAN, Silent())
+    if stopped:
+        with pytest.raises(KeyboardInterrupt):
+            stages.done("second", {"seed": 1, "model": {"steps": 2}}, Found, killed)
+    else:
+        stages.done("second", {"seed": 1, "model": {"steps": 2}}, Found, returning(1))
+    with pytest.raises(InputError, match=r"seed was 1 and is 3.*name another output, or remove that folder"):
+        stages.done("second", {"seed": 3, "model": {"steps": 2}}, Found, returning(1))
+    with pytest.raises(InputError, match=r"model.steps was 2 and is 4"):
+        stages.done("second", {"seed": 1, "model": {"steps": 4}}, Found, returning(1))
+    again = stages.done("second", {"seed": 1, "model": {"steps": 4}}, Found, returning(1), may_change=("model",))
+    assert again.number == 1
+
+
+def test_what_does_not_apply_is_told(tmp_path: Path) -> None:
+    stages = Stages(tmp_path, PLAN, Silent())
+    assert stages.applies("second") and not stages.applies("never") and not stages.applies("unheard of")
+
+
+def test_a_damaged_record_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "second").mkdir()
+    (tmp_path / "second" / STAGE_NAME).write_text("{")
+    with pytest.raises(InputError, match=r"remove .*second to have it made anew"):
+        Stages(tmp_path, PLAN, Silent())

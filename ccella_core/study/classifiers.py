@@ -1,0 +1,157 @@
+"""What synthetic volumes are worth to somebody who trains a classifier: real cases, synthetic ones, and both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from scipy.stats import false_discovery_control
+
+from ccella_core.cases.prepared import PreparedSet
+from ccella_core.evaluation.class_scores import Interval, ScoreDifference
+from ccella_core.evaluation.classifier_config import ClassifierConfig, preset
+from ccella_core.evaluation.classifier_data import Source
+from ccella_core.evaluation.classifier_scores import ClassifierResult, compare_classifiers, test_classifier
+from ccella_core.evaluation.classify import train_classifier
+from ccella_core.evaluation.volume_set import open_volume_set
+from ccella_core.networks.config import Variant
+from ccella_core.study.config import Arm, StudyConfig, with_labels
+from ccella_core.study.measures import ArmDifference, ArmScore, Number
+from ccella_core.study.plan import classifier_key
+from ccella_core.study.result import VariantResult, Volumes
+from ccella_core.study.stages import Stages, Told
+from ccella_core.training.train_config import checked, merged
+
+MAY_CHANGE = ("name", "output", "tensorboard", "classifier.checkpoint_every", "classifier.keep_checkpoints")
+"""Keys that change nothing in the networks, nor in which there are."""
+RUN = "classifier"
+
+
+class Trained(NamedTuple):
+    """The classifiers of one arm, tested."""
+
+    arm: Arm
+    variant: Variant | None
+    real_count: int | None
+    synthetic_count: int
+    result: ClassifierResult
+
+
+class _Wanted(NamedTuple):
+    arm: Arm
+    real_count: int | None
+    made: VariantResult | None
+    """The variant whose volumes are used."""
+
+    @property
+    def volumes(self) -> Volumes | None:
+        return None if self.made is None else self.made.of_train
+
+
+def train_arms(
+    config: StudyConfig, prepared: PreparedSet, variants: Sequence[VariantResult], stages: Stages
+) -> list[Trained]:
+    """Train and test every arm; nothing where the study has no classifiers."""
+    return [_trained(config, prepared, wanted, stages) for wanted in _wanted(config, variants)]
+
+
+def compared(arms: Sequence[Trained]) -> tuple[list[ArmScore], list[ArmDifference]]:
+    """The scores of the arms, and how each differs from as many real cases alone; the arm of synthetic volumes alone
+    is compared with every size of the real set."""
+    real = {each.real_count: each.result for each in arms if each.arm == "real"}
+    found = []
+    for each in arms:
+        for count, alone in real.items() if each.variant is not None else ():
+            if each.real_count in (None, count):
+                found.append((each, count, compare_classifiers(each.result, alone).differences["auroc"]))
+    known = [difference.p_value for _, _, difference in found if difference.p_value is not None]
+    adjusted = iter(false_discovery_control(known) if known else ())
+    differences = [
+        ArmDifference(
+            arm=each.arm,
+            variant=each.variant,  # type: ignore[arg-type]  # real cases alone are not compared
+            real_count=count,  # type: ignore[arg-type]
+            difference=_number(difference, each.result),
+            p_value=difference.p_value,
+            adjusted_p_value=None if difference.p_value is None else float(next(adjusted)),
+        )
+        for each, count, difference in found
+    ]
+    return [_score(each) for each in arms], differences
+
+
+def _wanted(config: StudyConfig, variants: Sequence[VariantResult]) -> Iterator[_Wanted]:
+    classifiers = config.classifiers
+    if classifiers is None:
+        return
+    for count in classifiers.real_counts:
+        yield _Wanted("real", count, None)
+    able = with_labels(classifiers, config.variants)
+    for made in variants:
+        if made.variant not in able:
+            continue
+        if "synthetic" in classifiers.arms:
+            yield _Wanted("synthetic", None, made)
+        for count in classifiers.real_counts if "real+synthetic" in classifiers.arms else ():
+            yield _Wanted("real+synthetic", count, made)
+
+
+def _trained(config: StudyConfig, prepared: PreparedSet, wanted: _Wanted, stages: Stages) -> Trained:
+    variant, volumes = None if wanted.made is None else wanted.made.variant, wanted.volumes
+    key = classifier_key(wanted.arm, variant, wanted.real_count)
+    training = _training(config, prepared, wanted, key)
+    made_with = training.model_dump(mode="json") | {
+        "cases": prepared.fingerprint,
+        "volumes": None if volumes is None else volumes.sha256,
+    }
+
+    def work(folder: Path, told: Told) -> ClassifierResult:
+        train_classifier(training)
+        test_cases = open_volume_set(prepared.folder, sequence=config.data.sequence, split="test")
+        return test_classifier(training.output, test_cases, out=folder)
+
+    result = stages.done(key, made_with, ClassifierResult, work, may_change=MAY_CHANGE)
+    return Trained(wanted.arm, variant, wanted.real_count, 0 if volumes is None else volumes.count, result)
+
+
+def _training(config: StudyConfig, prepared: PreparedSet, wanted: _Wanted, key: str) -> ClassifierConfig:
+    classifiers = config.classifiers
+    assert classifiers is not None
+    sources = [Source(folder=prepared.folder, kind="real", split="train")] if wanted.real_count is not None else []
+    if wanted.volumes is not None:
+        folder = config.output / wanted.volumes.path
+        sources.append(Source(folder=folder, kind="synthetic", split="train", labels=classifiers.labels))
+    own = {
+        "name": key.replace("/", "-"),
+        "output": config.output / key / RUN,
+        "train": sources,
+        "validation": [Source(folder=prepared.folder, kind="real", split="validation")],
+        "sequence": config.data.sequence,
+        "real_count": wanted.real_count,
+        "real_seed": None,
+        "seeds": classifiers.seeds,
+    }
+    content = merged(preset(classifiers.preset), classifiers.settings) | own
+    return checked(ClassifierConfig, content, "classifiers.settings")
+
+
+def _score(each: Trained) -> ArmScore:
+    scores = each.result.scores
+    return ArmScore(
+        arm=each.arm,
+        variant=each.variant,
+        real_count=each.real_count,
+        synthetic_count=each.synthetic_count,
+        networks=scores.networks,
+        auroc=_number(scores.auroc, each.result),
+        average_precision=_number(scores.average_precision, each.result),
+        accuracy=_number(scores.accuracy, each.result),
+        sensitivity=_number(scores.sensitivity, each.result),
+        specificity=_number(scores.specificity, each.result),
+    )
+
+
+def _number(score: Interval | ScoreDifference, result: ClassifierResult) -> Number:
+    n = f"{score.n} cases, {len(result.seeds)} seeds"
+    return Number(value=score.value, low=score.low, high=score.high, n=n)

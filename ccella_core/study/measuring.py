@@ -1,0 +1,70 @@
+"""What is measured of the volumes of a variant: each part by its own library function, in a stage of its own."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from ccella_core.cases.prepared import PreparedSet
+from ccella_core.evaluation.class_head import ClassHeadResult, evaluate_class_head
+from ccella_core.evaluation.readout import Readout
+from ccella_core.evaluation.readout_training import load_or_train_readout
+from ccella_core.evaluation.set_adherence import SetAdherence, set_adherence
+from ccella_core.study.config import StudyConfig
+from ccella_core.study.conversions import of_adherence, of_class_head
+from ccella_core.study.measures import Measure
+from ccella_core.study.plan import ADHERENCE, CLASS_HEAD, variant_key
+from ccella_core.study.result import VariantResult
+from ccella_core.study.stages import Stages, Told
+
+
+class Measurer:
+    """Measures variants; what they share, such as the readout, is loaded once and only where it is needed.
+
+    Args:
+        config: of the study.
+        prepared: its cases.
+        stages: does each stage once.
+    """
+
+    def __init__(self, config: StudyConfig, prepared: PreparedSet, stages: Stages) -> None:
+        self._config, self._prepared, self._stages = config, prepared, stages
+
+    def measure(self, made: VariantResult) -> list[Measure]:
+        """Everything that applies to a variant. Raises whatever the stages raise; what is finished stays."""
+        parts = {CLASS_HEAD: self._class_head, ADHERENCE: self._adherence}
+        return [
+            measure
+            for part, measured in parts.items()
+            if self._stages.applies(variant_key(made.variant, part))
+            for measure in measured(made)
+        ]
+
+    def _class_head(self, made: VariantResult) -> list[Measure]:
+        def work(folder: Path, told: Told) -> ClassHeadResult:
+            return evaluate_class_head(self._stages.folder / made.of_test.path, out=folder)
+
+        key = variant_key(made.variant, CLASS_HEAD)
+        result = self._stages.done(key, {"volumes": made.of_test.sha256}, ClassHeadResult, work)
+        return of_class_head(made.variant, result.scores)
+
+    def _adherence(self, made: VariantResult) -> list[Measure]:
+        assert self._config.adherence is not None
+        made_with = {
+            "cases": self._prepared.fingerprint,
+            "volumes": made.of_test.sha256,
+            "readout": self._config.adherence.readout,
+        }
+
+        def work(folder: Path, told: Told) -> SetAdherence:
+            volumes = self._stages.folder / made.of_test.path
+            return set_adherence(volumes, self._prepared.folder, self._readout, out=folder, progress=told)
+
+        key = variant_key(made.variant, ADHERENCE)
+        return of_adherence(made.variant, self._stages.done(key, made_with, SetAdherence, work))
+
+    @cached_property
+    def _readout(self) -> Readout:
+        adherence = self._config.adherence
+        folder = None if adherence is None else adherence.readout
+        return load_or_train_readout() if folder is None else Readout.load(folder)
