@@ -8,7 +8,21 @@ from typing import Annotated
 import typer
 
 from ccella_core import __version__
-from ccella_core.cli import bundles, evaluate, export, generate, import_, info, phantom, prepare, train
+from ccella_core.cli import (
+    bundles,
+    classify,
+    evaluate,
+    export,
+    generate,
+    import_,
+    import_extractor,
+    info,
+    phantom,
+    prepare,
+    study,
+    synthesize,
+    train,
+)
 from ccella_core.cli.output import EXIT_CODES
 
 app = typer.Typer(
@@ -22,12 +36,16 @@ app = typer.Typer(
 app.command("generate", epilog=EXIT_CODES)(generate.generate)
 app.add_typer(bundles.app, name="bundles")
 app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(classify.app, name="classify")
 app.command("prepare", epilog=EXIT_CODES)(prepare.prepare)
 app.command("train", epilog=EXIT_CODES)(train.train)
 app.command("train-autoencoder", epilog=EXIT_CODES)(train.train_autoencoder)
 app.command("train-text-encoder", epilog=EXIT_CODES)(train.train_text_encoder)
 app.command("export", epilog=EXIT_CODES)(export.export)
 app.command("import", epilog=EXIT_CODES)(import_.import_checkpoints)
+app.command("import-extractor", epilog=EXIT_CODES)(import_extractor.import_extractor)
+app.command("synthesize", epilog=EXIT_CODES)(synthesize.synthesize)
+app.command("study", epilog=EXIT_CODES)(study.study)
 app.command("phantom", epilog=EXIT_CODES)(phantom.phantom)
 app.command("info", epilog=EXIT_CODES)(info.info)
 

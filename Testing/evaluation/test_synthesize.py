@@ -1,0 +1,282 @@
+"""A synthetic data set: which volumes there are, from which reports and seeds, and that a stop loses nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from prepared_cases import REPORTS, prepared_case, prepared_set
+from pyarrow import parquet
+from typer.testing import CliRunner
+
+from ccella_core.cases.prepared import PreparedSet
+from ccella_core.cli import app
+from ccella_core.errors import InputError
+from ccella_core.evaluation.synthesize import seed_of, synthesize
+from ccella_core.evaluation.synthetic_set import SyntheticCase, read_settings, read_table
+from ccella_core.evaluation.volume_set import open_volume_set
+from ccella_core.networks import ConditionalDenoiser, DenoiserConfig
+from ccella_core.pipeline import CCELLAPipeline
+from ccella_core.volume import SyntheticVolume
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_SECONDS = 300
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> PreparedSet:
+    cases = [
+        prepared_case("a"),
+        prepared_case("b", pathology="negative", pirads=2, reports=REPORTS[1:]),
+        prepared_case("c", reports=(), report_source="none"),
+        prepared_case("held-out", split="test"),
+    ]
+    return prepared_set(tmp_path / "prepared", cases)
+
+
+def told_about(pipeline: CCELLAPipeline, variant: str) -> CCELLAPipeline:
+    """The same model in another variant."""
+    config, text = pipeline.denoiser.config, variant == "decoupled"
+    adapter = config.adapter if text else None
+    denoiser = ConditionalDenoiser(DenoiserConfig(variant=variant, unet=config.unet, adapter=adapter))
+    return CCELLAPipeline(
+        denoiser=denoiser,
+        autoencoder=pipeline.autoencoder,
+        autoencoder_config=pipeline.autoencoder_config,
+        scheduler_config=pipeline.scheduler_config,
+        encoder=pipeline.encoder if text else None,
+        index=pipeline.index,
+        device="cpu",
+    )
+
+
+def volumes_of(out: Path, rows: tuple[SyntheticCase, ...]) -> list[SyntheticVolume]:
+    return [SyntheticVolume.load(out / row.path) for row in rows]
+
+
+def test_one_volume_of_every_case_of_the_split(tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path):
+    told: list[tuple[int, int]] = []
+    out = tmp_path / "out"
+    rows = synthesize(tiny_pipeline, prepared, out, seed=5, progress=lambda *counts: told.append(counts))
+    assert [(row.id, row.case, row.patient, row.split, row.pathology) for row in rows] == [
+        (name, name, f"patient of {name}", "train", "negative" if name == "b" else "positive") for name in "abc"
+    ]
+    assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    volumes = volumes_of(out, rows)
+    assert [volume.provenance.report for volume in volumes] == [REPORTS[0], REPORTS[1], ""]
+    assert [volume.provenance.seed for volume in volumes] == [row.seed for row in rows] == [
+        seed_of(5, name, 1) for name in "abc"
+    ]  # fmt: skip
+    assert len({row.seed for row in rows}) == 3
+    for row, volume in zip(rows, volumes, strict=True):
+        assert row.path == f"volumes/SYNTHETIC_{row.id}_t2w.nii.gz"
+        assert row.predicted_positive_probability == volume.provenance.predicted_positive_probability
+        assert row.predicted_pathology == ("positive" if row.predicted_positive_probability >= 0.5 else "negative")
+        assert volume.provenance.pathology_requested is None
+        (alone,) = tiny_pipeline(volume.provenance.report, seed=row.seed, allow_null=True)
+        np.testing.assert_array_equal(volume.voxels, alone.voxels)
+    assert [member.case for member in open_volume_set(out)] == ["a", "b", "c"]
+    settings = read_settings(out)
+    assert (settings.pathology, settings.steps, settings.solver, settings.split) == ("report", 2, "dpm++", "train")
+
+
+def test_several_a_case_take_one_wording_after_the_other(
+    tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path
+):
+    rows = synthesize(tiny_pipeline, prepared, tmp_path / "out", split=None, per_case=3, num_steps=1)
+    assert [row.id for row in rows] == [f"{case}_{n}" for case in ("a", "b", "c", "held-out") for n in (1, 2, 3)]
+    assert len({row.seed for row in rows}) == len(rows) == 12
+    reports = [volume.provenance.report for volume in volumes_of(tmp_path / "out", rows)]
+    assert reports[:9] == [REPORTS[0], REPORTS[1], REPORTS[0], *[REPORTS[1]] * 3, *[""] * 3]
+
+
+def test_seeds_depend_on_each_of_three_things_and_on_nothing_else():
+    assert seed_of(0, "case", 1) == 2948603956378607445
+    seeds = {seed_of(seed, case, number) for seed in range(3) for case in "abc" for number in (1, 2)}
+    assert len(seeds) == 18 and all(0 <= seed < 2**63 for seed in seeds)
+
+
+@pytest.mark.parametrize(
+    ("variant", "source", "reads", "requested"),
+    [
+        ("decoupled", None, True, ["positive", "negative", "positive"]),
+        ("radmaisi", None, False, ["positive", "negative", "positive"]),
+        ("maisi", None, False, [None] * 3),
+        ("ccella", "case", True, ["positive", "negative", "positive"]),
+    ],
+)
+def test_each_variant_is_told_what_it_wants(
+    tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path, variant: str, source: Any, reads: bool,
+    requested: list[str | None],
+):  # fmt: skip
+    pipeline = tiny_pipeline if variant == "ccella" else told_about(tiny_pipeline, variant)
+    rows = synthesize(pipeline, prepared, tmp_path / "out", pathology=source, num_steps=1)
+    made = [volume.provenance for volume in volumes_of(tmp_path / "out", rows)]
+    assert [each.pathology_requested for each in made] == requested
+    assert [each.report for each in made] == ([REPORTS[0], REPORTS[1], ""] if reads else [""] * 3)
+    has_head = variant == "ccella"
+    assert all((row.predicted_pathology is not None) == has_head for row in rows)
+    assert read_table(tmp_path / "out") == rows
+
+
+def test_the_table_is_the_same_in_both_formats(tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path):
+    out = tmp_path / "out"
+    for pipeline in (tiny_pipeline, told_about(tiny_pipeline, "maisi")):
+        rows = synthesize(pipeline, prepared, out, num_steps=1)
+        assert read_table(out) == rows
+        table = parquet.read_table(out / "cases.parquet")
+        assert tuple(SyntheticCase.model_validate(row) for row in table.to_pylist()) == rows
+        types = {field.name: str(field.type) for field in table.schema}
+        assert types["predicted_positive_probability"] == "double" and types["seed"] == "int64"
+        assert types["predicted_pathology"] == "string"
+        shutil.rmtree(out)
+
+
+def test_what_is_whole_stays_and_what_is_damaged_is_made_again(
+    tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path
+):
+    out = tmp_path / "out"
+    rows = synthesize(tiny_pipeline, prepared, out, per_case=2, num_steps=1)
+    images = [out / row.path for row in rows]
+    before = {path: path.stat().st_mtime_ns for path in images}
+    images[0].write_bytes(images[0].read_bytes()[:100])  # as a full disk leaves it
+    images[1].unlink()
+    sidecar = images[2].with_name("SYNTHETIC_b_1_t2w.json")
+    sidecar.write_text("{", encoding="utf-8")
+    content = json.loads(images[3].with_name("SYNTHETIC_b_2_t2w.json").read_text(encoding="utf-8"))
+    content["provenance"]["seed"] = 1  # the noise of something else
+    images[3].with_name("SYNTHETIC_b_2_t2w.json").write_text(json.dumps(content), encoding="utf-8")
+    (out / "cases.csv").unlink()
+    told: list[tuple[int, int]] = []
+    again = synthesize(
+        tiny_pipeline, prepared, out, per_case=2, num_steps=1, progress=lambda *counts: told.append(counts)
+    )
+    assert again == rows == read_table(out) and told[0] == (2, 6) and told[-1] == (6, 6)
+    volumes_of(out, again)
+    assert [path.stat().st_mtime_ns == before[path] for path in images] == [False] * 4 + [True] * 2
+
+
+def test_two_processes_make_what_one_makes(tiny_bundle: Path, prepared: PreparedSet, tmp_path: Path):
+    alone = synthesize(CCELLAPipeline.from_pretrained(tiny_bundle, device="cpu"), prepared, tmp_path / "one", seed=3)
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "ccella_core",
+        "synthesize", str(prepared.folder), "--bundle", str(tiny_bundle), "--out", str(tmp_path / "two"), "--seed", "3",
+        "--device", "cpu", "--json",
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    assert json.loads(ended.stdout)["volumes"] == 3, "only the first process prints"
+    assert read_settings(tmp_path / "two") == read_settings(tmp_path / "one")
+    for together, one in zip(read_table(tmp_path / "two"), alone, strict=True):
+        rounding = {"sha256": "", "predicted_positive_probability": None}
+        assert together.model_copy(update=rounding) == one.model_copy(update=rounding)
+        voxels = [SyntheticVolume.load(tmp_path / run / one.path).voxels for run in ("one", "two")]
+        np.testing.assert_allclose(*voxels, atol=1e-4)
+
+
+def test_killed_and_started_again_it_ends_with_the_same_table(tiny_bundle: Path, tmp_path: Path):
+    prepared = prepared_set(tmp_path / "prepared", [prepared_case(f"case{number}") for number in range(40)])
+    command = [
+        sys.executable, "-m", "ccella_core", "synthesize", str(prepared.folder), "--bundle", str(tiny_bundle),
+        "--out", str(tmp_path / "killed"), "--steps", "20", "--device", "cpu",
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while len(list(tmp_path.glob("killed/volumes/*.json"))) < 3 and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.kill()
+    process.wait(PATIENCE_SECONDS)
+    with pytest.raises(InputError, match="let `ccella synthesize` finish first"):
+        read_table(tmp_path / "killed")
+    told: list[tuple[int, int]] = []
+    pipeline = CCELLAPipeline.from_pretrained(tiny_bundle, device="cpu")
+    rows = synthesize(
+        pipeline, prepared, tmp_path / "killed", num_steps=20, progress=lambda *counts: told.append(counts)
+    )
+    assert 2 <= told[0][0] < 40 and told[-1] == (40, 40)
+    assert rows == synthesize(pipeline, prepared, tmp_path / "whole", num_steps=20)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seed": 1}, "seed: 0 there, 1 now"),
+        ({"num_steps": 3}, "steps: 1 there, 3 now"),
+        ({"per_case": 2, "split": "test"}, "split: train there, test now; per_case: 1 there, 2 now"),
+        ({"pathology": "case"}, "pathology: report there, case now"),
+    ],
+)
+def test_a_folder_never_mixes_two_syntheses(
+    tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path, changes: dict[str, Any], words: str
+):
+    synthesize(tiny_pipeline, prepared, tmp_path / "out", num_steps=1)
+    with pytest.raises(InputError, match=f"holds another synthesis .{words}"):
+        synthesize(tiny_pipeline, prepared, tmp_path / "out", **{"num_steps": 1, **changes})
+
+
+def test_other_cases_are_another_synthesis(tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path):
+    synthesize(tiny_pipeline, prepared, tmp_path / "out", num_steps=1)
+    fewer = prepared_set(tmp_path / "fewer", list(prepared.cases[1:]))
+    with pytest.raises(InputError, match="source: "):
+        synthesize(tiny_pipeline, fewer, tmp_path / "out", num_steps=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"split": "validation"}, "no cases of the split validation"),
+        ({"per_case": 0}, "whole number from 1 up, not 0"),
+        ({"seed": -1}, "A seed is a whole number"),
+        ({"solver": "magic"}, "no solver 'magic'"),
+        ({"num_steps": 0}, "from 1 to 1000"),
+        ({"guidance_scale": -1.0}, "from 0 up"),
+    ],
+)
+def test_bad_arguments_are_explained_and_leave_nothing(
+    tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path, changes: dict[str, Any], words: str
+):
+    with pytest.raises(InputError, match=words):
+        synthesize(tiny_pipeline, prepared, tmp_path / "out", **changes)
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_cases_and_variants_are_explained(tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path):
+    bad = prepared_set(tmp_path / "bad", [prepared_case("odd", reports=("fine", "\0"))])
+    with pytest.raises(InputError, match="The report of odd cannot be used: .*NUL"):
+        synthesize(tiny_pipeline, bad, tmp_path / "out", per_case=2)
+    with pytest.raises(InputError, match="does not read the pathology from a report"):
+        synthesize(told_about(tiny_pipeline, "radmaisi"), prepared, tmp_path / "out", pathology="report")
+    with pytest.raises(InputError, match="takes no pathology"):
+        synthesize(told_about(tiny_pipeline, "maisi"), prepared, tmp_path / "out", pathology="case")
+    result = CliRunner().invoke(app, ["synthesize", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 2 and "holds no prepared cases" in result.stderr
+
+
+def test_the_command(tiny_bundle: Path, prepared: PreparedSet, tmp_path: Path):
+    arguments = [str(prepared.folder), "--bundle", str(tiny_bundle), "--out", str(tmp_path / "out"), "--split", "all"]
+    result = CliRunner().invoke(app, ["synthesize", *arguments, "--steps", "1", "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    assert "4 synthetic volumes are in" in result.stdout and "not for diagnosis" in result.stdout
+    assert "Making volumes: 4 of 4" in result.stderr
+    assert len(read_table(tmp_path / "out")) == 4
+
+
+def test_another_grid_is_said(
+    tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    prepared.settings = prepared.settings.model_copy(update={"shape": (32, 16, 8)})
+    synthesize(tiny_pipeline, prepared, tmp_path / "out", num_steps=1)
+    assert "tiny makes volumes of 16 x 16 x 8 voxels at 1 x 1 x 3 mm" in caplog.text and "32 x 16 x 8" in caplog.text

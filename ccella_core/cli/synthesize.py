@@ -1,0 +1,110 @@
+"""``ccella synthesize``: a synthetic data set, a volume of every case."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ccella_core.cli.generate import DEFAULT_BUNDLE
+from ccella_core.cli.output import AsJson, StepDisplay, explained, print_json, quiet_libraries, show_log
+from ccella_core.files import prepare_folder
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+PATIENCE = timedelta(days=30)
+"""How long a process that is done waits for the others, whose share may take longer; the libraries give up in minutes,
+and a launch ends all its processes anyway where one fails."""
+
+
+@explained
+def synthesize(
+    data: Annotated[Path, typer.Argument(help="A folder of prepared cases.")],
+    out: Annotated[Path, typer.Option(help="Folder for volumes and table; a run that was stopped goes on there.")],
+    bundle: Annotated[str, typer.Option(help="The model: a name, a folder, or hf:owner/name.")] = DEFAULT_BUNDLE,
+    split: Annotated[
+        Literal["train", "validation", "test", "all"], typer.Option(help="Whose reports are used.")
+    ] = "train",
+    per_case: Annotated[int, typer.Option(help="Volumes of each case, each from another wording of its report.")] = 1,
+    seed: Annotated[int, typer.Option(help="From which the seed of each volume follows.")] = 0,
+    pathology: Annotated[
+        Literal["report", "case"] | None,
+        typer.Option(help="Read from the report, or told as the case has it; by default read, where the model can."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps; by default the bundle's.")] = None,
+    solver: Annotated[str | None, typer.Option(help="dpm++, unipc, ddim, ddpm or ddpm-reference.")] = None,
+    guidance: Annotated[float, typer.Option(help="Classifier-free guidance; 1 is off. Experimental.")] = 1.0,
+    memory_limit: Annotated[float | None, typer.Option(help="GiB that decoding may take.")] = None,
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps; of several processes each takes its own card.")
+    ] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Generate volumes from the report of every prepared case, and one table of them.
+
+    On several GPUs or computers that share a folder: accelerate launch -m ccella_core synthesize …; on the processor
+    cores of one: torchrun --nproc-per-node 2 -m ccella_core synthesize … --device cpu.
+    """
+    prepare_folder(out)
+    quiet_libraries()
+    from ccella_core.cases.prepared import PreparedSet
+    from ccella_core.evaluation.synthesize import synthesize as run
+    from ccella_core.evaluation.synthetic_set import CSV_NAME, PARQUET_NAME
+    from ccella_core.pipeline import CCELLAPipeline
+
+    prepared = PreparedSet.open(data)
+    accelerator = _processes(device)
+    show_log(logging.INFO if accelerator.is_main_process else logging.ERROR)
+    own = accelerator.device if accelerator.device.type == "cuda" else accelerator.device.type
+    pipeline = CCELLAPipeline.from_pretrained(
+        bundle, device=device if accelerator.num_processes == 1 else str(own), dtype=dtype
+    )
+    started = time.monotonic()
+    with StepDisplay("Making volumes") as display:
+        rows = run(
+            pipeline,
+            prepared,
+            out,
+            split=None if split == "all" else split,
+            per_case=per_case,
+            seed=seed,
+            pathology=pathology,
+            num_steps=steps,
+            solver=solver,  # type: ignore[arg-type]  # refused where unknown
+            guidance_scale=guidance,
+            memory_limit_gib=memory_limit,
+            accelerator=accelerator,
+            progress=display if accelerator.is_main_process else None,
+        )
+    if not accelerator.is_main_process:
+        return
+    seconds = round(time.monotonic() - started, 2)
+    if as_json:
+        print_json({"volumes": len(rows), "folder": str(out), "tables": [CSV_NAME, PARQUET_NAME], "seconds": seconds})
+        return
+    typer.echo(f"{len(rows)} synthetic volumes are in {out}, and their table in {out / CSV_NAME}; not for diagnosis.")
+
+
+def _processes(device: str) -> Accelerator:
+    """Of this launch. Processes on the cores of one computer share them evenly."""
+    import torch
+    from accelerate import Accelerator
+    from accelerate.utils import InitProcessGroupKwargs
+
+    accelerator = Accelerator(cpu=device == "cpu", kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)])
+    beside_each_other = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # set by every launcher of several processes
+    if beside_each_other > 1 and accelerator.device.type == "cpu":
+        torch.set_num_threads(max(1, _cores() // beside_each_other))
+    return accelerator
+
+
+def _cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
