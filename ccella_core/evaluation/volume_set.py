@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,6 +134,7 @@ def _of_synthetic(folder: Path, sequence: Sequence, split: Split | None) -> Volu
     rows = [row for row in read_table(folder) if row.sequence == sequence and split in (None, row.split)]
     if not rows:
         raise InputError(f"There are no {sequence} volumes{_of_split(split)} in {folder}.")
+    voxels, spacing = _read_upright(folder / rows[0].path)
     members = [
         Member(
             id=row.id,
@@ -144,11 +145,10 @@ def _of_synthetic(folder: Path, sequence: Sequence, split: Split | None) -> Volu
             predicted=row.predicted_pathology,
             predicted_positive_probability=row.predicted_positive_probability,
             seed=row.seed,
-            read=lambda path=folder / row.path: _read_upright(path)[0],  # type: ignore[misc]
+            read=lambda path=folder / row.path: _read_alike(path, spacing),  # type: ignore[misc]
         )
         for row in rows
     ]
-    voxels, spacing = _read_upright(folder / rows[0].path)
     return VolumeSet(str(folder), members, voxels.shape, spacing)  # type: ignore[arg-type]
 
 
@@ -156,13 +156,6 @@ def _of_images(folder: Path, paths: list[Path]) -> VolumeSet:
     if not paths:
         raise InputError(f"There are no images in {folder}: {', '.join(IMAGE_SUFFIXES)} are read.")
     voxels, spacing = _read_upright(paths[0])
-
-    def read(path: Path) -> np.ndarray:
-        volume, own = _read_upright(path)
-        if not np.allclose(own, spacing, rtol=SPACING_TOLERANCE):
-            raise InputError(f"{path} has a spacing of {times(own)} mm and the first of the folder {times(spacing)}.")
-        return volume
-
     members = [
         Member(
             id=path.name,
@@ -173,11 +166,18 @@ def _of_images(folder: Path, paths: list[Path]) -> VolumeSet:
             predicted=None,
             predicted_positive_probability=None,
             seed=None,
-            read=lambda path=path: read(path),  # type: ignore[misc]
+            read=lambda path=path: _read_alike(path, spacing),  # type: ignore[misc]
         )
         for path in paths
     ]
     return VolumeSet(str(folder), members, voxels.shape, spacing)  # type: ignore[arg-type]
+
+
+def _read_alike(path: Path, spacing: tuple[float, float, float]) -> np.ndarray:
+    voxels, own = _read_upright(path)
+    if not np.allclose(own, spacing, rtol=SPACING_TOLERANCE):
+        raise InputError(f"{path} has a spacing of {times(own)} mm and the first of its set {times(spacing)}.")
+    return voxels
 
 
 def _read_upright(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
@@ -193,6 +193,6 @@ def _of_split(split: Split | None) -> str:
     return "" if split is None else f" of the split {split}"
 
 
-def times(numbers: Sequence[float]) -> str:
+def times(numbers: Iterable[float]) -> str:
     """As in 256 x 256 x 128."""
     return " x ".join(f"{number:g}" for number in numbers)
