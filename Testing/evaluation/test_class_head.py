@@ -2,61 +2,43 @@
 
 from __future__ import annotations
 
-import csv
 import json
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
+from toy_cases import SETTINGS
 from typer.testing import CliRunner
 
 from ccella_core.cli import app
 from ccella_core.errors import InputError
 from ccella_core.evaluation.class_head import evaluate_class_head
-from ccella_core.evaluation.synthetic_set import CSV_NAME, SETTINGS_NAME, SynthesisSettings, SyntheticCase
-
-SETTINGS = SynthesisSettings(
-    bundle_name="tiny",
-    bundle_version="1",
-    bundle_sha256="0" * 64,
-    source="0" * 16,
-    split=None,
-    per_case=2,
-    seed=0,
-    pathology="report",
-    solver="dpm++",
-    steps=2,
-    guidance_scale=1.0,
-)
+from ccella_core.evaluation.synthetic_set import SyntheticCase
+from ccella_core.evaluation.synthetic_table import write_settings, write_table
 
 
 def write_set(folder, cases: dict[str, tuple[str, list[float | None]]]) -> None:
     """A synthetic set without images: by case the class, and the probability that was read for each of its volumes."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / SETTINGS_NAME).write_text(SETTINGS.model_dump_json(), encoding="utf-8")
-    with (folder / CSV_NAME).open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, SyntheticCase.model_fields)
-        table.writeheader()
-        for case, (pathology, probabilities) in cases.items():
-            for number, probability in enumerate(probabilities):
-                row = SyntheticCase(
-                    id=f"{case}-{number}",
-                    case=case,
-                    patient=case,
-                    split="test",
-                    sequence="t2w",
-                    pathology=pathology,
-                    predicted_pathology=None
-                    if probability is None
-                    else "positive"
-                    if probability > 0.5
-                    else "negative",
-                    predicted_positive_probability=probability,
-                    seed=number,
-                    path=f"volumes/{case}-{number}.nii.gz",
-                    sha256="0" * 64,
-                )
-                table.writerow({key: "" if value is None else value for key, value in row.model_dump().items()})
+    rows = [
+        SyntheticCase(
+            id=f"{case}-{number}",
+            case=case,
+            patient=case,
+            split="test",
+            sequence="t2w",
+            pathology=pathology,
+            predicted_pathology=None if probability is None else "positive" if probability > 0.5 else "negative",
+            predicted_positive_probability=probability,
+            seed=number,
+            path=f"volumes/{case}-{number}.nii.gz",
+            sha256="0" * 64,
+        )
+        for case, (pathology, probabilities) in cases.items()
+        for number, probability in enumerate(probabilities)
+    ]
+    write_settings(folder, SETTINGS)
+    write_table(folder, rows)
 
 
 def drawn(count: int = 40) -> dict[str, tuple[str, list[float | None]]]:

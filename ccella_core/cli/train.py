@@ -79,13 +79,14 @@ def train_text_encoder(config: ConfigFile = None, overrides: Overrides = None, s
 def _prepare_process() -> None:
     """Of several processes of a launch only the first talks."""
     quiet_libraries()
-    show_log(logging.INFO if _is_first() else logging.ERROR)
+    show_log(logging.INFO if is_first() else logging.ERROR)
 
 
-def _is_first() -> bool:
+def is_first() -> bool:
+    """Whether this is the first process of a launch, or the only one."""
     return os.environ.get("RANK", "0") == "0"  # set by every launcher of several processes
 
 
 def _end(folder: Path, next_step: str) -> None:
-    if _is_first():
+    if is_first():
         typer.echo(f"The run is in {folder}; look at its summary.html. {next_step}")

@@ -1,0 +1,109 @@
+"""Folders of prepared and of synthetic cases in which a positive one has a bright spot: easy to tell, small to read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import SimpleITK as sitk  # noqa: N813
+from prepared_cases import prepared_case
+
+from ccella_core.cases.prepared import (
+    VOLUMES,
+    WHITE,
+    PreparedSet,
+    PrepareSettings,
+    volume_path,
+    write_cases,
+    write_index,
+)
+from ccella_core.evaluation.synthetic_set import SynthesisSettings, SyntheticCase
+from ccella_core.evaluation.synthetic_table import write_settings, write_table
+
+SIDE = 16
+SPACING = (1.0, 1.0, 1.0)
+SETTINGS = SynthesisSettings(
+    bundle_name="tiny",
+    bundle_version="1",
+    bundle_sha256="0" * 64,
+    source="0" * 16,
+    split=None,
+    per_case=1,
+    seed=0,
+    pathology="report",
+    solver="dpm++",
+    steps=2,
+    guidance_scale=1.0,
+)
+
+
+def toy_volume(number: int, *, positive: bool) -> np.ndarray:
+    """(SIDE, SIDE, SIDE) in 0 … 1."""
+    rng = np.random.default_rng([number, positive])
+    voxels = 0.3 + 0.1 * rng.random((SIDE, SIDE, SIDE))
+    if positive:
+        x, y, z = rng.integers(3, 9, size=3)
+        voxels[x : x + 4, y : y + 4, z : z + 4] += 0.5
+    return voxels
+
+
+def toy_prepared(folder: Path, counts: dict[str, int]) -> Path:
+    """Prepared cases ``train-0``, … of each split, every second of them positive; a patient each."""
+    (folder / VOLUMES).mkdir(parents=True)
+    cases = []
+    for split, count in counts.items():
+        for number in range(count):
+            name, positive = f"{split}-{number}", number % 2 == 0
+            path = volume_path(name, "t2w")
+            voxels = toy_volume(hash_of(name), positive=positive)
+            nib.save(nib.Nifti1Image((voxels * WHITE).astype(np.uint16), np.eye(4)), folder / path)
+            cases.append(
+                prepared_case(
+                    name,
+                    split=split,
+                    pathology="positive" if positive else "negative",
+                    pirads=None,
+                    sha256={path: "0" * 64},
+                )
+            )
+    write_index(folder, PrepareSettings(shape=(SIDE,) * 3, spacing=SPACING))
+    write_cases(folder, cases)
+    return folder
+
+
+def toy_synthetic(folder: Path, prepared: Path, *, predicts: bool = True, **changes: str) -> Path:
+    """A volume of each training case; every fourth was read as the other class. ``changes`` are of each row."""
+    (folder / VOLUMES).mkdir(parents=True)
+    rows = []
+    for number, case in enumerate(PreparedSet.open(prepared).split("train")):
+        positive = case.pathology == "positive"
+        read = positive != (number % 4 == 0)
+        image = sitk.GetImageFromArray(
+            toy_volume(1000 + number, positive=positive).transpose(2, 1, 0).astype(np.float32)
+        )
+        image.SetDirection((-1, 0, 0, 0, -1, 0, 0, 0, 1))  # RAS+, in the LPS of SimpleITK
+        path = f"{VOLUMES}/{case.id}.nii.gz"
+        sitk.WriteImage(image, folder / path)
+        row = SyntheticCase(
+            id=case.id,
+            case=case.id,
+            patient=case.patient,
+            split=case.split,
+            sequence="t2w",
+            pathology=case.pathology,
+            predicted_pathology=("positive" if read else "negative") if predicts else None,
+            predicted_positive_probability=float(read) if predicts else None,
+            seed=number,
+            path=path,
+            sha256="0" * 64,
+        )
+        rows.append(row.model_copy(update=changes))
+    write_settings(folder, SETTINGS)
+    write_table(folder, rows)
+    return folder
+
+
+def hash_of(name: str) -> int:
+    """The same number for the same name, in every process."""
+    return int.from_bytes(name.encode(), "big") % 2**31

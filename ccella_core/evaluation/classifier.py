@@ -1,0 +1,141 @@
+"""The downstream classifier: a 3-D network that tells positive from negative volumes, and how volumes are given to it.
+
+Its purpose is to measure what synthetic cases are worth to somebody who trains a classifier (paper, "Downstream
+classification"). Where each setting comes from:
+
+- stated with the paper: MONAI's 3-D EfficientNet-B0 from random weights, foreground crop, 256 x 256 x 32 voxels, focal
+  loss, AdamW at 1e-4 with polynomial decay, 200 epochs;
+- from the classifier that the same authors released with their next paper (arXiv 2507.06384, ``scripts/tfproxy.py``):
+  intensities clipped at the 2nd and 98th percentile and standardised, padding with zeros and cropping about the centre,
+  a flip of left and right, rotation by up to 15° in the plane, translation by up to 25 x 25 x 2 voxels, zoom by up to
+  10 %, each with probability 0.5; batches of 32, decay of power 2, focal gamma 2 without class weights, and the weights
+  that have the best average precision on the validation cases, of which they look every five epochs;
+- our choice: what counts as foreground, because synthetic background is never exactly 0; clipping is hard, because
+  their soft one is made for integers; and volumes are first brought to a slice thickness of which 32 slices show the
+  whole gland, because the prepared grid has 128 slices of 0.5 mm.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from monai.networks.nets import EfficientNetBN, ResNet
+from monai.transforms import (
+    CenterSpatialCrop,
+    ClipIntensityPercentiles,
+    Compose,
+    CropForeground,
+    NormalizeIntensity,
+    RandAffine,
+    RandFlip,
+    RandRotate,
+    RandZoom,
+    Resize,
+    SpatialPad,
+)
+from monai.utils import convert_to_tensor
+from pydantic import Field
+from torch import Tensor, nn
+
+from ccella_core.errors import InputError
+from ccella_core.settings import StrictModel
+
+Network = Literal["efficientnet-b0", "resnet10"]
+FOREGROUND = 0.02
+"""Brighter than what an autoencoder leaves of an empty background; volumes are in 0 … 1."""
+PERCENTILES = (2, 98)
+LEFT_RIGHT = 0
+CLASSES = 2
+EFFICIENTNET_MULTIPLE = 32
+"""MONAI pads its EfficientNet for 224 voxels; other sides must be halved five times just as evenly."""
+NARROW = (16, 32, 64, 128)
+"""Channels of the small residual network: a quarter of the usual."""
+
+
+class Preprocessing(StrictModel):
+    """How a volume becomes the network's input."""
+
+    shape: tuple[int, int, int] = (256, 256, 32)
+    spacing: tuple[float, float, float] | None = Field(
+        None, description="mm to which volumes are resampled first; null: as they are"
+    )
+
+
+class Augmentation(StrictModel):
+    """What is done to a training volume anew each time, every part of it with the same probability."""
+
+    probability: float = Field(0.5, ge=0, le=1)
+    flip: bool = Field(True, description="left and right")
+    rotation_degrees: float = Field(15.0, ge=0, le=180, description="at most, in the plane")
+    translation: tuple[float, float, float] = Field((25, 25, 2), description="voxels, at most")
+    zoom: float = Field(0.1, ge=0, lt=1, description="at most larger or smaller")
+
+
+def build_classifier(network: Network) -> nn.Module:
+    """(B, 1, X, Y, Z) to logits (B, 2) of negative and positive, with random weights."""
+    if network == "efficientnet-b0":
+        return EfficientNetBN(network, pretrained=False, spatial_dims=3, in_channels=1, num_classes=CLASSES)
+    return ResNet(
+        "basic",
+        layers=[1, 1, 1, 1],
+        block_inplanes=list(NARROW),
+        spatial_dims=3,
+        n_input_channels=1,
+        conv1_t_size=3,
+        conv1_t_stride=2,
+        no_max_pool=True,  # a lesion is a few voxels wide
+        num_classes=CLASSES,
+    )
+
+
+def preprocess(voxels: np.ndarray, spacing: tuple[float, float, float], settings: Preprocessing) -> Tensor:
+    """(1, *shape) float16 of voxels (X, Y, Z) in 0 … 1: cropped to what is bright, clipped, standardised and centred.
+
+    Raises:
+        InputError: there is no foreground.
+    """
+    if not (voxels > FOREGROUND).any():
+        raise InputError("A volume is dark everywhere, so that there is nothing to classify; remove it.")
+    steps: list[Any] = [
+        CropForeground(select_fn=lambda image: image > FOREGROUND),
+        ClipIntensityPercentiles(*PERCENTILES),
+        NormalizeIntensity(),
+        SpatialPad(settings.shape),
+        CenterSpatialCrop(settings.shape),
+    ]
+    if settings.spacing is not None:
+        ratio = np.divide(spacing, settings.spacing)
+        size = [max(1, round(side)) for side in voxels.shape * ratio]
+        # Fewer voxels are means of those they stand for, as a thicker slice is.
+        steps.insert(0, Resize(size, mode="area" if (ratio <= 1).all() else "trilinear"))
+    image = Compose(steps)(torch.from_numpy(np.ascontiguousarray(voxels, np.float32))[None])
+    return convert_to_tensor(image, dtype=torch.float16)  # without MONAI's metadata
+
+
+class Augmenter:
+    """Changes volumes by chance, the same way for the same seed."""
+
+    def __init__(self, settings: Augmentation) -> None:
+        probability = settings.probability
+        self._transform = Compose(
+            [
+                RandFlip(probability if settings.flip else 0.0, spatial_axis=LEFT_RIGHT),
+                RandRotate(range_z=math.radians(settings.rotation_degrees), prob=probability),
+                RandAffine(probability, translate_range=settings.translation, padding_mode="zeros"),
+                RandZoom(probability, min_zoom=1 - settings.zoom, max_zoom=1 + settings.zoom, mode="trilinear",
+                         padding_mode="constant"),
+            ]
+        )  # fmt: skip
+
+    def __call__(self, image: Tensor, seed: int) -> Tensor:
+        """(1, X, Y, Z) float32, on the device of ``image``.
+
+        Args:
+            image: (1, X, Y, Z) float32.
+            seed: below 2**32, as NumPy's older generator takes it.
+        """
+        self._transform.set_random_state(seed=seed)
+        return convert_to_tensor(self._transform(image), dtype=torch.float32)

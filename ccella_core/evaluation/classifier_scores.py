@@ -1,0 +1,262 @@
+"""``ccella classify test``: what trained classifiers say of cases that they have not seen, and whether two differ.
+
+The networks of a run differ in their seeds alone. Each is scored by itself, and the run by the mean of their scores:
+what one training is worth, not what an ensemble would be. Two runs are compared on the same cases. DeLong's test takes
+the networks as they are; the bootstrap draws cases and networks, so that a difference that comes from one lucky seed is
+not taken for one of the data.
+"""
+
+from __future__ import annotations
+
+import csv
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from accelerate import Accelerator
+
+from ccella_core.errors import InputError, SaveError
+from ccella_core.evaluation.class_scores import (
+    RESAMPLES,
+    WORDS,
+    AurocComparison,
+    ClassScores,
+    ScoreDifference,
+    class_scores,
+    compare_aurocs,
+    paired_bootstrap,
+    scores_table,
+)
+from ccella_core.evaluation.classifier import build_classifier
+from ccella_core.evaluation.classifier_config import ClassifierConfig
+from ccella_core.evaluation.classifier_data import Images, labelled, refuse_shared
+from ccella_core.evaluation.classifier_training import predict
+from ccella_core.evaluation.classify import seed_folder
+from ccella_core.evaluation.resampling import ScoreName
+from ccella_core.evaluation.results import save_result
+from ccella_core.evaluation.volume_set import VolumeSet
+from ccella_core.files import whole_file
+from ccella_core.phantom.findings import Pathology
+from ccella_core.settings import StrictModel
+from ccella_core.training.run import load_trained
+from ccella_core.training.run_folder import CHECKPOINTS, last_step, read_run, read_run_config
+
+RESULT, COMPARISON, CSV_NAME = "scores", "comparison", "probabilities.csv"
+COMPARED: tuple[ScoreName, ...] = ("accuracy", "auroc", "average_precision")
+
+
+class TestedCase(StrictModel):
+    """A case of the test, and the probability of positive by each network, in the order of the seeds."""
+
+    id: str
+    patient: str
+    pathology: Pathology
+    probabilities: tuple[float, ...]
+
+
+class ClassifierResult(StrictModel):
+    """What the classifiers of a run are worth on a set of cases."""
+
+    name: str
+    run: str
+    data: str
+    trained_on: dict[str, int]
+    """Cases by kind and split."""
+    seeds: tuple[int, ...]
+    best_steps: tuple[int, ...]
+    """After which step each network was the best on the validation cases."""
+    scores: ClassScores
+    """The mean over the networks."""
+    by_seed: dict[int, ClassScores]
+    cases: tuple[TestedCase, ...]
+
+    @property
+    def truth(self) -> np.ndarray:
+        """(N,) bool."""
+        return np.array([case.pathology == "positive" for case in self.cases])
+
+    @property
+    def probability(self) -> np.ndarray:
+        """(S, N) of S networks."""
+        return np.array([case.probabilities for case in self.cases]).T
+
+    @property
+    def patients(self) -> list[str]:
+        return [case.patient for case in self.cases]
+
+
+class ClassifierComparison(StrictModel):
+    """Run A against run B on the same cases; differences are A less B."""
+
+    a: str
+    b: str
+    cases: int
+    auroc: AurocComparison
+    differences: dict[ScoreName, ScoreDifference]
+
+
+def test_classifier(
+    run: Path,
+    volumes: VolumeSet,
+    *,
+    accelerator: Accelerator | None = None,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    out: Path | None = None,
+) -> ClassifierResult:
+    """Score every network of a finished run; each with the weights that were best on the validation cases.
+
+    Args:
+        run: folder of ``train_classifier``.
+        volumes: with a class each; of patients from whom the run has learnt nothing.
+        accelerator: processes and device.
+        seed, resamples: of the bootstrap, which draws patients whole.
+        out: where ``scores.json``, ``scores.md`` and ``probabilities.csv`` are written.
+
+    Raises:
+        InputError: no such run, one that is not finished, a patient of its training or validation among ``volumes``,
+            or a volume that cannot be used.
+        SaveError: the disk refuses.
+    """
+    accelerator = accelerator or Accelerator()
+    config, about = read_run_config(run, ClassifierConfig), read_run(run)
+    cases = labelled(volumes, "real")
+    patients = {case.member.patient for case in cases}
+    for split, learnt in about["data"]["patients"].items():
+        refuse_shared(patients, set(learnt), "The cases to test on hold", f"of the {split} cases of {run}")
+    images = Images(cases, config.classifier.preprocessing)
+    rows, best_steps = [], []
+    for number in config.seeds:
+        folder = seed_folder(run, number)
+        _refuse_unfinished(folder)
+        network = build_classifier(config.classifier.network)
+        best_steps.append(load_trained(folder / CHECKPOINTS, network, best=True))
+        network.to(accelerator.device).eval()
+        rows.append(predict(network, images, accelerator, config.classifier.batch_size).softmax(dim=1)[:, 1].numpy())
+    probability = np.stack(rows).astype(float)
+    groups = [case.member.patient for case in cases]
+    score = partial(class_scores, images.positive, groups=groups, seed=seed, resamples=resamples)
+    result = ClassifierResult(
+        name=config.name,
+        run=str(run),
+        data=volumes.name,
+        trained_on=about["data"]["cases"],
+        seeds=config.seeds,
+        best_steps=tuple(best_steps),
+        scores=score(probability),
+        by_seed=dict(zip(config.seeds, map(score, probability), strict=True)),
+        cases=tuple(
+            TestedCase(
+                id=case.member.id,
+                patient=case.member.patient,
+                pathology="positive" if case.positive else "negative",
+                probabilities=tuple(column.tolist()),
+            )
+            for case, column in zip(cases, probability.T, strict=True)
+        ),
+    )
+    if out is not None and accelerator.is_main_process:
+        save_result(result, markdown(result), out / RESULT)
+        _write_csv(result, out / CSV_NAME)
+    return result
+
+
+test_classifier.__test__ = False  # type: ignore[attr-defined]  # no test of pytest's
+
+
+def compare_classifiers(
+    a: ClassifierResult, b: ClassifierResult, *, seed: int = 0, resamples: int = RESAMPLES, out: Path | None = None
+) -> ClassifierComparison:
+    """Whether A and B differ on the cases that both were tested on.
+
+    Raises:
+        InputError: they were tested on different cases, or on fewer than two of a class.
+        SaveError: ``comparison.json`` or ``.md`` cannot be written into ``out``.
+    """
+    if [(case.id, case.pathology) for case in a.cases] != [(case.id, case.pathology) for case in b.cases]:
+        raise InputError(f"{a.name} and {b.name} were not tested on the same cases, so they cannot be compared.")
+    truth = a.truth
+    comparison = ClassifierComparison(
+        a=a.name,
+        b=b.name,
+        cases=len(truth),
+        auroc=compare_aurocs(truth, a.probability, b.probability),
+        differences={
+            score: paired_bootstrap(
+                truth, a.probability, b.probability, score, groups=a.patients, seed=seed, resamples=resamples
+            )
+            for score in COMPARED
+        },
+    )
+    if out is not None:
+        save_result(comparison, comparison_markdown(comparison, a, b), out / COMPARISON)
+    return comparison
+
+
+def markdown(result: ClassifierResult) -> str:
+    scores = result.scores
+    columns = {f"seed {seed}": each for seed, each in result.by_seed.items()}
+    columns = {"mean of the seeds": scores, **columns} if len(columns) > 1 else columns
+    trained_on = ", ".join(f"{count} {kind}" for kind, count in result.trained_on.items())
+    lines = [
+        f"# Classifier {result.name}",
+        "",
+        f"Trained on: {trained_on} cases. Tested on {scores.cases} cases ({scores.positives} positive) of "
+        f"{result.data}; positive from a probability of {scores.threshold:g}.",
+        f"In brackets: 95 % bootstrap intervals ({scores.resamples} resamples of patients, stratified by class; for "
+        "the mean, of networks too).",
+        "",
+        scores_table(columns),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def comparison_markdown(comparison: ClassifierComparison, a: ClassifierResult, b: ClassifierResult) -> str:
+    auroc = comparison.auroc
+    rows = [
+        f"| AUROC (DeLong) | {auroc.difference:+.3f} ({auroc.low:+.3f} to {auroc.high:+.3f}) | {_p(auroc.p_value)} |",
+        *(
+            f"| {WORDS[score]} (paired bootstrap) | {_signed(difference)} | {_p(difference.p_value)} |"
+            for score, difference in comparison.differences.items()
+        ),
+    ]
+    lines = [
+        f"# {a.name} against {b.name}",
+        "",
+        f"On the same {comparison.cases} cases of {a.data}; {len(a.seeds)} and {len(b.seeds)} networks.",
+        "",
+        scores_table({a.name: a.scores, b.name: b.scores}),
+        "",
+        f"| {a.name} less {b.name} | difference and 95 % interval | p |",
+        "|---|---|---|",
+        *rows,
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _refuse_unfinished(folder: Path) -> None:
+    steps, done = read_run(folder)["steps"], last_step(folder / CHECKPOINTS)
+    if done < steps:
+        raise InputError(
+            f"The training in {folder} stopped at step {done} of {steps}; let `ccella classify train` go on with it."
+        )
+
+
+def _write_csv(result: ClassifierResult, path: Path) -> None:
+    try:
+        with whole_file(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(["id", "patient", "pathology", *(f"seed_{seed}" for seed in result.seeds)])
+            table.writerows([case.id, case.patient, case.pathology, *case.probabilities] for case in result.cases)
+    except OSError as error:
+        raise SaveError(f"The table {path} cannot be written: {error}.") from error
+
+
+def _signed(difference: ScoreDifference) -> str:
+    if difference.value is None:
+        return "not defined"
+    return f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})"
+
+
+def _p(value: float | None) -> str:
+    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"

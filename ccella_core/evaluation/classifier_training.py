@@ -1,0 +1,141 @@
+"""Training of one classifier, and what it says of volumes."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from monai.losses import FocalLoss
+from sklearn.metrics import average_precision_score, roc_auc_score
+from torch import Tensor, nn
+
+from ccella_core.errors import InputError
+from ccella_core.evaluation.class_scores import THRESHOLD
+from ccella_core.evaluation.classifier import Augmenter, build_classifier
+from ccella_core.evaluation.classifier_config import ClassifierTraining
+from ccella_core.evaluation.classifier_data import Images
+from ccella_core.training.draws import shuffled_rows
+from ccella_core.training.run import Run, Schedule
+from ccella_core.training.watch import Watcher
+
+NO_CLIPPING = math.inf
+"""The authors trained without."""
+AUGMENTATION, DROPOUT = 2, 3
+"""Streams of chance; the order of the cases has the first."""
+
+
+class _Plan(NamedTuple):
+    """What the configuration, the number of cases and the seed tell a run."""
+
+    steps: int
+    learning_rate: float
+    checkpoint_every: int
+    seed: int
+
+
+def train_network(
+    cases: Images,
+    held_out: Images,
+    config: ClassifierTraining,
+    seed: int,
+    folder: Path,
+    *,
+    accelerator: Accelerator,
+    watcher: Watcher,
+) -> Run:
+    """Train, going on from the last checkpoint in ``folder`` where there is one; returns the finished run.
+
+    What a step draws follows from the seed, the step and the place in the batch, so that a run that was stopped ends
+    with the weights of one that never was. The best weights on ``held_out`` are kept aside. Batch normalisation sees
+    each process's share of a batch by itself.
+
+    Raises:
+        InputError: a batch cannot be shared by the processes, or a volume cannot be used.
+        NonFiniteError: loss or gradient became NaN or infinite; the last checkpoint is whole.
+        SaveError: a checkpoint could not be written.
+    """
+    if config.batch_size % accelerator.num_processes:
+        raise InputError(
+            f"A batch of {config.batch_size} cannot be shared evenly by {accelerator.num_processes} processes."
+        )
+    plan = _Plan(config.steps_for(len(cases)), config.learning_rate, config.checkpoint_every, seed)
+    torch.manual_seed(seed)
+    run = Run(
+        build_classifier(config.network),
+        folder,
+        plan,
+        schedule=_polynomial(plan.steps, config.decay_power),
+        gradient_clip=NO_CLIPPING,
+        accelerator=accelerator,
+        kept=config.keep_checkpoints,
+    )
+    focal, augment = _focal(config), Augmenter(config.augmentation)
+    while run.unfinished:
+        rate = run.learning_rate
+        run.update(partial(_loss, run, cases, config, focal, augment))
+        watcher.step(
+            run.step,
+            {"loss": run.loss, "loss/focal": run.loss, "learning_rate": rate, "gradient_norm": run.gradient_norm},
+        )
+        if run.step * config.validations // run.steps > (run.step - 1) * config.validations // run.steps:
+            _validate(run, held_out, config, focal, watcher)
+        run.save_if_due()
+    run.finish()
+    return run
+
+
+def predict(model: nn.Module, images: Images, accelerator: Accelerator, batch_size: int) -> Tensor:
+    """Logits (N, 2) of every volume, the processes sharing them; ``model`` is in evaluation mode."""
+    own = range(len(images))[accelerator.process_index :: accelerator.num_processes]
+    found: list[tuple[int, list[float]]] = []
+    with torch.inference_mode():
+        for start in range(0, len(own), batch_size):
+            rows = own[start : start + batch_size]
+            batch = torch.stack([images[row] for row in rows]).float().to(accelerator.device)
+            found += zip(rows, model(batch).float().tolist(), strict=True)
+    return torch.tensor([logits for _, logits in sorted(gather_object(found))])
+
+
+def _loss(run: Run, cases: Images, config: ClassifierTraining, focal: FocalLoss, augment: Augmenter) -> Tensor:
+    """Of this process's share of the batch."""
+    accelerator = run.accelerator
+    process, processes, device = accelerator.process_index, accelerator.num_processes, accelerator.device
+    rows = shuffled_rows(len(cases), run.step, batch_size=config.batch_size, seed=run.seed)
+    images = []
+    for place in range(process, config.batch_size, processes):
+        chance = np.random.default_rng([run.seed, AUGMENTATION, run.step, place])
+        images.append(augment(cases[rows[place]].float().to(device), int(chance.integers(2**32))))
+    torch.manual_seed(int(np.random.default_rng([run.seed, DROPOUT, run.step, process]).integers(2**62)))
+    positive = torch.from_numpy(cases.positive[rows[process::processes]]).to(device)
+    loss: Tensor = focal(run.model(torch.stack(images)).float(), positive[:, None])
+    return loss
+
+
+def _validate(run: Run, held_out: Images, config: ClassifierTraining, focal: FocalLoss, watcher: Watcher) -> None:
+    with run.averaged():
+        logits = predict(run.model, held_out, run.accelerator, config.batch_size)
+    truth = held_out.positive
+    probability = logits.softmax(dim=1)[:, 1].numpy()
+    told = {
+        "loss": float(focal(logits, torch.from_numpy(truth)[:, None])),
+        "accuracy": float(((probability >= THRESHOLD) == truth).mean()),
+        "auroc": float(roc_auc_score(truth, probability)),
+        "average_precision": float(average_precision_score(truth, probability)),
+    }
+    watcher.validation(run.step, {**told, "loss/focal": told["loss"]})
+    run.keep_if_best(told["loss"] if config.choose_by == "loss" else -told["average_precision"])
+    run.accelerator.wait_for_everyone()
+
+
+def _focal(config: ClassifierTraining) -> FocalLoss:
+    return FocalLoss(to_onehot_y=True, use_softmax=True, gamma=config.focal_gamma)
+
+
+def _polynomial(steps: int, power: float) -> Schedule:
+    return lambda optimiser: torch.optim.lr_scheduler.PolynomialLR(optimiser, total_iters=steps, power=power)
