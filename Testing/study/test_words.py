@@ -69,6 +69,11 @@ def test_the_best_is_compared_with_the_reference(reference: Number, end: str) ->
 
 def test_nothing_is_best_where_neither_way_is_better() -> None:
     assert words.of_measures(row(number(1.0, 0.1), number(2.0, 0.1), better=None), "images") == []
+    numbers = (number(1.0, 0.1), number(2.0, 0.1), number(0.5, 0.1))
+    assert said(row(*numbers, better=None, reference=number(1.05, 0.1))) == (
+        "FID, beside real against real, 1.05 (0.95 to 1.15): higher for maisi; lower for ellamaisi; "
+        "no difference can be claimed for ccella."
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,7 +103,7 @@ def test_the_summary_counts_what_came_out() -> None:
 def test_every_number_stands_in_the_table_with_n_and_extractor() -> None:
     table = group_table(study_result(), "images")
     assert table is not None
-    assert table.header == ("", "measured by", "n", *VARIANTS, "real against real")
+    assert table.header == ("", "measured by", "n", *VARIANTS, "the real cases among themselves")
     assert table.rows[0] == (
         "FID ↓", "phantom readout (stand-in)", "64 real, 64 synthetic", "0.0200 (0.0140 to 0.0260)",
         "0.0900 (0.0840 to 0.0960)", "0.0240 (0.0180 to 0.0300)", "0.0220 (0.0160 to 0.0280)",

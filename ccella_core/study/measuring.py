@@ -7,13 +7,17 @@ from pathlib import Path
 
 from ccella_core.cases.prepared import PreparedSet
 from ccella_core.evaluation.class_head import ClassHeadResult, evaluate_class_head
+from ccella_core.evaluation.features import FeatureExtractor, Kind, load_extractors
+from ccella_core.evaluation.images import FEATURES
 from ccella_core.evaluation.readout import Readout
 from ccella_core.evaluation.readout_training import load_or_train_readout
 from ccella_core.evaluation.set_adherence import SetAdherence, set_adherence
+from ccella_core.evaluation.volume_set import open_volume_set
 from ccella_core.study.config import StudyConfig
 from ccella_core.study.conversions import of_adherence, of_class_head
+from ccella_core.study.image_measures import ImageResult, measure_images, of_images
 from ccella_core.study.measures import Measure
-from ccella_core.study.plan import ADHERENCE, CLASS_HEAD, variant_key
+from ccella_core.study.plan import ADHERENCE, CLASS_HEAD, IMAGES, variant_key
 from ccella_core.study.result import VariantResult
 from ccella_core.study.stages import Stages, Told
 
@@ -29,16 +33,42 @@ class Measurer:
 
     def __init__(self, config: StudyConfig, prepared: PreparedSet, stages: Stages) -> None:
         self._config, self._prepared, self._stages = config, prepared, stages
+        self.warnings: dict[str, None] = {}
+        """Of all variants that were measured so far, each once and in order."""
 
     def measure(self, made: VariantResult) -> list[Measure]:
         """Everything that applies to a variant. Raises whatever the stages raise; what is finished stays."""
-        parts = {CLASS_HEAD: self._class_head, ADHERENCE: self._adherence}
+        parts = {IMAGES: self._images, CLASS_HEAD: self._class_head, ADHERENCE: self._adherence}
         return [
             measure
             for part, measured in parts.items()
             if self._stages.applies(variant_key(made.variant, part))
             for measure in measured(made)
         ]
+
+    def _images(self, made: VariantResult) -> list[Measure]:
+        images, sequence = self._config.images, self._config.data.sequence
+        made_with = {
+            "cases": self._prepared.fingerprint,
+            "volumes": made.of_test.sha256,
+            "images": images.model_dump(mode="json"),
+        }
+
+        def work(folder: Path, told: Told) -> ImageResult:
+            return measure_images(
+                open_volume_set(self._prepared.folder, sequence=sequence, split="test"),
+                open_volume_set(self._stages.folder / made.of_test.path, sequence=sequence),
+                [extractor for several in self._extractors.values() for extractor in several],
+                seed=images.seed,
+                out=folder,
+                cache=self._stages.folder / FEATURES,
+                progress=told,
+            )
+
+        key = variant_key(made.variant, IMAGES)
+        result = self._stages.done(key, made_with, ImageResult, work)
+        self.warnings |= dict.fromkeys(result.scores.warnings)
+        return of_images(made.variant, result)
 
     def _class_head(self, made: VariantResult) -> list[Measure]:
         def work(folder: Path, told: Told) -> ClassHeadResult:
@@ -62,6 +92,10 @@ class Measurer:
 
         key = variant_key(made.variant, ADHERENCE)
         return of_adherence(made.variant, self._stages.done(key, made_with, SetAdherence, work))
+
+    @cached_property
+    def _extractors(self) -> dict[Kind, tuple[FeatureExtractor, ...]]:
+        return {kind: load_extractors(kind, weights) for kind, weights in self._config.images.extractors.items()}
 
     @cached_property
     def _readout(self) -> Readout:

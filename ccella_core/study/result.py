@@ -99,6 +99,8 @@ class StudyResult(StrictModel):
     cases: Cases
     variants: tuple[VariantResult, ...]
     measures: tuple[Measure, ...]
+    warnings: tuple[str, ...]
+    """What limits the worth of the measures."""
     arm_scores: tuple[ArmScore, ...]
     differences: tuple[ArmDifference, ...]
     left_out: tuple[LeftOut, ...]
@@ -157,7 +159,8 @@ def markdown(result: StudyResult) -> str:
     parts = [f"# {result.title}", result.about, cases_sentence(result.cases)]
     for group in GROUPS:
         if (table := group_table(result, group)) is not None:
-            parts += [f"## {table.title}", table.markdown(), *_list(words.of_measures(result.measures, group))]
+            said = [*words.of_measures(result.measures, group), *(result.warnings if group == "images" else ())]
+            parts += [f"## {table.title}", table.markdown(), *_list(said)]
     if tables := classifier_tables(result):
         parts.append("## What the volumes are worth to a classifier")
         parts += [part for table in tables for part in (f"**{table.title}**", table.markdown())]

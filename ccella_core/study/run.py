@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from accelerate import Accelerator
+from accelerate import PartialState
 
 from ccella_core.cases.case import SPLITS
 from ccella_core.cases.layouts import read_source
@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 FEWEST_OF_A_CLASS = 2
 """Positive and negative cases that a split needs, for a score of the class to have an interval."""
+FEWEST_TEST_CASES = 8
+"""So that half of them have a distance from half of the synthetic ones."""
 
 
 class Prepared(StrictModel):
@@ -60,7 +62,7 @@ def run_study(config: StudyConfig, listener: Listener | None = None) -> Path:
         CCELLAError: whatever a stage raises; what is finished stays, and the study goes on there.
     """
     # 1. Check everything before anything slow begins.
-    if Accelerator().num_processes > 1:
+    if PartialState().num_processes > 1:
         raise InputError("A study runs in one process; of its parts, `ccella train` can be launched on several.")
     stages_to_do = plan(config)
     for variant in config.variants:
@@ -88,6 +90,7 @@ def run_study(config: StudyConfig, listener: Listener | None = None) -> Path:
         cases=cases,
         variants=tuple(variants),
         measures=tuple(measures),
+        warnings=tuple(measurer.warnings),
         arm_scores=tuple(scores),
         differences=tuple(differences),
         left_out=tuple(LeftOut(stage=each.words, why_not=each.why_not) for each in stages_to_do if each.why_not),
@@ -136,6 +139,8 @@ def _checked_cases(config: StudyConfig, prepared: PreparedSet) -> Cases:
                 f"A study needs at least {FEWEST_OF_A_CLASS} positive and as many negative cases for {split}; "
                 f"{prepared.folder} has {positive[split]} and {counts[split] - positive[split]}."
             )
+    if counts["test"] < FEWEST_TEST_CASES:
+        raise InputError(f"A study needs at least {FEWEST_TEST_CASES} test cases, and there are {counts['test']}.")
     if config.classifiers is not None and (most := max(config.classifiers.real_counts)) > counts["train"]:
         raise InputError(f"classifiers.real_counts has {most}, and there are {counts['train']} training cases.")
     if config.adherence is not None and (unknown := [c.id for c in prepared.split("test") if c.fields is None]):

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
+from accelerate.state import AcceleratorState
 from pydantic import ValidationError
 
 from ccella_core.errors import InputError, SaveError
@@ -136,6 +137,9 @@ class Stages:
         prepare_folder(folder)
         _write_record(folder, StageRecord(made_with=made_with))
         started = time.monotonic()
+        # A process has one precision for all its Accelerators, unless that is forgotten: each stage chooses its own, as
+        # if it had a process to itself.
+        AcceleratorState._reset_state()
         with self._listener.stage(stage, self._number(stage.key), len(self._left)) as told:
             result = work(folder, told)
         record = StageRecord(

@@ -26,7 +26,8 @@ from ccella_core.study.result import (
 PAGE_NAME = "study.html"
 HINTS: dict[Group, str] = {
     "images": "An arrow tells which way is better. A number holds only for its extractor, and for sets of this size: "
-    "compare with the floor, what two halves of the real cases differ by.",
+    "compare with what the real cases have among themselves, between two halves of them. Intervals come from the "
+    "spread between halves of both sets; those of the real cases hold 95 % of their divisions into halves.",
     "class_head": "From the report alone, of test cases; the volume plays no part.",
     "adherence": "Read from the volume by a network that was trained on digital prostates.",
     "privacy": "How near each synthetic volume lies to a training case, against how near other real cases lie.",
@@ -93,7 +94,7 @@ def _group(result: StudyResult, group: Group) -> str | None:
     if numbers is None:
         return None
     figure = forest_plot(result.measures, group, result.names) or ""
-    said = _listed(words.of_measures(result.measures, group))
+    said = _listed([*words.of_measures(result.measures, group), *(result.warnings if group == "images" else ())])
     return f"<p>{escape(HINTS[group])}</p>{figure}{numbers.html()}{said}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ccella_core.study.measures import ARM_WORDS, ArmDifference, Group, Measure, best_of, rows_of
+from ccella_core.study.measures import ARM_WORDS, ArmDifference, Group, Measure, Number, best_of, rows_of
 
 SIGNIFICANT = 0.05
 """Of adjusted p-values: the usual level."""
@@ -32,7 +32,7 @@ def of_measures(measures: Iterable[Measure], group: Group) -> list[str]:
 def _of_row(row: Sequence[Measure]) -> str | None:
     best = best_of(row)
     if best is None:
-        return None
+        return _beside_reference(row)
     name = f"{best.name}, by {best.extractor}" if best.extractor else best.name
     said = f"{name}: {_best(best, row)}"
     return f"{said} {reference}" if (reference := _against_reference(best)) else said
@@ -54,6 +54,28 @@ def _best(best: Measure, row: Sequence[Measure]) -> str:
         return f"{extreme} for {value}; no difference from {_listed(alike)} can be claimed."
     rest = f"; from {_listed(alike)} no difference can be claimed" if alike else ""
     return f"{extreme} for {value}, apart from {_listed(apart)}{rest}."
+
+
+def _beside_reference(row: Sequence[Measure]) -> str | None:
+    """Of a measure of which neither more nor less is better: which variants differ from what they are compared with."""
+    reference = row[0].reference
+    known = [measure for measure in row if measure.number.has_interval]
+    if reference is None or not reference.has_interval or not known:
+        return None
+    apart = {measure.variant for measure in known if measure.number.apart_from(reference)}
+    higher = [each.variant for each in known if each.variant in apart and _value(each.number) > _value(reference)]
+    lower = [each.variant for each in known if each.variant in apart and each.variant not in higher]
+    alike = [each.variant for each in known if each.variant not in apart]
+    parts = [
+        f"higher for {_listed(higher)}" if higher else "",
+        f"lower for {_listed(lower)}" if lower else "",
+        f"no difference can be claimed for {_listed(alike)}" if alike else "",
+    ]
+    return f"{row[0].name}, beside {row[0].reference_name}, {reference}: {'; '.join(filter(None, parts))}."
+
+
+def _value(number: Number) -> float:
+    return number.value or 0.0
 
 
 def _against_reference(best: Measure) -> str | None:

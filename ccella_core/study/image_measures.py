@@ -1,0 +1,154 @@
+"""Image metrics of a variant with intervals, each beside what two halves of the real cases have between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ccella_core.evaluation.coverage import FEWEST, coverage_of
+from ccella_core.evaluation.distances import frechet_distance, kernel_distance, random_halves
+from ccella_core.evaluation.diversity import PairSimilarity
+from ccella_core.evaluation.features import FeatureExtractor, Told, features_of, mean_per_volume
+from ccella_core.evaluation.half_samples import standard_errors
+from ccella_core.evaluation.images import ImageScores, evaluate_images, save_image_scores
+from ccella_core.evaluation.volume_set import VolumeSet
+from ccella_core.networks.config import Variant
+from ccella_core.settings import StrictModel
+from ccella_core.study.measures import Better, Measure, Number
+
+REAL_CASES = "the real cases among themselves"
+"""For distances and neighbourhoods: between two halves of them."""
+MARGIN = 1.96
+"""Standard errors on each side of a 95 % interval."""
+KERNEL_SUBSETS = 20
+"""Fewer than for the value itself: its spread between halves is much larger than between subsets."""
+BETTER: dict[str, Better] = {
+    "FID": "lower",
+    "KID": "lower",
+    "Precision": "higher",
+    "Recall": "higher",
+    "Density": None,
+    "Coverage": "higher",
+}
+SIMILARITY = "MS-SSIM of pairs"
+
+
+class ExtractorErrors(StrictModel):
+    """Of every statistic of one extractor its standard error, and its values between random halves of the real set."""
+
+    extractor: str
+    standard_errors: dict[str, float]
+    between_halves: dict[str, tuple[float, ...]]
+
+
+class ImageResult(StrictModel):
+    """What the stage found."""
+
+    scores: ImageScores
+    errors: tuple[ExtractorErrors, ...]
+
+
+def measure_images(
+    real: VolumeSet,
+    synthetic: VolumeSet,
+    extractors: Sequence[FeatureExtractor],
+    *,
+    seed: int,
+    out: Path,
+    cache: Path,
+    progress: Told,
+) -> ImageResult:
+    """Image metrics and how far each can be trusted; the scores alone are also written into ``out``.
+
+    Raises:
+        InputError: see ``evaluate_images``.
+        SaveError: the disk refuses.
+    """
+    for extractor in extractors:
+        features_of(synthetic, extractor, cache=cache, progress=progress)
+    scores = evaluate_images(real, synthetic, extractors, seed=seed, cache=cache)
+    save_image_scores(scores, out)
+    errors = []
+    for extractor, found in zip(extractors, scores.extractors, strict=True):
+        of_real, of_synthetic = (features_of(volumes, extractor, cache=cache) for volumes in (real, synthetic))
+        rows = found.slices
+
+        def statistics(one: np.ndarray, other: np.ndarray, rows: int = rows) -> dict[str, float]:
+            return _statistics(one, other, rows)
+
+        halves = [statistics(*pair) for pair in random_halves(of_real, rows_per_volume=rows, seed=seed)]
+        errors.append(
+            ExtractorErrors(
+                extractor=extractor.name,
+                standard_errors=standard_errors(statistics, of_synthetic, of_real, rows_per_volume=rows, seed=seed),
+                between_halves={name: tuple(half[name] for half in halves) for name in halves[0]},
+            )
+        )
+    return ImageResult(scores=scores, errors=tuple(errors))
+
+
+def of_images(variant: Variant, result: ImageResult) -> list[Measure]:
+    """Every metric of every extractor; how alike pairs of volumes are comes last, for which none is needed."""
+    scores = result.scores
+    n = f"{scores.real_volumes} real, {scores.synthetic_volumes} synthetic"
+    measures = []
+    for found, errors in zip(scores.extractors, result.errors, strict=True):
+        values = {"FID": found.distances.frechet, "KID": found.distances.kernel.mean}
+        if found.coverage is not None:
+            values |= {name.capitalize(): value for name, value in found.coverage.model_dump().items()}
+        measures += [
+            Measure(
+                variant=variant,
+                group="images",
+                name=name,
+                extractor=found.extractor,
+                better=BETTER[name],
+                number=_number(value, errors.standard_errors.get(name), n),
+                reference=_between(errors.between_halves.get(name, ()), n),
+                reference_name=REAL_CASES,
+            )
+            for name, value in values.items()
+        ]
+    return [*measures, _similarity(variant, scores)]
+
+
+def _statistics(generated: np.ndarray, real: np.ndarray, rows: int) -> dict[str, float]:
+    told = {
+        "FID": frechet_distance(generated, real),
+        "KID": kernel_distance(generated, real, subsets=KERNEL_SUBSETS).mean,
+    }
+    volumes = [mean_per_volume(each, len(each) // rows) for each in (generated, real)]
+    if min(map(len, volumes)) >= FEWEST:
+        told |= {name.capitalize(): value for name, value in coverage_of(*volumes).model_dump().items()}
+    return told
+
+
+def _number(value: float, standard_error: float | None, n: str) -> Number:
+    if standard_error is None:
+        return Number(value=value, n=n)
+    half = MARGIN * standard_error
+    return Number(value=value, low=value - half, high=value + half, n=n)
+
+
+def _between(values: Sequence[float], n: str) -> Number | None:
+    """Mean over the divisions into halves, and where 95 % of them lie."""
+    return _number(float(np.mean(values)), float(np.std(values)), n) if values else None
+
+
+def _similarity(variant: Variant, scores: ImageScores) -> Measure:
+    """How unlike each other volumes are: neither more nor less is better than what the real ones are."""
+    return Measure(
+        variant=variant,
+        group="images",
+        name=SIMILARITY,
+        better=None,
+        number=_of_pairs(scores.diversity.generated),
+        reference=_of_pairs(scores.diversity.real),
+        reference_name=REAL_CASES,
+    )
+
+
+def _of_pairs(pairs: PairSimilarity) -> Number:
+    return _number(pairs.mean, pairs.standard_deviation / np.sqrt(pairs.pairs), f"{pairs.pairs} pairs")
