@@ -1,0 +1,185 @@
+"""Image metrics together: known answers, mode collapse, what is written, and the sentences for bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.metrics import FIDMetric
+from typer.testing import CliRunner, Result
+from volume_sets import SLICE, FirstVoxels, smooth_volumes, volume_set, with_features
+
+from ccella_core.cli import app
+from ccella_core.errors import InputError, SaveError
+from ccella_core.evaluation import features
+from ccella_core.evaluation.images import ImageScores, evaluate_images, markdown, save_image_scores
+
+
+def rows(count: int, *, seed: int = 0, mean: float = 0.5, sd: float = 0.05) -> np.ndarray:
+    return np.random.default_rng(seed).normal(mean, sd, (count, 3)).clip(0, 1)
+
+
+def test_a_set_and_itself() -> None:
+    volumes = volume_set(with_features(rows(24)))
+    scores = evaluate_images(volumes, volumes, [FirstVoxels()], pairs=3)
+    (found,) = scores.extractors
+    assert found.distances.frechet == pytest.approx(0, abs=1e-9)
+    assert abs(found.distances.kernel.mean) < 0.002
+    assert found.coverage is not None and (found.coverage.precision, found.coverage.recall) == (1, 1)
+    assert scores.diversity.generated == scores.diversity.real
+    assert (scores.real_volumes, scores.synthetic_volumes, found.slices, scores.warnings) == (24, 24, 1, ())
+
+
+def test_shifted_gaussians_have_the_closed_form_and_monais_number() -> None:
+    real, synthetic = rows(400), rows(300, seed=1, mean=0.7, sd=0.1)
+    found = evaluate_images(
+        volume_set(with_features(real)), volume_set(with_features(synthetic)), [FirstVoxels()], pairs=1
+    ).extractors[0]
+    assert found.distances.frechet == pytest.approx(3 * (0.2**2 + 0.05**2), rel=0.1)
+    monai = float(FIDMetric()(torch.from_numpy(synthetic), torch.from_numpy(real)))
+    assert found.distances.frechet == pytest.approx(monai, rel=1e-4)
+    assert found.distances.frechet > 100 * found.distances.frechet_floor
+    assert found.coverage is not None and found.real_coverage is not None
+    assert found.coverage.precision < 0.2 < 0.6 < found.real_coverage.precision
+
+
+def test_mode_collapse_shows_in_recall_coverage_and_similarity() -> None:
+    real = smooth_volumes(30)
+    noise = np.random.default_rng(0).normal(0, 1e-5, (30, *real[0].shape))
+    scores = evaluate_images(
+        volume_set(real, "real"), volume_set(real[0] + noise, "collapsed"), [FirstVoxels(8)], pairs=10
+    )
+    (found,) = scores.extractors
+    assert found.coverage is not None and found.real_coverage is not None
+    assert found.coverage.precision == 1
+    assert found.coverage.recall < 0.1 < 0.9 < found.real_coverage.recall
+    assert found.coverage.coverage < 0.3 < 0.9 < found.real_coverage.coverage
+    assert scores.diversity.generated.mean > 0.99 > 0.9 > scores.diversity.real.mean
+
+
+def test_slices_of_a_volume_stay_in_one_half() -> None:
+    """Slices repeat: halves that shared volumes would be the same, and the floor zero."""
+    volumes = [np.broadcast_to(volume[:, :, SLICE : SLICE + 1], volume.shape) for volume in with_features(rows(16))]
+    (found,) = evaluate_images(volume_set(volumes), volume_set(volumes), [FirstVoxels(slices=4)], pairs=1).extractors
+    (whole,) = evaluate_images(volume_set(volumes), volume_set(volumes), [FirstVoxels()], pairs=1).extractors
+    assert (found.slices, found.distances.real, whole.distances.real) == (4, 64, 16)
+    assert found.distances.frechet_floor > 0.5 * whole.distances.frechet_floor > 0
+    assert found.coverage == whole.coverage
+
+
+def test_few_volumes_are_said_to_be_few() -> None:
+    volumes = volume_set(with_features(rows(5)))
+    scores = evaluate_images(volumes, volumes, [FirstVoxels(8)], pairs=1)
+    assert scores.extractors[0].coverage is None and scores.extractors[0].real_coverage is None
+    assert "first voxels: 5 volumes are too few for 8 features" in scores.warnings[0]
+    assert "need 6 volumes on each side, and 12 real ones" in scores.warnings[1]
+
+
+def test_what_is_written(tmp_path: Path) -> None:
+    real, synthetic = volume_set(with_features(rows(14)), "scans"), volume_set(with_features(rows(6, seed=1)), "made")
+    stages: list[str] = []
+
+    class Stage:
+        def __init__(self, words: str) -> None:
+            stages.append(words)
+
+        def __enter__(self) -> Stage:
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            pass
+
+        def __call__(self, done: int, total: int) -> None:
+            assert done <= total
+
+    scores = evaluate_images(real, synthetic, [FirstVoxels()], pairs=2, stage=Stage)  # type: ignore[arg-type]
+    assert stages == ["first voxels, real", "first voxels, synthetic", "Similarity of pairs"]
+    save_image_scores(scores, tmp_path)
+    assert ImageScores.model_validate_json((tmp_path / "images.json").read_bytes()) == scores
+    text = (tmp_path / "images.md").read_text(encoding="utf-8")
+    assert text == markdown(scores)
+    assert "6 synthetic and 14 real volumes of 16 x 16 x 12 voxels and 1 x 1 x 3 mm" in text
+    (line,) = [line for line in text.splitlines() if line.startswith("| first voxels | 6, 14 |")]
+    assert f"| {scores.extractors[0].distances.frechet:.4g} |" in line and line.count("±") == 2
+    with pytest.raises(SaveError, match="could not be written"):
+        save_image_scores(scores, tmp_path / "nowhere")
+
+
+def test_an_interrupted_run_goes_on_and_a_seed_gives_the_same(tmp_path: Path) -> None:
+    volumes, first, second = volume_set(with_features(rows(8))), FirstVoxels(), FirstVoxels()
+    once = evaluate_images(volumes, volumes, [first], pairs=2, cache=tmp_path)
+    assert evaluate_images(volumes, volumes, [second], pairs=2, cache=tmp_path) == once
+    assert second.calls == 0
+
+
+def test_sets_that_cannot_be_compared() -> None:
+    good = volume_set(with_features(rows(8)), "good")
+    with pytest.raises(InputError, match="16 x 16 x 12 voxels of 1 x 1 x 3 mm and spaced of 16 x 16 x 12 voxels of 2"):
+        evaluate_images(good, volume_set(with_features(rows(8)), "spaced", spacing=(2.0, 1.0, 3.0)), [FirstVoxels()])
+    with pytest.raises(InputError, match="and larger of 20 x 16 x 12 voxels"):
+        evaluate_images(good, volume_set([np.zeros((20, 16, 12))] * 8, "larger"), [FirstVoxels()])
+    with pytest.raises(InputError, match="There are 1 volumes in single"):
+        evaluate_images(good, volume_set(with_features(rows(1)), "single"), [FirstVoxels()])
+    with pytest.raises(InputError, match="at least one feature extractor"):
+        evaluate_images(good, good, [])
+    broken = with_features(rows(8))
+    broken[2][0, 0, 0] = np.inf
+    with pytest.raises(InputError, match="broken 2 in broken holds NaN or infinite"):
+        evaluate_images(good, volume_set(broken, "broken"), [FirstVoxels()])
+
+
+def write_images(folder: Path, volumes: list[np.ndarray], affine: np.ndarray | None = None) -> Path:
+    folder.mkdir()
+    for number, volume in enumerate(volumes):
+        image = nib.Nifti1Image(volume, np.diag([1.0, 1.0, 3.0, 1.0]) if affine is None else affine)
+        nib.save(image, folder / f"{number:02}.nii.gz")
+    return folder
+
+
+def ccella(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["evaluate", "images", *[str(argument) for argument in arguments]])
+
+
+@pytest.fixture
+def fake_extractor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "load_extractors", lambda kind, weights=None, **options: (FirstVoxels(),))
+    monkeypatch.setattr(features, "available_kinds", lambda: ("phantom",))
+
+
+@pytest.mark.usefixtures("fake_extractor")
+def test_the_command(tmp_path: Path) -> None:
+    real = write_images(tmp_path / "real", with_features(rows(6)))
+    synthetic = write_images(tmp_path / "synthetic", with_features(rows(6, seed=1)))
+    result = ccella(real, synthetic, "--out", tmp_path / "out", "--pairs", 2, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.strip() == (tmp_path / "out" / "images.md").read_text(encoding="utf-8").strip()
+    assert "Similarity of pairs: 4 of 4" in result.stderr
+    as_json = ccella(real, synthetic, "--out", tmp_path / "out", "--pairs", 2, "--device", "cpu", "--json")
+    assert json.loads(as_json.stdout) == json.loads((tmp_path / "out" / "images.json").read_bytes())
+
+
+@pytest.mark.usefixtures("fake_extractor")
+def test_bad_input_ends_with_2_and_a_sentence(tmp_path: Path) -> None:
+    good = write_images(tmp_path / "good", with_features(rows(4)))
+    (tmp_path / "empty").mkdir()
+    single = write_images(tmp_path / "single", with_features(rows(1)))
+    turned = write_images(tmp_path / "turned", with_features(rows(4)), np.diag([-1.0, -1.0, 3.0, 1.0]))
+    mixed = write_images(tmp_path / "mixed", [*with_features(rows(3)), np.zeros((8, 8, 8), np.float32)])
+    holed = with_features(rows(4))
+    holed[1][5, 5, 5] = np.nan
+    for folder, words in (
+        (tmp_path / "nowhere", "There is no folder"),
+        (tmp_path / "empty", "There are no images in"),
+        (single, "There are 1 volumes in"),
+        (turned, "(RAS+)"),
+        (mixed, "must have one shape"),
+        (write_images(tmp_path / "holed", holed), "holds NaN"),
+    ):
+        result = ccella(good, folder, "--out", tmp_path / "out", "--pairs", 1, "--device", "cpu")
+        assert result.exit_code == 2 and words in result.stderr, result.output
+        assert "Traceback" not in result.output and not result.stdout
+    assert ccella(good, good, "--out", tmp_path / "out", "--real-split", "test").exit_code == 2
