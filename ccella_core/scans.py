@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 
 from ccella_core.errors import InputError
 
 UNEVEN_SLICES = 0.05
 """Share of the slice spacing by which slices may lie off before a series counts as incomplete."""
+NIFTI_SUFFIXES = (".nii.gz", ".nii")
 SERIES_DESCRIPTION = "0008|103e"
 
 
@@ -32,6 +35,15 @@ def read_scan(path: Path) -> sitk.Image:
         size = " x ".join(map(str, image.GetSize()))
         raise InputError(f"{path} is no three-dimensional scan ({size} voxels).")
     return image
+
+
+def refuse_nan(path: Path) -> None:
+    """Raise InputError where a NIfTI holds NaN or infinity, which SimpleITK silently reads as 0; other files pass."""
+    if not path.name.lower().endswith(NIFTI_SUFFIXES):
+        return
+    stored = nib.Nifti1Image.from_filename(path, mmap=False).dataobj
+    if stored.dtype.kind == "f" and not np.isfinite(np.asarray(stored)).all():  # type: ignore[attr-defined]
+        raise InputError(f"{path} holds NaN or infinite voxels.")
 
 
 def series_descriptions(folder: Path) -> dict[str, str]:

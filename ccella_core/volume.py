@@ -14,12 +14,11 @@ from pydantic import ValidationError
 from ccella_core.errors import InputError, NonFiniteError, SaveError
 from ccella_core.files import sha256_of, whole_file
 from ccella_core.provenance import SYNTHETIC_LABEL, SYNTHETIC_PREFIX, Provenance, Sequence, Sidecar
-from ccella_core.scans import read_scan
+from ccella_core.scans import NIFTI_SUFFIXES, read_scan
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-NIFTI_SUFFIXES = (".nii.gz", ".nii")
 ITK_SUFFIXES = (".nrrd", ".mha")
 IMAGE_SUFFIXES = NIFTI_SUFFIXES + ITK_SUFFIXES
 NIFTI_DESCRIPTION_BYTES = 79  # the header field has 80, the last of which ends the string

@@ -15,7 +15,7 @@ from ccella_core.errors import InputError
 from ccella_core.evaluation.synthetic_set import is_synthetic_set, read_table
 from ccella_core.phantom.findings import Pathology
 from ccella_core.provenance import Sequence
-from ccella_core.scans import read_scan
+from ccella_core.scans import read_scan, refuse_nan
 from ccella_core.volume import IMAGE_SUFFIXES, affine_of
 
 INTENSITY_SLACK = 0.1
@@ -182,6 +182,7 @@ def _read_alike(path: Path, spacing: tuple[float, float, float]) -> np.ndarray:
 
 def _read_upright(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
     image = read_scan(path)
+    refuse_nan(path)
     affine = affine_of(image)
     spacing = image.GetSpacing()
     if not np.allclose(affine[:3, :3] / spacing, np.eye(3), atol=UPRIGHT_TOLERANCE):
