@@ -90,8 +90,13 @@ class CCELLAGeneratorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         log = LogPane(self.ui)
         self.logic = CCELLAGeneratorLogic(log=log.write)
         self.panel = Panel(self.ui, self.logic, log)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        scene = slicer.mrmlScene
+        for begins, ends in (
+            (scene.StartCloseEvent, scene.EndCloseEvent),
+            (scene.StartImportEvent, scene.EndImportEvent),
+        ):
+            self.addObserver(scene, begins, self.onSceneStartChange)
+            self.addObserver(scene, ends, self.onSceneEndChange)
         self._use_scene()
         slicer.modules.CCELLAGeneratorInstance.label_views()  # of a module that was added when Slicer ran already
         if self.parent.isEntered:  # after a reload, when enter() is not called
@@ -108,10 +113,11 @@ class CCELLAGeneratorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._use_scene()
         self.panel.describe()
 
-    def onSceneStartClose(self, _caller: Any, _event: Any) -> None:
+    def onSceneStartChange(self, _caller: Any, _event: Any) -> None:
+        """The scene is closed, or another one loaded into it: until that is over, nodes may not be what they seem."""
         self._use_parameters(None)
 
-    def onSceneEndClose(self, _caller: Any, _event: Any) -> None:
+    def onSceneEndChange(self, _caller: Any, _event: Any) -> None:
         if self.parent.isEntered:  # else when the user comes back
             self._use_scene()
 

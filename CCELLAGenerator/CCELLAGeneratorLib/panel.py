@@ -155,9 +155,10 @@ class Panel:
     def _finished(self, report: str, nodes: list[slicer.vtkMRMLScalarVolumeNode]) -> None:
         self.job.end(_("Done: {names}.").format(names=", ".join(node.GetName() for node in nodes)))
         probability = nodes[0].GetAttribute(PREDICTION_ATTRIBUTE)
-        self._parameters.result = nodes[0]
-        if report == self._parameters.report:
-            self.report.show_prediction(None if probability is None else float(probability), report)
+        if self._parameters is not None:
+            self._parameters.result = nodes[0]
+            if report == self._parameters.report:
+                self.report.show_prediction(None if probability is None else float(probability), report)
         if not self.compare.active:
             slicer.util.setSliceViewerLayers(background=nodes[0], fit=True, rotateToVolumePlane=True)
         self._ended()

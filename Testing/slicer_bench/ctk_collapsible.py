@@ -21,7 +21,7 @@ from .ui_loader import widget
 
 @widget
 class ctkCollapsibleButton(QAbstractButton):
-    """A titled section. Collapsed, it shows its title only and hides its children; ``checked`` is the opposite."""
+    """A titled section. Collapsed, it hides its children and is as high as its title; ``checked`` is the opposite."""
 
     contentsCollapsed = Signal(bool)
     HEADER_HEIGHT = 24
@@ -29,6 +29,7 @@ class ctkCollapsibleButton(QAbstractButton):
     def __init__(self, parent: QWidget | str | None = None) -> None:
         super().__init__(parent if isinstance(parent, QWidget) else None)
         self._hidden: list[QWidget] = []
+        self._height_before = self.maximumHeight
         self.checkable = True
         self.checked = True
         self.setContentsMargins(0, self.HEADER_HEIGHT, 0, 0)
@@ -48,10 +49,13 @@ class ctkCollapsibleButton(QAbstractButton):
     def _collapse(self, collapsed: bool) -> None:
         if collapsed:
             self._hide_children()
+            self._height_before = self.maximumHeight
+            self.maximumHeight = self.HEADER_HEIGHT
         else:
             for child in self._hidden:
                 child.show()
             self._hidden = []
+            self.maximumHeight = self._height_before
         self.updateGeometry()
         self.contentsCollapsed.emit(collapsed)
 

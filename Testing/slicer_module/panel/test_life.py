@@ -72,6 +72,7 @@ def test_a_result_comes_back_with_the_archive_and_is_labelled(panel, tmp_path):
     import slicer
 
     panel.bench.app.startupCompleted.emit()
+    panel.ui.realScanBox.setCurrentNode(panel.add_scan())
     panel.generate("PI-RADS 4 lesion – left.").finish()
     name, seed = panel.parameters.result.GetName(), panel.parameters.result.GetAttribute("CCELLA.Seed")
     assert labelled_views() == {"Red", "Green", "Yellow"}
@@ -81,6 +82,9 @@ def test_a_result_comes_back_with_the_archive_and_is_labelled(panel, tmp_path):
     assert labelled_views() == set()
     assert slicer.mrmlScene.ReadFromMRB(str(archive))
     node = panel.parameters.result
+    assert panel.ui.syntheticBox.currentNode() is node
+    assert panel.ui.realScanBox.currentNode() is panel.parameters.realScan is not None
+    assert panel.ui.compareButton.enabled
     assert node.GetName() == name and name.startswith("SYNTHETIC") and node.GetAttribute("CCELLA.Seed") == seed
     assert labelled_views() == {"Red", "Green", "Yellow"}
     assert "PI-RADS 4 lesion – left." in node.GetNodeReference("CCELLA.Provenance").GetText()
