@@ -1,0 +1,251 @@
+"""Sets of volumes from prepared cases, synthetic cases and plain images; and the table of synthetic cases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
+from prepared_cases import SHAPE, SPACING, prepared_case, prepared_set
+
+from ccella_core.cases.prepared import WHITE, volume_path
+from ccella_core.errors import InputError
+from ccella_core.evaluation.synthetic_set import (
+    CSV_NAME,
+    SETTINGS_NAME,
+    SynthesisSettings,
+    SyntheticCase,
+    is_synthetic_set,
+    read_settings,
+    read_table,
+)
+from ccella_core.evaluation.synthetic_table import write_settings, write_table
+from ccella_core.evaluation.volume_set import open_volume_set
+
+UPRIGHT = np.diag([*SPACING, 1.0])
+SETTINGS = SynthesisSettings.model_validate(
+    {name: 1 if name in ("per_case", "steps", "seed") else "x" for name in SynthesisSettings.model_fields}
+    | {"format": "ccella-synthesis", "format_version": 1, "split": None, "pathology": "report", "guidance_scale": 1.0}
+)
+
+
+def voxels_of(number: int) -> np.ndarray:
+    return np.random.default_rng(number).random(SHAPE, dtype=np.float32)
+
+
+def write(path: Path, voxels: np.ndarray, affine: np.ndarray = UPRIGHT) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(voxels, affine), path)
+    return path
+
+
+def images(folder: Path, *volumes: np.ndarray) -> Path:
+    for number, voxels in enumerate(volumes):
+        write(folder / f"{number}.nii.gz", voxels)
+    return folder
+
+
+def row(number: int, **changes: object) -> SyntheticCase:
+    content = {
+        "id": f"case{number}-0", "case": f"case{number}", "patient": f"patient{number}", "split": "test",
+        "sequence": "t2w", "pathology": "positive", "predicted_pathology": "negative",
+        "predicted_positive_probability": 0.25, "seed": number, "path": f"volumes/{number}.nii.gz", "sha256": "0",
+    }  # fmt: skip
+    return SyntheticCase.model_validate({**content, **changes})
+
+
+def synthetic(folder: Path, *rows: SyntheticCase) -> Path:
+    write_settings(folder, SETTINGS)
+    write_table(folder, rows)
+    for number, each in enumerate(rows):
+        write(folder / each.path, voxels_of(number))
+    return folder
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Path:
+    folder = tmp_path / "prepared"
+    cases = []
+    for number, split in enumerate(("train", "train", "test")):
+        path = volume_path(f"case{number}", "t2w")
+        stored = np.round(voxels_of(number) * WHITE).astype(np.uint16)
+        write(folder / path, stored)
+        cases.append(prepared_case(f"case{number}", split=split, sha256={path: "0"}))
+    prepared_set(folder, cases)
+    return folder
+
+
+def test_prepared_cases(prepared: Path) -> None:
+    volumes = open_volume_set(prepared)
+    assert (len(volumes), volumes.shape, volumes.spacing, volumes.name) == (3, SHAPE, SPACING, str(prepared))
+    np.testing.assert_allclose(volumes.voxels(1), voxels_of(1), atol=1e-5)
+    assert volumes.voxels(1).dtype == np.float32
+    member = volumes.members[2]
+    assert (member.case, member.patient, member.split) == ("case2", "patient of case2", "test")
+    assert (member.pathology, member.predicted, member.seed) == ("positive", None, None)
+    assert [each.id for each in open_volume_set(prepared, split="train")] == ["case0", "case1"]
+    assert [each.mean() for each in volumes.volumes()] == [volumes.voxels(index).mean() for index in range(3)]
+
+
+def test_prepared_cases_that_are_not_there(prepared: Path) -> None:
+    with pytest.raises(InputError, match="no cases of the split validation in"):
+        open_volume_set(prepared, split="validation")
+    with pytest.raises(InputError, match=r"case0 was prepared without .*adc"):
+        open_volume_set(prepared, sequence="adc").voxels(0)
+    (prepared / volume_path("case1", "t2w")).unlink()
+    with pytest.raises(InputError, match="missing or damaged"):
+        open_volume_set(prepared).voxels(1)
+
+
+def test_synthetic_cases(tmp_path: Path) -> None:
+    folder = synthetic(tmp_path, row(0), row(1, split="train"), row(2, sequence="adc"), row(3, pathology="negative"))
+    volumes = open_volume_set(folder)
+    assert [member.seed for member in volumes] == [0, 1, 3]
+    assert (volumes.shape, volumes.spacing) == (SHAPE, SPACING)
+    np.testing.assert_array_equal(volumes.voxels(2), voxels_of(3))
+    member = volumes.members[2]
+    assert (member.id, member.case, member.patient) == ("case3-0", "case3", "patient3")
+    assert (member.pathology, member.predicted, member.predicted_positive_probability) == ("negative", "negative", 0.25)
+    assert [each.seed for each in open_volume_set(folder, split="test")] == [0, 3]
+    assert [each.seed for each in open_volume_set(folder, sequence="adc")] == [2]
+    with pytest.raises(InputError, match="no hbv volumes of the split test in"):
+        open_volume_set(folder, sequence="hbv", split="test")
+
+
+def test_images_in_a_folder(tmp_path: Path) -> None:
+    images(tmp_path, voxels_of(0), voxels_of(1) * 1.05 - 0.02)
+    (tmp_path / "notes.txt").write_text("not an image", encoding="utf-8")
+    image = sitk.GetImageFromArray(voxels_of(2).transpose(2, 1, 0))
+    image.SetSpacing(SPACING)
+    image.SetDirection((-1, 0, 0, 0, -1, 0, 0, 0, 1))  # RAS+ in the coordinates of ITK, which are LPS
+    sitk.WriteImage(image, str(tmp_path / "2.mha"))
+    volumes = open_volume_set(tmp_path)
+    assert [member.id for member in volumes] == ["0.nii.gz", "1.nii.gz", "2.mha"]
+    np.testing.assert_array_equal(volumes.voxels(2), voxels_of(2))
+    overshoot = volumes.voxels(1)
+    assert overshoot.min() == 0 and overshoot.max() == 1
+    with pytest.raises(InputError, match="plain images, which have no splits"):
+        open_volume_set(tmp_path, split="test")
+
+
+def with_voxel(value: float) -> np.ndarray:
+    voxels = voxels_of(1)
+    voxels[4, 5, 6] = value
+    return voxels
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".mha"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_nan_is_seen_in_every_format(tmp_path: Path, suffix: str, value: float) -> None:
+    """SimpleITK alone reads NaN in a NIfTI as 0."""
+    image = sitk.GetImageFromArray(with_voxel(value).transpose(2, 1, 0))
+    image.SetDirection((-1, 0, 0, 0, -1, 0, 0, 0, 1))
+    sitk.WriteImage(image, str(tmp_path / f"1{suffix}"))
+    with pytest.raises(InputError, match="holds NaN or infinite"):
+        open_volume_set(tmp_path).voxels(0)
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [
+        (lambda path: write(path, 1000 * voxels_of(1)), r"1.nii.gz in .* from .* to 99\d.* where 0 to 1 is expected"),
+        (lambda path: write(path, voxels_of(1) - 0.5), "intensities from -0.4"),
+        (lambda path: write(path, voxels_of(1)[:8]), "1.nii.gz has 8 x 16 x 8 voxels and the first .* 16 x 16 x 8"),
+        (lambda path: write(path, voxels_of(1), np.diag([1, 1, 2, 1.0])), "spacing of 1 x 1 x 2 mm and .* 1 x 1 x 3"),
+        (lambda path: write(path, voxels_of(1), np.diag([-1, -1, 3, 1.0])), r"do not run .* \(RAS\+\)"),
+        (lambda path: write(path, voxels_of(1), tilted()), r"do not run .* \(RAS\+\)"),
+        (lambda path: path.write_bytes(b"no image"), "Cannot read .*1.nii.gz"),
+    ],
+)
+def test_images_that_do_not_belong(tmp_path: Path, second: Callable[[Path], object], words: str) -> None:
+    images(tmp_path, voxels_of(0))
+    second(tmp_path / "1.nii.gz")
+    volumes = open_volume_set(tmp_path)
+    assert volumes.voxels(0).shape == SHAPE
+    with pytest.raises(InputError, match=words):
+        volumes.voxels(1)
+
+
+def tilted() -> np.ndarray:
+    angle = np.radians(5)
+    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    affine = np.eye(4)
+    affine[:3, :3] = turn @ np.diag(SPACING)
+    return affine
+
+
+def test_a_rounded_header_is_borne(tmp_path: Path) -> None:
+    images(tmp_path, voxels_of(0))
+    write(tmp_path / "1.nii.gz", voxels_of(1), np.diag([1.001, 1.0, 2.997, 1.0]))
+    assert open_volume_set(tmp_path).voxels(1).shape == SHAPE
+
+
+def test_folders_with_nothing_in_them(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="There is no folder"):
+        open_volume_set(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"no images in .*: \.nii\.gz, \.nii"):
+        open_volume_set(tmp_path)
+    file = write(tmp_path / "file.nii.gz", voxels_of(0))
+    with pytest.raises(InputError, match="There is no folder"):
+        open_volume_set(file)
+
+
+def test_synthetic_volumes_of_another_spacing(tmp_path: Path) -> None:
+    folder = synthetic(tmp_path, row(0), row(1))
+    write(folder / "volumes/1.nii.gz", voxels_of(1), np.diag([2.0, 2.0, 3.0, 1.0]))
+    with pytest.raises(InputError, match="spacing of 2 x 2 x 3 mm and the first of its set 1 x 1 x 3"):
+        open_volume_set(folder).voxels(1)
+    (folder / "volumes/1.nii.gz").unlink()
+    with pytest.raises(InputError, match="There is no scan"):
+        open_volume_set(folder).voxels(1)
+
+
+def test_the_table_comes_back_as_it_was(tmp_path: Path) -> None:
+    rows = (row(0), row(1, predicted_pathology=None, predicted_positive_probability=None))
+    synthetic(tmp_path, *rows)
+    assert is_synthetic_set(tmp_path) and read_table(tmp_path) == rows and read_settings(tmp_path) == SETTINGS
+
+
+def test_a_folder_that_is_no_synthetic_set_yet(tmp_path: Path) -> None:
+    assert not is_synthetic_set(tmp_path)
+    with pytest.raises(InputError, match="was not made by `ccella synthesize`"):
+        read_settings(tmp_path)
+    write_settings(tmp_path, SETTINGS)
+    with pytest.raises(InputError, match=r"cases\.csv is missing .* let `ccella synthesize` finish"):
+        open_volume_set(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text.replace(",t2w,", ",flair,"),
+        lambda text: text.replace(",0.25,", ",1.25,"),
+        lambda text: text.replace("volumes/0", "../volumes/0"),
+        lambda text: text.replace("volumes/0", "/volumes/0"),
+        lambda text: text.replace("volumes/0", r"C:\\volumes\\0"),
+        lambda text: text.replace(",seed,", ",sead,"),
+        lambda text: text.strip() + ",one more\n",
+        lambda text: text.rpartition(",")[0] + "\n",
+        lambda text: "\0" + text,
+    ],
+)
+def test_a_damaged_table_is_refused(tmp_path: Path, damage: Callable[[str], str]) -> None:
+    table = synthetic(tmp_path, row(0)) / CSV_NAME
+    damaged = damage(table.read_text(encoding="utf-8"))
+    assert damaged != table.read_text(encoding="utf-8")
+    table.write_text(damaged, encoding="utf-8")
+    with pytest.raises(InputError, match=r"The table .* is damaged; let `ccella synthesize` write it again"):
+        open_volume_set(tmp_path)
+
+
+def test_a_table_or_settings_that_are_no_text(tmp_path: Path) -> None:
+    folder = synthetic(tmp_path, row(0))
+    (folder / CSV_NAME).write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="is damaged"):
+        read_table(folder)
+    (folder / SETTINGS_NAME).write_bytes(b"\xff{")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_settings(folder)
