@@ -126,9 +126,19 @@ print(json.dumps([ccella_core.__file__, *bundles]))
 
 
 @pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
-def test_slicer_loads_the_module_from_the_package(installed: Path, tmp_path: Path) -> None:
+def test_slicer_loads_and_opens_the_module_from_the_package_without_what_it_installs(
+    installed: Path, tmp_path: Path
+) -> None:
+    lines = (installed / "Resources" / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    not_there_yet = ["torch", *(line.partition(">=")[0] for line in lines if line and not line.startswith("#"))]
     program = f"""
 import json
+from importlib.abc import MetaPathFinder
+class NotInstalled(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {[*not_there_yet, "PIL"]!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, NotInstalled())
 from pathlib import Path
 import pytest
 import slicer
@@ -138,6 +148,12 @@ from slicer_bench.bench import Bench
 with pytest.MonkeyPatch.context() as patch:
     bench = Bench(Path({str(tmp_path)!r}), patch)
     bench.load_module(Path({str(installed / "CCELLAGenerator.py")!r}))
+    from CCELLAGeneratorLib import dependencies
+    dependencies.missing = lambda: ["torch>=2.4"]
+    bench.app.startupCompleted.emit()
+    ui = bench.open_module().ui
+    ui.writeReportButton.click()
+    assert "PI-RADS" in ui.reportEdit.plainText and bench.complaints() == []
     ours = ("CCELLAGenerator", "CCELLAGeneratorLib", "ccella_core")
     print(json.dumps([module.__file__ for name, module in sys.modules.items() if name.partition(".")[0] in ours]))
 """
