@@ -43,8 +43,8 @@ def toy_volume(number: int, *, positive: bool) -> np.ndarray:
     rng = np.random.default_rng([number, positive])
     voxels = 0.3 + 0.1 * rng.random((SIDE, SIDE, SIDE))
     if positive:
-        x, y, z = rng.integers(3, 9, size=3)
-        voxels[x : x + 4, y : y + 4, z : z + 4] += 0.5
+        x, y, z = rng.integers(2, 9, size=3)
+        voxels[x : x + 6, y : y + 6, z : z + 6] += 0.5  # more voxels than are clipped
     return voxels
 
 

@@ -60,7 +60,7 @@ def test(
     as_json: AsJson = False,
 ) -> None:
     """Score a trained classifier on cases that it has not seen, and compare it with another."""
-    show_log(logging.INFO)
+    show_log(logging.INFO if is_first() else logging.ERROR)
     from ccella_core.evaluation.classifier_config import ClassifierConfig
     from ccella_core.evaluation.classifier_scores import (
         COMPARISON,
@@ -77,8 +77,10 @@ def test(
     volumes = open_volume_set(data, sequence=sequence, split=None if split == "all" else split)
     result = test_classifier(run, volumes, seed=seed, out=out)
     name, told = RESULT, json.loads(result.model_dump_json())
-    if against is not None:
-        other = test_classifier(against, volumes, seed=seed, out=out / "against")
+    other = None if against is None else test_classifier(against, volumes, seed=seed, out=out / "against")
+    if not is_first():
+        return
+    if other is not None:
         comparison = compare_classifiers(result, other, seed=seed, out=out)
         name, told = COMPARISON, {**told, "comparison": json.loads(comparison.model_dump_json())}
     if as_json:

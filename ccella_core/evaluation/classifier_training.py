@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast, gather_object
 from monai.losses import FocalLoss
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor, nn
@@ -53,7 +53,7 @@ def train_network(
 
     What a step draws follows from the seed, the step and the place in the batch, so that a run that was stopped ends
     with the weights of one that never was. The best weights on ``held_out`` are kept aside. Batch normalisation sees
-    each process's share of a batch by itself.
+    each process's share of a batch by itself, so that several processes do not give the weights of one.
 
     Raises:
         InputError: a batch cannot be shared by the processes, or a volume cannot be used.
@@ -91,7 +91,10 @@ def train_network(
 
 
 def predict(model: nn.Module, images: Images, accelerator: Accelerator, batch_size: int) -> Tensor:
-    """Logits (N, 2) of every volume, the processes sharing them; ``model`` is in evaluation mode."""
+    """Logits (N, 2) of every volume, the processes sharing them.
+
+    ``model`` is in evaluation mode and not wrapped for several processes, which may have different numbers of batches.
+    """
     own = range(len(images))[accelerator.process_index :: accelerator.num_processes]
     found: list[tuple[int, list[float]]] = []
     with torch.inference_mode():
@@ -118,8 +121,10 @@ def _loss(run: Run, cases: Images, config: ClassifierTraining, focal: FocalLoss,
 
 
 def _validate(run: Run, held_out: Images, config: ClassifierTraining, focal: FocalLoss, watcher: Watcher) -> None:
+    # Each process has seen other cases since the statistics of batch normalisation were last made the same.
+    broadcast(list(run.network.buffers()))
     with run.averaged():
-        logits = predict(run.model, held_out, run.accelerator, config.batch_size)
+        logits = predict(run.network, held_out, run.accelerator, config.batch_size)
     truth = held_out.positive
     probability = logits.softmax(dim=1)[:, 1].numpy()
     told = {
