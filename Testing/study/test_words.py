@@ -50,6 +50,15 @@ def test_intervals_that_touch_are_none() -> None:
     assert said(row(number(1.0, 0.3), number(1.2, 0.3))).endswith("; no difference from maisi can be claimed.")
 
 
+def test_equals_are_named_together() -> None:
+    assert said(row(number(1.0, 0.1), number(1.0, 0.1), number(2.0, 0.1))) == (
+        "FID: lowest for ccella and maisi, 1.00 (0.90 to 1.10), apart from ellamaisi."
+    )
+    assert (
+        said(row(number(0.0, 0.0), number(0.0, 0.0))) == "FID: the same for ccella and maisi, 0.000 (0.000 to 0.000)."
+    )
+
+
 def test_without_intervals_nothing_is_claimed() -> None:
     assert said(row(number(1.0), number(2.0))).endswith("without intervals no difference can be claimed.")
 
@@ -110,7 +119,8 @@ def test_every_number_stands_in_the_table_with_n_and_extractor() -> None:
         "0.0100 (0.0060 to 0.0140)",
     )  # fmt: skip
     heads = group_table(study_result(), "class_head")
-    assert heads is not None and heads.rows[0] == ("AUROC ↑", "64", "0.950 (0.920 to 0.980)", "–", "–", "–")
+    assert heads is not None and heads.header == ("", "n", "ccella")
+    assert heads.rows[0] == ("AUROC ↑", "64", "0.950 (0.920 to 0.980)")
     assert group_table(study_result(), "privacy") is None
 
 

@@ -23,7 +23,7 @@ def tiny_study(manifest: Path, readout: Path, bundle: Path, folder: Path) -> dic
         "variants": ["ccella", "maisi", "decoupled"],
         "training": {
             "settings": {
-                "autoencoder": str(bundle), "text_encoder": str(bundle), "max_tokens": 16, "mixed_precision": "bf16",
+                "autoencoder": str(bundle), "text_encoder": str(bundle), "max_tokens": 16,
                 "cache": {"mirror": False},
                 "denoiser": {"network": {"unet": unet, "adapter": adapter}, "steps": 4, "batch_size": 2,
                              "checkpoint_every": 2, "warmup_steps": 1},
@@ -35,8 +35,11 @@ def tiny_study(manifest: Path, readout: Path, bundle: Path, folder: Path) -> dic
         "adherence": {"readout": str(readout)},
         "classifiers": {
             "real_counts": [4], "seeds": [0, 1],
-            "settings": {"classifier": {"preprocessing": {"shape": [16, 16, 16]}, "steps": 2, "batch_size": 2,
-                                        "validations": 1, "augmentation": {"translation": [1, 1, 1]}}},
+            "settings": {
+                "mixed_precision": "bf16",  # not that of the denoisers: one process has to bear both
+                "classifier": {"preprocessing": {"shape": [16, 16, 16]}, "steps": 2, "batch_size": 2, "validations": 1,
+                               "augmentation": {"translation": [1, 1, 1]}},
+            },
         },
         "examples": 2,
     }  # fmt: skip

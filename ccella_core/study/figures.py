@@ -8,7 +8,7 @@ from typing import Any
 from ccella_core.networks.config import Variant
 from ccella_core.page import FAINT, INK, WARNING_INK, as_svg
 from ccella_core.study.config import ARMS, Arm
-from ccella_core.study.measures import ARM_WORDS, ArmScore, Group, Measure, Number, rows_of
+from ccella_core.study.measures import ARM_WORDS, ArmScore, Group, Measure, Number, rows_of, variants_of
 from ccella_core.study.tables import ARROWS
 
 PANELS_A_ROW = 3
@@ -30,6 +30,7 @@ def forest_plot(measures: Sequence[Measure], group: Group, variants: Sequence[Va
     rows = rows_of(measures, group)
     if not rows:
         return None
+    variants = variants_of(rows, variants)
     figure, panels = _panels(len(rows), (PANEL_INCHES[0], PANEL_INCHES[1] + LINE_INCHES * len(variants)))
     for number, (axes, row) in enumerate(zip(panels, rows, strict=False)):
         places = {variant: len(variants) - 1 - line for line, variant in enumerate(variants)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from ccella_core.study.measures import Better, Measure, Number
 
 REAL_CASES = "the real cases among themselves"
 """For distances and neighbourhoods: between two halves of them."""
+SIMILARITY = "MS-SSIM of pairs"
 MARGIN = 1.96
 """Standard errors on each side of a 95 % interval."""
 KERNEL_SUBSETS = 20
@@ -32,7 +34,15 @@ BETTER: dict[str, Better] = {
     "Density": None,
     "Coverage": "higher",
 }
-SIMILARITY = "MS-SSIM of pairs"
+LIMITS: dict[str, tuple[float, float]] = {
+    "FID": (0.0, inf),
+    "Precision": (0.0, 1.0),
+    "Recall": (0.0, 1.0),
+    "Density": (0.0, inf),
+    "Coverage": (0.0, 1.0),
+    SIMILARITY: (-1.0, 1.0),
+}
+"""Of what a value can be; an interval ends there."""
 
 
 class ExtractorErrors(StrictModel):
@@ -105,8 +115,8 @@ def of_images(variant: Variant, result: ImageResult) -> list[Measure]:
                 name=name,
                 extractor=found.extractor,
                 better=BETTER[name],
-                number=_number(value, errors.standard_errors.get(name), n),
-                reference=_between(errors.between_halves.get(name, ()), n),
+                number=_number(value, errors.standard_errors.get(name), n, name),
+                reference=_between(errors.between_halves.get(name, ()), n, name),
                 reference_name=REAL_CASES,
             )
             for name, value in values.items()
@@ -125,16 +135,17 @@ def _statistics(generated: np.ndarray, real: np.ndarray, rows: int) -> dict[str,
     return told
 
 
-def _number(value: float, standard_error: float | None, n: str) -> Number:
+def _number(value: float, standard_error: float | None, n: str, name: str) -> Number:
     if standard_error is None:
         return Number(value=value, n=n)
+    least, most = LIMITS.get(name, (-inf, inf))
     half = MARGIN * standard_error
-    return Number(value=value, low=value - half, high=value + half, n=n)
+    return Number(value=value, low=max(value - half, least), high=min(value + half, most), n=n)
 
 
-def _between(values: Sequence[float], n: str) -> Number | None:
+def _between(values: Sequence[float], n: str, name: str) -> Number | None:
     """Mean over the divisions into halves, and where 95 % of them lie."""
-    return _number(float(np.mean(values)), float(np.std(values)), n) if values else None
+    return _number(float(np.mean(values)), float(np.std(values)), n, name) if values else None
 
 
 def _similarity(variant: Variant, scores: ImageScores) -> Measure:
@@ -151,4 +162,4 @@ def _similarity(variant: Variant, scores: ImageScores) -> Measure:
 
 
 def _of_pairs(pairs: PairSimilarity) -> Number:
-    return _number(pairs.mean, pairs.standard_deviation / np.sqrt(pairs.pairs), f"{pairs.pairs} pairs")
+    return _number(pairs.mean, pairs.standard_deviation / np.sqrt(pairs.pairs), f"{pairs.pairs} pairs", SIMILARITY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import floor, log10
 from typing import Literal
 
 from ccella_core.networks.config import Variant
@@ -102,22 +103,28 @@ def rows_of(measures: Iterable[Measure], group: Group) -> list[list[Measure]]:
     return list(rows.values())
 
 
-def best_of(row: Sequence[Measure]) -> Measure | None:
-    """The best value of a row; ``None`` where nothing is better than anything else."""
+def variants_of(rows: Iterable[Sequence[Measure]], variants: Sequence[Variant]) -> list[Variant]:
+    """Those of ``variants`` of which something was measured, in their order."""
+    measured = {measure.variant for row in rows for measure in row}
+    return [variant for variant in variants if variant in measured]
+
+
+def best_of(row: Sequence[Measure]) -> list[Measure]:
+    """Those with the best value of a row; none where nothing is better than anything else."""
     known = [measure for measure in row if measure.number.value is not None and measure.better is not None]
     if not known:
-        return None
-    sign = 1 if known[0].better == "lower" else -1
-    return min(known, key=lambda measure: sign * (measure.number.value or 0.0))
+        return []
+    values = [measure.number.value or 0.0 for measure in known]
+    best = min(values) if known[0].better == "lower" else max(values)
+    return [measure for measure, value in zip(known, values, strict=True) if value == best]
 
 
-MOST_DIGITS, SIGNIFICANT = 5, 3
+MOST_DECIMALS, SIGNIFICANT = 5, 3
 
 
 def _digits(*values: float) -> int:
-    """Decimals with which the largest of some values shows three figures that count, and no fewer than it needs."""
+    """Decimals with which the largest of some values shows three figures that count."""
     largest = max(abs(value) for value in values)
-    decimals = 0
-    while decimals < MOST_DIGITS and largest < 10 ** (SIGNIFICANT - 1):
-        largest, decimals = largest * 10, decimals + 1
-    return decimals
+    if largest == 0:
+        return SIGNIFICANT
+    return min(MOST_DECIMALS, max(0, SIGNIFICANT - 1 - floor(log10(largest))))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ccella_core import page
 from ccella_core.networks.config import Variant
 from ccella_core.study.config import ARMS, Arm
-from ccella_core.study.measures import ARM_WORDS, ArmDifference, ArmScore, Group, Measure, Number, rows_of
+from ccella_core.study.measures import ARM_WORDS, ArmDifference, ArmScore, Group, Measure, Number, rows_of, variants_of
 from ccella_core.study.words import verdict
 
 ARROWS = {"lower": "↓", "higher": "↑", None: ""}
@@ -38,10 +38,11 @@ class Table(NamedTuple):
 def measures_table(
     name: str, title: str, group: Group, measures: Sequence[Measure], variants: Sequence[Variant]
 ) -> Table | None:
-    """A row a measure, a column a variant; ``None`` where nothing of the group was measured."""
+    """A row a measure, a column a variant that was measured; ``None`` where nothing of the group was measured."""
     rows = rows_of(measures, group)
     if not rows:
         return None
+    variants = variants_of(rows, variants)
     has_extractor = any(row[0].extractor for row in rows)
     references = {measure.reference_name for row in rows for measure in row if measure.reference_name}
     header = ["", *(["measured by"] if has_extractor else []), "n", *variants, *sorted(references)]

@@ -31,29 +31,27 @@ def of_measures(measures: Iterable[Measure], group: Group) -> list[str]:
 
 def _of_row(row: Sequence[Measure]) -> str | None:
     best = best_of(row)
-    if best is None:
+    if not best:
         return _beside_reference(row)
-    name = f"{best.name}, by {best.extractor}" if best.extractor else best.name
+    name = f"{best[0].name}, by {best[0].extractor}" if best[0].extractor else best[0].name
     said = f"{name}: {_best(best, row)}"
-    return f"{said} {reference}" if (reference := _against_reference(best)) else said
+    return f"{said} {reference}" if (reference := _against_reference(best[0])) else said
 
 
-def _best(best: Measure, row: Sequence[Measure]) -> str:
-    others = [measure for measure in row if measure is not best and measure.number.value is not None]
-    value = f"{best.variant}, {best.number}"
+def _best(best: Sequence[Measure], row: Sequence[Measure]) -> str:
+    others = [measure for measure in row if measure not in best and measure.number.value is not None]
+    names, number = _listed([measure.variant for measure in best]), best[0].number
     if not others:
-        return f"{value}."
-    extreme = "lowest" if best.better == "lower" else "highest"
-    if all(other.number.value == best.number.value for other in others):
-        return f"the same for all variants, {best.number}."
-    if not best.number.has_interval:
-        return f"{extreme} for {value}; without intervals no difference can be claimed."
-    apart = [other.variant for other in others if other.number.apart_from(best.number)]
+        return f"{names}, {number}." if len(best) == 1 else f"the same for {names}, {number}."
+    said = f"{'lowest' if best[0].better == 'lower' else 'highest'} for {names}, {number}"
+    if not number.has_interval:
+        return f"{said}; without intervals no difference can be claimed."
+    apart = [other.variant for other in others if other.number.apart_from(number)]
     alike = [other.variant for other in others if other.variant not in apart]
     if not apart:
-        return f"{extreme} for {value}; no difference from {_listed(alike)} can be claimed."
+        return f"{said}; no difference from {_listed(alike)} can be claimed."
     rest = f"; from {_listed(alike)} no difference can be claimed" if alike else ""
-    return f"{extreme} for {value}, apart from {_listed(apart)}{rest}."
+    return f"{said}, apart from {_listed(apart)}{rest}."
 
 
 def _beside_reference(row: Sequence[Measure]) -> str | None:
