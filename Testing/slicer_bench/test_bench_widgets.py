@@ -96,7 +96,9 @@ def test_a_collapsed_section_hides_its_children(load, slicer_bench):
     ui.inputs.collapsed = True
     heights.append(root.sizeHint.height())
     assert [ui.inputs.checked, ui.scan.visible, ui.label.visible] == [False, False, False]
+    assert ui.inputs.maximumHeight == ui.inputs.HEADER_HEIGHT
     ui.inputs.click()
+    assert ui.inputs.maximumHeight > 1000
     assert [ui.inputs.collapsed, ui.scan.visible, ui.label.visible] == [False, True, False]
     assert heights[1] < heights[0] - 20
 
