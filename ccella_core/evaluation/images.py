@@ -56,7 +56,8 @@ class ImageScores(StrictModel):
 
 
 @contextmanager
-def _silent(words: str) -> Iterator[Told]:
+def silent(words: str) -> Iterator[Told]:
+    """The stage that shows nothing."""
     yield lambda done, total: None
 
 
@@ -69,7 +70,7 @@ def evaluate_images(
     pairs: int = PAIRS,
     device: torch.device | None = None,
     cache: Path | None = None,
-    stage: Stage = _silent,
+    stage: Stage = silent,
 ) -> ImageScores:
     """Measure synthetic volumes against real ones, of the same shape and spacing.
 
