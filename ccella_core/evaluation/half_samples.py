@@ -39,7 +39,9 @@ def standard_errors(
     """
     sets = [each.reshape(-1, rows_per_volume, each.shape[-1]) for each in (a, b)]
     if min(map(len, sets)) < 2 * FEWEST:
-        raise InputError(f"A standard error needs {2 * FEWEST} volumes in each set, not {len(sets[0])}, {len(sets[1])}.")
+        raise InputError(
+            f"A standard error needs {2 * FEWEST} volumes in each set, not {len(sets[0])}, {len(sets[1])}."
+        )
     rng = np.random.default_rng(seed)
     rows = []
     for _ in range(halves):
