@@ -218,7 +218,7 @@ def test_what_is_left_in_the_folder(tmp_path: Path) -> None:
     result = run(Generator(honest), tmp_path)
     assert AdherenceResult.model_validate_json((tmp_path / "adherence.json").read_bytes()) == result
     table = (tmp_path / "adherence.md").read_text(encoding="utf-8")
-    assert table == markdown(result) + "\n"
+    assert table == markdown(result)
     assert f"| Pathology as stated | 100.0% ({CASES}/{CASES}; 95 % 61% to 100%)" in table
     negative = sum(not case.stated.has_lesion for case in result.cases[:CASES])
     assert f"| negative | {negative} | 0 |" in table

@@ -89,9 +89,9 @@ def test_lengths_against_closed_forms() -> None:
     assert agreement != Agreement.of(list(zip(said, seen, strict=True)), seed=1)
 
 
-def test_two_pairs_have_neither_correlation_nor_spread() -> None:
-    agreement = Agreement.of([(1, 2), (3, 5)])
-    assert agreement.r.value is agreement.error.value is agreement.bias.value is None and agreement.error.n == 2
+def test_three_pairs_have_neither_correlation_nor_spread() -> None:
+    agreement = Agreement.of([(1, 2), (3, 5), (4, 4)])
+    assert agreement.r.value is agreement.error.value is agreement.bias.value is None and agreement.error.n == 3
 
 
 def test_wilson_intervals() -> None:

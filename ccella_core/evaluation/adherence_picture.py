@@ -21,17 +21,19 @@ from ccella_core.phantom.render import DEFAULT_SPACING
 from ccella_core.provenance import SYNTHETIC_LABEL
 
 PAIRS_A_ROW = 4
-PAIR_INCHES = (4.0, 2.5)
-TITLE_INCHES = 0.5
+PAIR_INCHES = (4.0, 2.3)
+HEADING_INCHES = 0.5
 DOTS_PER_INCH = 100
+SMALL, SMALLER = 9, 8  # points
+RIGHT_COLOR, WRONG_COLOR = "black", "firebrick"
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two slices [row, column] uint8 of the same size side by side, and the words above them."""
+    """Two slices [row, column] uint8 of the same size side by side, and the words above them and under each."""
 
-    left: np.ndarray
-    right: np.ndarray
+    slices: tuple[np.ndarray, np.ndarray]
+    captions: tuple[str, str]
     title: str
     is_right: bool
 
@@ -51,36 +53,42 @@ def lesion_slice(voxels: np.ndarray, affine: np.ndarray, patient: Patient, findi
 
 def beside_phantom(case: Case, generated: np.ndarray, phantom: np.ndarray) -> Pair:
     is_right = case.stated.has_lesion == case.generated.has_lesion and case.stated.side in (None, case.generated.side)
-    return Pair(generated, phantom, f"{_words(case.stated)} > {_words(case.generated)}", is_right)
+    return Pair((generated, phantom), (_words(case.generated), _words(case.stated)), "", is_right)
 
 
 def beside_exchanged(own: Case, after: Case, own_slice: np.ndarray, after_slice: np.ndarray) -> Pair:
     assert after.exchanged is not None
-    title = f"{WORDS[after.exchanged]}\n{_words(own.generated)} > {_words(after.generated)}"
-    return Pair(own_slice, after_slice, title, is_followed(own, after))
+    captions = (_words(own.generated), _words(after.generated))
+    return Pair((own_slice, after_slice), captions, WORDS[after.exchanged], is_followed(own, after))
 
 
 def draw_pairs(pairs: Sequence[Pair], heading: str) -> Image.Image:
-    """At least one pair, under its words: red where the volume does not show what was asked."""
+    """At least one pair; its words are red where the volume does not show what was asked."""
     columns = min(PAIRS_A_ROW, len(pairs))
     rows = -(-len(pairs) // columns)
-    figure = Figure(
-        (PAIR_INCHES[0] * columns, PAIR_INCHES[1] * rows + TITLE_INCHES), dpi=DOTS_PER_INCH, layout="constrained"
-    )
+    size = (PAIR_INCHES[0] * columns, PAIR_INCHES[1] * rows + HEADING_INCHES)
+    figure = Figure(size, dpi=DOTS_PER_INCH, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     figure.suptitle(f"{SYNTHETIC_LABEL}. {heading}; the patient's right is at the left")
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
     for axes, pair in zip(grid, pairs, strict=False):
-        axes.imshow(np.concatenate([pair.left, pair.right], axis=1), cmap="gray", vmin=0, vmax=255)
-        axes.set_title(pair.title, fontsize=9, color="black" if pair.is_right else "firebrick")
+        color = RIGHT_COLOR if pair.is_right else WRONG_COLOR
+        axes.imshow(np.concatenate(pair.slices, axis=1), cmap="gray", vmin=0, vmax=255)
+        axes.set_title(pair.title, fontsize=SMALL, color=color)
+        for x, words in zip((0.25, 0.75), pair.captions, strict=True):
+            axes.text(
+                x, -0.03, words, transform=axes.transAxes, fontsize=SMALLER, color=color, ha="center", va="top"
+            )  # fmt: skip
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
 
 
 def _words(what: Stated | Reading) -> str:
+    """Two lines: where the lesion is; how large it and the gland are."""
+    places = [word for word in (what.side, what.zone, what.level) if word]
+    lesion = " ".join(places or ["several lesions"]) if what.has_lesion else "no lesion"
     size = None if what.size_mm is None else f"{what.size_mm:.0f} mm"
-    places = [word for word in (what.side, what.zone, what.level, size) if word]
-    lesion = " ".join(places or ["lesion"]) if what.has_lesion else "no lesion"
-    return lesion if what.gland_volume_ml is None else f"{lesion}, {what.gland_volume_ml:.0f} ml"
+    volume = None if what.gland_volume_ml is None else f"gland {what.gland_volume_ml:.0f} ml"
+    return f"{lesion}\n{', '.join(each for each in (size, volume) if each)}"

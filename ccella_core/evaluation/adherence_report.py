@@ -106,7 +106,8 @@ def markdown(result: AdherenceResult) -> str:
         f"{own} held-out reports of the digital prostate; {result.sampler}. {HOW_COUNTED}",
         "",
         *agreement_table(columns, result.readout),
-        f"| Class read from the report by the model | {result.class_head} |{' |' * (len(columns) - 1)}",
+        "",
+        f"The class that the model itself reads from the report is right in {result.class_head}.",
     ]
     if result.exchanged:
         lines += [
@@ -119,7 +120,8 @@ def markdown(result: AdherenceResult) -> str:
             "|---|---|",
             *(f"| {WORDS[what]} | {share} |" for what, share in result.exchanged.items()),
         ]
-    return "\n".join([*lines, "", "## Generated volumes: stated and read", *confusion_tables(result.generated)])
+    lines += ["", "## Generated volumes: stated and read", *confusion_tables(result.generated), ""]
+    return "\n".join(lines)
 
 
 def agreement_table(columns: Mapping[str, ReadingScores], readout: ReadoutValidation | None) -> list[str]:
@@ -143,7 +145,7 @@ def confusion_tables(scores: ReadingScores) -> Iterator[str]:
         table: Confusion = scores.confusion[attribute]
         yield from (
             "",
-            f"| {words}: stated, and read as | {' | '.join(table.read)} |",
+            f"| {words}: stated (rows) and read | {' | '.join(table.read)} |",
             f"|---|{'---|' * len(table.read)}",
         )
         for stated, counts in zip(table.stated, table.counts, strict=True):

@@ -13,10 +13,11 @@ from ccella_core.errors import InputError
 from ccella_core.evaluation.adherence_picture import PAIRS_A_ROW, Pair, beside_exchanged, beside_phantom, draw_pairs
 from ccella_core.evaluation.adherence_report import AdherenceResult, Case, markdown
 from ccella_core.evaluation.exchange import Exchange
+from ccella_core.evaluation.results import save_result
 from ccella_core.files import whole_file
 
 CASES_NAME, SLICES_NAME = "cases.jsonl", "slices"
-JSON_NAME, TABLE_NAME = "adherence.json", "adherence.md"
+RESULT_NAME = "adherence"  # .json and .md
 PICTURE_NAME, EXCHANGED_PICTURE_NAME = "adherence.png", "exchanged.png"
 PICTURED_CASES = 16
 PICTURED_OF_EACH_EXCHANGE = PAIRS_A_ROW
@@ -54,12 +55,16 @@ class CaseStore:
     def write(self, result: AdherenceResult) -> None:
         if self.folder is None:
             return
-        write_tables(self.folder, result.model_dump_json(indent=2), markdown(result))
+        save_result(result, markdown(result), self.folder / RESULT_NAME)
         for name, heading, pairs in (
-            (PICTURE_NAME, "Left: generated; right: phantom. Asked > seen", self._with_phantoms(result)),
+            (
+                PICTURE_NAME,
+                "Left: generated, and what is seen; right: the phantom, and what the report says",
+                self._with_phantoms(result),
+            ),
             (
                 EXCHANGED_PICTURE_NAME,
-                "One fact exchanged, the noise kept. Seen before > after",
+                "One fact exchanged in the report, the noise kept: what is seen before and after",
                 self._exchanged(result),
             ),
         ):
@@ -107,13 +112,6 @@ def slice_name(patient: int, exchange: Exchange | None) -> str:
 
 def phantom_slice_name(patient: int) -> str:
     return f"SYNTHETIC_PHANTOM_{patient}.png"
-
-
-def write_tables(folder: Path, result: str, tables: str) -> None:
-    """``adherence.json`` and ``adherence.md``."""
-    for name, text in ((JSON_NAME, result), (TABLE_NAME, tables)):
-        with whole_file(folder / name) as unfinished:
-            unfinished.write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
 def _read_cases(path: Path) -> Iterator[Case]:

@@ -27,8 +27,8 @@ CHOICES: dict[Attribute, tuple[str, ...]] = {
     "level": get_args(Level),
 }
 NONE_SEEN = "none seen"
-FEWEST_PAIRS = 3
-"""Fewer have neither a correlation nor a spread worth the name."""
+FEWEST_PAIRS = 4
+"""Fisher's z is not defined for fewer, and a spread hardly."""
 
 
 class Proportion(StrictModel):
@@ -74,7 +74,7 @@ class Confusion(StrictModel):
 
 
 class Agreement(StrictModel):
-    """Of numbers that were read with those that were stated, in their unit; not defined for fewer than three pairs."""
+    """Of numbers that were read with those that were stated, in their unit; not defined for fewer than four pairs."""
 
     r: Interval
     """Pearson's correlation; not defined either where all of one kind are alike."""

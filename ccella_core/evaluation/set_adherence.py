@@ -13,16 +13,19 @@ import numpy as np
 
 from ccella_core.cases.case import Split
 from ccella_core.cases.prepared import PreparedSet
-from ccella_core.errors import InputError, SaveError
+from ccella_core.errors import InputError
 from ccella_core.evaluation.adherence import Reads
 from ccella_core.evaluation.adherence_report import HOW_COUNTED, agreement_table, confusion_tables
-from ccella_core.evaluation.adherence_store import write_tables
+from ccella_core.evaluation.adherence_store import RESULT_NAME
 from ccella_core.evaluation.measurements import Reading
 from ccella_core.evaluation.readout import ReadoutValidation, check_geometry
+from ccella_core.evaluation.results import save_result
 from ccella_core.evaluation.scores import ReadingScores, Stated, score_readings
 from ccella_core.evaluation.synthetic_set import read_settings
 from ccella_core.evaluation.volume_set import VolumeSet, open_volume_set
 from ccella_core.settings import StrictModel
+
+SEVERAL_OF_A_CASE = "Volumes of one case count as independent, so that the intervals are somewhat too narrow."
 
 Told = Callable[[int, int], None]
 """Called with the volumes that are read and their number."""
@@ -131,31 +134,25 @@ def set_adherence(
         readout=readout.validation,
     )
     if out is not None:
-        try:
-            write_tables(out, result.model_dump_json(indent=2), markdown(result))
-        except OSError as error:
-            raise SaveError(f"The adherence could not be kept in {out}: {error}.") from error
+        save_result(result, markdown(result), out / RESULT_NAME)
     return result
 
 
 def markdown(result: SetAdherence) -> str:
     """All that was measured, as tables."""
     generated = result.generated
-    several = (
-        ""
-        if generated.cases == len(generated.volumes)
-        else (" Volumes of one case count as independent, so that the intervals are somewhat too narrow.")
-    )
+    note = f" {SEVERAL_OF_A_CASE}" if len(generated.volumes) > generated.cases else ""
     columns = {"synthetic": generated.scores, "prepared volumes of the same cases": result.prepared.scores}
     return "\n".join([
         f"# Adherence of {result.model}",
         "",
-        f"{len(generated.volumes)} volumes of {generated.cases} cases. {HOW_COUNTED}{several}",
+        f"{len(generated.volumes)} volumes of {generated.cases} cases. {HOW_COUNTED}{note}",
         "",
         *agreement_table(columns, result.readout),
         "",
         "## Synthetic volumes: stated and read",
         *confusion_tables(generated.scores),
+        "",
     ])  # fmt: skip
 
 
