@@ -17,6 +17,7 @@ from ccella_core.cases.prepared import PreparedCase, PrepareSettings, write_case
 from ccella_core.cli import app
 from ccella_core.errors import InputError
 from ccella_core.evaluation.images import ImageScores
+from ccella_core.evaluation.privacy_scores import PrivacyScores
 from ccella_core.study.config import StudyConfig
 from ccella_core.study.result import StudyResult
 from ccella_core.study.run import run_study
@@ -100,7 +101,7 @@ def test_images_are_measured_beside_the_real_cases(work: Path, result: StudyResu
     assert fid.number.value == own.extractors[0].distances.frechet and fid.extractor == own.extractors[0].extractor
     assert fid.number.n == "8 real, 8 synthetic" and fid.number.has_interval
     assert fid.reference is not None and fid.reference.value == pytest.approx(own.extractors[0].distances.frechet_floor)
-    assert result.warnings == own.warnings  # too few cases for a Fréchet distance
+    assert set(own.warnings) <= set(result.warnings)  # too few cases for a Fréchet distance
 
 
 def test_the_class_head_is_scored_where_there_is_one(result: StudyResult) -> None:
@@ -118,6 +119,18 @@ def test_adherence_is_read_from_every_variant(result: StudyResult) -> None:
     assert all(each.number.n == "8" for each in read)
     (ceiling,) = {each.reference for each in read}
     assert ceiling is not None  # the same real cases for all
+
+
+def test_copies_are_looked_for_among_volumes_of_training_reports(work: Path, result: StudyResult) -> None:
+    found = [each for each in result.measures if each.group == "privacy" and each.variant == "maisi"]
+    assert [(each.name, each.extractor) for each in found] == [
+        ("Suspected copies", "either comparison"), ("Suspected copies", "aligned voxels"),
+        ("Suspected copies", "phantom readout (stand-in)"), ("Authenticity", "phantom readout (stand-in)"),
+    ]  # fmt: skip
+    assert all(each.number.n == "8" and each.number.has_interval for each in found)
+    assert found[1].reference is not None and found[1].reference.n == "12"  # validation and test cases
+    scores = PrivacyScores.model_validate_json((work / "variants/maisi/privacy/privacy.json").read_bytes())
+    assert found[0].number.value == scores.suspected.share
 
 
 def test_every_arm_is_compared_with_real_cases(result: StudyResult) -> None:

@@ -73,7 +73,6 @@ class Privacy(StrictModel):
     """Whether training cases were copied."""
 
     extractor: Kind = Field("phantom", description="one of images.extractors")
-    seed: Seed = 0
 
 
 class Adherence(StrictModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 
@@ -9,15 +10,18 @@ from ccella_core.cases.prepared import PreparedSet
 from ccella_core.evaluation.class_head import ClassHeadResult, evaluate_class_head
 from ccella_core.evaluation.features import FeatureExtractor, Kind, load_extractors
 from ccella_core.evaluation.images import FEATURES
+from ccella_core.evaluation.privacy import find_copies
+from ccella_core.evaluation.privacy_report import save_privacy
+from ccella_core.evaluation.privacy_scores import PrivacyScores
 from ccella_core.evaluation.readout import Readout
 from ccella_core.evaluation.readout_training import load_or_train_readout
 from ccella_core.evaluation.set_adherence import SetAdherence, set_adherence
-from ccella_core.evaluation.volume_set import open_volume_set
+from ccella_core.evaluation.volume_set import VolumeSet, open_volume_set
 from ccella_core.study.config import StudyConfig
-from ccella_core.study.conversions import of_adherence, of_class_head
+from ccella_core.study.conversions import of_adherence, of_class_head, of_privacy
 from ccella_core.study.image_measures import ImageResult, measure_images, of_images
 from ccella_core.study.measures import Measure
-from ccella_core.study.plan import ADHERENCE, CLASS_HEAD, IMAGES, variant_key
+from ccella_core.study.plan import ADHERENCE, CLASS_HEAD, IMAGES, PRIVACY, variant_key
 from ccella_core.study.result import VariantResult
 from ccella_core.study.stages import Stages, Told
 
@@ -38,7 +42,8 @@ class Measurer:
 
     def measure(self, made: VariantResult) -> list[Measure]:
         """Everything that applies to a variant. Raises whatever the stages raise; what is finished stays."""
-        parts = {IMAGES: self._images, CLASS_HEAD: self._class_head, ADHERENCE: self._adherence}
+        parts = {IMAGES: self._images, CLASS_HEAD: self._class_head, ADHERENCE: self._adherence,
+                 PRIVACY: self._privacy}  # fmt: skip
         return [
             measure
             for part, measured in parts.items()
@@ -92,6 +97,42 @@ class Measurer:
 
         key = variant_key(made.variant, ADHERENCE)
         return of_adherence(made.variant, self._stages.done(key, made_with, SetAdherence, work))
+
+    def _privacy(self, made: VariantResult) -> list[Measure]:
+        """Of the volumes of training reports, where there are such: those could be copies of their own cases."""
+        privacy, sequence = self._config.privacy, self._config.data.sequence
+        assert privacy is not None
+        volumes = made.of_train or made.of_test
+        made_with = {
+            "cases": self._prepared.fingerprint,
+            "volumes": volumes.sha256,
+            "privacy": privacy.model_dump(mode="json"),
+            "weights": self._config.images.extractors[privacy.extractor],
+        }
+
+        def work(folder: Path, told: Told) -> PrivacyScores:
+            synthetic = open_volume_set(self._stages.folder / volumes.path, sequence=sequence)
+            training = open_volume_set(self._prepared.folder, sequence=sequence, split="train")
+            scores = find_copies(
+                synthetic,
+                training,
+                self._held_out(),
+                self._extractors[privacy.extractor][0],
+                cache=self._stages.folder / FEATURES,
+                stage=lambda words: nullcontext(told),
+            )
+            save_privacy(scores, synthetic, training, folder)
+            return scores
+
+        scores = self._stages.done(variant_key(made.variant, PRIVACY), made_with, PrivacyScores, work)
+        self.warnings |= dict.fromkeys(scores.warnings)
+        return of_privacy(made.variant, scores)
+
+    def _held_out(self) -> VolumeSet:
+        """The cases that no variant has learnt from."""
+        everyone = open_volume_set(self._prepared.folder, sequence=self._config.data.sequence)
+        members = [member for member in everyone if member.split != "train"]
+        return VolumeSet(everyone.name, members, everyone.shape, everyone.spacing)
 
     @cached_property
     def _extractors(self) -> dict[Kind, tuple[FeatureExtractor, ...]]:

@@ -159,12 +159,13 @@ def markdown(result: StudyResult) -> str:
     parts = [f"# {result.title}", result.about, cases_sentence(result.cases)]
     for group in GROUPS:
         if (table := group_table(result, group)) is not None:
-            said = [*words.of_measures(result.measures, group), *(result.warnings if group == "images" else ())]
-            parts += [f"## {table.title}", table.markdown(), *_list(said)]
+            parts += [f"## {table.title}", table.markdown(), *_list(words.of_measures(result.measures, group))]
     if tables := classifier_tables(result):
         parts.append("## What the volumes are worth to a classifier")
         parts += [part for table in tables for part in (f"**{table.title}**", table.markdown())]
         parts += [words.summary_of_differences(result.differences)] if result.differences else []
+    if result.warnings:
+        parts += ["## Warnings", *_list(result.warnings)]
     if result.left_out:
         parts += ["## Left out", *_list(f"{each.stage}: {each.why_not}." for each in result.left_out)]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -30,7 +30,9 @@ HINTS: dict[Group, str] = {
     "spread between halves of both sets; those of the real cases hold 95 % of their divisions into halves.",
     "class_head": "From the report alone, of test cases; the volume plays no part.",
     "adherence": "Read from the volume by a network that was trained on digital prostates.",
-    "privacy": "How near each synthetic volume lies to a training case, against how near other real cases lie.",
+    "privacy": "A volume is suspected where it is so much nearer to one training case than to the others as among real "
+    "cases, which were not trained on, hardly any would be. Authentic is a volume that is further from its nearest "
+    "training case than that is from its own nearest.",
 }
 OF_CLASSIFIERS = (
     "Every classifier is scored on the same test cases; its validation cases are others. Values are means over "
@@ -58,6 +60,8 @@ def write_page(result: StudyResult, folder: Path, examples: str | None) -> Path:
     sections += [(GROUPS[group], content) for group in GROUPS if (content := _group(result, group)) is not None]
     if result.arm_scores:
         sections.append(("What the volumes are worth to a classifier", _classifiers(result)))
+    if result.warnings:
+        sections.append(("Warnings", _listed(result.warnings)))
     if result.left_out:
         sections.append(("Left out", _listed(f"{each.stage}: {each.why_not}." for each in result.left_out)))
     sections.append(("To go on with", _behind(result)))
@@ -94,7 +98,7 @@ def _group(result: StudyResult, group: Group) -> str | None:
     if numbers is None:
         return None
     figure = forest_plot(result.measures, group, result.names) or ""
-    said = _listed([*words.of_measures(result.measures, group), *(result.warnings if group == "images" else ())])
+    said = _listed(words.of_measures(result.measures, group))
     return f"<p>{escape(HINTS[group])}</p>{figure}{numbers.html()}{said}"
 
 
