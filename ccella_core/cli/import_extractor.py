@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,7 +12,7 @@ from ccella_core.cli.output import AsJson, explained, print_json
 
 @explained
 def import_extractor(
-    kind: Annotated[str, typer.Argument(help="medicalnet or radimagenet.")],
+    kind: Annotated[Literal["medicalnet", "radimagenet"], typer.Argument(help="Whose weights they are.")],
     file: Annotated[Path | None, typer.Argument(help="The published checkpoint (.pth or .pt).")] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch it from the Hugging Face hub instead.")] = False,
     out: Annotated[
@@ -24,15 +24,12 @@ def import_extractor(
     """Make a published checkpoint usable for `ccella evaluate`. It is read without running anything in it."""
     from ccella_core.errors import InputError
     from ccella_core.evaluation.extractor_import import (
-        PUBLISHED,
         download_extractor,
         extractors_folder,
         import_extractor,
     )
     from ccella_core.evaluation.features import load_extractor
 
-    if kind not in PUBLISHED:
-        raise InputError(f"There is no published extractor {kind!r}; there are {', '.join(PUBLISHED)}.")
     if (file is None) != download:
         raise InputError("Give either a FILE or --download.")
     source = file or download_extractor(kind)
