@@ -223,6 +223,13 @@ def test_evaluate_adherence_reads_what_the_model_makes(
     assert "Volumes: 3 of 3" in result.stderr and (tmp_path / "out" / "adherence.md").is_file()
 
 
+def test_evaluate_adherence_says_what_it_needs(tmp_path: Path) -> None:
+    alone = ccella("evaluate", "adherence", "--synthetic", tmp_path, "--out", tmp_path / "out")
+    assert alone.exit_code == 2 and "--synthetic and --data go together" in alone.stderr
+    unknown = ccella("evaluate", "adherence", "--exchange", "side,colour", "--out", tmp_path / "out")
+    assert unknown.exit_code == 2 and "There is no exchange colour" in unknown.stderr
+
+
 def test_info(models: Path) -> None:
     printed = json.loads(ccella("info", "--json").stdout)
     assert {"python", "torch", "ccella-core"} <= printed["versions"].keys()
