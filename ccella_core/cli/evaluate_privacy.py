@@ -1,0 +1,93 @@
+"""``ccella evaluate privacy``: are there copies of training cases among synthetic volumes?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ccella_core.cli.output import AsJson, StepDisplay, explained, print_json, say
+from ccella_core.errors import InputError
+from ccella_core.files import prepare_folder
+
+if TYPE_CHECKING:
+    from ccella_core.evaluation.volume_set import VolumeSet
+
+SplitName = Literal["train", "validation", "test"]
+
+
+@explained
+def privacy(
+    synthetic: Annotated[Path, typer.Argument(help="A folder of `ccella synthesize`, or of images.")],
+    training: Annotated[Path, typer.Argument(help="What the model was trained on: prepared cases, or images.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results; a run that was stopped goes on there.")],
+    training_split: Annotated[
+        SplitName | None, typer.Option(help="Of TRAINING; by default train, where the cases have splits.")
+    ] = None,
+    held_out: Annotated[
+        Path | None, typer.Option(help="Real volumes that no training has seen: prepared cases, or images.")
+    ] = None,
+    held_out_split: Annotated[
+        SplitName | None, typer.Option(help="Of the held-out folder, or without one of TRAINING, for instance test.")
+    ] = None,
+    sequence: Annotated[Literal["t2w", "adc", "hbv"], typer.Option(help="Which to compare.")] = "t2w",
+    extractor: Annotated[
+        str | None,
+        typer.Option(help="Of features: phantom (a stand-in), medicalnet or radimagenet (axial). By default what was "
+                          "imported with `ccella import-extractor`, and else phantom."),
+    ] = None,
+    readout: Annotated[
+        Path | None, typer.Option(help="For phantom: a trained readout; by default the cached one.")
+    ] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch weights that are missing from the hub.")] = False,
+    false_alarms: Annotated[
+        float, typer.Option(help="Share of new volumes that each of the two comparisons may suspect.")
+    ] = 0.001,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Compare every synthetic volume with every training case, as an image and by features, and show the closest.
+
+    Without held-out volumes, each training case is compared with the others to learn how near real cases lie.
+    """
+    prepare_folder(out)
+    from ccella_core.evaluation.features import available_kinds, load_extractor
+    from ccella_core.evaluation.images import FEATURES
+    from ccella_core.evaluation.privacy import find_copies
+    from ccella_core.evaluation.privacy_report import markdown, save_privacy
+    from ccella_core.evaluation.volume_set import open_volume_set
+
+    synthetic_set = open_volume_set(synthetic, sequence=sequence)
+    training_set = _training_set(training, training_split, sequence)
+    held_out_set = None
+    if held_out is not None or held_out_split is not None:
+        if held_out is None and held_out_split == (training_split or "train"):
+            raise InputError(f"The split {held_out_split} was trained on; name another one as held out.")
+        held_out_set = open_volume_set(held_out or training, sequence=sequence, split=held_out_split)
+    kind = extractor or available_kinds()[0]
+    with StepDisplay("Training the stand-in, once") as told:
+        network = load_extractor(kind, readout if kind == "phantom" else None, allow_download=download, progress=told)
+    scores = find_copies(
+        synthetic_set,
+        training_set,
+        held_out_set,
+        network,
+        false_alarm_rate=false_alarms,
+        cache=out / FEATURES,
+        stage=StepDisplay,
+    )
+    save_privacy(scores, synthetic_set, training_set, out)
+    if as_json:
+        print_json(json.loads(scores.model_dump_json()))
+        return
+    typer.echo(markdown(scores))
+    say(f"Also in {out}, with pictures.")
+
+
+def _training_set(folder: Path, split: SplitName | None, sequence: Literal["t2w", "adc", "hbv"]) -> VolumeSet:
+    from ccella_core.cases.prepared import CASES_NAME
+    from ccella_core.evaluation.volume_set import open_volume_set
+
+    has_splits = (folder / CASES_NAME).is_file()
+    return open_volume_set(folder, sequence=sequence, split=split or ("train" if has_splits else None))

@@ -1,0 +1,134 @@
+"""A search for copies on disk: ``privacy.json``, ``privacy.md``, and two pictures to look at."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from ccella_core.errors import SaveError
+from ccella_core.evaluation.privacy_scores import Comparison, Nearest, PrivacyScores
+from ccella_core.evaluation.results import save_result
+from ccella_core.evaluation.volume_set import VolumeSet
+from ccella_core.files import whole_file
+from ccella_core.planes import middle_planes, side_by_side
+from ccella_core.provenance import SYNTHETIC_LABEL
+
+STEM, CHART_NAME, PAIRS_NAME = "privacy", "privacy.png", "SYNTHETIC_closest_pairs.png"
+SHOWN = 8
+"""Pairs that a person looks at; the whole list is in the JSON file."""
+PAIR_INCHES = (7.0, 1.9)
+CHART_INCHES = (8.0, 2.4)
+TITLE_INCHES = 0.6
+DOTS_PER_INCH = 100
+BARS = 40
+SYNTHETIC_INK, REAL_INK, WARNING_INK = "#1f6f8b", "#9aa4ae", "#b3261e"
+
+
+def save_privacy(scores: PrivacyScores, synthetic: VolumeSet, training: VolumeSet, folder: Path) -> None:
+    """Write everything into ``folder``. The pictures show training cases. Raises SaveError."""
+    save_result(scores, markdown(scores), folder / STEM)
+    pictures = {CHART_NAME: _chart(scores), PAIRS_NAME: _pairs(scores.closest[:SHOWN], synthetic, training)}
+    for name, figure in pictures.items():
+        stream = io.BytesIO()
+        FigureCanvasAgg(figure).print_png(stream, metadata={"Description": SYNTHETIC_LABEL})
+        try:
+            with whole_file(folder / name) as unfinished:
+                unfinished.write_bytes(stream.getvalue())
+        except OSError as error:
+            raise SaveError(f"The pictures could not be written into {folder}: {error.strerror or error}.") from error
+
+
+def markdown(scores: PrivacyScores) -> str:
+    """The answer in a sentence, a table of the comparisons, the closest pairs, and the warnings."""
+    lines = [
+        f"# Copies of {scores.training} among {scores.synthetic}",
+        "",
+        f"Suspected copies: {scores.suspected} of the synthetic volumes. If nothing was copied, at most "
+        f"{scores.false_alarm_rate:.2%} would be expected.",
+        "",
+        f"Of each volume, the distance to the nearest of {scores.training_patients} training patients is compared with "
+        f"that to the one {scores.rank} places further. Suspected is a volume that is more times nearer to the first "
+        f"than the limit, which follows from {scores.real}.",
+        "",
+        "| Compared by | limit | suspected | real volumes beyond it | times nearer: synthetic | real | distance: "
+        "synthetic | real |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for each in scores.comparisons:
+        lines.append(
+            f"| {each.by} | {each.limit:.2f} | {each.suspected} | {each.real_suspected} "
+            f"| {np.median(each.times_nearer):.2f} | {np.median(each.real_times_nearer):.2f} "
+            f"| {each.median_distance:.3g} | {each.real_median_distance:.3g} |"
+        )
+    lines += [
+        "",
+        "Times nearer and distances are medians.",
+        "",
+        f"Authenticity, by {scores.comparisons[-1].by}: {scores.authenticity}"
+        + ("." if scores.real_authenticity is None else f"; of held-out volumes {scores.real_authenticity}."),
+        "",
+        f"## The closest {len(scores.closest[:SHOWN])} of {len(scores.closest)}",
+        "",
+        f"They are shown in {PAIRS_NAME}, beside the training cases: keep that picture as you keep the training data.",
+        "",
+        "| Synthetic | nearest training volume | by | times nearer | |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {each.synthetic} | {each.training} | {each.by} | {each.times_nearer:.4g} "
+            f"| {'suspected' if each.suspected else ''} |"
+            for each in scores.closest[:SHOWN]
+        ),
+    ]
+    lines += [text for warning in scores.warnings for text in ("", f"**Warning:** {warning}")]
+    return "\n".join(lines) + "\n"
+
+
+def _chart(scores: PrivacyScores) -> Figure:
+    """How many times nearer, of synthetic and of real volumes, with the limit; a panel a comparison."""
+    count = len(scores.comparisons)
+    figure = Figure((CHART_INCHES[0], CHART_INCHES[1] * count), dpi=DOTS_PER_INCH, layout="constrained")
+    for axes, comparison in zip(figure.subplots(count, 1, squeeze=False)[:, 0], scores.comparisons, strict=True):
+        _histogram(axes, comparison)
+    return figure
+
+
+def _histogram(axes, comparison: Comparison) -> None:
+    both = {"synthetic": comparison.times_nearer, "real": comparison.real_times_nearer}
+    highest = max(max(values) for values in both.values())
+    bins = np.geomspace(1, max(highest, comparison.limit) * 1.05, BARS)
+    for (name, values), ink in zip(both.items(), (SYNTHETIC_INK, REAL_INK), strict=True):
+        share = np.full(len(values), 1 / len(values))
+        axes.hist(values, bins=bins, weights=share, color=ink, alpha=0.6, label=f"{name} (n {len(values)})")
+    axes.axvline(comparison.limit, color=WARNING_INK, linewidth=1.2, label=f"limit {comparison.limit:.2f}")
+    axes.set_xscale("log")
+    axes.set_xlabel(f"times nearer to one training patient than to the next, by {comparison.by}", fontsize=9)
+    axes.set_ylabel("share of volumes", fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+
+
+def _pairs(closest: tuple[Nearest, ...], synthetic: VolumeSet, training: VolumeSet) -> Figure:
+    """Each synthetic volume beside its nearest training volume: axial, coronal and sagittal plane of both."""
+    rows = len(closest)
+    figure = Figure((2 * PAIR_INCHES[0], PAIR_INCHES[1] * rows + TITLE_INCHES), dpi=DOTS_PER_INCH, layout="constrained")
+    figure.suptitle(f"{SYNTHETIC_LABEL}. Left: synthetic; right: the nearest training case, which is confidential")
+    for (left, right), pair in zip(figure.subplots(rows, 2, squeeze=False), closest, strict=True):
+        for axes, volumes, index in (
+            (left, synthetic, pair.synthetic_index),
+            (right, training, pair.training_index),
+        ):
+            planes = side_by_side(middle_planes(volumes.voxels(index), volumes.spacing))
+            axes.imshow(planes, cmap="gray", vmin=0, vmax=255)
+            axes.set_axis_off()
+        ink = WARNING_INK if pair.suspected else "black"
+        verdict = "suspected copy" if pair.suspected else "not suspected"
+        left.set_title(f"SYNTHETIC {pair.synthetic}", fontsize=9, color=ink)
+        right.set_title(
+            f"{pair.training}: {pair.times_nearer:.3g} times nearer by {pair.by}; {verdict}", fontsize=9, color=ink
+        )
+    return figure
