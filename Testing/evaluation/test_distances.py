@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from monai.metrics import FIDMetric
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.distances import compare, frechet_between_gaussians, frechet_distance, kernel_distance
+from ccella_core.evaluation.distances import (
+    compare,
+    frechet_between_gaussians,
+    frechet_distance,
+    kernel_distance,
+    random_halves,
+)
 
 
 def normal(count: int, dimension: int, *, seed: int = 0, mean: float = 0.0, sd: float = 1.0) -> np.ndarray:
@@ -32,6 +40,26 @@ def test_frechet_of_samples() -> None:
     assert frechet_distance(a, b) == pytest.approx(3 * 1 + 3 * (2 - 1) ** 2, rel=0.05)
     assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
     assert frechet_distance(a[:5], a[:5]) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(12, 40), (40, 12)])
+def test_frechet_of_few_and_of_many_volumes_is_that_of_their_covariances(rows: int, columns: int) -> None:
+    a, b = normal(rows, columns), normal(rows + 3, columns, seed=1, mean=0.5, sd=2.0)
+    covariances = (np.cov(features, rowvar=False) for features in (a, b))
+    expected = frechet_between_gaussians(a.mean(0), next(covariances), b.mean(0), next(covariances))
+    assert frechet_distance(a, b) == pytest.approx(expected)
+    assert frechet_distance(a, b) == pytest.approx(
+        float(FIDMetric()(torch.from_numpy(a), torch.from_numpy(b))), rel=1e-3
+    )
+
+
+def test_halves_keep_the_slices_of_a_volume_together() -> None:
+    features = np.repeat(np.arange(7.0), 3)[:, None]
+    for one, other in random_halves(features, rows_per_volume=3):
+        assert (len(one), len(other)) == (9, 12)
+        assert not set(one.ravel()) & set(other.ravel())
+    warnings = compare(normal(10, 20), normal(10, 20, seed=1), rows_per_volume=2).warnings
+    assert warnings[0].startswith("10 slices are too few")
 
 
 def test_kernel_distance_is_unbiased_and_grows() -> None:

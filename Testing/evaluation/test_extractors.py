@@ -237,7 +237,7 @@ def test_the_command_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     result = CliRunner().invoke(app, ["import-extractor", "medicalnet", str(file), "--json"])
     assert result.exit_code == 0, result.output
     printed = json.loads(result.stdout)
-    assert printed["name"] == "MedicalNet ResNet-17 (m.pth)"
+    assert printed["kind"] == "medicalnet"
     assert Path(printed["path"]) == tmp_path / "home" / "extractors" / "medicalnet"
     assert {path.name for path in Path(printed["path"]).iterdir()} == {"config.json", "model.safetensors"}
     again = CliRunner().invoke(app, ["import-extractor", "medicalnet", str(file)])

@@ -28,14 +28,12 @@ def import_extractor(
         extractors_folder,
         import_extractor,
     )
-    from ccella_core.evaluation.features import load_extractor
 
     if (file is None) != download:
         raise InputError("Give either a FILE or --download.")
     source = file or download_extractor(kind)
     folder = import_extractor(kind, source, out or extractors_folder() / kind, overwrite=overwrite)
-    name = load_extractor(kind, folder).name
     if as_json:
-        print_json({"kind": kind, "name": name, "path": str(folder)})
+        print_json({"kind": kind, "path": str(folder)})
     else:
-        typer.echo(f"{name} is in {folder}.")
+        typer.echo(f"The weights of {kind} are in {folder}; measure with: ccella evaluate images")

@@ -69,7 +69,7 @@ def compare(generated: np.ndarray, real: np.ndarray, *, rows_per_volume: int = 1
         kernel_floor=KernelDistance(
             mean=float(np.mean(kernel_floors)), standard_deviation=float(np.std(kernel_floors))
         ),
-        warnings=_warnings(len(generated), len(real), real.shape[1]),
+        warnings=_warnings(len(generated), len(real), real.shape[1], "volumes" if rows_per_volume == 1 else "slices"),
     )
 
 
@@ -157,11 +157,11 @@ def _checked(a: np.ndarray, b: np.ndarray, *, fewest: int = FEWEST) -> tuple[np.
     return a, b
 
 
-def _warnings(generated: int, real: int, dimension: int) -> list[str]:
+def _warnings(generated: int, real: int, dimension: int, samples: str) -> list[str]:
     fewer = min(generated, real)
     if fewer > dimension:
         return []
     return [
-        f"{fewer} volumes are too few for {dimension} features: the Fréchet distance is biased upwards; "
+        f"{fewer} {samples} are too few for {dimension} features: the Fréchet distance is biased upwards; "
         "go by the kernel distance and compare only sets of the same size."
     ]

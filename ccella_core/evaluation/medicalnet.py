@@ -91,4 +91,4 @@ class MedicalNetExtractor:
     def __call__(self, voxels: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
         volume = torch.as_tensor(voxels, dtype=torch.float32, device=self.device)
         volume = (volume - volume.mean()) / (volume.std() + NO_SPREAD)
-        return self.network(volume[None, None])[0].double().cpu().numpy()
+        return self.network(volume[None, None])[0].cpu().double().numpy()

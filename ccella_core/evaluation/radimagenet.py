@@ -116,7 +116,7 @@ class RadImageNetExtractor:
         images = torch.as_tensor(slices, dtype=torch.float32, device=self.device)[:, None]
         pixel = [side for place, side in enumerate(spacing) if place != axis]
         images = self._normalised(_with_square_pixels(images, pixel))
-        return torch.cat([self.network(batch) for batch in images.split(SLICES_A_BATCH)]).double().cpu().numpy()
+        return torch.cat([self.network(batch) for batch in images.split(SLICES_A_BATCH)]).cpu().double().numpy()
 
     def _normalised(self, images: Tensor) -> Tensor:
         """Input (S, 3, H, W) of images (S, 1, H, W) in 0 … 1, as each release was trained."""
