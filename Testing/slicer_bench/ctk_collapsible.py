@@ -80,7 +80,7 @@ class ctkCollapsibleButton(QAbstractButton):
         return hint
 
     def sizeHint(self) -> Any:
-        hint = self.minimumSizeHint()
+        hint = ctkCollapsibleButton.minimumSizeHint(self)  # on the instance it is a property
         if self.layout() is not None and not self.collapsed:
             hint = hint.expandedTo(self.layout().totalSizeHint())
         return hint
