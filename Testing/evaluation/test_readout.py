@@ -126,7 +126,10 @@ def test_the_patients_of_each_use_are_their_own() -> None:
 
 
 def test_validation_scores_every_patient(readout: Readout) -> None:
-    validation = training.validate_readout(readout, range(2_600_000, 2_600_004))
+    told = []
+    patients = range(2_600_000, 2_600_004)
+    validation = training.validate_readout(readout, patients, lambda *at: told.append(at))
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert validation.sharp.pathology.total == validation.blurred.pathology.total == 4
     assert validation.sharp.gland_volume_ml != validation.blurred.gland_volume_ml
     with pytest.raises(InputError, match="at least one patient"):

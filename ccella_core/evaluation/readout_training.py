@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -51,7 +51,7 @@ CHECKPOINTS_NAME = "training"
 STEPS_PER_MESSAGE = 50
 
 Told = Callable[[int, int], None]
-"""Called with the step that is done and the number of steps."""
+"""Called with the step that is done and the number of steps: of training first, then of validation."""
 
 
 class ReadoutTraining(StrictModel):
@@ -144,7 +144,9 @@ def best_threshold(volumes_ml: np.ndarray, positive: np.ndarray) -> float:
     return float(np.exp(np.log(best).mean()))
 
 
-def validate_readout(readout: Readout, patients: Iterable[int] = VALIDATION_PATIENTS) -> ReadoutValidation:
+def validate_readout(
+    readout: Readout, patients: Sequence[int] = VALIDATION_PATIENTS, progress: Told | None = None
+) -> ReadoutValidation:
     """Scores on phantoms, by default on 200 that were used for nothing else, and on the same ones blurred.
 
     A readout is fit for use from 95 % on pathology and side and r = 0.97 on the gland's volume.
@@ -155,12 +157,14 @@ def validate_readout(readout: Readout, patients: Iterable[int] = VALIDATION_PATI
     stated: list[Stated] = []
     sharp: list[Reading] = []
     blurred: list[Reading] = []
-    for seed in patients:
+    for number, seed in enumerate(patients):
         patient = draw_patient(seed)
         rendering = render(patient, SEQUENCE)
         stated.append(Stated.by(patient.findings))
         sharp.append(readout.read(rendering.voxels, rendering.affine))
         blurred.append(readout.read(_blurred(rendering.voxels, GENERATED_BLUR), rendering.affine))
+        if progress is not None:
+            progress(number + 1, len(patients))
     if not stated:
         raise InputError("A readout is validated on at least one patient.")
     return ReadoutValidation(sharp=score_readings(stated, sharp), blurred=score_readings(stated, blurred))
@@ -194,6 +198,6 @@ def load_or_train_readout(
     if readout.validation is None:
         patients = VALIDATION_PATIENTS[: config.validation_patients]
         log.info("validating the readout on %d other digital prostates, once: about two minutes", len(patients))
-        readout.validation = validate_readout(readout, patients)
+        readout.validation = validate_readout(readout, patients, progress)
         save_validation(readout.validation, finished)
     return readout
