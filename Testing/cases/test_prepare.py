@@ -103,6 +103,7 @@ def bad_images(folder: Path) -> dict[str, Case]:
     thin = (0.5, 0.5, 3.0)
     return {
         "NaN or infinite": new_case(folder, "nan", images={"t2w": write_image(folder / "n.mha", holes), "adc": far}),
+        "holds NaN": new_case(folder, "nan-nifti", images={"t2w": write_image(folder / "n.nii.gz", holes), "adc": far}),
         "the same everywhere": new_case(folder, "flat", images={"t2w": flat, "adc": far}),
         "covers 0% of the T2-weighted scan": new_case(
             folder, "far", images={"t2w": write_image(folder / "t.mha", ramp), "adc": far}
@@ -128,7 +129,7 @@ def test_bad_cases_are_refused_with_the_reason_and_the_others_prepared(cases, tm
         assert words in reasons[case.id] and case.id in caplog.text
     page = write_quality_report(prepared, refused).read_text(encoding="utf-8")
     ElementTree.fromstring(page.removeprefix("<!DOCTYPE html>"))
-    assert "Refused (8)" in page and "covers 0% of the T2-weighted scan" in page
+    assert "Refused (9)" in page and "covers 0% of the T2-weighted scan" in page
 
 
 def test_where_nothing_can_be_used_it_is_said(tmp_path):

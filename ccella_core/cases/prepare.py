@@ -43,7 +43,7 @@ from ccella_core.cases.splits import check_splits
 from ccella_core.errors import InputError, SaveError
 from ccella_core.files import sha256_of, whole_file
 from ccella_core.planes import middle_planes, side_by_side
-from ccella_core.scans import read_scan
+from ccella_core.scans import read_scan, refuse_nan
 from ccella_core.settings import StrictModel
 from ccella_core.volume import affine_of
 
@@ -174,6 +174,7 @@ def _prepared_images(case: Case, settings: PrepareSettings, out: Path, fingerpri
     within = coverage(grid, reference)
     volumes = {}
     for name in settings.sequences:
+        refuse_nan(case.images[name])
         scan = reference if name == "t2w" else read_scan(case.images[name])
         voxels = sitk.GetArrayViewFromImage(scan)
         limits = intensity_range(voxels, name) if settings.scaling == "published" else UNIT_RANGE
