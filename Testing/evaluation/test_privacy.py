@@ -190,7 +190,7 @@ def test_files_and_pictures(scores: PrivacyScores, planted: VolumeSet, training:
     text = (tmp_path / "out" / "privacy.md").read_text(encoding="utf-8")
     assert text == markdown(scores)
     assert "Suspected copies: 41.9% (18/43" in text and "at most 0.20%" in text and "means of boxes" in text
-    for name, width in (("privacy.png", 800), ("SYNTHETIC_closest_pairs.png", 1400)):
+    for name, width in (("privacy.png", 800), ("SYNTHETIC_closest_pairs.png", 1040)):
         with Image.open(tmp_path / "out" / name) as picture:
             assert picture.size[0] == width and picture.info["Description"] == SYNTHETIC_LABEL
 

@@ -67,7 +67,12 @@ def privacy(
         held_out_set = open_volume_set(held_out or training, sequence=sequence, split=held_out_split)
     kind = extractor or available_kinds()[0]
     with StepDisplay("Training the stand-in, once") as told:
-        network = load_extractor(kind, readout if kind == "phantom" else None, allow_download=download, progress=told)
+        network = load_extractor(
+            kind,  # type: ignore[arg-type]  # refused where there is none of that name
+            readout if kind == "phantom" else None,
+            allow_download=download,
+            progress=told,
+        )
     scores = find_copies(
         synthetic_set,
         training_set,

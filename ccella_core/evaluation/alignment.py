@@ -49,9 +49,11 @@ def coarse_volumes(volumes: VolumeSet, *, progress: Told | None = None) -> np.nd
     return coarse
 
 
-def coarse_shape(volumes: VolumeSet) -> tuple[int, ...]:
-    sizes = zip(volumes.shape, volumes.spacing, strict=True)
-    return tuple(max(1, min(size, round(size * mm / COARSE_MM))) for size, mm in sizes)
+def coarse_shape(volumes: VolumeSet) -> tuple[int, int, int]:
+    x, y, z = (
+        max(1, min(size, round(size * mm / COARSE_MM))) for size, mm in zip(volumes.shape, volumes.spacing, strict=True)
+    )
+    return x, y, z
 
 
 def reach_of(volumes: VolumeSet) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -20,11 +21,14 @@ from ccella_core.provenance import SYNTHETIC_LABEL
 STEM, CHART_NAME, PAIRS_NAME = "privacy", "privacy.png", "SYNTHETIC_closest_pairs.png"
 SHOWN = 8
 """Pairs that a person looks at; the whole list is in the JSON file."""
-PAIR_INCHES = (7.0, 1.9)
+PAIR_INCHES = (5.2, 2.1)
 CHART_INCHES = (8.0, 2.4)
 TITLE_INCHES = 0.6
 DOTS_PER_INCH = 100
 BARS = 40
+SURELY_COPIED = 100
+"""Times nearer: beyond it a figure tells no more."""
+TICKS = (1, 2, 5, 10, 20, 50, SURELY_COPIED)
 SYNTHETIC_INK, REAL_INK, WARNING_INK = "#1f6f8b", "#9aa4ae", "#b3261e"
 
 
@@ -78,7 +82,7 @@ def markdown(scores: PrivacyScores) -> str:
         "| Synthetic | nearest training volume | by | times nearer | |",
         "|---|---|---|---|---|",
         *(
-            f"| {each.synthetic} | {each.training} | {each.by} | {each.times_nearer:.4g} "
+            f"| {each.synthetic} | {each.training} | {each.by} | {_nearness(each)} "
             f"| {'suspected' if each.suspected else ''} |"
             for each in scores.closest[:SHOWN]
         ),
@@ -96,16 +100,24 @@ def _chart(scores: PrivacyScores) -> Figure:
     return figure
 
 
-def _histogram(axes, comparison: Comparison) -> None:
+def _histogram(axes: Axes, comparison: Comparison) -> None:
     both = {"synthetic": comparison.times_nearer, "real": comparison.real_times_nearer}
-    highest = max(max(values) for values in both.values())
-    bins = np.geomspace(1, max(highest, comparison.limit) * 1.05, BARS)
+    bins = np.geomspace(1, max(SURELY_COPIED, comparison.limit), BARS)
     for (name, values), ink in zip(both.items(), (SYNTHETIC_INK, REAL_INK), strict=True):
         share = np.full(len(values), 1 / len(values))
-        axes.hist(values, bins=bins, weights=share, color=ink, alpha=0.6, label=f"{name} (n {len(values)})")
+        axes.hist(
+            np.minimum(values, bins[-1]),
+            bins=bins,
+            weights=share,
+            color=ink,
+            alpha=0.6,
+            label=f"{name} (n {len(values)})",
+        )
     axes.axvline(comparison.limit, color=WARNING_INK, linewidth=1.2, label=f"limit {comparison.limit:.2f}")
     axes.set_xscale("log")
-    axes.set_xlabel(f"times nearer to one training patient than to the next, by {comparison.by}", fontsize=9)
+    axes.set_xticks(TICKS, [*map(str, TICKS[:-1]), f"{SURELY_COPIED} or more"])
+    axes.minorticks_off()
+    axes.set_xlabel(f"times nearer to one training patient than to the next ones, by {comparison.by}", fontsize=9)
     axes.set_ylabel("share of volumes", fontsize=9)
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
@@ -127,8 +139,11 @@ def _pairs(closest: tuple[Nearest, ...], synthetic: VolumeSet, training: VolumeS
             axes.set_axis_off()
         ink = WARNING_INK if pair.suspected else "black"
         verdict = "suspected copy" if pair.suspected else "not suspected"
-        left.set_title(f"SYNTHETIC {pair.synthetic}", fontsize=9, color=ink)
-        right.set_title(
-            f"{pair.training}: {pair.times_nearer:.3g} times nearer by {pair.by}; {verdict}", fontsize=9, color=ink
-        )
+        left.set_title(f"SYNTHETIC\n{pair.synthetic}", fontsize=9, color=ink)
+        nearness = f"{_nearness(pair)} times nearer by {pair.by}; {verdict}"
+        right.set_title(f"{pair.training}\n{nearness}", fontsize=9, color=ink)
     return figure
+
+
+def _nearness(pair: Nearest) -> str:
+    return f"{pair.times_nearer:.2f}" if pair.times_nearer < SURELY_COPIED else f"over {SURELY_COPIED}"
