@@ -60,8 +60,8 @@ def of_adherence(variant: Variant, result: SetAdherence) -> list[Measure]:
 
 def _agreements(scores: ReadingScores) -> Iterator[tuple[str, Better, Number]]:
     yield "Pathology as stated", "higher", number_of(scores.pathology)
-    yield "… lesion seen where stated", "higher", number_of(scores.sensitivity)
-    yield "… none seen where none is stated", "higher", number_of(scores.specificity)
+    yield "Lesion seen where stated", "higher", number_of(scores.sensitivity)
+    yield "No lesion seen where none is stated", "higher", number_of(scores.specificity)
     yield "Side", "higher", number_of(scores.side)
     yield "Zone", "higher", number_of(scores.zone)
     yield "Level", "higher", number_of(scores.level)

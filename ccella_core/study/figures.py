@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ ARM_INK: dict[Arm, str] = {"real": "#3b4754", "synthetic": FAINT, "real+syntheti
 DODGE = 0.06
 """By which the arms stand beside each other, as a share of the distance between two sizes."""
 LABEL_SIZE, TITLE_SIZE = 8, 8.5
+TITLE_CHARACTERS = 36
+"""As many as a panel is wide."""
 
 
 def forest_plot(measures: Sequence[Measure], group: Group, variants: Sequence[Variant]) -> str | None:
@@ -98,8 +101,8 @@ def _panels(count: int, inches: tuple[float, float], *, sharey: bool = False) ->
 
 
 def _panel_title(measure: Measure) -> str:
-    extractor = f"\n{measure.extractor}" if measure.extractor else ""
-    return f"{measure.name} {ARROWS[measure.better]}{extractor}".replace("$", "\\$")
+    lines = [f"{measure.name} {ARROWS[measure.better]}".strip(), measure.extractor or ""]
+    return "\n".join(textwrap.fill(line, TITLE_CHARACTERS) for line in lines if line).replace("$", "\\$")
 
 
 def _with_interval(axes: Any, number: Number, place: float) -> None:

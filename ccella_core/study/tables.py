@@ -27,8 +27,7 @@ class Table(NamedTuple):
     rows: tuple[tuple[str, ...], ...]
 
     def html(self) -> str:
-        # An interval breaks in two lines between its value and its ends, never inside them.
-        return page.table(self.header, [[cell.replace(" to ", "\u00a0to\u00a0") for cell in row] for row in self.rows])
+        return page.table(self.header, [[_unbroken(cell) for cell in row] for row in self.rows])
 
     def markdown(self) -> str:
         lines = [self.header, ["---"] * len(self.header), *self.rows]
@@ -149,6 +148,13 @@ def differences_csv(differences: Sequence[ArmDifference]) -> str:
         for each in differences
     ]  # fmt: skip
     return _csv(header, lines)
+
+
+def _unbroken(cell: str) -> str:
+    """Breaks between a value and its interval, but neither inside of that nor before an arrow."""
+    for text in (" to ", *(f" {arrow}" for arrow in ARROWS.values() if arrow)):
+        cell = cell.replace(text, text.replace(" ", "\u00a0"))
+    return cell
 
 
 def _csv(header: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
