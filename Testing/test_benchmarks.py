@@ -6,10 +6,13 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
+
+from ccella_core.cases.prepared import PreparedSet
 
 FOLDER = Path(__file__).parent / "benchmarks"
 
@@ -147,3 +150,24 @@ def test_what_has_no_room_is_left_out_with_a_sentence(benchmark_module: ModuleTy
     refused = invoked(benchmark_module, "--parts", "step,encode")
     assert refused.exit_code == 2
     assert "'encode'" in refused.output
+
+
+@pytest.mark.parametrize("benchmark_module", ["synthesize"], indirect=True)
+def test_synthesis_on_several_processes(
+    benchmark_module: ModuleType, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def seconds(run: Any, prepared: Path, *_: object) -> float:
+        cases = PreparedSet.open(prepared).split("train")
+        assert len(cases) == 4 and all(case.reports for case in cases)
+        return 10 / (1.9 if run.processes == 2 else 1.25 if run.threads == 2 else 1)
+
+    monkeypatch.setattr(benchmark_module, "measure", seconds)
+    monkeypatch.setattr(benchmark_module, "_keep_to_cores", lambda count: None)
+    done = invoked(benchmark_module, "--bundle", tiny_bundle, "--cases", 4, "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    result = json.loads((tmp_path / "synthesize.json").read_text(encoding="utf-8"))
+    assert result["times_as_fast"] == {"one_core": pytest.approx(1.9), "as_many_cores": pytest.approx(1.9 / 1.25)}
+    assert "2 processes are 1.90 times as fast as one on one core (the goal for two is 1.8)" in done.output
+    refused = invoked(benchmark_module, "--bundle", tiny_bundle, "--cases", 5, "--out", tmp_path)
+    assert refused.exit_code == 2
+    assert "choose a multiple" in refused.output
