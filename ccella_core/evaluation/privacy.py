@@ -2,8 +2,8 @@
 
 Each synthetic volume is compared with every training volume, as an image and as a vector of features, and suspected
 where one training case is so many times nearer than the others as among real volumes, which no training has seen, only
-one in a thousand would be. (Dar et al. 2023 and Akbar et al. 2023 look for copies among synthetic scans by their
-nearest training scan, and set the limit by real scans that were not trained on.)
+one in a thousand would be. (Dar et al. 2024, arXiv 2402.01054, look for copies of scans by the nearest training scan,
+too, with a limit from real scans that were not trained on.)
 """
 
 from __future__ import annotations
