@@ -107,7 +107,7 @@ def _histogram(axes: Axes, comparison: Comparison) -> None:
         share = np.full(len(values), 1 / len(values))
         axes.hist(
             np.minimum(values, bins[-1]),
-            bins=bins,
+            bins=bins.tolist(),
             weights=share,
             color=ink,
             alpha=0.6,
