@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from ccella_core.evaluation.class_scores import Interval
+from ccella_core.evaluation.class_scores import THRESHOLD, Interval
 from ccella_core.evaluation.exchange import EXCHANGES, WORDS, Exchange, follows
 from ccella_core.evaluation.measurements import Reading
 from ccella_core.evaluation.readout import ReadoutValidation
@@ -77,7 +77,7 @@ class AdherenceResult(StrictModel):
             phantoms=score_readings(stated, [case.phantom for case in own.values() if case.phantom is not None]),
             readout=readout,
             class_head=Proportion.of(
-                (case.predicted_positive_probability >= 0.5) == case.stated.has_lesion
+                (case.predicted_positive_probability >= THRESHOLD) == case.stated.has_lesion
                 for case in own.values()
                 if case.predicted_positive_probability is not None
             ),
