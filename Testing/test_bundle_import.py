@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 from pathlib import Path
@@ -24,16 +25,22 @@ from ccella_core.networks import (
     DenoiserConfig,
     UNetConfig,
     build_autoencoder,
+    published_denoiser,
 )
 from ccella_core.networks.published_names import published_name
+from ccella_core.networks.published_sizes import denoiser_config_of, variant_of
+from ccella_core.training.parts import autoencoder_source
 from ccella_core.volume import SyntheticVolume
 
 TINY_UNET = UNetConfig(num_channels=(32, 32, 64, 64), num_res_blocks=1)
 TINY_AUTOENCODER = AutoencoderConfig(num_channels=(32, 32), num_res_blocks=(1, 1))
 
 
+TINY_ADAPTER = AdapterConfig(text_width=24, width=64, num_latents=8, layers=2, time_channels=32)
+
+
 def config_of(variant: str, **unet: Any) -> DenoiserConfig:
-    adapter = AdapterConfig(text_width=24) if VARIANTS[variant].uses_text else None
+    adapter = TINY_ADAPTER if VARIANTS[variant].uses_text else None
     return DenoiserConfig(variant=variant, unet=TINY_UNET.model_copy(update=unet), adapter=adapter)
 
 
@@ -42,12 +49,9 @@ def authors_state(model: ConditionalDenoiser) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def models(draw_weights) -> dict[str, ConditionalDenoiser]:
-    """Each variant with the reference's weights."""
-    return {
-        variant: draw_weights(ConditionalDenoiser(config_of(variant)), lambda name, v=variant: published_name(name, v))
-        for variant in ("ccella", "maisi")
-    }
+def models() -> dict[str, ConditionalDenoiser]:
+    torch.manual_seed(0)
+    return {variant: ConditionalDenoiser(config_of(variant)) for variant in ("ccella", "maisi")}
 
 
 def save(path: Path, state: dict[str, torch.Tensor], scale: Any = 0.9, **more: Any) -> Path:
@@ -57,27 +61,27 @@ def save(path: Path, state: dict[str, torch.Tensor], scale: Any = 0.9, **more: A
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_is_recognised_and_comes_back(tmp_path, variant):
-    with torch.device("cpu"):
-        model = ConditionalDenoiser(config_of(variant))
+    model = ConditionalDenoiser(config_of(variant))
     path = save(tmp_path / "m.pt", authors_state(model), torch.tensor(0.8), epoch=3, optimizer={"lr": 0.1})
     found = read_denoiser(path)
     assert found.denoiser.config == model.config and found.scale_factors == (pytest.approx(0.8),)
     torch.testing.assert_close(found.denoiser.state_dict(), model.state_dict(), rtol=0, atol=0)
 
 
-def test_the_published_outputs_are_met(tmp_path, models, reference_folder, draw):
-    prefixed = {f"module.{name}": value for name, value in authors_state(models["ccella"]).items()}
+def test_the_published_outputs_are_met(tmp_path, draw_weights, reference_folder, draw):
+    reference = ConditionalDenoiser(config_of("maisi"))
+    draw_weights(reference, lambda name: published_name(name, "maisi"))
+    prefixed = {f"module.{name}": value for name, value in authors_state(reference).items()}
     model = read_denoiser(save(tmp_path / "m.pt", prefixed)).denoiser
     with torch.inference_mode():
         output = model(
             draw("input.x", (2, 4, 8, 8, 8)),
             torch.tensor([17, 803]),
-            text=draw("input.text", (2, 12, 24), 0.3),
             spacing=draw("input.spacing", (2, 3)).abs() * 0.5,
         )
     expected = np.load(reference_folder / "network_outputs.npz")
-    error = np.abs(output.prediction.numpy() - expected["ccella.noise_pred"]).max()
-    assert error < 1e-4 * np.abs(expected["ccella.noise_pred"]).max()
+    error = np.abs(output.prediction.numpy() - expected["maisi.noise_pred"]).max()
+    assert error < 1e-4 * np.abs(expected["maisi.noise_pred"]).max()
 
 
 @pytest.mark.parametrize(
@@ -168,6 +172,35 @@ def vae(tmp_path) -> Path:
     torch.manual_seed(0)
     torch.save(build_autoencoder(TINY_AUTOENCODER).state_dict(), tmp_path / "vae.pt")
     return tmp_path / "vae.pt"
+
+
+def test_the_autoencoder_alone_is_made_ready_for_a_training(tmp_path, vae):
+    said = run("import-autoencoder", vae, "--out", tmp_path / "maisi", "--licence", "NVIDIA-OneWay")
+    assert "Licence: NVIDIA-OneWay" in said and "name that folder as `autoencoder`" in said
+    source = autoencoder_source(str(tmp_path / "maisi"))
+    assert source.config == TINY_AUTOENCODER
+    torch.testing.assert_close(source.load().state_dict(), torch.load(vae, weights_only=True), rtol=0, atol=0)
+    about = json.loads((tmp_path / "maisi" / "about.json").read_text(encoding="utf-8"))
+    assert about["licence"] == "NVIDIA-OneWay" and about["imported_from"] == "vae.pt"
+    again = ["import-autoencoder", vae, "--out", tmp_path / "maisi", "--licence", "other"]
+    assert "exists already" in run(*again, code=1)
+    run(*again, "--overwrite")
+    assert "exists already" in run(
+        "import-autoencoder", vae, "--out", tmp_path, "--licence", "x", "--overwrite", code=1
+    )
+    (tmp_path / "no.pt").write_bytes(b"")
+    assert "no whole checkpoint" in run("import-autoencoder", tmp_path / "no.pt", "--out", tmp_path / "o",
+                                        "--licence", "x", code=2)  # fmt: skip
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_published_size_is_told_by_its_tensors(variant, reference_folder):
+    shapes = json.loads((reference_folder / "state_dict_published.json").read_text(encoding="utf-8"))[variant]
+    with torch.device("meta"):
+        tensors = {name: torch.empty(shape) for name, shape in shapes.items()}
+    assert variant_of(tensors) == variant
+    assert denoiser_config_of(tensors, variant) == published_denoiser(variant)
 
 
 def test_a_bundle_from_checkpoints_makes_a_volume(tmp_path, models, vae):

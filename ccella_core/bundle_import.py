@@ -7,9 +7,9 @@ tensor must then fit.
 
 from __future__ import annotations
 
+import json
 import logging
 import pickle
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,19 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from ccella_core.bundle import Bundle, BundleIndex
-from ccella_core.bundle_weights import shorten
+from ccella_core.bundle_weights import save_component, shorten
 from ccella_core.components import Components, check_components, save_components
-from ccella_core.errors import BundleError, InputError
-from ccella_core.networks import (
-    AdapterConfig,
-    AutoencoderConfig,
-    ConditionalDenoiser,
-    DenoiserConfig,
-    UNetConfig,
-    build_autoencoder,
-)
-from ccella_core.networks.config import VARIANTS, Variant
+from ccella_core.errors import BundleError, InputError, SaveError
+from ccella_core.files import sha256_of, whole_folder
+from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser, Variant, build_autoencoder
 from ccella_core.networks.published_names import published_name
+from ccella_core.networks.published_sizes import autoencoder_config_of, denoiser_config_of, variant_of
 from ccella_core.solvers import SchedulerConfig
 from ccella_core.text import ReportEncoder
 
@@ -40,9 +34,8 @@ WEIGHTS_KEY, SCALE_KEY = "unet_state_dict", "scale_factor"
 WRAPPERS = (WEIGHTS_KEY, "state_dict", "autoencoder_state_dict", "autoencoder", "model")
 """Keys under which a release may keep its weights."""
 PARALLEL_PREFIX = "module."  # torch's DistributedDataParallel
-HEAD_CHANNELS = UNetConfig().num_head_channels[-1]
-"""Neither it, nor the groups of the norms, nor the adapter's heads leave a trace in the weights: they are the
-published ones."""
+ABOUT_NAME = "about.json"
+"""Beside an autoencoder that was imported alone: where it comes from, and its licence."""
 
 
 class Published(NamedTuple):
@@ -102,6 +95,32 @@ def import_bundle(
     return save_components(out, parts, filled, overwrite=overwrite, storage_dtype=torch.float16)
 
 
+def import_autoencoder(file: Path, out: Path, *, licence: str, overwrite: bool = False) -> Path:
+    """Turn MAISI's ``.pt`` into a folder that a training takes as its autoencoder, whole or not at all; returns it.
+
+    Args:
+        file: the checkpoint.
+        out: the folder; beside the weights it holds where they come from and their licence.
+        licence: as their release states it.
+        overwrite: replace a folder that is there.
+
+    Raises:
+        InputError: a file that is not what it should be.
+        SaveError: ``out`` is taken, or the disk refuses.
+    """
+    if out.exists() and not (overwrite and (out / ABOUT_NAME).is_file()):
+        raise SaveError(f"{out} exists already; choose another folder, or overwrite an autoencoder imported earlier.")
+    model, config = read_autoencoder(file)
+    about = {"imported_from": file.name, "sha256": sha256_of(file), "licence": licence}
+    try:
+        with whole_folder(out) as unfinished:
+            save_component(model, config, unfinished)
+            (unfinished / ABOUT_NAME).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SaveError(f"The autoencoder could not be written to {out}: {error}.") from error
+    return out
+
+
 def read_denoiser(path: Path, variant: Variant | None = None) -> Published:
     """The denoiser in one of the authors' checkpoints. Raises InputError."""
     content = read_pickle(path)
@@ -113,7 +132,10 @@ def read_denoiser(path: Path, variant: Variant | None = None) -> Published:
     found = variant_of(tensors)
     if variant is not None and variant != found:
         raise InputError(f"{path} holds the variant {found}, not {variant}.")
-    config = _denoiser_config(tensors, found, path)
+    try:
+        config = denoiser_config_of(tensors, found)
+    except (KeyError, IndexError, ValueError) as error:
+        raise InputError(f"{path} does not hold the network of the authors ({error} is missing or odd).") from error
     model = ConditionalDenoiser(config)
     fill(model, {name: tensors.get(published_name(name, found)) for name in model.state_dict()}, tensors, path,
           {published_name(name, found) for name in model.state_dict()})  # fmt: skip
@@ -124,7 +146,10 @@ def read_autoencoder(path: Path) -> tuple[Any, AutoencoderConfig]:
     """The MAISI autoencoder and its size. Raises InputError."""
     content = read_pickle(path)
     tensors = tensors_by_name(unwrapped(content), path)
-    config = _autoencoder_config(tensors, path)
+    try:
+        config = autoencoder_config_of(tensors)
+    except (KeyError, IndexError, ValueError) as error:
+        raise InputError(f"{path} does not hold the MAISI autoencoder ({error} is missing or odd).") from error
     model = build_autoencoder(config)
     names = set(model.state_dict())
     fill(model, {name: tensors.get(name) for name in names}, tensors, path, names)
@@ -152,92 +177,6 @@ def unwrapped(content: Any) -> Any:
     while isinstance(content, Mapping) and (key := next((key for key in WRAPPERS if key in content), None)):
         content = content[key]
     return content
-
-
-def variant_of(names: Mapping[str, Tensor]) -> Variant:
-    """Which of the eight variants has tensors of these names."""
-
-    def has(beginning: str) -> bool:
-        return any(name.startswith(beginning) for name in names)
-
-    if not has("ella."):
-        return "radmaisi" if has("pirads_layer.") else "maisi"
-    if has("ella.connector.cascade_blocks."):
-        return "ccella"
-    if has("ella.connector.classifier."):
-        return "shared" if has("classifier.") else "first"
-    if has("classifier."):
-        return "last"
-    return "decoupled" if has("unet.pirads_layer.") else "ellamaisi"
-
-
-def _denoiser_config(tensors: Mapping[str, Tensor], variant: Variant, path: Path) -> DenoiserConfig:
-    uses_text = VARIANTS[variant].uses_text
-    prefix = "unet." if uses_text else ""
-    try:
-        levels = _count(tensors, rf"{prefix}down_blocks\.(\d+)\.")
-        channels = [
-            tensors[f"{prefix}down_blocks.{level}.resnets.0.conv1.conv.weight"].shape[0] for level in range(levels)
-        ]
-        attention = [
-            any(f"{prefix}down_blocks.{level}.attentions." in name for name in tensors) for level in range(levels)
-        ]
-        unet = UNetConfig(
-            latent_channels=tensors[f"{prefix}conv_in.conv.weight"].shape[1],
-            num_channels=tuple(channels),
-            attention_levels=tuple(attention),
-            num_head_channels=tuple(HEAD_CHANNELS if attends else 0 for attends in attention),
-            num_res_blocks=_count(tensors, rf"{prefix}down_blocks\.0\.resnets\.(\d+)\."),
-        )
-        adapter = _adapter_config(tensors) if uses_text else None
-        return DenoiserConfig(variant=variant, unet=unet, adapter=adapter)
-    except (KeyError, IndexError, ValueError) as error:
-        raise InputError(f"{path} does not hold the network of the authors ({error} is missing or odd).") from error
-
-
-def _adapter_config(tensors: Mapping[str, Tensor]) -> AdapterConfig:
-    latents, text = tensors["ella.connector.latents"], tensors["ella.connector.proj_in.weight"]
-    hidden = [tensor.shape[0] for name, tensor in tensors.items() if name.endswith("fc1.weight")]
-    return AdapterConfig(
-        text_width=text.shape[1],
-        width=latents.shape[1],
-        num_latents=latents.shape[0],
-        layers=_count(tensors, r"ella\.connector\.perceiver_blocks\.(\d+)\."),
-        time_channels=tensors["ella.time_embedding.linear_1.weight"].shape[1],
-        **({"class_hidden": hidden[0]} if hidden else {}),
-    )
-
-
-def _autoencoder_config(tensors: Mapping[str, Tensor], path: Path) -> AutoencoderConfig:
-    try:
-        # Blocks in a row: a convolution, then a level's residual blocks and the convolution that halves the size.
-        kinds: list[tuple[bool, int]] = []
-        for number in range(1, _count(tensors, r"encoder\.blocks\.(\d+)\.")):
-            residual = f"encoder.blocks.{number}.conv1.conv.conv.weight"
-            kinds.append((residual in tensors, tensors[residual].shape[0] if residual in tensors else 0))
-        channels: list[int] = []
-        blocks: list[int] = []
-        new_level = True
-        for is_residual, width in kinds:
-            if is_residual and new_level:
-                channels.append(width)
-                blocks.append(0)
-            if is_residual:
-                blocks[-1] += 1
-            new_level = not is_residual
-        if not channels:
-            raise KeyError("encoder.blocks.1.conv1")
-        return AutoencoderConfig(
-            latent_channels=tensors["quant_conv_mu.conv.weight"].shape[0],
-            num_channels=tuple(channels),
-            num_res_blocks=tuple(blocks),
-        )
-    except (KeyError, IndexError, ValueError) as error:
-        raise InputError(f"{path} does not hold the MAISI autoencoder ({error} is missing or odd).") from error
-
-
-def _count(tensors: Mapping[str, Tensor], pattern: str) -> int:
-    return 1 + max(int(found[1]) for name in tensors if (found := re.match(pattern, name)))
 
 
 def tensors_by_name(content: Any, path: Path) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -30,6 +31,19 @@ def whole_file(final: Path) -> Iterator[Path]:
         temporary.replace(final)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(final: Path) -> Iterator[Path]:
+    """The same for a folder; one that is there already is replaced. ``OSError`` passes through."""
+    temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex[:12]}")
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        shutil.rmtree(final, ignore_errors=True)
+        temporary.replace(final)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def prepare_folder(folder: Path) -> None:

@@ -1,4 +1,7 @@
-"""``ccella import``: published checkpoints into a model that ``ccella generate`` and the Slicer module load."""
+"""``ccella import``: published checkpoints into a model that ``ccella generate`` and the Slicer module load.
+
+``ccella import-autoencoder``: the autoencoder alone, for a training.
+"""
 
 from __future__ import annotations
 
@@ -84,3 +87,24 @@ def import_checkpoints(
         return
     typer.echo(f"{bundle.index.name} {bundle.index.version} ({bundle.index.variant}) is in {bundle.path}.")
     typer.echo(f"Licence: {bundle.index.licence}\nIntended use: {bundle.index.intended_use}")
+
+
+@explained
+def import_autoencoder_alone(
+    file: Annotated[Path, typer.Argument(help="The MAISI autoencoder's checkpoint (.pt).")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    licence: Annotated[str, typer.Option(help="Of the weights, as their release states it.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace one that was imported earlier.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make the published autoencoder usable for `ccella train`. It is read without running anything in it."""
+    from ccella_core.bundle_import import import_autoencoder
+
+    folder = import_autoencoder(file, out, licence=licence, overwrite=overwrite)
+    if as_json:
+        print_json({"path": str(folder), "licence": licence})
+        return
+    typer.echo(
+        f"The autoencoder is in {folder}: name that folder as `autoencoder` in the configuration of ccella train."
+    )
+    typer.echo(f"Licence: {licence}")

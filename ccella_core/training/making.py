@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
 
 from ccella_core.bundle import INDEX_NAME, Bundle
+from ccella_core.bundle_import import ABOUT_NAME
 from ccella_core.errors import InputError
 from ccella_core.training.parts import AutoencoderSource, TextEncoderSource, autoencoder_source, text_encoder_source
 from ccella_core.training.run_folder import RUN_NAME, read_recipe, read_run, read_run_config
@@ -65,7 +67,15 @@ def _part(stage: str, source: AutoencoderSource | TextEncoderSource) -> dict[str
     if (holder / INDEX_NAME).is_file():
         bundle = Bundle.open(holder)
         return {"stage": stage, "bundle": f"{bundle.index.name} {bundle.index.version}", "sha256": bundle.sha256}
-    return {"stage": stage, "fingerprint": source.fingerprint}
+    return {"stage": stage, "fingerprint": source.fingerprint, **_imported(source.folder)}
+
+
+def _imported(component: Path) -> dict[str, Any]:
+    """Where it comes from and its licence, if ``ccella import-autoencoder`` made it."""
+    try:
+        return dict(json.loads((component / ABOUT_NAME).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
 
 
 def _training(run: Path) -> dict[str, Any]:
