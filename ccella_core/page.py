@@ -69,6 +69,7 @@ def bar_chart(values: Sequence[float], *, bars: int, x_label: str, y_label: str,
     """A histogram as SVG; ``mark``: where a limit lies."""
     figure, axes = _figure(x_label, y_label)
     axes.hist(values, bins=min(bars, max(1, len(set(values)))), color=INK)
+    axes.yaxis.get_major_locator().set_params(integer=True)  # they are counted
     if mark is not None:
         axes.axvline(mark, color=WARNING_INK, linewidth=1.2)
         axes.annotate("limit", (mark, 1), xycoords=("data", "axes fraction"), color=WARNING_INK, ha="right", va="top",

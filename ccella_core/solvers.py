@@ -33,11 +33,13 @@ class SchedulerConfig(StrictModel):
     share of noise rises evenly with the timestep and the betas have no say).
     """
 
-    num_train_timesteps: int = Field(default=1000, ge=1)
-    beta_start: float = Field(default=0.0015, gt=0, lt=1)
-    beta_end: float = Field(default=0.0195, gt=0, lt=1)
-    beta_schedule: Literal["scaled_linear"] = "scaled_linear"
-    prediction_type: Literal["epsilon", "v_prediction", "flow"] = "epsilon"
+    num_train_timesteps: int = Field(default=1000, ge=1, description="from almost clean to noise")
+    beta_start: float = Field(default=0.0015, gt=0, lt=1, description="variance that the first adds")
+    beta_end: float = Field(default=0.0195, gt=0, lt=1, description="variance that the last adds")
+    beta_schedule: Literal["scaled_linear"] = Field("scaled_linear", description="how it rises in between")
+    prediction_type: Literal["epsilon", "v_prediction", "flow"] = Field(
+        "epsilon", description="what the network predicts: noise, velocity, or the way of a rectified flow"
+    )
 
     def alphas_cumprod(self) -> Tensor:
         """Fraction of the signal's variance that is left at each timestep, (num_train_timesteps,), falling from 1."""

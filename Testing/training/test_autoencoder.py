@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
+from ccella_core.bundle import save_component
 from ccella_core.errors import InputError, NonFiniteError
+from ccella_core.evaluation.radimagenet import RadImageNetConfig, build_radimagenet
 from ccella_core.networks.autoencoder import build_autoencoder
 from ccella_core.networks.config import AutoencoderConfig
 from ccella_core.training import autoencoder
@@ -136,13 +140,48 @@ def test_options_train_and_resume(large_volumes, tmp_path, stopped_at_first_save
     assert_same_weights(train_autoencoder(volumes, config, tmp_path / "stopped"), whole)
 
 
-def test_a_perceptual_loss_without_weights_is_explained(volumes, tmp_path):
-    config = TINY.model_copy(update={"perceptual_weight": 1.0, "perceptual_weights_file": tmp_path / "none.pth"})
-    with pytest.raises(InputError, match=r"There are no weights .* for the perceptual loss"):
-        train_autoencoder(volumes, config, tmp_path)
-    config = TINY.model_copy(update={"perceptual_weight": 1.0, "perceptual_network": "nothing known"})
-    with pytest.raises(InputError, match="cannot be made with nothing known"):
-        train_autoencoder(volumes, config, tmp_path)
+@pytest.fixture
+def radimagenet(tmp_path) -> Path:
+    """A tiny network in the place of the published one, as ``ccella import-extractor`` leaves it."""
+    config = RadImageNetConfig(layers=(1, 1, 1, 1), width=4, release="Keras", source="a.pth", sha256="0")
+    torch.manual_seed(0)
+    save_component(build_radimagenet(config), config, tmp_path / "radimagenet")
+    return tmp_path / "radimagenet" / "model.safetensors"
+
+
+def test_a_perceptual_loss_counts_and_is_no_part_of_the_network(large_volumes, tmp_path, radimagenet):
+    config = TINY.model_copy(
+        update={"perceptual_weight": 1.0, "perceptual_weights_file": radimagenet, "crop": (16, 16, 16), "steps": 2}
+    )
+    learner = autoencoder._Learner(build_autoencoder(TINY.network), config)
+    assert not [name for name in learner.state_dict() if "perceptual" in name]
+    learner.train()
+    batch = torch.from_numpy(large_volumes.astype(np.float32))[:, None]
+    torch.manual_seed(0)
+    loss, told = learner(batch, adversarial=False)
+    assert told["perceptual"] > 0
+    parts = told["l1"] + TINY.kl_weight * told["kl"] + TINY.frequency_weight * told["frequency"] + told["perceptual"]
+    torch.testing.assert_close(loss, parts)
+    (perceptual,) = learner._perceptual
+    other = torch.rand_like(batch, requires_grad=True)
+    perceptual(other, batch).backward()
+    assert other.grad.abs().sum() > 0 and not any(weight.requires_grad for weight in perceptual.parameters())
+    assert float(perceptual(batch, batch)) == pytest.approx(0, abs=1e-6) and not perceptual.perceptual_function.training
+    train_autoencoder(large_volumes, config, tmp_path / "run")
+
+
+def test_a_perceptual_loss_without_weights_is_explained(volumes, tmp_path, radimagenet):
+    with pytest.raises(ValueError, match="perceptual_weight needs perceptual_weights_file"):
+        AutoencoderTraining(**{**TINY.model_dump(), "perceptual_weight": 1.0})
+    weighed = {"perceptual_weight": 1.0, "perceptual_weights_file": tmp_path / "none" / "model.safetensors"}
+    with pytest.raises(InputError, match=r"The weights for the perceptual loss cannot be used: .*none.* is missing"):
+        train_autoencoder(volumes, TINY.model_copy(update=weighed), tmp_path)
+    about = radimagenet.with_name("config.json")
+    about.write_text(about.read_text(encoding="utf-8").replace("Keras", "PyTorch"), encoding="utf-8")
+    with pytest.raises(InputError, match=r"that MONAI converted from Keras, not a\.pth"):
+        train_autoencoder(
+            volumes, TINY.model_copy(update={**weighed, "perceptual_weights_file": radimagenet}), tmp_path
+        )
 
 
 def test_a_crop_that_does_not_fit_is_explained(volumes, tmp_path):

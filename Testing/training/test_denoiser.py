@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from latent_cases import CHANNELS, FakePrepared, Heard, cached, tiny_network
 
 from ccella_core.errors import InputError, NonFiniteError
@@ -13,6 +14,7 @@ from ccella_core.networks.config import VARIANTS
 from ccella_core.solvers import SchedulerConfig
 from ccella_core.training import denoiser as training
 from ccella_core.training.denoiser import DenoiserTraining, train_denoiser
+from ccella_core.training.run import new_accelerator
 
 TINY = DenoiserTraining(
     network=tiny_network(),
@@ -75,6 +77,30 @@ def test_a_batch_in_parts_is_the_same_batch(cases, tmp_path):
     train_denoiser(cases, changed(**options, part_size=2), tmp_path / "parts", watcher=parts)
     for one, other in zip(whole.steps, parts.steps, strict=True):
         assert other == pytest.approx(one, rel=1e-3, nan_ok=True)
+
+
+@pytest.fixture
+def forgetful():
+    """Accelerate keeps the first precision of a process; it is made to forget, before and after."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_half_precision_learns_nearly_the_same(cases, tmp_path, forgetful):
+    full, half = Heard(), Heard()
+    train_denoiser(cases, TINY, tmp_path / "full", watcher=full)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    run = train_denoiser(cases, TINY, tmp_path / "half", watcher=half, accelerator=new_accelerator("bf16"))
+    for one, other in zip(full.steps, half.steps, strict=True):
+        assert other["loss"] == pytest.approx(one["loss"], rel=0.02) and other["loss"] != one["loss"]
+    assert {weight.dtype for weight in run.network.parameters()} == {torch.float32}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU has float16")
+def test_a_precision_that_is_not_to_be_had_is_refused(forgetful):
+    with pytest.raises(InputError, match=r"fp16 needs a GPU, .*set mixed_precision to bf16"):
+        new_accelerator("fp16")
 
 
 def test_epochs_become_steps(cases, tmp_path):

@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 import torch
+from accelerate import Accelerator
 from torch import nn
 
 from ccella_core.errors import InputError, NonFiniteError
@@ -61,6 +62,26 @@ def test_killed_at_any_step_it_ends_with_the_same_weights(tmp_path, ema_decay):
         assert resumed.step == (4 if killed_after >= 4 else 0)
         train(resumed).finish()
         torch.testing.assert_close(resumed.network.state_dict(), whole.network.state_dict(), rtol=0, atol=0)
+
+
+def test_a_scaler_goes_on_where_it_was(tmp_path):
+    """Of float16, which needs a GPU to be of use and none to be kept."""
+
+    def scaled_run(folder) -> Run:
+        accelerator = Accelerator()
+        accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=2)
+        torch.manual_seed(0)
+        settings = Settings(checkpoint_every=3)
+        return Run(nn.Linear(3, 1), folder, settings, schedule=one_cycle(settings, rising=0.3), accelerator=accelerator)
+
+    whole = train(scaled_run(tmp_path / "whole"))
+    train(scaled_run(tmp_path / "stopped"), 4)
+    resumed = scaled_run(tmp_path / "stopped")
+    assert resumed.step == 3 and resumed.accelerator.scaler.state_dict()["_growth_tracker"] == 1
+    resumed = train(resumed)
+    assert resumed.accelerator.scaler.state_dict() == whole.accelerator.scaler.state_dict()
+    assert whole.accelerator.scaler.get_scale() == 4.0 * 2**3
+    torch.testing.assert_close(resumed.network.state_dict(), whole.network.state_dict(), rtol=0, atol=0)
 
 
 def test_a_batch_in_parts_is_the_whole_batch(tmp_path):

@@ -33,6 +33,7 @@ def test_published_presets_are_the_paper(variant):
     assert (training.decay_power, training.gradient_clip, training.focal_weight) == (2.0, 1.0, 1e-4)
     assert (training.ema_decay, training.report_dropout, training.min_snr_gamma) == (None, 0.0, None)
     assert training.scheduler.prediction_type == "epsilon" and training.region_weights == "none"
+    assert not training.stratified_timesteps and training.warmup_steps == 0 and config.read_first is None
     assert config.max_tokens == 512 and config.cache.latents == "draw" and not config.cache.mirror
     assert config.text_encoder == ("google/flan-t5-xxl" if VARIANTS[variant].uses_text else None)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from typer.testing import CliRunner
 
 from ccella_core.bundle import Bundle
@@ -156,7 +157,13 @@ def test_the_run_is_watched(work):
     assert sorted(path.name for path in (work / "run" / "pictures").iterdir()) == [
         "step-00000012.png", "step-00000024.png",
     ]  # fmt: skip
-    assert list((work / "run" / "tensorboard").glob("events*"))
+    events = EventAccumulator(str(work / "run" / "tensorboard"))
+    events.Reload()
+    assert set(events.Tags()["scalars"]) >= {
+        "train/loss/denoising", "train/loss/focal", "train/learning_rate", "train/gradient_norm",
+        "validation/loss/denoising", "validation/accuracy", "validation/auroc",
+    }  # fmt: skip
+    assert [event.step for event in events.Images("SYNTHETIC - not for diagnosis")] == [12, 24]
     assert "AUROC" in (work / "run" / "summary.html").read_text(encoding="utf-8")
     assert read_run(work / "run")["data"]["cases"] == {"train": 14, "validation": 4}
 

@@ -41,8 +41,8 @@ class AdapterConfig(StrictModel):
     text_width: int = Field(4096, gt=0, description="width of the report encoder's tokens; FLAN-T5-XXL: 4096")
     width: int = Field(768, gt=0, description="width of the adapter's tokens, the U-Net's cross-attention width")
     num_latents: int = Field(256, gt=0, description="tokens that the adapter gives to the U-Net")
-    layers: int = Field(6, gt=0)
-    heads: int = Field(8, gt=0)
+    layers: int = Field(6, gt=0, description="blocks of the perceiver")
+    heads: int = Field(8, gt=0, description="of attention in each; divides `width`")
     time_channels: int = Field(320, gt=0, description="sinusoidal features of the timestep")
     class_hidden: int = Field(256, gt=0, description="hidden units of a class head")
 
@@ -56,12 +56,12 @@ class AdapterConfig(StrictModel):
 class UNetConfig(StrictModel):
     """The U-Net, MONAI's ``DiffusionModelUNetMaisi``. Defaults: the published size."""
 
-    latent_channels: int = Field(4, gt=0)
-    num_channels: tuple[int, ...] = (64, 128, 256, 512)
-    attention_levels: tuple[bool, ...] = (False, False, True, True)
-    num_head_channels: tuple[int, ...] = (0, 0, 32, 32)
-    num_res_blocks: int = Field(2, gt=0)
-    norm_num_groups: int = Field(32, gt=0)
+    latent_channels: int = Field(4, gt=0, description="the autoencoder's, times the sequences")
+    num_channels: tuple[int, ...] = Field((64, 128, 256, 512), description="of each level, each half as fine")
+    attention_levels: tuple[bool, ...] = Field((False, False, True, True), description="levels that attend to the text")
+    num_head_channels: tuple[int, ...] = Field((0, 0, 32, 32), description="of an attention head, at each level")
+    num_res_blocks: int = Field(2, gt=0, description="a level")
+    norm_num_groups: int = Field(32, gt=0, description="of the group norms; divides all channels")
 
     @model_validator(mode="after")
     def _levels_agree(self) -> UNetConfig:
@@ -78,8 +78,8 @@ class UNetConfig(StrictModel):
 class DenoiserConfig(StrictModel):
     """A conditional denoiser: the variant, the U-Net and, where there is text, the adapter."""
 
-    variant: Variant = "ccella"
-    num_classes: int = Field(2, ge=2)
+    variant: Variant = Field("ccella", description="what conditions the U-Net, and where the class is read")
+    num_classes: int = Field(2, ge=2, description="negative and positive")
     unet: UNetConfig = UNetConfig()
     adapter: AdapterConfig | None = AdapterConfig()
 
@@ -111,11 +111,13 @@ class DenoiserConfig(StrictModel):
 class AutoencoderConfig(StrictModel):
     """MONAI's ``AutoencoderKlMaisi``. Defaults: the published MAISI autoencoder, which shrinks each axis four times."""
 
-    latent_channels: int = Field(4, gt=0)
-    num_channels: tuple[int, ...] = (64, 128, 256)
-    num_res_blocks: tuple[int, ...] = (2, 2, 2)
-    norm_num_groups: int = Field(32, gt=0)
-    norm_eps: float = Field(1e-6, gt=0)
+    latent_channels: int = Field(4, gt=0, description="numbers that a latent voxel holds")
+    num_channels: tuple[int, ...] = Field(
+        (64, 128, 256), description="of each level; each but the last halves the size"
+    )
+    num_res_blocks: tuple[int, ...] = Field((2, 2, 2), description="of each level")
+    norm_num_groups: int = Field(32, gt=0, description="of the group norms; divides all channels")
+    norm_eps: float = Field(1e-6, gt=0, description="of the group norms")
 
     @property
     def factor(self) -> int:

@@ -30,11 +30,11 @@ from ccella_core.training.watch import SilentLog, Watcher
 class AdapterTraining(StrictModel):
     """How an adapter is taught to read."""
 
-    steps: int = Field(gt=0)
-    batch_size: int = Field(gt=0)
-    learning_rate: float = Field(gt=0)
-    seed: int = 0
-    checkpoint_every: int = Field(50, gt=0)
+    steps: int = Field(gt=0, description="of the optimiser")
+    batch_size: int = Field(gt=0, description="reports a step")
+    learning_rate: float = Field(gt=0, description="of AdamW, at its highest")
+    seed: int = Field(0, ge=0, description="of all that is drawn at random")
+    checkpoint_every: int = Field(50, gt=0, description="steps")
 
 
 class _Learner(nn.Module):

@@ -10,13 +10,13 @@ import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
-from monai.losses import PatchAdversarialLoss, PerceptualLoss
+from monai.losses import PatchAdversarialLoss
 from monai.networks.nets import PatchDiscriminator
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ from ccella_core.errors import InputError
 from ccella_core.networks.autoencoder import build_autoencoder
 from ccella_core.networks.config import AutoencoderConfig
 from ccella_core.settings import StrictModel
+from ccella_core.training.perceptual import RadImageNetLoss
 from ccella_core.training.run import Run, one_cycle
 from ccella_core.training.watch import SilentLog, Watcher
 
@@ -41,26 +42,30 @@ class AutoencoderTraining(StrictModel):
     """How an autoencoder is trained."""
 
     network: AutoencoderConfig = AutoencoderConfig()
-    steps: int = Field(gt=0)
+    steps: int = Field(gt=0, description="of the optimiser")
     batch_size: int = Field(2, gt=0, description="crops a step, over all processes")
-    crop: tuple[int, int, int] = (64, 64, 64)
-    learning_rate: float = Field(1e-4, gt=0)
-    kl_weight: float = Field(1e-7, ge=0)
+    crop: tuple[int, int, int] = Field((64, 64, 64), description="voxels along X, Y, Z, cut out at random")
+    learning_rate: float = Field(1e-4, gt=0, description="of AdamW, at its highest")
+    kl_weight: float = Field(1e-7, ge=0, description="of the distance of the latents from a normal distribution")
     frequency_weight: float = Field(0.1, ge=0, description="of the L1 between the magnitudes of the two spectra")
     perceptual_weight: float = Field(0.0, ge=0, description="of MONAI's perceptual loss")
-    perceptual_network: str = Field("radimagenet_resnet50", description="see monai.losses.PerceptualLoss")
-    perceptual_weights_file: Path | None = Field(None, description="its weights, for resnet50")
+    perceptual_network: Literal["radimagenet_resnet50"] = Field("radimagenet_resnet50", description="that sees slices")
+    perceptual_weights_file: Path | None = Field(
+        None, description="`model.safetensors` in the folder that `ccella import-extractor radimagenet` made"
+    )
     adversarial_weight: float = Field(0.0, ge=0, description="of a patch discriminator's opinion")
     adversarial_from: int = Field(0, ge=0, description="the first step at which it counts")
-    seed: int = 0
-    checkpoint_every: int = Field(50, gt=0)
+    seed: int = Field(0, ge=0, description="of all that is drawn at random")
+    checkpoint_every: int = Field(50, gt=0, description="steps")
 
     @model_validator(mode="after")
-    def _crop_divides(self) -> AutoencoderTraining:
+    def _options_fit(self) -> AutoencoderTraining:
         if any(side % self.network.factor for side in self.crop):
             raise ValueError(f"each side of crop must be a multiple of {self.network.factor}")
         if self.adversarial_weight and min(self.crop) < LEAST_JUDGED:
             raise ValueError(f"a discriminator needs crops of at least {LEAST_JUDGED} voxels along each side")
+        if self.perceptual_weight and self.perceptual_weights_file is None:
+            raise ValueError("perceptual_weight needs perceptual_weights_file (ccella import-extractor radimagenet)")
         return self
 
 
@@ -77,7 +82,8 @@ class _Learner(nn.Module):
     def __init__(self, autoencoder: AutoencoderKlMaisi, config: AutoencoderTraining) -> None:
         super().__init__()
         self.autoencoder, self.config = autoencoder, config
-        self.perceptual = _perceptual_loss(config) if config.perceptual_weight else None
+        # In a list, so that it is no part of the network: it never learns, and belongs into no checkpoint.
+        self._perceptual = [RadImageNetLoss(config.perceptual_weights_file)] if config.perceptual_weights_file else []
         self.discriminator = None
         if config.adversarial_weight:
             # Instance norm: a batch of two crops is too small for batch statistics.
@@ -101,8 +107,8 @@ class _Learner(nn.Module):
         if config.frequency_weight:
             told["frequency"] = frequency_loss(reconstruction, batch)
             loss = loss + config.frequency_weight * told["frequency"]
-        if self.perceptual is not None:
-            told["perceptual"] = self.perceptual(reconstruction.float(), batch.float())
+        for perceptual in self._perceptual:
+            told["perceptual"] = perceptual.to(batch.device)(reconstruction.float(), batch.float())
             loss = loss + config.perceptual_weight * told["perceptual"]
         if self.discriminator is not None:
             learning = self._discriminator_loss(batch, reconstruction.detach())
@@ -209,25 +215,6 @@ def _random_crop(volumes: Volumes, config: AutoencoderTraining, step: int, place
     corner = [int(rng.integers(size - side + 1)) for size, side in zip(volume.shape, config.crop, strict=True)]
     window = tuple(slice(start, start + side) for start, side in zip(corner, config.crop, strict=True))
     return torch.from_numpy(np.asarray(volume[window], dtype=np.float32))[None]
-
-
-def _perceptual_loss(config: AutoencoderTraining) -> nn.Module:
-    file = config.perceptual_weights_file
-    if file is not None and not file.is_file():
-        raise InputError(f"There are no weights {file} for the perceptual loss.")
-    try:
-        loss = PerceptualLoss(
-            spatial_dims=3,
-            network_type=config.perceptual_network,
-            is_fake_3d=not config.perceptual_network.startswith("medicalnet"),
-            pretrained_path=None if file is None else str(file),
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"The perceptual loss cannot be made with {config.perceptual_network}: {' '.join(str(error).split())}. "
-            "Use frequency_weight instead, or give perceptual_weights_file."
-        ) from error
-    return loss.eval().requires_grad_(False)
 
 
 def frequency_loss(a: Tensor, b: Tensor) -> Tensor:

@@ -37,16 +37,16 @@ IGNORED = -100  # cross_entropy's own mark for "no target here"
 class ReportEncoderTraining(StrictModel):
     """Size of the encoder and how it is trained."""
 
-    vocabulary: int = Field(gt=100)
-    width: int = Field(gt=0)
-    layers: int = Field(gt=0)
-    heads: int = Field(gt=0)
-    max_tokens: int = Field(gt=0)
-    steps: int = Field(gt=0)
-    batch_size: int = Field(gt=0)
-    learning_rate: float = Field(gt=0)
-    seed: int = 0
-    checkpoint_every: int = Field(50, gt=0)
+    vocabulary: int = Field(gt=100, description="tokens that it knows")
+    width: int = Field(gt=0, description="of a token; the denoiser's `adapter.text_width`")
+    layers: int = Field(gt=0, description="of the T5 encoder")
+    heads: int = Field(gt=0, description="of attention in each; divides `width`")
+    max_tokens: int = Field(gt=0, description="to which reports are cut on the left")
+    steps: int = Field(gt=0, description="of the optimiser")
+    batch_size: int = Field(gt=0, description="reports a step")
+    learning_rate: float = Field(gt=0, description="of AdamW, at its highest")
+    seed: int = Field(0, ge=0, description="of all that is drawn at random")
+    checkpoint_every: int = Field(50, gt=0, description="steps")
 
 
 def train_tokenizer(reports: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:

@@ -45,6 +45,14 @@ def one_cycle(settings: RunSettings, *, rising: float) -> Schedule:
     )
 
 
+def new_accelerator(mixed_precision: str) -> Accelerator:
+    """Processes, device and precision of this launch. Raises InputError where the precision is not to be had."""
+    accelerator = Accelerator(mixed_precision=mixed_precision)
+    if mixed_precision == "fp16" and accelerator.device.type == "cpu":
+        raise InputError("fp16 needs a GPU, and would change nothing here; set mixed_precision to bf16, or to no.")
+    return accelerator
+
+
 class Run:
     """Optimiser, schedule, average and checkpoints of a network; goes on from the last checkpoint where there is one.
 

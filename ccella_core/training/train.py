@@ -20,7 +20,7 @@ from ccella_core.training.cache import Told, build_cache
 from ccella_core.training.cached_cases import CachedCases
 from ccella_core.training.denoiser import train_denoiser
 from ccella_core.training.parts import autoencoder_source, text_encoder_source
-from ccella_core.training.run import Run, load_trained
+from ccella_core.training.run import Run, load_trained, new_accelerator
 from ccella_core.training.run_folder import CHECKPOINTS, open_log, read_run_config, refuse_other_run, write_run
 from ccella_core.training.summary import write_summary
 from ccella_core.training.train_config import TrainConfig
@@ -49,7 +49,7 @@ def train(config: TrainConfig, *, progress: Told | None = None) -> Path:
         SaveError: the disk refuses; the last checkpoint is whole.
     """
     # 1. Check everything before anything slow begins.
-    accelerator = Accelerator(mixed_precision=config.mixed_precision)
+    accelerator = new_accelerator(config.mixed_precision)
     refuse_other_run(config.output, config, may_change=MAY_CHANGE)
     prepared = PreparedSet.open(config.data)
     start = None if config.start_from is None else load_denoiser(config.start_from, config.denoiser.network)
@@ -170,12 +170,13 @@ class _Observer:
                 rows = list(range(min(watching.picture_cases, len(self.held_out))))
                 picture = draw_samples(
                     run.network,  # type: ignore[arg-type]
-                    self.autoencoder,
+                    self.autoencoder.to(run.accelerator.device),
                     self.held_out,
                     self.config.denoiser,
                     rows=rows,
                     steps=watching.picture_steps,
                 )
+                self.autoencoder.to("cpu")  # the memory is the training's again
                 self.watcher.picture(run.step, picture)
         if validates:
             run.keep_if_best(told["loss"])

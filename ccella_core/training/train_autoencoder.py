@@ -15,7 +15,7 @@ from ccella_core.provenance import Sequence as SequenceName
 from ccella_core.settings import StrictModel
 from ccella_core.training.autoencoder import AutoencoderTraining, reconstruction_scores, train_autoencoder
 from ccella_core.training.parts import autoencoder_source
-from ccella_core.training.run import Run
+from ccella_core.training.run import Run, new_accelerator
 from ccella_core.training.run_folder import CHECKPOINTS, open_log, refuse_other_run, write_run
 from ccella_core.training.summary import write_summary
 from ccella_core.training.train_config import MixedPrecision
@@ -29,15 +29,15 @@ MAY_CHANGE = ("output", "validate_every", "tensorboard", "autoencoder.checkpoint
 class AutoencoderConfigFile(StrictModel):
     """One training of an autoencoder."""
 
-    name: str = "autoencoder"
+    name: str = Field("autoencoder", description="of the run")
     data: Path = Field(description="the folder that `ccella prepare` made")
     output: Path = Field(description="folder of the run; a run that was stopped goes on there")
     sequences: tuple[SequenceName, ...] = Field(("t2w",), min_length=1, description="one network learns all of them")
     autoencoder: AutoencoderTraining
     refine: str | None = Field(None, description="an autoencoder whose decoder alone learns on; its latents stay")
-    mixed_precision: MixedPrecision = "no"
+    mixed_precision: MixedPrecision = Field("no", description="half precision where it is safe")
     validate_every: int = Field(500, gt=0, description="steps")
-    tensorboard: bool = True
+    tensorboard: bool = Field(True, description="write event files as well")
 
 
 def train(config: AutoencoderConfigFile) -> Path:
@@ -48,7 +48,7 @@ def train(config: AutoencoderConfigFile) -> Path:
         NonFiniteError: loss or gradient became NaN or infinite; the last checkpoint is whole.
         SaveError: the disk refuses; the last checkpoint is whole.
     """
-    accelerator = Accelerator(mixed_precision=config.mixed_precision)
+    accelerator = new_accelerator(config.mixed_precision)
     refuse_other_run(config.output, config, may_change=MAY_CHANGE)
     prepared = PreparedSet.open(config.data)
     volumes, held_out = (PreparedVolumes(prepared, split, config.sequences) for split in ("train", "validation"))

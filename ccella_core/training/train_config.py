@@ -36,7 +36,7 @@ class Watching(StrictModel):
     picture_every: int = Field(2000, ge=0, description="steps; 0: never")
     picture_cases: int = Field(4, gt=0, description="validation cases that are drawn, always with the same seeds")
     picture_steps: int = Field(20, gt=0, description="denoising steps of a picture")
-    tensorboard: bool = True
+    tensorboard: bool = Field(True, description="write event files as well")
 
 
 class TrainConfig(StrictModel):
@@ -49,7 +49,7 @@ class TrainConfig(StrictModel):
     text_encoder: str | None = Field(None, description="a Hugging Face encoder's folder or name, or a bundle")
     max_tokens: int = Field(DEFAULT_MAX_TOKENS, gt=0, description="to which reports are padded or cut on the left")
     sequences: tuple[SequenceName, ...] = Field(("t2w",), min_length=1, description="several are stacked in the latent")
-    mixed_precision: MixedPrecision = "no"
+    mixed_precision: MixedPrecision = Field("no", description="half precision where it is safe")
     cache: CacheSettings = CacheSettings()
     cache_folder: Path | None = Field(None, description="by default a folder in `data`, named after what it holds")
     denoiser: DenoiserTraining = DenoiserTraining()

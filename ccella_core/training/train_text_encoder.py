@@ -26,14 +26,14 @@ MAY_CHANGE = ("output", "text_encoder.checkpoint_every")
 class PhantomReports(StrictModel):
     """Reports of digital prostates, which state all that they show."""
 
-    first_seed: int = Field(10_000, ge=0)
-    count: int = Field(gt=0)
+    first_seed: int = Field(10_000, ge=0, description="of the first patient")
+    count: int = Field(gt=0, description="patients with the seeds that follow")
 
 
 class TextEncoderConfigFile(StrictModel):
     """One training of a text encoder."""
 
-    name: str = "text-encoder"
+    name: str = Field("text-encoder", description="of the run")
     output: Path = Field(description="folder of the run; a run that was stopped goes on there")
     phantom_reports: PhantomReports | None = None
     data: Path | None = Field(None, description="prepared cases, whose training reports are read as well")
