@@ -27,6 +27,7 @@ from ccella_core.decode import decode
 from ccella_core.errors import InputError
 from ccella_core.evaluation.distances import KernelDistance, frechet_distance, kernel_distance
 from ccella_core.evaluation.readout_training import ReadoutTraining, load_or_train_readout, readout_fingerprint
+from ccella_core.evaluation.samples import Sample
 from ccella_core.files import prepare_folder
 from ccella_core.phantom.patient import draw_findings, draw_patient
 from ccella_core.phantom.render import render
@@ -233,7 +234,7 @@ def verdict(rows: Sequence[Row], reference: Run) -> str:
 def _row(run: Run | None, label: str, features: Features, real: np.ndarray) -> Row:
     values = features.values
     seconds = None if run is None else features.seconds_each
-    return Row(run, label, seconds, frechet_distance(values, real), kernel_distance(values, real))
+    return Row(run, label, seconds, frechet_distance(values, real), kernel_distance(Sample.of(values), Sample.of(real)))
 
 
 def _cells(row: Row) -> list[str]:

@@ -8,6 +8,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from ccella_core.errors import InputError
 from ccella_core.evaluation.coverage import Coverage, coverage_between_halves, coverage_of
+from ccella_core.evaluation.samples import Sample
 
 
 def normal(count: int, dimension: int = 4, *, seed: int = 0, mean: float = 0.0, sd: float = 1.0) -> np.ndarray:
@@ -39,7 +40,7 @@ def written_out(generated: np.ndarray, real: np.ndarray) -> Coverage:
 
 @pytest.mark.parametrize("mean", [0.0, 0.7, 2.0])
 def test_it_agrees_with_the_definitions(mean: float) -> None:
-    generated, real = normal(30, seed=1, mean=mean, sd=0.8), normal(40)
+    generated, real = normal(40, seed=1, mean=mean, sd=0.8), normal(40)
     found, expected = coverage_of(generated, real), written_out(generated, real)
     np.testing.assert_allclose(list(found.model_dump().values()), list(expected.model_dump().values()))
 
@@ -68,9 +69,22 @@ def test_one_mode_of_two_leaves_half_of_the_real_volumes_out() -> None:
 
 
 def test_real_halves_reach_each_other() -> None:
-    halves = coverage_between_halves(normal(200), seed=3)
+    real = Sample.of(normal(200))
+    halves = coverage_between_halves(real, seed=3)
     assert 0.6 < halves.precision < 1 and halves.density == pytest.approx(1, abs=0.15) and halves.coverage > 0.9
-    assert halves == coverage_between_halves(normal(200), seed=3) != coverage_between_halves(normal(200), seed=4)
+    assert halves == coverage_between_halves(real, seed=3) != coverage_between_halves(real, seed=4)
+
+
+def test_sets_of_unlike_sizes_are_compared_at_one_size() -> None:
+    """Of one distribution, 40 volumes against 200 are worth what the real ones' halves are, on average over sets."""
+    found = [coverage_of(normal(40, seed=seed), normal(200, seed=seed + 100)) for seed in range(8)]
+    halves = coverage_between_halves(Sample.of(normal(80)))
+    assert np.mean([each.coverage for each in found]) == pytest.approx(halves.coverage, abs=0.04)
+    assert np.mean([each.precision for each in found]) == pytest.approx(halves.precision, abs=0.08)
+    assert np.mean([each.recall for each in found]) == pytest.approx(halves.recall, abs=0.08)
+    assert np.mean([each.density for each in found]) == pytest.approx(halves.density, abs=0.1)
+    generated, real = normal(40), normal(200, seed=1)
+    assert coverage_of(generated, real, seed=1) == coverage_of(generated, real, seed=1) != coverage_of(generated, real)
 
 
 @pytest.mark.parametrize(
@@ -87,5 +101,5 @@ def test_what_cannot_be_measured(generated: np.ndarray, real: np.ndarray, words:
 
 
 def test_too_few_for_halves() -> None:
-    with pytest.raises(InputError, match="need 12 of them, not 11"):
-        coverage_between_halves(normal(11))
+    with pytest.raises(InputError, match="of 12 patients, not of 11"):
+        coverage_between_halves(Sample.of(normal(11)))

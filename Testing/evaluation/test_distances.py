@@ -13,8 +13,8 @@ from ccella_core.evaluation.distances import (
     frechet_between_gaussians,
     frechet_distance,
     kernel_distance,
-    random_halves,
 )
+from ccella_core.evaluation.samples import Sample, random_halves
 
 
 def normal(count: int, dimension: int, *, seed: int = 0, mean: float = 0.0, sd: float = 1.0) -> np.ndarray:
@@ -55,36 +55,64 @@ def test_frechet_of_few_and_of_many_volumes_is_that_of_their_covariances(rows: i
 
 def test_halves_keep_the_slices_of_a_volume_together() -> None:
     features = np.repeat(np.arange(7.0), 3)[:, None]
-    for one, other in random_halves(features, rows_per_volume=3):
+    for one, other in random_halves(Sample.of(features, list("abcdefg"))):
         assert (len(one), len(other)) == (9, 12)
-        assert not set(one.ravel()) & set(other.ravel())
-    warnings = compare(normal(10, 20), normal(10, 20, seed=1), rows_per_volume=2).warnings
+        assert not set(one.rows.ravel()) & set(other.rows.ravel())
+    slices = [Sample.of(normal(10, 20, seed=seed), list("abcde")) for seed in (0, 1)]
+    warnings = compare(*slices).warnings
     assert warnings[0].startswith("10 slices are too few")
 
 
 def test_kernel_distance_is_unbiased_and_grows() -> None:
-    real = normal(400, 16)
-    same = kernel_distance(real, normal(400, 16, seed=1))
-    apart = kernel_distance(real, normal(400, 16, seed=2, mean=1.0))
+    real = Sample.of(normal(400, 16))
+    same = kernel_distance(real, Sample.of(normal(400, 16, seed=1)))
+    apart = kernel_distance(real, Sample.of(normal(400, 16, seed=2, mean=1.0)))
     assert abs(same.mean) < 0.02
     assert apart.mean > 10 * same.standard_deviation
     assert kernel_distance(real, real, seed=5) == kernel_distance(real, real, seed=5)
 
 
+def test_halves_keep_the_volumes_of_a_patient_together() -> None:
+    """Examinations of a patient are the same here: halves that shared patients would have them in common."""
+    patients = [name for name in "abcdefgh" for _ in range(3)]
+    features = np.repeat(normal(8, 2), 3, axis=0)
+    for one, other in random_halves(Sample.of(features, patients)):
+        assert one.patient_count == other.patient_count == 4
+        assert not set(one.patients) & set(other.patients)
+    floors = [compare(sample, sample).frechet_floor for sample in (Sample.of(features, patients), Sample.of(features))]
+    assert floors[0] > 2 * floors[1]
+
+
+@pytest.mark.parametrize("per_patient", ["slices", "volumes"])
+def test_kernel_distance_is_unbiased_where_rows_of_a_patient_are_alike(per_patient: str) -> None:
+    """Slices of a volume, or volumes of a patient, vary a tenth as much as patients do."""
+
+    def sample(seed: int) -> Sample:
+        rows = np.repeat(normal(100, 8, seed=seed), 6, axis=0) + normal(600, 8, seed=seed + 1, sd=0.1)
+        return Sample.of(rows, np.repeat(np.arange(100), 1 if per_patient == "slices" else 6).tolist())
+
+    found = [
+        kernel_distance(sample(seed), sample(seed + 50), subset_size=60, subsets=30).mean for seed in range(0, 40, 4)
+    ]
+    as_if_independent = kernel_distance(Sample.of(sample(0).rows), Sample.of(sample(50).rows)).mean
+    error = np.std(found, ddof=1) / np.sqrt(len(found))
+    assert abs(np.mean(found)) < 2.5 * error
+    assert as_if_independent > 5 * error
+
+
 def test_compare_tells_the_floor_and_warns_of_few_volumes() -> None:
-    real = normal(64, 4)
-    distances = compare(normal(64, 4, seed=1, mean=3.0), real)
+    distances = compare(Sample.of(normal(64, 4, seed=1, mean=3.0)), Sample.of(normal(64, 4)))
     assert distances.frechet > 10 * distances.frechet_floor
     assert distances.kernel.mean > 10 * distances.kernel_floor.mean
     assert distances.warnings == []
-    few = compare(normal(8, 12, seed=1), normal(9, 12))
+    few = compare(Sample.of(normal(8, 12, seed=1)), Sample.of(normal(9, 12)))
     assert "8 volumes are too few for 12 features" in few.warnings[0]
 
 
 @pytest.mark.parametrize(
     ("a", "b", "message"),
     [
-        (normal(3, 2), normal(9, 2), "4 volumes on each side"),
+        (normal(3, 2), normal(9, 2), "4 patients on each side at least, not of 3 and 9"),
         (normal(9, 2), normal(9, 3), "same columns"),
         (np.zeros(9), normal(9, 3), "same columns"),
         (np.full((9, 2), np.nan), normal(9, 2), "NaN"),
@@ -92,4 +120,9 @@ def test_compare_tells_the_floor_and_warns_of_few_volumes() -> None:
 )
 def test_bad_features_are_refused(a: np.ndarray, b: np.ndarray, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        compare(a, b)
+        compare(Sample.of(a), Sample.of(b))
+
+
+def test_rows_that_do_not_divide_among_volumes_are_refused() -> None:
+    with pytest.raises(InputError, match="7 rows of features cannot belong to 3 volumes"):
+        Sample.of(normal(7, 2), list("abc"))

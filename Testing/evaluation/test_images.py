@@ -71,12 +71,21 @@ def test_slices_of_a_volume_stay_in_one_half() -> None:
     assert found.coverage == whole.coverage
 
 
+def test_volumes_of_a_patient_stay_in_one_half() -> None:
+    """Each patient's four volumes are the same: halves that shared patients would be much alike."""
+    volumes = with_features(np.repeat(rows(12), 4, axis=0))
+    patients = np.repeat([f"patient {number}" for number in range(12)], 4)
+    (known,) = evaluate_images(*[volume_set(volumes, patients=patients)] * 2, [FirstVoxels()], pairs=1).extractors
+    (unknown,) = evaluate_images(*[volume_set(volumes)] * 2, [FirstVoxels()], pairs=1).extractors
+    assert known.distances.frechet_floor > 2 * unknown.distances.frechet_floor
+
+
 def test_few_volumes_are_said_to_be_few() -> None:
     volumes = volume_set(with_features(rows(5)))
     scores = evaluate_images(volumes, volumes, [FirstVoxels(8)], pairs=1)
     assert scores.extractors[0].coverage is None and scores.extractors[0].real_coverage is None
     assert "first voxels: 5 volumes are too few for 8 features" in scores.warnings[0]
-    assert "need 6 volumes on each side, and 12 real ones" in scores.warnings[1]
+    assert "need 6 volumes on each side, and 12 real patients" in scores.warnings[1]
 
 
 def test_what_is_written(tmp_path: Path) -> None:
@@ -105,8 +114,8 @@ def test_what_is_written(tmp_path: Path) -> None:
     assert "6 synthetic and 14 real volumes of 16 x 16 x 12 voxels and 1 x 1 x 3 mm" in text
     (line,) = [line for line in text.splitlines() if line.startswith("| first voxels | 6, 14 |")]
     assert f"| {scores.extractors[0].distances.frechet:.4g} |" in line and line.count("±") == 2
-    with pytest.raises(SaveError, match="could not be written"):
-        save_image_scores(scores, tmp_path / "nowhere")
+    with pytest.raises(SaveError, match="cannot be written"):
+        save_image_scores(scores, tmp_path / "images.md")
 
 
 def test_an_interrupted_run_goes_on_and_a_seed_gives_the_same(tmp_path: Path) -> None:
@@ -122,7 +131,7 @@ def test_sets_that_cannot_be_compared() -> None:
         evaluate_images(good, volume_set(with_features(rows(8)), "spaced", spacing=(2.0, 1.0, 3.0)), [FirstVoxels()])
     with pytest.raises(InputError, match="and larger of 20 x 16 x 12 voxels"):
         evaluate_images(good, volume_set([np.zeros((20, 16, 12))] * 8, "larger"), [FirstVoxels()])
-    with pytest.raises(InputError, match="There are 1 volumes in single"):
+    with pytest.raises(InputError, match=r"The volumes in single are of too few patients \(1\)"):
         evaluate_images(good, volume_set(with_features(rows(1)), "single"), [FirstVoxels()])
     with pytest.raises(InputError, match="at least one feature extractor"):
         evaluate_images(good, good, [])
@@ -174,7 +183,7 @@ def test_bad_input_ends_with_2_and_a_sentence(tmp_path: Path) -> None:
     for folder, words in (
         (tmp_path / "nowhere", "There is no folder"),
         (tmp_path / "empty", "There are no images in"),
-        (single, "There are 1 volumes in"),
+        (single, "of too few patients (1)"),
         (turned, "(RAS+)"),
         (mixed, "must have one shape"),
         (write_images(tmp_path / "holed", holed), "holds NaN"),

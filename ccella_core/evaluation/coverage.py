@@ -6,20 +6,22 @@ Precision and recall after Kynkäänniemi et al. 2019 (arXiv 1904.06991); densit
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 from pydantic import Field
 from scipy.spatial.distance import cdist
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.distances import random_halves
+from ccella_core.evaluation.samples import Sample, random_halves
 from ccella_core.settings import StrictModel
 
 PRECISION_NEIGHBOURS = 3  # as Kynkäänniemi et al.
 COVERAGE_NEIGHBOURS = 5  # as Naeem et al.
 FEWEST = COVERAGE_NEIGHBOURS + 1
 FEWEST_FOR_HALVES = 2 * FEWEST
+DRAWS = 10
+"""From the larger set."""
 
 
 class Coverage(StrictModel):
@@ -35,8 +37,12 @@ class Coverage(StrictModel):
     """Real volumes in whose reach at least one generated volume lies."""
 
 
-def coverage_of(generated: np.ndarray, real: np.ndarray) -> Coverage:
+def coverage_of(generated: np.ndarray, real: np.ndarray, *, seed: int = 0) -> Coverage:
     """Of features (N, D) of generated and (M, D) of real volumes, a row a volume, of FEWEST at least.
+
+    All four change with the sizes of the sets (coverage of the same distribution is 0.58 with 40 generated and 200
+    real volumes, and 0.97 with as many of both). So as many are drawn from the larger set as the smaller one has, and
+    the mean over DRAWS is taken.
 
     Raises:
         InputError: too few rows, unlike columns.
@@ -45,34 +51,48 @@ def coverage_of(generated: np.ndarray, real: np.ndarray) -> Coverage:
         raise InputError(
             f"Features are two tables with the same columns, not of shapes {generated.shape} and {real.shape}."
         )
-    if min(len(generated), len(real)) < FEWEST:
+    size = min(len(generated), len(real))
+    if size < FEWEST:
         raise InputError(
             f"Precision, recall and coverage need {FEWEST} volumes on each side, not {len(generated)} and {len(real)}."
         )
-    apart = cdist(generated, real)
-    reach_of_generated = _reach(generated, PRECISION_NEIGHBOURS)[:, None]
-    near = apart < _reach(real, COVERAGE_NEIGHBOURS)
+    apart, within_generated, within_real = cdist(generated, real), cdist(generated, generated), cdist(real, real)
+    rng = np.random.default_rng(seed)
+    draws = []
+    for _ in range(1 if len(generated) == len(real) else DRAWS):
+        g, r = (rng.permutation(len(each))[:size] for each in (generated, real))
+        draws.append(_coverage(apart[np.ix_(g, r)], within_generated[np.ix_(g, g)], within_real[np.ix_(r, r)]))
+    return _mean(draws)
+
+
+def coverage_between_halves(real: Sample, *, seed: int = 0) -> Coverage:
+    """What random halves of the real volumes, of FEWEST_FOR_HALVES patients at least, reach of each other, on average.
+
+    Raises:
+        InputError: fewer.
+    """
+    if real.patient_count < FEWEST_FOR_HALVES:
+        raise InputError(f"Halves need real volumes of {FEWEST_FOR_HALVES} patients, not of {real.patient_count}.")
+    return _mean([coverage_of(one.volumes, other.volumes, seed=seed) for one, other in random_halves(real, seed=seed)])
+
+
+def _coverage(apart: np.ndarray, within_generated: np.ndarray, within_real: np.ndarray) -> Coverage:
+    """From the distances between generated and real volumes (N, N), and within each set."""
+    near = apart < _reach(within_real, COVERAGE_NEIGHBOURS)
     return Coverage(
-        precision=float((apart <= _reach(real, PRECISION_NEIGHBOURS)).any(axis=1).mean()),
-        recall=float((apart <= reach_of_generated).any(axis=0).mean()),
+        precision=float((apart <= _reach(within_real, PRECISION_NEIGHBOURS)).any(axis=1).mean()),
+        recall=float((apart <= _reach(within_generated, PRECISION_NEIGHBOURS)[:, None]).any(axis=0).mean()),
         density=float(near.sum(axis=1).mean() / COVERAGE_NEIGHBOURS),
         coverage=float(near.any(axis=0).mean()),
     )
 
 
-def coverage_between_halves(real: np.ndarray, *, seed: int = 0) -> Coverage:
-    """What random halves of the real volumes (M, D), of FEWEST_FOR_HALVES at least, reach of each other, on average."""
-    if len(real) < FEWEST_FOR_HALVES:
-        raise InputError(f"Halves of the real volumes need {FEWEST_FOR_HALVES} of them, not {len(real)}.")
-    return _mean(coverage_of(one, other) for one, other in random_halves(real, seed=seed))
-
-
-def _mean(several: Iterable[Coverage]) -> Coverage:
+def _mean(several: Sequence[Coverage]) -> Coverage:
     rows = [list(each.model_dump().values()) for each in several]
     return Coverage(**dict(zip(Coverage.model_fields, np.mean(rows, axis=0).tolist(), strict=True)))
 
 
-def _reach(features: np.ndarray, neighbours: int) -> np.ndarray:
-    """Distance (N,) of each row to its k-th nearest other."""
+def _reach(within: np.ndarray, neighbours: int) -> np.ndarray:
+    """Distance (N,) of each row to its k-th nearest other, from those within the set (N, N)."""
     # Place 0 of a sorted row is the volume itself.
-    return np.partition(cdist(features, features), neighbours, axis=1)[:, neighbours]
+    return np.partition(within, neighbours, axis=1)[:, neighbours]

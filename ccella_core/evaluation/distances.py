@@ -6,19 +6,19 @@ set.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from pydantic import Field
 
 from ccella_core.errors import InputError
+from ccella_core.evaluation.samples import Sample, random_halves
 from ccella_core.settings import StrictModel
 
 KERNEL_DEGREE = 3  # the polynomial kernel (x.y / D + 1)**3 of Bińkowski et al. 2018
 SUBSETS = 100
 SUBSET_SIZE = 100
-FLOOR_SPLITS = 10
-FEWEST = 4  # so that halves have two, and so a spread
+"""Rows."""
+FEWEST = 4
+"""Patients, so that halves have two, and so a spread."""
 
 
 class KernelDistance(StrictModel):
@@ -42,51 +42,37 @@ class Distances(StrictModel):
     warnings: list[str]
 
 
-def compare(generated: np.ndarray, real: np.ndarray, *, rows_per_volume: int = 1, seed: int = 0) -> Distances:
-    """Distances between features (N, D) of generated and (M, D) of real volumes, of which there are four at least.
+def compare(generated: Sample, real: Sample, *, seed: int = 0) -> Distances:
+    """Distances between the features of generated and of real volumes, of FEWEST patients each at least.
 
     The Fréchet distance is biased upwards in small sets, and more so in smaller ones: compare with the floor, which is
     measured on halves and so a little too high, rather than with other people's numbers.
 
-    Args:
-        rows_per_volume: slices of one volume are alike, so that they go into the same half.
-
     Raises:
-        InputError: too few rows, unlike dimensions, NaN.
+        InputError: too few patients, unlike dimensions, NaN.
     """
-    generated, real = _checked(generated, real)
+    _check_samples(generated, real)
     frechet_floors, kernel_floors = [], []
-    for one, other in random_halves(real, rows_per_volume=rows_per_volume, seed=seed):
-        frechet_floors.append(frechet_distance(one, other))
+    for one, other in random_halves(real, seed=seed):
+        frechet_floors.append(frechet_distance(one.rows, other.rows))
         kernel_floors.append(_squared_mmd(one, other))
     return Distances(
         generated=len(generated),
         real=len(real),
-        dimension=real.shape[1],
-        frechet=frechet_distance(generated, real),
+        dimension=real.rows.shape[1],
+        frechet=frechet_distance(generated.rows, real.rows),
         kernel=kernel_distance(generated, real, seed=seed),
         frechet_floor=float(np.mean(frechet_floors)),
         kernel_floor=KernelDistance(
             mean=float(np.mean(kernel_floors)), standard_deviation=float(np.std(kernel_floors))
         ),
-        warnings=_warnings(len(generated), len(real), real.shape[1], "volumes" if rows_per_volume == 1 else "slices"),
+        warnings=_warnings(len(generated), len(real), real.rows.shape[1], "volumes" if real.slices == 1 else "slices"),
     )
-
-
-def random_halves(
-    features: np.ndarray, *, rows_per_volume: int = 1, seed: int = 0
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """FLOOR_SPLITS times two halves of features (N * rows_per_volume, D), each volume in one of them."""
-    volumes = features.reshape(-1, rows_per_volume, features.shape[-1])
-    rng = np.random.default_rng(seed)
-    for _ in range(FLOOR_SPLITS):
-        one, other = np.split(volumes[rng.permutation(len(volumes))], [len(volumes) // 2])
-        yield one.reshape(-1, features.shape[-1]), other.reshape(-1, features.shape[-1])
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     """Squared Fréchet distance of the Gaussians fitted to features (N, D) and (M, D) (FID; Heusel et al. 2017)."""
-    a, b = _checked(a, b, fewest=2)
+    a, b = _checked(a, b)
     return _frechet(a.mean(0), _factor(a), b.mean(0), _factor(b))
 
 
@@ -107,31 +93,38 @@ def _frechet(mean_a: np.ndarray, factor_a: np.ndarray, mean_b: np.ndarray, facto
 
 
 def kernel_distance(
-    a: np.ndarray, b: np.ndarray, *, subsets: int = SUBSETS, subset_size: int = SUBSET_SIZE, seed: int = 0
+    a: Sample, b: Sample, *, subsets: int = SUBSETS, subset_size: int = SUBSET_SIZE, seed: int = 0
 ) -> KernelDistance:
     """Squared maximum mean discrepancy with a cubic kernel, unbiased (KID; Bińkowski et al. 2018).
 
-    Small sets are drawn from by half, so that the subsets differ. A value may be slightly negative.
+    The subsets are of whole patients, about ``subset_size`` rows. Small sets are drawn from by half, so that the
+    subsets differ. A value may be slightly negative.
+
+    Raises:
+        InputError: fewer than FEWEST patients, unlike dimensions, NaN.
     """
-    a, b = _checked(a, b)
-    size = min(subset_size, len(a) // 2, len(b) // 2)
+    _check_samples(a, b)
+    patients = min(_patients_of_rows(a, subset_size), _patients_of_rows(b, subset_size))
     rng = np.random.default_rng(seed)
-    values = [
-        _squared_mmd(a[rng.choice(len(a), size, replace=False)], b[rng.choice(len(b), size, replace=False)])
-        for _ in range(subsets)
-    ]
+    values = [_squared_mmd(a.draw(patients, rng)[0], b.draw(patients, rng)[0]) for _ in range(subsets)]
     return KernelDistance(mean=float(np.mean(values)), standard_deviation=float(np.std(values)))
 
 
-def _squared_mmd(a: np.ndarray, b: np.ndarray) -> float:
+def _patients_of_rows(sample: Sample, rows: int) -> int:
+    """How many patients have about so many rows: half of them at most, and two at least, so that there are pairs."""
+    return max(min(rows * sample.patient_count // len(sample), sample.patient_count // 2), 2)
+
+
+def _squared_mmd(a: Sample, b: Sample) -> float:
     def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return (x @ y.T / x.shape[1] + 1) ** KERNEL_DEGREE
 
-    def mean_of_pairs(x: np.ndarray) -> float:
-        table = kernel(x, x)
-        return float((table.sum() - np.trace(table)) / (len(x) * (len(x) - 1)))
+    def mean_of_pairs(sample: Sample) -> float:
+        # As a row with itself would, a slice with another of its patient would bias the mean: they are not independent.
+        independent = sample.owners[:, None] != sample.owners
+        return float(kernel(sample.rows, sample.rows)[independent].mean())
 
-    return mean_of_pairs(a) + mean_of_pairs(b) - 2 * float(kernel(a, b).mean())
+    return mean_of_pairs(a) + mean_of_pairs(b) - 2 * float(kernel(a.rows, b.rows).mean())
 
 
 def _factor(features: np.ndarray) -> np.ndarray:
@@ -146,12 +139,21 @@ def _root(covariance: np.ndarray) -> np.ndarray:
     return np.asarray((vectors * np.sqrt(values.clip(0))) @ vectors.T)
 
 
-def _checked(a: np.ndarray, b: np.ndarray, *, fewest: int = FEWEST) -> tuple[np.ndarray, np.ndarray]:
+def _check_samples(a: Sample, b: Sample) -> None:
+    _checked(a.rows, b.rows)
+    if min(a.patient_count, b.patient_count) < FEWEST:
+        raise InputError(
+            f"A distance needs volumes of {FEWEST} patients on each side at least, not of {a.patient_count} and "
+            f"{b.patient_count}."
+        )
+
+
+def _checked(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or a.shape[1] == 0:
         raise InputError(f"Features are two tables with the same columns, not of shapes {a.shape} and {b.shape}.")
-    if min(len(a), len(b)) < fewest:
-        raise InputError(f"A distance needs {fewest} volumes on each side at least, not {len(a)} and {len(b)}.")
+    if min(len(a), len(b)) < 2:
+        raise InputError(f"A distance needs two rows on each side at least, not {len(a)} and {len(b)}.")
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise InputError("The features hold NaN or infinity; look for a damaged volume.")
     return a, b

@@ -13,38 +13,29 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from ccella_core.errors import InputError
+from ccella_core.evaluation.samples import Sample
 
 HALVES = 50
 """A standard deviation from as many is off by a tenth."""
 FEWEST = 2
-"""Volumes of a half."""
+"""Patients of a half."""
 
-Statistics = Callable[[np.ndarray, np.ndarray], Mapping[str, float]]
-"""Named values of features (N, D) and (M, D)."""
+Statistics = Callable[[Sample, Sample], Mapping[str, float]]
+"""Named values of two sets."""
 
 
 def standard_errors(
-    statistics: Statistics,
-    a: np.ndarray,
-    b: np.ndarray,
-    *,
-    rows_per_volume: int = 1,
-    halves: int = HALVES,
-    seed: int = 0,
+    statistics: Statistics, a: Sample, b: Sample, *, halves: int = HALVES, seed: int = 0
 ) -> dict[str, float]:
-    """Of every statistic of features ``a`` (N * R, D) and ``b`` (M * R, D), R rows a volume that stay together.
+    """Of every statistic of two sets; volumes of a patient stay together.
 
     Raises:
-        InputError: fewer than four volumes in a set; or what ``statistics`` raises of a half.
+        InputError: fewer than four patients in a set; or what ``statistics`` raises of a half.
     """
-    sets = [each.reshape(-1, rows_per_volume, each.shape[-1]) for each in (a, b)]
-    if min(map(len, sets)) < 2 * FEWEST:
+    if min(a.patient_count, b.patient_count) < 2 * FEWEST:
         raise InputError(
-            f"A standard error needs {2 * FEWEST} volumes in each set, not {len(sets[0])}, {len(sets[1])}."
+            f"A standard error needs {2 * FEWEST} patients in each set, not {a.patient_count}, {b.patient_count}."
         )
     rng = np.random.default_rng(seed)
-    rows = []
-    for _ in range(halves):
-        one, other = (each[rng.permutation(len(each))[: len(each) // 2]].reshape(-1, each.shape[-1]) for each in sets)
-        rows.append(statistics(one, other))
+    rows = [statistics(a.halves(rng)[0], b.halves(rng)[0]) for _ in range(halves)]
     return {name: float(np.std([row[name] for row in rows], ddof=1)) for name in rows[0]}

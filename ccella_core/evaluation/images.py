@@ -14,17 +14,18 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from ccella_core.errors import InputError, SaveError
+from ccella_core.errors import InputError
 from ccella_core.evaluation import coverage, distances
 from ccella_core.evaluation.coverage import Coverage, coverage_between_halves, coverage_of
 from ccella_core.evaluation.distances import Distances
 from ccella_core.evaluation.diversity import PAIRS, Diversity, diversity_of
-from ccella_core.evaluation.features import FeatureExtractor, Told, features_of, mean_per_volume
+from ccella_core.evaluation.features import FeatureExtractor, Told, features_of
+from ccella_core.evaluation.results import save_result
+from ccella_core.evaluation.samples import Sample
 from ccella_core.evaluation.volume_set import SPACING_TOLERANCE, VolumeSet, times
-from ccella_core.files import whole_file
 from ccella_core.settings import StrictModel
 
-JSON_NAME, MARKDOWN_NAME, FEATURES = "images.json", "images.md", "features"
+RESULT, FEATURES = "images", "features"
 
 Stage = Callable[[str], AbstractContextManager[Told]]
 """Opens a stage of the work by its words, and is told how far it is."""
@@ -83,16 +84,16 @@ def evaluate_images(
         stage: shows progress.
 
     Raises:
-        InputError: fewer than four volumes on a side, another shape or spacing, a volume that cannot be read.
+        InputError: fewer than four patients on a side, another shape or spacing, a volume that cannot be read.
     """
     _check(real, synthetic, extractors)
     scores = []
     for extractor in extractors:
         with stage(f"{extractor.name}, real") as told:
-            of_real = features_of(real, extractor, cache=cache, progress=told)
+            of_real = sample_of(real, extractor, cache=cache, progress=told)
         with stage(f"{extractor.name}, synthetic") as told:
-            of_synthetic = features_of(synthetic, extractor, cache=cache, progress=told)
-        scores.append(_scores(extractor.name, of_real, of_synthetic, len(real), len(synthetic), seed))
+            of_synthetic = sample_of(synthetic, extractor, cache=cache, progress=told)
+        scores.append(_scores(extractor.name, of_real, of_synthetic, seed))
     with stage("Similarity of pairs") as told:
         diversity = diversity_of(synthetic, real, pairs=pairs, seed=seed, device=device, progress=told)
     return ImageScores(
@@ -105,18 +106,21 @@ def evaluate_images(
         seed=seed,
         extractors=tuple(scores),
         diversity=diversity,
-        warnings=tuple(_warnings(scores, len(real), len(synthetic))),
+        warnings=tuple(_warnings(scores)),
     )
 
 
+def sample_of(
+    volumes: VolumeSet, extractor: FeatureExtractor, *, cache: Path | None = None, progress: Told | None = None
+) -> Sample:
+    """The features of a set and whose they are; see ``features_of``."""
+    rows = features_of(volumes, extractor, cache=cache, progress=progress)
+    return Sample.of(rows, [member.patient for member in volumes])
+
+
 def save_image_scores(scores: ImageScores, folder: Path) -> None:
-    """Write ``images.json`` and ``images.md`` into a folder that is there. Raises SaveError."""
-    try:
-        for name, text in ((JSON_NAME, scores.model_dump_json(indent=2) + "\n"), (MARKDOWN_NAME, markdown(scores))):
-            with whole_file(folder / name) as unfinished:
-                unfinished.write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise SaveError(f"The results could not be written into {folder}: {error.strerror or error}.") from error
+    """Write ``images.json`` and ``images.md`` into a folder. Raises SaveError."""
+    save_result(scores, markdown(scores), folder / RESULT)
 
 
 def markdown(scores: ImageScores) -> str:
@@ -148,7 +152,8 @@ def markdown(scores: ImageScores) -> str:
     lines += [
         "",
         f"MS-SSIM on {scores.diversity.scales} scales, kernel of {times(scores.diversity.kernel)} voxels. KID ± its "
-        f"standard deviation over {distances.SUBSETS} subsets, or over halves.",
+        f"standard deviation over {distances.SUBSETS} subsets, or over halves. Precision, recall, density and coverage "
+        f"are of {min(scores.synthetic_volumes, scores.real_volumes)} volumes of each set.",
     ]
     if scores.warnings:
         lines += ["", *(f"- {warning}" for warning in scores.warnings)]
@@ -165,34 +170,34 @@ def _check(real: VolumeSet, synthetic: VolumeSet, extractors: Sequence[FeatureEx
             "synthetic ones with `ccella prepare`."
         )
     for volumes in (real, synthetic):
-        if len(volumes) < distances.FEWEST:
+        patients = len({member.patient for member in volumes})
+        if patients < distances.FEWEST:
             raise InputError(
-                f"There are {len(volumes)} volumes in {volumes.name}; distances between sets need "
+                f"The volumes in {volumes.name} are of too few patients ({patients}); distances between sets need "
                 f"{distances.FEWEST} on each side at least, and mean something from some hundred on."
             )
 
 
-def _scores(
-    name: str, of_real: np.ndarray, of_synthetic: np.ndarray, real: int, synthetic: int, seed: int
-) -> ExtractorScores:
-    slices = len(of_real) // real
-    whole_real, whole_synthetic = mean_per_volume(of_real, real), mean_per_volume(of_synthetic, synthetic)
+def _scores(name: str, real: Sample, synthetic: Sample, seed: int) -> ExtractorScores:
+    compared = min(len(real.patients), len(synthetic.patients))
     return ExtractorScores(
         extractor=name,
-        slices=slices,
-        distances=distances.compare(of_synthetic, of_real, rows_per_volume=slices, seed=seed),
-        coverage=coverage_of(whole_synthetic, whole_real) if min(real, synthetic) >= coverage.FEWEST else None,
-        real_coverage=coverage_between_halves(whole_real, seed=seed) if real >= coverage.FEWEST_FOR_HALVES else None,
+        slices=real.slices,
+        distances=distances.compare(synthetic, real, seed=seed),
+        coverage=coverage_of(synthetic.volumes, real.volumes, seed=seed) if compared >= coverage.FEWEST else None,
+        real_coverage=coverage_between_halves(real, seed=seed)
+        if real.patient_count >= coverage.FEWEST_FOR_HALVES
+        else None,
     )
 
 
-def _warnings(scores: Sequence[ExtractorScores], real: int, synthetic: int) -> Iterator[str]:
+def _warnings(scores: Sequence[ExtractorScores]) -> Iterator[str]:
     for each in scores:
         yield from (f"{each.extractor}: {warning}" for warning in each.distances.warnings)
-    if real < coverage.FEWEST_FOR_HALVES or synthetic < coverage.FEWEST:
+    if any(each.coverage is None or each.real_coverage is None for each in scores):
         yield (
             f"Precision, recall, density and coverage need {coverage.FEWEST} volumes on each side, and "
-            f"{coverage.FEWEST_FOR_HALVES} real ones for their halves."
+            f"{coverage.FEWEST_FOR_HALVES} real patients for their halves."
         )
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from ccella_core.evaluation.coverage import FEWEST, coverage_of
-from ccella_core.evaluation.distances import frechet_distance, kernel_distance, random_halves
+from ccella_core.evaluation.distances import frechet_distance, kernel_distance
 from ccella_core.evaluation.diversity import PairSimilarity
-from ccella_core.evaluation.features import FeatureExtractor, Told, features_of, mean_per_volume
+from ccella_core.evaluation.features import FeatureExtractor, Told, features_of
 from ccella_core.evaluation.half_samples import standard_errors
-from ccella_core.evaluation.images import ImageScores, evaluate_images, save_image_scores
+from ccella_core.evaluation.images import ImageScores, evaluate_images, sample_of, save_image_scores
+from ccella_core.evaluation.samples import Sample, random_halves
 from ccella_core.evaluation.volume_set import VolumeSet
 from ccella_core.networks.config import Variant
 from ccella_core.settings import StrictModel
@@ -81,18 +82,13 @@ def measure_images(
     scores = evaluate_images(real, synthetic, extractors, seed=seed, cache=cache)
     save_image_scores(scores, out)
     errors = []
-    for extractor, found in zip(extractors, scores.extractors, strict=True):
-        of_real, of_synthetic = (features_of(volumes, extractor, cache=cache) for volumes in (real, synthetic))
-        rows = found.slices
-
-        def statistics(one: np.ndarray, other: np.ndarray, rows: int = rows) -> dict[str, float]:
-            return _statistics(one, other, rows)
-
-        halves = [statistics(*pair) for pair in random_halves(of_real, rows_per_volume=rows, seed=seed)]
+    for extractor in extractors:
+        of_real, of_synthetic = (sample_of(volumes, extractor, cache=cache) for volumes in (real, synthetic))
+        halves = [_statistics(*pair) for pair in random_halves(of_real, seed=seed)]
         errors.append(
             ExtractorErrors(
                 extractor=extractor.name,
-                standard_errors=standard_errors(statistics, of_synthetic, of_real, rows_per_volume=rows, seed=seed),
+                standard_errors=standard_errors(_statistics, of_synthetic, of_real, seed=seed),
                 between_halves={name: tuple(half[name] for half in halves) for name in halves[0]},
             )
         )
@@ -124,14 +120,14 @@ def of_images(variant: Variant, result: ImageResult) -> list[Measure]:
     return [*measures, _similarity(variant, scores)]
 
 
-def _statistics(generated: np.ndarray, real: np.ndarray, rows: int) -> dict[str, float]:
+def _statistics(generated: Sample, real: Sample) -> dict[str, float]:
     told = {
-        "FID": frechet_distance(generated, real),
+        "FID": frechet_distance(generated.rows, real.rows),
         "KID": kernel_distance(generated, real, subsets=KERNEL_SUBSETS).mean,
     }
-    volumes = [mean_per_volume(each, len(each) // rows) for each in (generated, real)]
-    if min(map(len, volumes)) >= FEWEST:
-        told |= {name.capitalize(): value for name, value in coverage_of(*volumes).model_dump().items()}
+    if min(generated.patient_count, real.patient_count) >= FEWEST:  # as in every other half
+        values = coverage_of(generated.volumes, real.volumes).model_dump()
+        told |= {name.capitalize(): value for name, value in values.items()}
     return told
 
 
