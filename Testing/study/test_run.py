@@ -266,7 +266,7 @@ ENOUGH = {"train": 8, "validation": 4, "test": 8}
 @pytest.mark.parametrize(
     ("counts", "changes", "said"),
     [
-        (ENOUGH | {"test": 6}, {}, "at least 8 test cases, and there are 6"),
+        (ENOUGH | {"test": 6}, {}, "needs cases of 8 test patients at least; there are 6"),
         (ENOUGH | {"validation": 3}, {"classifiers": {"real_counts": [4]}}, "2 positive and as many negative cases"),
         (ENOUGH, {"classifiers": {"real_counts": [9]}}, r"real_counts has 9, and there are 8 training cases"),
         (ENOUGH, {"adherence": {}}, "What the report of test0 says is not known"),

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 FEWEST_OF_A_CLASS = 2
 """Positive and negative cases that a split needs, for a score of the class to have an interval."""
-FEWEST_TEST_CASES = 8
+FEWEST_TEST_PATIENTS = 8
 """So that half of them have a distance from half of the synthetic ones."""
 
 
@@ -139,8 +139,9 @@ def _checked_cases(config: StudyConfig, prepared: PreparedSet) -> Cases:
                 f"A study needs at least {FEWEST_OF_A_CLASS} positive and as many negative cases for {split}; "
                 f"{prepared.folder} has {positive[split]} and {counts[split] - positive[split]}."
             )
-    if counts["test"] < FEWEST_TEST_CASES:
-        raise InputError(f"A study needs at least {FEWEST_TEST_CASES} test cases, and there are {counts['test']}.")
+    patients = len({case.patient for case in prepared.split("test")})
+    if patients < FEWEST_TEST_PATIENTS:
+        raise InputError(f"A study needs cases of {FEWEST_TEST_PATIENTS} test patients at least; there are {patients}.")
     if config.classifiers is not None and (most := max(config.classifiers.real_counts)) > counts["train"]:
         raise InputError(f"classifiers.real_counts has {most}, and there are {counts['train']} training cases.")
     if config.adherence is not None and (unknown := [c.id for c in prepared.split("test") if c.fields is None]):
