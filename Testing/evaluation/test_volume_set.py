@@ -131,6 +131,15 @@ def test_images_in_a_folder(tmp_path: Path) -> None:
         open_volume_set(tmp_path, split="test")
 
 
+def test_hidden_files_and_complex_images(tmp_path: Path) -> None:
+    images(tmp_path, voxels_of(0))
+    (tmp_path / "._0.nii.gz").write_bytes(b"what macOS leaves")
+    assert len(open_volume_set(tmp_path)) == 1
+    write(tmp_path / "0.nii.gz", voxels_of(0).astype(np.complex64))
+    with pytest.raises(InputError, match=r"0\.nii\.gz holds complex numbers"):
+        open_volume_set(tmp_path)
+
+
 def with_voxel(value: float) -> np.ndarray:
     voxels = voxels_of(1)
     voxels[4, 5, 6] = value
@@ -230,6 +239,8 @@ def test_a_folder_that_is_no_synthetic_set_yet(tmp_path: Path) -> None:
         lambda text: text.strip() + ",one more\n",
         lambda text: text.rpartition(",")[0] + "\n",
         lambda text: "\0" + text,
+        lambda text: text.partition("\n")[2],
+        lambda text: "",
     ],
 )
 def test_a_damaged_table_is_refused(tmp_path: Path, damage: Callable[[str], str]) -> None:

@@ -39,7 +39,7 @@ TAILS = (0.025, 0.975)
 
 
 class Interval(StrictModel):
-    """A score and the middle 95 % of its bootstrap distribution; ``None`` where it is not defined."""
+    """A score and its 95 % interval, of whichever method made it; ``None`` where it is not defined."""
 
     value: float | None
     low: float | None

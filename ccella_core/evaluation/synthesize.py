@@ -19,8 +19,10 @@ from ccella_core.arguments import checked_guidance, checked_seeds
 from ccella_core.cases.case import Split
 from ccella_core.cases.prepared import PreparedCase, PreparedSet
 from ccella_core.errors import InputError
+from ccella_core.evaluation.class_scores import THRESHOLD
 from ccella_core.evaluation.synthetic_set import VOLUMES, SynthesisSettings, SyntheticCase
 from ccella_core.evaluation.synthetic_table import refuse_other_synthesis, require_pyarrow, write_settings, write_table
+from ccella_core.evaluation.volume_set import times
 from ccella_core.pipeline import CCELLAPipeline
 from ccella_core.provenance import SYNTHETIC_PREFIX, Sequence
 from ccella_core.sampling import NUM_SEEDS
@@ -199,7 +201,11 @@ class _Examination:
                     split=self.case.split,
                     sequence=sequence,
                     pathology=self.case.pathology,
-                    predicted_pathology=None if positive is None else "positive" if positive >= 0.5 else "negative",
+                    predicted_pathology=None
+                    if positive is None
+                    else "positive"
+                    if positive >= THRESHOLD
+                    else "negative",
                     predicted_positive_probability=positive,
                     seed=self.seed,
                     path=self.path(sequence),
@@ -263,16 +269,12 @@ def _warn_of_other_grid(pipeline: CCELLAPipeline, prepared: PreparedSet) -> None
             "%s makes volumes of %s voxels at %s mm, and those in %s have %s at %s: they cannot be measured against "
             "each other.",
             index.name,
-            _times(index.native_shape),
-            _times(index.native_spacing_mm),
+            times(index.native_shape),
+            times(index.native_spacing_mm),
             prepared.folder,
-            _times(settings.shape),
-            _times(settings.spacing),
+            times(settings.shape),
+            times(settings.spacing),
         )
-
-
-def _times(numbers: tuple[float, ...]) -> str:
-    return " x ".join(f"{number:g}" for number in numbers)
 
 
 def _in_unit_range(volume: SyntheticVolume, limits: tuple[float, float]) -> SyntheticVolume:

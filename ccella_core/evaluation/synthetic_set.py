@@ -82,6 +82,8 @@ def read_table(folder: Path) -> tuple[SyntheticCase, ...]:
     try:
         text = (folder / CSV_NAME).read_text(encoding="utf-8")
         rows = csv.DictReader(io.StringIO(text))
+        if set(rows.fieldnames or ()) != set(SyntheticCase.model_fields):
+            raise csv.Error("other columns")
         return tuple(SyntheticCase.model_validate({key: value or None for key, value in row.items()}) for row in rows)
     except FileNotFoundError as error:
         raise InputError(

@@ -105,7 +105,8 @@ def open_volume_set(folder: Path, *, sequence: Sequence = "t2w", split: Split | 
         return _of_synthetic(folder, sequence, split)
     if split is not None:
         raise InputError(f"{folder} holds plain images, which have no splits.")
-    return _of_images(folder, sorted(path for path in folder.iterdir() if path.name.lower().endswith(IMAGE_SUFFIXES)))
+    visible = (path for path in folder.iterdir() if not path.name.startswith("."))  # macOS leaves ._NAME beside files
+    return _of_images(folder, sorted(path for path in visible if path.name.lower().endswith(IMAGE_SUFFIXES)))
 
 
 def _of_prepared(folder: Path, sequence: Sequence, split: Split | None) -> VolumeSet:
@@ -182,6 +183,8 @@ def _read_alike(path: Path, spacing: tuple[float, float, float]) -> np.ndarray:
 
 def _read_upright(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
     image = read_scan(path)
+    if "complex" in image.GetPixelIDTypeAsString():
+        raise InputError(f"{path} holds complex numbers; save their magnitude as an image.")
     refuse_nan(path)
     affine = affine_of(image)
     spacing = image.GetSpacing()
