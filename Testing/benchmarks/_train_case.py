@@ -11,13 +11,16 @@ import tempfile
 import time
 from enum import Enum
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import torch
 from _measure import GIB, peak_memory_gib
 from _speed_case import SPACING_MM, Size
 from monai.losses import FocalLoss
 from monai.networks.schedulers import DDPMScheduler
+from pydantic import Field
 from safetensors.torch import save_file
 from torch import nn
 from torch.optim.lr_scheduler import PolynomialLR
@@ -31,8 +34,7 @@ from ccella_core.training.denoiser import DenoiserTraining, train_denoiser
 from ccella_core.training.losses import FOCAL_ALPHA, FOCAL_GAMMA, FOCAL_TARGET_SCALE
 from ccella_core.training.watch import SilentLog
 
-STEPS = 2
-"""The last is measured: in the first the optimiser takes its memory, and the libraries choose their ways."""
+DEFAULT_STEPS = 4
 VALUES_A_WEIGHT = 4  # itself, its gradient, and the two moments of AdamW
 WORKING = 1.3
 """Beside what the backward pass needs: its own gradients and what convolutions hold; rather too much."""
@@ -49,6 +51,8 @@ class Case(StrictModel):
     way: Way
     size: Size
     batch: int
+    steps: int = Field(DEFAULT_STEPS, ge=2)
+    """All but the first are measured: there the optimiser takes its memory, and the libraries choose their ways."""
 
     @property
     def at_once(self) -> int:
@@ -58,7 +62,7 @@ class Case(StrictModel):
 
 class Measurement(StrictModel):
     seconds: float
-    """Of the last step."""
+    """Median of the steps after the first."""
     peak_gib: float
     """The most that the process held until its end, Python, torch and weights included."""
 
@@ -126,8 +130,8 @@ def _plain(case: Case) -> Measurement:
     )
     l1 = nn.L1Loss()
     focal = FocalLoss(alpha=FOCAL_ALPHA, gamma=FOCAL_GAMMA, use_softmax=True, reduction="none")
-    for _ in range(STEPS):
-        started = time.perf_counter()
+    ends = [time.perf_counter()]
+    for _ in range(case.steps):
         optimiser.zero_grad()
         timesteps = torch.randint(0, schedule_config.num_train_timesteps, (case.batch,))
         noise = torch.randn_like(latents)
@@ -141,8 +145,12 @@ def _plain(case: Case) -> Measurement:
         optimiser.step()
         schedule.step()
         float(loss.detach())  # what a log is told
-        seconds = time.perf_counter() - started
-    return Measurement(seconds=seconds, peak_gib=peak_memory_gib())
+        ends.append(time.perf_counter())
+    return Measurement(seconds=_median_step(ends[1:]), peak_gib=peak_memory_gib())
+
+
+def _median_step(ends: list[float]) -> float:
+    return median(end - start for start, end in pairwise(ends))
 
 
 class _Clock(SilentLog):
@@ -161,13 +169,13 @@ def _ours(case: Case, folder: Path) -> Measurement:
     clock = _Clock()
     config = DenoiserTraining(
         network=case.size.denoiser,
-        steps=STEPS,
+        steps=case.steps,
         batch_size=case.batch,
         part_size=case.at_once,
-        checkpoint_every=STEPS,
+        checkpoint_every=case.steps,
     )
     train_denoiser(_cached(case, folder), config, folder / "checkpoints", watcher=clock)
-    return Measurement(seconds=clock.ends[-1] - clock.ends[-2], peak_gib=clock.peak_gib)
+    return Measurement(seconds=_median_step(clock.ends), peak_gib=clock.peak_gib)
 
 
 def _cached(case: Case, folder: Path) -> CachedCases:

@@ -1,7 +1,7 @@
 """Seconds and memory of one optimisation step of the denoiser, ours beside a plain loop over the same network.
 
     python Testing/benchmarks/train_step.py --size demo
-    python Testing/benchmarks/train_step.py --size published
+    python Testing/benchmarks/train_step.py --size published --steps 2
 
 On the CPU, in float32, with random weights and cases, by default with the published batch of 8 and with a batch of 1.
 The plain loop is what one writes by hand: it holds the whole batch at once. Each measurement is a process of its own;
@@ -26,7 +26,7 @@ from _measure import (
     save_results,
 )
 from _speed_case import Size
-from _train_case import Case, Measurement, Way, needed_gib
+from _train_case import DEFAULT_STEPS, Case, Measurement, Way, needed_gib
 from speed import DEMO_BUNDLE, demo_size, published_size
 
 from ccella_core.cli.output import explained, say
@@ -35,7 +35,7 @@ from ccella_core.files import prepare_folder
 BATCHES = (1, 8)
 COLUMNS = ("What", "Seconds a step", "× plain", "Peak memory, GiB", "× plain")
 NOTE = (
-    "Seconds: of the second step. Memory: the most that the process held, Python, torch and weights included, before "
+    "Seconds: median of the steps after the first. Memory: the most that the process held, Python, torch and weights included, before "
     "a checkpoint is written. × plain: as a part of the plain loop's, so that less is better."
 )
 
@@ -50,6 +50,7 @@ def main(
     bundle: Annotated[
         str | None, typer.Option(help=f"Whose sizes are 'demo'; by default {DEMO_BUNDLE}'s, found or not.")
     ] = None,
+    steps: Annotated[int, typer.Option(min=2, help="All but the first are measured.")] = DEFAULT_STEPS,
     out: Annotated[Path, typer.Option(help="Folder for train_step.json and train_step.md.")] = DEFAULT_OUT,
 ) -> None:
     prepare_folder(out)
@@ -65,7 +66,7 @@ def main(
                 if way is Way.OURS_PARTS and cases == 1:
                     continue  # the same as all at once
                 say(f"{each.name}, batch of {cases}: {way.value}", style="dim")
-                outcome = attempt(Case(way=way, size=each, batch=cases))
+                outcome = attempt(Case(way=way, size=each, batch=cases, steps=steps))
                 if isinstance(outcome, str):
                     say(outcome)
                     notes.append(outcome)
