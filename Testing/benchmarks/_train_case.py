@@ -9,6 +9,7 @@ import json
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from enum import Enum
 from functools import lru_cache
 from itertools import pairwise
@@ -153,29 +154,33 @@ def _median_step(ends: list[float]) -> float:
     return median(end - start for start, end in pairwise(ends))
 
 
-class _Clock(SilentLog):
-    """Asked before a checkpoint is written: the loop beside it writes none."""
+class _Done(Exception):
+    """Ends a training before it writes a checkpoint: the loop beside it writes none."""
 
-    def __init__(self) -> None:
+
+class _Clock(SilentLog):
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
         self.ends: list[float] = []
-        self.peak_gib = 0.0
 
     def step(self, step: int, values: object) -> None:
         self.ends.append(time.perf_counter())
-        self.peak_gib = peak_memory_gib()
+        if step == self.steps:
+            raise _Done
 
 
 def _ours(case: Case, folder: Path) -> Measurement:
-    clock = _Clock()
+    clock = _Clock(case.steps)
     config = DenoiserTraining(
         network=case.size.denoiser,
-        steps=case.steps,
+        steps=case.steps + 1,
         batch_size=case.batch,
         part_size=case.at_once,
-        checkpoint_every=case.steps,
+        checkpoint_every=case.steps + 1,
     )
-    train_denoiser(_cached(case, folder), config, folder / "checkpoints", watcher=clock)
-    return Measurement(seconds=_median_step(clock.ends), peak_gib=clock.peak_gib)
+    with suppress(_Done):
+        train_denoiser(_cached(case, folder), config, folder / "checkpoints", watcher=clock)
+    return Measurement(seconds=_median_step(clock.ends), peak_gib=peak_memory_gib())
 
 
 def _cached(case: Case, folder: Path) -> CachedCases:

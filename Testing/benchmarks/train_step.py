@@ -35,8 +35,8 @@ from ccella_core.files import prepare_folder
 BATCHES = (1, 8)
 COLUMNS = ("What", "Seconds a step", "× plain", "Peak memory, GiB", "× plain")
 NOTE = (
-    "Seconds: median of the steps after the first. Memory: the most that the process held, Python, torch and weights included, before "
-    "a checkpoint is written. × plain: as a part of the plain loop's, so that less is better."
+    "Seconds: median of the steps after the first. Memory: the most that the process held, Python, torch and weights "
+    "included; no checkpoint is written. × plain: as a part of the plain loop's, so that less is better."
 )
 
 app = typer.Typer(add_completion=False)
