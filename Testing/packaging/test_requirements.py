@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 REQUIREMENTS = ROOT / "CCELLAGenerator" / "Resources" / "requirements.txt"
-NOT_RUN_IN_SLICER = {"cli", "training", "evaluation", "phantom", "contact_sheet.py", "__main__.py"}
+NOT_RUN_IN_SLICER = {"cli", "training", "evaluation", "study", "phantom", "contact_sheet.py", "__main__.py"}
 INSTALLED_OTHERWISE = {"torch", "numpy", "simpleitk"}  # a pip call that replaced one of these would break Slicer
 ASKED_FOR_BY_MONAI_ONLY = {"einops"}
 DISTRIBUTION_OF = {"PIL": "pillow"}  # where the import has another name
