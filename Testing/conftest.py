@@ -153,3 +153,11 @@ def build_tiny_pipeline() -> CCELLAPipeline:
         device="cpu",
         dtype="float32",
     )
+
+
+@pytest.fixture(autouse=True)
+def _precision_of_its_own() -> Iterator[None]:
+    """Accelerate keeps the first precision of a process; no test hands its own on to the next."""
+    yield
+    if (state := sys.modules.get("accelerate.state")) is not None:
+        state.AcceleratorState._reset_state()

@@ -36,7 +36,7 @@ def tiny_study(manifest: Path, readout: Path, bundle: Path, folder: Path) -> dic
         "classifiers": {
             "real_counts": [4], "seeds": [0, 1],
             "settings": {
-                "mixed_precision": "bf16",  # not that of the denoisers: one process has to bear both
+                "mixed_precision": "no",  # not that of the denoisers: one process has to bear both
                 "classifier": {"preprocessing": {"shape": [16, 16, 16]}, "steps": 2, "batch_size": 2, "validations": 1,
                                "augmentation": {"translation": [1, 1, 1]}},
             },
