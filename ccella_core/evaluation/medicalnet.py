@@ -10,52 +10,24 @@ from pathlib import Path
 import numpy as np
 import torch
 from monai.networks.nets import ResNet
-from pydantic import Field
 from torch import nn
 
 from ccella_core.bundle_weights import load_config, load_state
-from ccella_core.settings import StrictModel
+from ccella_core.evaluation.published_resnet import ResNetConfig, bottleneck_resnet
 
 DILATIONS = {"layer3": 2, "layer4": 4}
 """MedicalNet segments: its last two layers widen their kernels where others halve the image."""
-WIDENING = (1, 2, 4, 8)
-"""Of the four layers, over that of the first."""
-EXPANSION = 4
-"""Of a bottleneck block."""
 NO_SPREAD = 1e-8
 """Added to a standard deviation, for a volume of one grey."""
 
 
-class MedicalNetConfig(StrictModel):
-    """The network's size, and where its weights come from. Defaults: ResNet-50."""
-
-    layers: tuple[int, int, int, int] = (3, 4, 6, 3)
-    width: int = Field(64, gt=0)
-    source: str = Field(description="the published file's name")
-    sha256: str = Field(description="of the published file")
-
-    @property
-    def dimension(self) -> int:
-        return self.width * WIDENING[-1] * EXPANSION
-
-    @property
-    def depth(self) -> int:
-        """Convolutions in a row, by which such networks are called: three a block, and two."""
-        return 3 * sum(self.layers) + 2
+class MedicalNetConfig(ResNetConfig):
+    """One of MedicalNet's releases."""
 
 
 def build_medicalnet(config: MedicalNetConfig) -> ResNet:
     """MONAI's ResNet with MedicalNet's strides and dilations, for input (B, 1, X, Y, Z); gives (B, dimension)."""
-    network = ResNet(
-        "bottleneck",
-        list(config.layers),
-        [config.width * factor for factor in WIDENING],
-        spatial_dims=3,
-        n_input_channels=1,
-        conv1_t_stride=2,
-        feed_forward=False,
-        bias_downsample=False,
-    )
+    network = bottleneck_resnet(config, spatial_dims=3, channels=1)
     for layer, dilation in DILATIONS.items():
         for module in network.get_submodule(layer).modules():
             if isinstance(module, nn.Conv3d):

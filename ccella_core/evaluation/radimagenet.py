@@ -17,8 +17,7 @@ from torch.nn import functional as F
 
 from ccella_core.bundle_weights import load_config, load_state
 from ccella_core.errors import InputError
-from ccella_core.evaluation.medicalnet import EXPANSION, WIDENING
-from ccella_core.settings import StrictModel
+from ccella_core.evaluation.published_resnet import ResNetConfig, bottleneck_resnet
 
 Plane = Literal["XY", "YZ", "XZ"]
 PLANES: tuple[Plane, ...] = get_args(Plane)
@@ -32,38 +31,17 @@ MEANS_BGR = (0.406, 0.456, 0.485)
 """ImageNet's, subtracted when the Keras weights were trained; in MONAI's and MAISI's evaluation too."""
 
 
-class RadImageNetConfig(StrictModel):
-    """The network's size, which release its weights are of, and which file. Defaults: ResNet-50."""
+class RadImageNetConfig(ResNetConfig):
+    """One of RadImageNet's releases."""
 
-    layers: tuple[int, int, int, int] = (3, 4, 6, 3)
-    width: int = Field(64, gt=0)
     release: Literal["Keras", "PyTorch"] = Field(
         description="Keras: as MONAI converted them, which the paper's 2-D FID uses; PyTorch: a training of its own"
     )
-    source: str = Field(description="the published file's name")
-    sha256: str = Field(description="of the published file")
-
-    @property
-    def dimension(self) -> int:
-        return self.width * WIDENING[-1] * EXPANSION
-
-    @property
-    def depth(self) -> int:
-        return 3 * sum(self.layers) + 2
 
 
 def build_radimagenet(config: RadImageNetConfig) -> ResNet:
     """MONAI's ResNet for images (B, 3, H, W); gives (B, dimension). Keras halves the image one convolution earlier."""
-    network = ResNet(
-        "bottleneck",
-        list(config.layers),
-        [config.width * factor for factor in WIDENING],
-        spatial_dims=2,
-        n_input_channels=3,
-        conv1_t_stride=2,
-        feed_forward=False,
-        bias_downsample=False,
-    )
+    network = bottleneck_resnet(config, spatial_dims=2, channels=3)
     if config.release == "Keras":
         for layer in (network.layer2, network.layer3, network.layer4):
             one, other, *_ = (module for module in layer[0].modules() if isinstance(module, nn.Conv2d))
