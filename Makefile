@@ -55,7 +55,7 @@ format: $(INSTALLED)  ## Put the code in order
 demo-model: $(INSTALLED)  ## Train the demonstration model again, from nothing
 	$(BIN)/python docs/tools/make_demo_model.py
 
-study: $(INSTALLED)  ## Compare four variants on the digital prostate, in about three hours
+study: $(INSTALLED)  ## Compare four variants on the digital prostate, in some hours
 	$(BIN)/python docs/tools/make_study.py
 
 benchmark: $(INSTALLED)  ## Time one step and the decoding on this machine
