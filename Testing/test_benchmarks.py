@@ -171,3 +171,21 @@ def test_synthesis_on_several_processes(
     refused = invoked(benchmark_module, "--bundle", tiny_bundle, "--cases", 5, "--out", tmp_path)
     assert refused.exit_code == 2
     assert "choose a multiple" in refused.output
+
+
+@pytest.mark.parametrize("benchmark_module", ["classify"], indirect=True)
+def test_a_step_of_a_classifier(benchmark_module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = benchmark_module.preset("small")["classifier"]
+    tiny = {**small, "preprocessing": {"shape": [16, 16, 16], "spacing": None}}
+    monkeypatch.setattr(benchmark_module, "preset", lambda name: {"classifier": tiny})
+    done = invoked(benchmark_module, "--steps", 3, "--batch", 2, "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    results = json.loads((tmp_path / "classify.json").read_text(encoding="utf-8"))["results"]
+    assert [(row["network"], row["shape"]) for row in results] == [
+        ("resnet10", [16, 16, 16]),
+        ("resnet10", [32, 32, 32]),
+        ("efficientnet-b0", [32, 32, 32]),
+    ]
+    assert all(row["seconds"] > 0 for row in results)
+    lines = (tmp_path / "classify.md").read_text(encoding="utf-8").splitlines()
+    assert [line.split("|")[5].strip() for line in lines if line.startswith("| resnet10")] == ["1.00", "1.00"]
