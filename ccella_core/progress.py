@@ -1,4 +1,4 @@
-"""How far a generation is, told to whoever waits for it."""
+"""How far something is, told to whoever waits for it: a count, or for a generation its stage and the time left."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 Stage = Literal["encode", "denoise", "decode"]
+Told = Callable[[int, int], None]
+"""Called with how many of something are done, and of how many."""
 
 
 @dataclass(frozen=True)

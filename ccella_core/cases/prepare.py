@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
@@ -43,6 +43,7 @@ from ccella_core.cases.splits import check_splits
 from ccella_core.errors import InputError, SaveError
 from ccella_core.files import sha256_of, whole_file
 from ccella_core.planes import middle_planes, side_by_side
+from ccella_core.progress import Told
 from ccella_core.scans import read_scan, refuse_nan
 from ccella_core.settings import StrictModel
 from ccella_core.volume import affine_of
@@ -54,9 +55,6 @@ RULES = 1
 UNIT_RANGE = (0.0, 1.0)
 SPACING_TOLERANCE = 0.02
 """Share by which the stated spacing may differ from the image's: tables round."""
-
-Told = Callable[[int, int], None]
-"""Called with the cases that are done and how many there are."""
 
 
 class Outcome(StrictModel):

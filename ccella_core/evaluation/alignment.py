@@ -7,7 +7,6 @@ change of intensity alters; and under every small shift, by their correlation. O
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from scipy.stats import rankdata
 from torch.nn.functional import adaptive_avg_pool3d
 
 from ccella_core.evaluation.volume_set import VolumeSet
+from ccella_core.progress import Told
 
 COARSE_MM = 3.0
 """Of the grid: finer than the organs by which one pelvis is told from another."""
@@ -28,9 +28,6 @@ MOST_OF_AN_AXIS = 0.25
 """A shift takes no more than this of an axis from either end, so that at least half of it is compared."""
 BLOCK = 256
 """Volumes that are correlated at once with all references: bounds the memory."""
-
-Told = Callable[[int, int], None]
-"""Called with what is done and how much there is."""
 
 
 def coarse_volumes(volumes: VolumeSet, *, progress: Told | None = None) -> np.ndarray:

@@ -6,7 +6,7 @@ A set whose pairs are more alike than pairs of real volumes shows less than ther
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from pydantic import Field
 
 from ccella_core.errors import InputError
 from ccella_core.evaluation.volume_set import VolumeSet
+from ccella_core.progress import Told
 from ccella_core.settings import StrictModel
 
 PAIRS = 50
@@ -23,8 +24,6 @@ WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 KERNEL = 11
 """Voxels along an axis, as published."""
 SHORTEST_KERNEL = 3
-
-Told = Callable[[int, int], None]
 
 
 class PairSimilarity(StrictModel):

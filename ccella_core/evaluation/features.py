@@ -6,7 +6,6 @@ A number means something only together with the extractor that it was measured w
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
@@ -30,14 +29,12 @@ from ccella_core.evaluation.readout import Readout, check_geometry
 from ccella_core.evaluation.readout_training import load_or_train_readout
 from ccella_core.evaluation.volume_set import VolumeSet
 from ccella_core.files import whole_file
+from ccella_core.progress import Told
 
 Kind = Literal["phantom", "medicalnet", "radimagenet"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 PHANTOM_NAME = "phantom readout (stand-in)"
 FINGERPRINT_DIGITS = 16
-
-Told = Callable[[int, int], None]
-"""Called with what is done and how much there is."""
 
 
 class FeatureExtractor(Protocol):

@@ -19,10 +19,11 @@ from ccella_core.evaluation import coverage, distances
 from ccella_core.evaluation.coverage import Coverage, coverage_between_halves, coverage_of
 from ccella_core.evaluation.distances import Distances
 from ccella_core.evaluation.diversity import PAIRS, Diversity, diversity_of
-from ccella_core.evaluation.features import FeatureExtractor, Told, features_of
+from ccella_core.evaluation.features import FeatureExtractor, features_of
 from ccella_core.evaluation.results import save_result
 from ccella_core.evaluation.samples import Sample
 from ccella_core.evaluation.volume_set import SPACING_TOLERANCE, VolumeSet, times
+from ccella_core.progress import Told
 from ccella_core.settings import StrictModel
 
 RESULT, FEATURES = "images", "features"

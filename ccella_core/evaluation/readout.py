@@ -19,13 +19,12 @@ from ccella_core.bundle_weights import load_config, load_state, read_json_object
 from ccella_core.errors import InputError
 from ccella_core.evaluation.measurements import Reading, Region, measure
 from ccella_core.evaluation.scores import ReadingScores
+from ccella_core.evaluation.volume_set import INTENSITY_SLACK, SPACING_TOLERANCE
 from ccella_core.files import whole_file
 from ccella_core.phantom.render import DEFAULT_SPACING
 from ccella_core.settings import StrictModel
 
 WINDOW = (80, 64, 28)  # voxels around the centre of the volume: the largest gland of the phantom, and a rim
-SPACING_TOLERANCE = 0.02  # of the spacing: what a rounded header leaves
-INTENSITY_SLACK = 0.1  # beyond 0 … 1: what a network overshoots; more means other units
 VALIDATION_NAME = "validation.json"
 FOLD = 2  # in-plane neighbours that become channels: voxels are 1 x 1 x 3 mm, and the network is four times cheaper
 

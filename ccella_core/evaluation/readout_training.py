@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from ccella_core.evaluation.readout import (
 from ccella_core.evaluation.scores import Stated, score_readings
 from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import render
+from ccella_core.progress import Told
 from ccella_core.settings import StrictModel
 from ccella_core.training.run import Run, one_cycle
 
@@ -49,9 +50,6 @@ GENERATED_BLUR = 0.8  # voxels in plane: how much smoother generated volumes are
 THRESHOLDS_ML = np.geomspace(0.02, 1.0, 100)  # the phantom's smallest lesion has about 0.25 ml
 CHECKPOINTS_NAME = "training"
 STEPS_PER_MESSAGE = 50
-
-Told = Callable[[int, int], None]
-"""Called with the step that is done and the number of steps: of training first, then of validation."""
 
 
 class ReadoutTraining(StrictModel):

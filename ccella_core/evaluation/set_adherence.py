@@ -6,7 +6,6 @@ are read as well, which shows what the readout could have found at best.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +22,10 @@ from ccella_core.evaluation.results import save_result
 from ccella_core.evaluation.scores import ReadingScores, Stated, score_readings
 from ccella_core.evaluation.synthetic_set import read_settings
 from ccella_core.evaluation.volume_set import VolumeSet, open_volume_set
+from ccella_core.progress import Told
 from ccella_core.settings import StrictModel
 
 SEVERAL_OF_A_CASE = "Volumes of one case count as independent, so that the intervals are somewhat too narrow."
-
-Told = Callable[[int, int], None]
-"""Called with the volumes that are read and their number."""
 
 
 class ReadVolume(StrictModel):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -24,6 +23,7 @@ from ccella_core.evaluation.synthetic_set import VOLUMES, SynthesisSettings, Syn
 from ccella_core.evaluation.synthetic_table import refuse_other_synthesis, require_pyarrow, write_settings, write_table
 from ccella_core.evaluation.volume_set import times
 from ccella_core.pipeline import CCELLAPipeline
+from ccella_core.progress import Told
 from ccella_core.provenance import SYNTHETIC_PREFIX, Sequence
 from ccella_core.sampling import NUM_SEEDS
 from ccella_core.solvers import Solver, SolverName
@@ -33,8 +33,6 @@ from ccella_core.volume import SyntheticVolume, read_sidecar, sidecar_of
 log = logging.getLogger(__name__)
 
 PathologySource = Literal["report", "case"]
-Told = Callable[[int, int], None]
-"""Called with the examinations that are done and how many there are."""
 
 
 def synthesize(

@@ -16,11 +16,12 @@ from ccella_core.evaluation.classifier_scores import ClassifierResult, compare_c
 from ccella_core.evaluation.classify import train_classifier
 from ccella_core.evaluation.volume_set import open_volume_set
 from ccella_core.networks.config import Variant
+from ccella_core.progress import Told
 from ccella_core.study.config import Arm, StudyConfig, with_labels
 from ccella_core.study.measures import ArmDifference, ArmScore, Number
 from ccella_core.study.plan import classifier_key
 from ccella_core.study.result import VariantResult, Volumes
-from ccella_core.study.stages import Stages, Told
+from ccella_core.study.stages import Stages
 from ccella_core.training.train_config import checked, merged
 
 MAY_CHANGE = ("name", "output", "tensorboard", "classifier.checkpoint_every", "classifier.keep_checkpoints")

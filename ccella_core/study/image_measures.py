@@ -11,12 +11,13 @@ import numpy as np
 from ccella_core.evaluation.coverage import FEWEST, coverage_of
 from ccella_core.evaluation.distances import frechet_distance, kernel_distance
 from ccella_core.evaluation.diversity import PairSimilarity
-from ccella_core.evaluation.features import FeatureExtractor, Told, features_of
+from ccella_core.evaluation.features import FeatureExtractor, features_of
 from ccella_core.evaluation.half_samples import standard_errors
 from ccella_core.evaluation.images import ImageScores, evaluate_images, sample_of, save_image_scores
 from ccella_core.evaluation.samples import Sample, random_halves
 from ccella_core.evaluation.volume_set import VolumeSet
 from ccella_core.networks.config import Variant
+from ccella_core.progress import Told
 from ccella_core.settings import StrictModel
 from ccella_core.study.measures import Better, Measure, Number
 

@@ -17,13 +17,14 @@ from ccella_core.evaluation.readout import Readout
 from ccella_core.evaluation.readout_training import load_or_train_readout
 from ccella_core.evaluation.set_adherence import SetAdherence, set_adherence
 from ccella_core.evaluation.volume_set import VolumeSet, open_volume_set
+from ccella_core.progress import Told
 from ccella_core.study.config import StudyConfig
 from ccella_core.study.conversions import of_adherence, of_class_head, of_privacy
 from ccella_core.study.image_measures import ImageResult, measure_images, of_images
 from ccella_core.study.measures import Measure
 from ccella_core.study.plan import ADHERENCE, CLASS_HEAD, IMAGES, PRIVACY, variant_key
 from ccella_core.study.result import VariantResult
-from ccella_core.study.stages import Stages, Told
+from ccella_core.study.stages import Stages
 
 
 class Measurer:

@@ -20,6 +20,7 @@ from ccella_core.errors import InputError
 from ccella_core.evaluation.volume_set import open_volume_set
 from ccella_core.files import prepare_folder
 from ccella_core.networks.config import Variant
+from ccella_core.progress import Told
 from ccella_core.settings import StrictModel
 from ccella_core.study.classifiers import compared, train_arms
 from ccella_core.study.config import StudyConfig, training_of
@@ -27,7 +28,7 @@ from ccella_core.study.examples import chosen_cases, examples_html
 from ccella_core.study.measuring import Measurer
 from ccella_core.study.plan import CASES, plan
 from ccella_core.study.result import Cases, LeftOut, StudyResult, VariantResult, write_result
-from ccella_core.study.stages import Listener, Silent, Stages, Told
+from ccella_core.study.stages import Listener, Silent, Stages
 from ccella_core.study.study_page import write_page
 from ccella_core.study.variant import VariantMaker
 

@@ -14,14 +14,13 @@ from pydantic import ValidationError
 
 from ccella_core.errors import InputError, SaveError
 from ccella_core.files import prepare_folder, whole_file
+from ccella_core.progress import Told
 from ccella_core.settings import StrictModel
 from ccella_core.training.run_folder import differences
 
 STAGE_NAME = "stage.json"
 
 Result = TypeVar("Result", bound=StrictModel)
-Told = Callable[[int, int], None]
-"""Called with how many of something are done, and of how many."""
 Work = Callable[[Path, Told], Result]
 """Does a stage in its folder, going on with what lies there of it."""
 

@@ -13,10 +13,11 @@ from ccella_core.evaluation.synthetic_set import CSV_NAME
 from ccella_core.files import sha256_of
 from ccella_core.networks.config import Variant
 from ccella_core.pipeline import CCELLAPipeline
+from ccella_core.progress import Told
 from ccella_core.study.config import StudyConfig, training_of
 from ccella_core.study.plan import BUNDLE, OF_TEST, OF_TRAIN, TRAINING, variant_key
 from ccella_core.study.result import Model, Trained, VariantResult, Volumes
-from ccella_core.study.stages import Stages, Told
+from ccella_core.study.stages import Stages
 from ccella_core.training.checkpoint import BEST_NAME
 from ccella_core.training.export import About, export_run
 from ccella_core.training.run_folder import CHECKPOINTS, last_step, read_run

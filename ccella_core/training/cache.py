@@ -29,6 +29,7 @@ from ccella_core.cases.case import Split
 from ccella_core.cases.prepared import PreparedCase, PreparedSet
 from ccella_core.errors import InputError, NonFiniteError, SaveError
 from ccella_core.files import sha256_of, whole_file
+from ccella_core.progress import Told
 from ccella_core.provenance import Sequence as SequenceName
 from ccella_core.settings import StrictModel
 from ccella_core.text import NULL_REPORT, ReportEncoder
@@ -50,9 +51,6 @@ CACHED_SPLITS: tuple[Split, ...] = ("train", "validation")  # the test cases are
 TEXT_BATCH = 32  # reports that are encoded in one call
 _SIDES = {"left": "right", "right": "left", "lt": "rt", "rt": "lt"}
 _SIDE = re.compile(r"\b(left|right|lt|rt)\b", re.IGNORECASE)
-
-Told = Callable[[int, int], None]
-"""Called with the cases that are done and how many there are."""
 
 
 class CacheSettings(StrictModel):

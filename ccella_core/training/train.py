@@ -15,8 +15,9 @@ from ccella_core.cases.prepared import PreparedSet
 from ccella_core.errors import InputError
 from ccella_core.networks.config import DenoiserConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
+from ccella_core.progress import Told
 from ccella_core.training.adapter import train_adapter
-from ccella_core.training.cache import Told, build_cache
+from ccella_core.training.cache import build_cache
 from ccella_core.training.cached_cases import CachedCases
 from ccella_core.training.denoiser import train_denoiser
 from ccella_core.training.parts import autoencoder_source, text_encoder_source
