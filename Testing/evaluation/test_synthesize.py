@@ -20,6 +20,8 @@ from typer.testing import CliRunner
 from ccella_core.cases.prepared import PreparedSet
 from ccella_core.cli import app
 from ccella_core.errors import InputError
+from ccella_core.evaluation.class_head import evaluate_class_head
+from ccella_core.evaluation.classifier_data import labelled
 from ccella_core.evaluation.synthesize import seed_of, synthesize
 from ccella_core.evaluation.synthetic_set import SyntheticCase, read_settings, read_table
 from ccella_core.evaluation.volume_set import open_volume_set
@@ -78,14 +80,29 @@ def test_one_volume_of_every_case_of_the_split(tiny_pipeline: CCELLAPipeline, pr
     assert len({row.seed for row in rows}) == 3
     for row, volume in zip(rows, volumes, strict=True):
         assert row.path == f"volumes/SYNTHETIC_{row.id}_t2w.nii.gz"
-        assert row.predicted_positive_probability == volume.provenance.predicted_positive_probability
-        assert row.predicted_pathology == ("positive" if row.predicted_positive_probability >= 0.5 else "negative")
         assert volume.provenance.pathology_requested is None
         (alone,) = tiny_pipeline(volume.provenance.report, seed=row.seed, allow_null=True)
         np.testing.assert_array_equal(volume.voxels, alone.voxels)
     assert [member.case for member in open_volume_set(out)] == ["a", "b", "c"]
     settings = read_settings(out)
     assert (settings.pathology, settings.steps, settings.solver, settings.split) == ("report", 2, "dpm++", "train")
+
+
+def test_the_class_is_read_from_reports_and_not_from_their_absence(
+    tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path
+):
+    out = tmp_path / "out"
+    rows = synthesize(tiny_pipeline, prepared, out, num_steps=1)
+    read = [volume.provenance.predicted_positive_probability for volume in volumes_of(out, rows)]
+    assert read[2] is not None, "the head answers the null report like any"
+    assert [row.predicted_positive_probability for row in rows] == [*read[:2], None]
+    classes = ["positive" if probability >= 0.5 else "negative" for probability in read[:2]]
+    assert [row.predicted_pathology for row in rows] == [*classes, None]
+    assert read_table(out) == rows
+    head = evaluate_class_head(out, resamples=10)
+    assert (head.scores.cases, head.without_prediction) == (2, 1)
+    with pytest.raises(InputError, match=r"c of .* has no predicted class; a classifier needs one"):
+        labelled(open_volume_set(out), "synthetic", "predicted")
 
 
 def test_several_a_case_take_one_wording_after_the_other(
@@ -123,7 +140,7 @@ def test_each_variant_is_told_what_it_wants(
     assert [each.pathology_requested for each in made] == requested
     assert [each.report for each in made] == ([REPORTS[0], REPORTS[1], ""] if reads else [""] * 3)
     has_head = variant == "ccella"
-    assert all((row.predicted_pathology is not None) == has_head for row in rows)
+    assert [row.predicted_pathology is not None for row in rows] == [has_head, has_head, False]
     assert read_table(tmp_path / "out") == rows
 
 

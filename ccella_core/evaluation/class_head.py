@@ -58,7 +58,8 @@ def evaluate_class_head(
     predicted = {case: probability for case, rows in cases.items() if (probability := _mean(rows)) is not None}
     if not predicted:
         raise InputError(
-            f"The model of {folder}, {settings.bundle_name}, reads no class from reports; nothing to score."
+            f"The model of {folder}, {settings.bundle_name}, reads no class from reports, or no case has one; nothing "
+            "to score."
         )
     result = ClassHeadResult(
         model=f"{settings.bundle_name} {settings.bundle_version}",

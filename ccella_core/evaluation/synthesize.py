@@ -54,7 +54,8 @@ def synthesize(
     """Make what is missing in ``out``, and its table; every process of a launch calls it.
 
     The k-th examination of a case is made from the k-th wording of its report, beginning again after the last; a case
-    without a report is made from the null report. Voxels are saved in 0 … 1, as those of prepared cases are.
+    without a report is made from the null report, and the table has no prediction of it. Voxels are saved in 0 … 1, as
+    those of prepared cases are.
 
     Args:
         pipeline: on this process's device.
@@ -190,7 +191,9 @@ class _Examination:
                 raise InputError(
                     f"{error} If several computers make these volumes, they must write into one folder that they share."
                 ) from error
-            positive = sidecar.provenance.predicted_positive_probability
+            # The class that the head gives to the empty text, as to any, shaped the volume; but nothing was read.
+            silent = self.report == NULL_REPORT
+            positive = None if silent else sidecar.provenance.predicted_positive_probability
             rows.append(
                 SyntheticCase(
                     id=self.id,

@@ -50,7 +50,7 @@ class SyntheticCase(StrictModel):
     split: Split
     sequence: Sequence
     pathology: Pathology = Field(description="the case's own class")
-    predicted_pathology: Pathology | None = Field(description="what the model read from the report")
+    predicted_pathology: Pathology | None = Field(description="what the model read; None: no head, or no report")
     predicted_positive_probability: float | None = Field(ge=0, le=1)
     seed: int = Field(ge=0)
     path: str = Field(description="in the folder, with forward slashes")
