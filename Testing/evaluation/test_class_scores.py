@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import kstest
+from scipy.stats import binomtest
 from sklearn import metrics
 
 from ccella_core.errors import InputError
 from ccella_core.evaluation.class_scores import (
     ClassScores,
     class_scores,
-    compare_aurocs,
     paired_bootstrap,
     scores_table,
 )
@@ -155,76 +154,8 @@ def test_groups_of_another_number_are_refused():
         class_scores(*drawn(), groups=["a"])
 
 
-def delong_by_pairs(truth, a, b) -> tuple[float, float]:
-    """The difference and its standard error as the paper defines them: the kernel over all pairs, and covariances."""
-    components = []
-    for probability in (a, b):
-        above = probability[truth][:, None] - probability[~truth][None, :]
-        psi = (above > 0) + 0.5 * (above == 0)
-        components.append((psi.mean(axis=1), psi.mean(axis=0)))
-    positives, negatives = (np.cov(np.stack(each)) for each in zip(*components, strict=True))
-    contrast = np.array([1, -1])
-    variance = contrast @ (positives / truth.sum() + negatives / (~truth).sum()) @ contrast
-    return components[0][0].mean() - components[1][0].mean(), np.sqrt(variance)
-
-
-def test_delong_is_the_papers_formula():
-    truth, a = drawn(90, separation=1.5)
-    _, b = drawn(90, separation=0.5)
-    b = 0.5 * (a + b)
-    found = compare_aurocs(truth, a, b)
-    difference, error = delong_by_pairs(truth, a, b)
-    assert found.auroc_a == pytest.approx(metrics.roc_auc_score(truth, a))
-    assert found.auroc_b == pytest.approx(metrics.roc_auc_score(truth, b))
-    assert (found.difference, found.standard_error) == pytest.approx((difference, error))
-    assert found.z == pytest.approx(difference / error)
-    assert found.high - found.low == pytest.approx(2 * 1.959964 * error)
-
-
-def test_delong_by_hand():
-    # Of positives 0.8, 0.4 and negatives 0.6, 0.2: A puts 1 and 1/2 of the negatives below; B orders all rightly.
-    truth = np.array([True, True, False, False])
-    found = compare_aurocs(truth, np.array([0.8, 0.4, 0.6, 0.2]), np.array([0.9, 0.8, 0.2, 0.1]))
-    # Components of A: positives (1, 1/2), negatives (1/2, 1), variance 1/8 each; of B: all 1.
-    assert (found.auroc_a, found.auroc_b) == (0.75, 1.0)
-    assert found.standard_error == pytest.approx(np.sqrt(1 / 8 / 2 + 1 / 8 / 2))
-
-
-def test_delong_agrees_with_the_paired_bootstrap():
-    truth, a = drawn(300, separation=1.5)
-    _, b = drawn(300, separation=0.8, seed=0)
-    b = 0.7 * b + 0.3 * np.random.default_rng(1).random(300)
-    exact, drawn_again = compare_aurocs(truth, a, b), paired_bootstrap(truth, a, b, "auroc")
-    assert drawn_again.value == pytest.approx(exact.difference)
-    assert (drawn_again.low, drawn_again.high) == pytest.approx((exact.low, exact.high), abs=0.01)
-
-
-def test_delong_is_right_as_often_as_it_says():
-    """Where both know the same, p-values are spread evenly over 0 … 1."""
-    rng = np.random.default_rng(11)
-    p_values = []
-    for _ in range(400):
-        truth = rng.random(80) < 0.5
-        shared = truth + rng.normal(size=80)
-        a, b = (1 / (1 + np.exp(-shared - rng.normal(size=80))) for _ in range(2))
-        p_values.append(compare_aurocs(truth, a, b).p_value)
-    assert kstest(p_values, "uniform").pvalue > 0.01
-
-
-def test_delong_of_several_networks_compares_their_means():
-    truth, a = drawn(100, separation=1.5)
-    networks = np.stack([a, drawn(100, separation=1.5, seed=0)[1][::-1]])
-    _, b = drawn(100, separation=0.5, seed=0)
-    found = compare_aurocs(truth, networks, b)
-    assert found.auroc_a == pytest.approx(np.mean([metrics.roc_auc_score(truth, each) for each in networks]))
-    alike = compare_aurocs(truth, np.stack([a, a]), np.stack([b, b, b]))
-    assert alike.model_dump() == pytest.approx(compare_aurocs(truth, a, b).model_dump())
-
-
 def test_equal_classifiers_do_not_differ():
     truth, a = drawn()
-    found = compare_aurocs(truth, a, a)
-    assert found.difference == found.standard_error == 0 and found.z is found.p_value is None
     again = paired_bootstrap(truth, a, a, "accuracy", resamples=FEW)
     assert (again.value, again.low, again.high, again.p_value) == (0, 0, 0, 1)
 
@@ -233,11 +164,47 @@ def test_a_clear_difference_is_seen_and_none_is_not():
     truth, a = drawn(300, separation=2.5)
     _, b = drawn(300, separation=0, seed=5)
     assert paired_bootstrap(truth, a, b, "accuracy").p_value < 0.01
-    assert compare_aurocs(truth, a, b).p_value < 1e-6
     assert paired_bootstrap(truth, b, np.random.default_rng(0).permutation(b), "accuracy").p_value > 0.05
 
 
 def test_one_class_alone_cannot_be_compared():
-    with pytest.raises(InputError, match="two positives and two negatives; there are 3 and 0"):
-        compare_aurocs(np.ones(3, bool), np.zeros(3), np.zeros(3))
     assert paired_bootstrap(np.ones(3, bool), np.zeros(3), np.zeros(3), "auroc", resamples=FEW).p_value is None
+
+
+def test_all_right_is_not_sure_to_stay_so():
+    """Where every resample is alike, the interval is Clopper and Pearson's, of patients where those are known."""
+    truth = np.arange(30) < 12
+    scores = class_scores(truth, truth.astype(float), resamples=FEW)
+    assert (scores.sensitivity.low, scores.sensitivity.high) == pytest.approx(binomtest(12, 12).proportion_ci()[:])
+    assert scores.accuracy.low == pytest.approx(binomtest(30, 30).proportion_ci().low)
+    assert scores.auroc.low == scores.sensitivity.low  # twelve pairs share no case
+    assert scores.average_precision.low is None and "no interval" in str(scores.average_precision)
+    pairs = [str(case // 2) for case in range(30)]
+    assert class_scores(truth, truth.astype(float), groups=pairs, resamples=FEW).sensitivity.low == pytest.approx(
+        binomtest(6, 6).proportion_ci().low
+    )
+    wrong = class_scores(truth, (~truth).astype(float), resamples=FEW)
+    assert (wrong.accuracy.value, wrong.accuracy.low) == (0, 0)
+    assert wrong.accuracy.high == pytest.approx(binomtest(0, 30).proportion_ci().high)
+
+
+@pytest.mark.parametrize(("networks", "same_seeds"), [(2, True), (3, True), (3, False)])
+def test_networks_that_differ_by_chance_are_rarely_told_apart(networks, same_seeds):
+    """Both runs are drawn alike, each network a little better or worse: few intervals may leave out 0."""
+    rng = np.random.default_rng(3)
+    truth = np.arange(100) % 2 == 0
+    apart = 0
+    for _ in range(120):
+        shared = rng.normal(size=100)
+        separation = rng.normal(1.0, 0.5, size=(2, networks, 1))  # what a seed changes
+        latent = separation * truth + shared + 0.5 * rng.normal(size=(2, networks, 100))
+        a, b = 1 / (1 + np.exp(-latent))
+        found = paired_bootstrap(truth, a, b, "auroc", same_seeds=same_seeds, resamples=100)
+        apart += not found.low <= 0 <= found.high
+    assert apart <= 12  # at 5 %, more than 12 of 120 happen once in a hundred times
+
+
+def test_a_difference_without_variance_has_no_interval():
+    truth = np.arange(10) < 5
+    found = paired_bootstrap(truth, np.stack([truth, truth]), np.full((2, 10), 0.5), "auroc", resamples=FEW)
+    assert found.value == 0.5 and found.low == found.high == 0.5 and found.p_value is None

@@ -21,7 +21,7 @@ from ccella_core.errors import InputError
 from ccella_core.evaluation.classifier import Augmentation, Augmenter, Preprocessing, build_classifier, preprocess
 from ccella_core.evaluation.classifier_config import ClassifierConfig, read_classifier_config
 from ccella_core.evaluation.classifier_data import Source, open_sources, take_real
-from ccella_core.evaluation.classifier_scores import compare_classifiers, test_classifier
+from ccella_core.evaluation.classifier_scores import compare_classifiers, comparison_markdown, test_classifier
 from ccella_core.evaluation.classify import seed_folder, train_classifier
 from ccella_core.evaluation.volume_set import open_volume_set
 from ccella_core.training.checkpoint import Checkpoints
@@ -249,7 +249,7 @@ def test_two_runs_are_compared_on_the_same_cases(run, prepared, tmp_path):
     arguments = ["classify", "test", str(run), "--data", str(prepared), "--out", str(tmp_path / "out")]
     shown = CliRunner().invoke(app, [*arguments, "--against", str(poor)])
     assert shown.exit_code == 0, shown.output
-    assert "# real against poor" in shown.stdout and "| AUROC (DeLong) | +" in shown.stdout
+    assert "# real against poor" in shown.stdout and "| AUROC (DeLong, of these very networks) | +" in shown.stdout
     comparison = json.loads((tmp_path / "out" / "comparison.json").read_text(encoding="utf-8"))
     good, bad = (json.loads((tmp_path / "out" / name).read_text()) for name in ("scores.json", "against/scores.json"))
     difference = good["scores"]["auroc"]["value"] - bad["scores"]["auroc"]["value"]
@@ -260,6 +260,19 @@ def test_two_runs_are_compared_on_the_same_cases(run, prepared, tmp_path):
     results = [test_classifier(run, each, resamples=FEW) for each in volumes]
     with pytest.raises(InputError, match="were not tested on the same cases"):
         compare_classifiers(*results)
+
+
+def test_two_runs_of_one_name_and_patients_with_several_cases(run, prepared):
+    result = test_classifier(run, open_volume_set(prepared, split="test"), resamples=FEW)
+    again = result.model_copy(update={"run": "elsewhere"})
+    assert compare_classifiers(result, again, resamples=FEW).b == f"{result.name} in elsewhere"
+    together = [
+        case.model_copy(update={"patient": f"patient {number // 2}"}) for number, case in enumerate(result.cases)
+    ]
+    result = result.model_copy(update={"cases": tuple(together)})
+    comparison = compare_classifiers(result, result, resamples=FEW)
+    assert comparison.auroc is None
+    assert "DeLong's test is left out" in comparison_markdown(comparison, result, result)
 
 
 # -- from whom it must not learn ------------------------------------------------------------------------------------

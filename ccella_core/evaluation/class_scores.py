@@ -5,8 +5,8 @@ design and not by chance, and no resample lacks a class. Accuracy, PPV, NPV and 
 set's own share of positives. Where several cases belong together (a patient's), they are drawn together.
 
 Several networks that were trained alike but for their seed may be scored as one: a score is then the mean over the
-networks, and each resample draws networks as well as cases. It says what *one* training is worth; an ensemble of the
-networks would be another, better classifier than any of them.
+networks, and its interval says what other seeds as well as other cases would have changed (``intervals.py``). It says
+what *one* training is worth; an ensemble of the networks would be another, better classifier than any of them.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import norm, rankdata
 
 from ccella_core.errors import InputError
+from ccella_core.evaluation import intervals
+from ccella_core.evaluation.intervals import ROUNDING, Reach
 from ccella_core.evaluation.resampling import SCORES, Draws, ScoreName, weighted_scores
 from ccella_core.settings import StrictModel
 
@@ -32,14 +33,10 @@ WORDS: dict[ScoreName, str] = {
 THRESHOLD = 0.5
 RESAMPLES = 2000
 """Beyond this the ends of an interval move by less than they are printed with."""
-ROUNDING = 1e-12
-"""What is left of a standard error of 0."""
-TAILS = (0.025, 0.975)
-"""Of a 95 % interval."""
 
 
 class Interval(StrictModel):
-    """A score and its 95 % interval, of whichever method made it; ``None`` where it is not defined."""
+    """A score and its 95 % interval, of whichever method made it; ``None`` where one is not defined."""
 
     value: float | None
     low: float | None
@@ -50,6 +47,8 @@ class Interval(StrictModel):
     def __str__(self) -> str:
         if self.value is None:
             return "not defined"
+        if self.low is None or self.high is None:
+            return f"{self.value:.3f} (no interval; n {self.n})"
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f}; n {self.n})"
 
 
@@ -72,32 +71,16 @@ class ClassScores(StrictModel):
 
 
 class ScoreDifference(StrictModel):
-    """A score of A less that of B on the same cases, by the paired bootstrap."""
+    """A score of A less that of B on the same cases, by the paired bootstrap; see ``intervals.py``."""
 
     score: ScoreName
     value: float | None
     low: float | None
     high: float | None
     p_value: float | None
-    """Two-sided: twice the smaller share of resamples on one side of 0 (Davison & Hinkley 1997, with 1 added)."""
+    """Two-sided."""
     n: int
     resamples: int
-
-
-class AurocComparison(StrictModel):
-    """AUROC of A less that of B on the same cases, by DeLong's test; the networks are taken as they are."""
-
-    auroc_a: float
-    auroc_b: float
-    difference: float
-    standard_error: float
-    low: float
-    high: float
-    z: float | None
-    p_value: float | None
-    """Two-sided; ``None``, as ``z``, where the standard error is 0: both order every pair alike."""
-    positives: int
-    negatives: int
 
 
 def class_scores(
@@ -122,12 +105,10 @@ def class_scores(
     Raises:
         InputError: nothing to score, different lengths, or a probability that is none.
     """
-    truth, networks = _checked(truth, probability)
-    draws = Draws(truth, groups, resamples, seed)
-    weights = draws.cases()
-    who = draws.networks(len(networks))
-    each = [weighted_scores(truth, network, threshold, weights) for network in networks]
-    alone = [weighted_scores(truth, network, threshold, np.ones((1, len(truth)))) for network in networks]
+    truth, networks = checked(truth, probability)
+    weights = Draws(truth, groups, resamples, seed).cases()
+    drawn, alone = (_scored(truth, networks, threshold, each) for each in (weights, np.ones((1, len(truth)))))
+    units = _units(truth, networks, threshold, groups)
     called = np.mean([(network >= threshold).sum() for network in networks])
     positives = int(truth.sum())
     of = {
@@ -136,16 +117,11 @@ def class_scores(
         "ppv": round(called),
         "npv": len(truth) - round(called),
     }
-    intervals = {
-        name: _interval(
-            np.mean([one[name] for one in alone]),
-            np.take_along_axis(np.stack([one[name] for one in each]), who, axis=0).mean(axis=0),
-            of.get(name, len(truth)),
-        )
-        for name in SCORES
+    scores = {
+        name: _interval(alone[name][:, 0], drawn[name], units.get(name, 0), of.get(name, len(truth))) for name in SCORES
     }
     return ClassScores(
-        **intervals,
+        **scores,
         threshold=threshold,
         cases=len(truth),
         positives=positives,
@@ -163,79 +139,34 @@ def paired_bootstrap(
     *,
     threshold: float = THRESHOLD,
     groups: Sequence[str] | None = None,
+    same_seeds: bool = False,
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> ScoreDifference:
     """The difference of a score between A and B; both are scored on the same resample each time.
 
-    Arguments and errors as of ``class_scores``; A and B may have different numbers of networks.
-    """
-    (truth, a), (_, b) = _checked(truth, probability_a), _checked(truth, probability_b)
-    draws = Draws(truth, groups, resamples, seed)
-    weights, ones = draws.cases(), np.ones((1, len(truth)))
-
-    def of(networks: np.ndarray) -> tuple[float, np.ndarray]:
-        drawn = np.stack([weighted_scores(truth, network, threshold, weights)[score] for network in networks])
-        alone = np.mean([weighted_scores(truth, network, threshold, ones)[score] for network in networks])
-        return float(alone), np.take_along_axis(drawn, draws.networks(len(networks)), axis=0).mean(axis=0)
-
-    (value_a, drawn_a), (value_b, drawn_b) = of(a), of(b)
-    differences = drawn_a - drawn_b
-    interval = _interval(value_a - value_b, differences, len(truth))
-    p_value = None
-    if interval.value is not None:
-        known = differences[np.isfinite(differences)]
-        side = 1 + min(int((known <= 0).sum()), int((known >= 0).sum()))
-        p_value = min(1.0, 2 * side / (1 + len(known)))
-    return ScoreDifference(
-        score=score,
-        value=interval.value,
-        low=interval.low,
-        high=interval.high,
-        p_value=p_value,
-        n=len(truth),
-        resamples=resamples,
-    )
-
-
-def compare_aurocs(truth: np.ndarray, probability_a: np.ndarray, probability_b: np.ndarray) -> AurocComparison:
-    """Whether two AUROCs on the same cases differ (DeLong, DeLong & Clarke-Pearson, Biometrics 44:837, 1988).
-
-    Of several networks the mean of their AUROCs is compared, which the paper's covariance of any number of curves and
-    its contrasts cover: a case's components are averaged over the networks. Cases count as independent; for several of
-    a patient use ``paired_bootstrap``.
+    Arguments and errors as of ``class_scores``; A and B may have different numbers of networks. Of a single network it
+    is not known what another seed would have changed, so that this is not in the interval.
 
     Args:
-        truth: (N,) bool, at least two positives and two negatives.
-        probability_a, probability_b: of positive in 0 … 1, (N,), or (S, N) of S networks.
-
-    Raises:
-        InputError: as ``class_scores``, or fewer than two cases of a class.
+        same_seeds: the networks of A and B are pairs, of the same seed and, where that draws them, the same real cases.
     """
-    (truth, a), (_, b) = _checked(truth, probability_a), _checked(truth, probability_b)
-    positives = int(truth.sum())
-    negatives = len(truth) - positives
-    if min(positives, negatives) < 2:
-        raise InputError(f"DeLong's test needs two positives and two negatives; there are {positives} and {negatives}.")
-    (of_positives_a, of_negatives_a), (of_positives_b, of_negatives_b) = _components(truth, a), _components(truth, b)
-    auroc_a, auroc_b = float(of_positives_a.mean()), float(of_positives_b.mean())
-    # The variance of a difference of paired means is that of the differences (equation 5 with the contrast 1, -1).
-    variance = (of_positives_a - of_positives_b).var(ddof=1) / positives
-    variance += (of_negatives_a - of_negatives_b).var(ddof=1) / negatives
-    error, difference = float(np.sqrt(variance)), auroc_a - auroc_b
-    z = difference / error if error > ROUNDING else None
-    reach = float(norm.ppf(TAILS[1])) * error
-    return AurocComparison(
-        auroc_a=auroc_a,
-        auroc_b=auroc_b,
-        difference=difference,
-        standard_error=error,
-        low=difference - reach,
-        high=difference + reach,
-        z=z,
-        p_value=None if z is None else float(2 * norm.sf(abs(z))),
-        positives=positives,
-        negatives=negatives,
+    (truth, a), (_, b) = checked(truth, probability_a), checked(truth, probability_b)
+    weights, ones = Draws(truth, groups, resamples, seed).cases(), np.ones((1, len(truth)))
+    drawn_a, drawn_b = (_scored(truth, networks, threshold, weights)[score] for networks in (a, b))
+    alone_a, alone_b = (_scored(truth, networks, threshold, ones)[score][:, 0] for networks in (a, b))
+    value = float(alone_a.mean() - alone_b.mean())
+    drawn = drawn_a.mean(axis=0) - drawn_b.mean(axis=0)
+    among = [alone_a - alone_b] if same_seeds and len(a) == len(b) else [alone_a, alone_b]
+    reach = _reach(value, drawn, [each for each in among if len(each) > 1])
+    return ScoreDifference(
+        score=score,
+        value=value if np.isfinite(value) else None,
+        low=reach.low,
+        high=reach.high,
+        p_value=reach.p_value,
+        n=len(truth),
+        resamples=resamples,
     )
 
 
@@ -249,27 +180,58 @@ def scores_table(named: dict[str, ClassScores]) -> str:
     return "\n".join(lines)
 
 
-def _components(truth: np.ndarray, networks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each positive the share of negatives below it, of each negative the share of positives above it; ties half.
-
-    From ranks (Sun & Xu, IEEE Signal Processing Letters 21:1389, 2014), averaged over the networks (S, N).
-    """
-    positive, negative = networks[:, truth], networks[:, ~truth]
-    among_all = rankdata(networks, axis=1)
-    below = (among_all[:, truth] - rankdata(positive, axis=1)) / negative.shape[1]
-    above = 1 - (among_all[:, ~truth] - rankdata(negative, axis=1)) / positive.shape[1]
-    return below.mean(axis=0), above.mean(axis=0)
+def _scored(
+    truth: np.ndarray, networks: np.ndarray, threshold: float, weights: np.ndarray
+) -> dict[ScoreName, np.ndarray]:
+    """Every score (S, R) of S networks under each of R weightings."""
+    each = [weighted_scores(truth, network, threshold, weights) for network in networks]
+    return {name: np.stack([scores[name] for scores in each]) for name in SCORES}
 
 
-def _interval(value: float, drawn: np.ndarray, n: int) -> Interval:
-    drawn = drawn[np.isfinite(drawn)]
-    if not np.isfinite(value) or not len(drawn):
+def _units(
+    truth: np.ndarray, networks: np.ndarray, threshold: float, groups: Sequence[str] | None
+) -> dict[ScoreName, int]:
+    """How many independent cases at least stand behind a score; average precision has no such number."""
+    names = np.arange(len(truth)) if groups is None else np.asarray(groups)
+    called = networks >= threshold
+
+    def count(chosen: np.ndarray) -> int:
+        return len(np.unique(names[chosen]))
+
+    positive, negative = count(truth), count(~truth)
+    return {
+        "accuracy": len(np.unique(names)),
+        "sensitivity": positive,
+        "specificity": negative,
+        "ppv": min(count(each) for each in called),
+        "npv": min(count(~each) for each in called),
+        # As many pairs of a positive and a negative share no case.
+        "auroc": min(positive, negative),
+    }
+
+
+def _interval(alone: np.ndarray, drawn: np.ndarray, units: int, n: int) -> Interval:
+    """Of a score of S networks (S,), and its resamples (S, R)."""
+    value = float(alone.mean())
+    if not np.isfinite(value):
         return Interval(value=None, low=None, high=None, n=n)
-    low, high = np.quantile(drawn, TAILS)
-    return Interval(value=float(value), low=float(low), high=float(high), n=n)
+    reach = _reach(value, drawn.mean(axis=0), [alone] if len(alone) > 1 else [])
+    if reach.low is None or reach.high is None or reach.high - reach.low <= ROUNDING:
+        reach = intervals.of_all_alike(value, units)
+    low, high = (None if end is None else min(1.0, max(0.0, end)) for end in (reach.low, reach.high))
+    return Interval(value=value, low=low, high=high, n=n)
 
 
-def _checked(truth: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _reach(value: float, drawn: np.ndarray, among: Sequence[np.ndarray]) -> Reach:
+    """By percentiles where nothing is known of other seeds, otherwise by the sources of chance."""
+    if not np.isfinite(value):
+        return intervals.UNKNOWN
+    if not among:
+        return intervals.of_resamples(drawn)
+    return intervals.of_parts(value, [intervals.of_cases(drawn), *map(intervals.of_networks, among)])
+
+
+def checked(truth: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """``truth`` (N,) bool and the networks' probabilities (S, N) float64."""
     truth, networks = np.asarray(truth, bool), np.atleast_2d(np.asarray(probability, float))
     if not truth.size or not networks.size:

@@ -2,8 +2,9 @@
 
 The networks of a run differ in their seeds alone. Each is scored by itself, and the run by the mean of their scores:
 what one training is worth, not what an ensemble would be. Two runs are compared on the same cases. DeLong's test takes
-the networks as they are; the bootstrap draws cases and networks, so that a difference that comes from one lucky seed is
-not taken for one of the data.
+the networks as they are, and cases as independent; the paired bootstrap draws patients whole and, of several networks,
+counts what other seeds would have changed, so that a difference that comes from one lucky seed is not taken for one of
+the data.
 """
 
 from __future__ import annotations
@@ -19,11 +20,9 @@ from ccella_core.errors import InputError, SaveError
 from ccella_core.evaluation.class_scores import (
     RESAMPLES,
     WORDS,
-    AurocComparison,
     ClassScores,
     ScoreDifference,
     class_scores,
-    compare_aurocs,
     paired_bootstrap,
     scores_table,
 )
@@ -32,6 +31,7 @@ from ccella_core.evaluation.classifier_config import ClassifierConfig
 from ccella_core.evaluation.classifier_data import Images, labelled, refuse_shared
 from ccella_core.evaluation.classifier_training import predict
 from ccella_core.evaluation.classify import seed_folder
+from ccella_core.evaluation.delong import AurocComparison, compare_aurocs
 from ccella_core.evaluation.resampling import ScoreName
 from ccella_core.evaluation.results import save_result
 from ccella_core.evaluation.volume_set import VolumeSet
@@ -91,7 +91,8 @@ class ClassifierComparison(StrictModel):
     a: str
     b: str
     cases: int
-    auroc: AurocComparison
+    auroc: AurocComparison | None
+    """``None`` where a patient has several cases, which DeLong's test would take for independent."""
     differences: dict[ScoreName, ScoreDifference]
 
 
@@ -175,15 +176,23 @@ def compare_classifiers(
     """
     if [(case.id, case.pathology) for case in a.cases] != [(case.id, case.pathology) for case in b.cases]:
         raise InputError(f"{a.name} and {b.name} were not tested on the same cases, so they cannot be compared.")
-    truth = a.truth
+    truth, patients = a.truth, a.patients
+    names = (a.name, b.name) if a.name != b.name else (f"{a.name} in {a.run}", f"{b.name} in {b.run}")
     comparison = ClassifierComparison(
-        a=a.name,
-        b=b.name,
+        a=names[0],
+        b=names[1],
         cases=len(truth),
-        auroc=compare_aurocs(truth, a.probability, b.probability),
+        auroc=compare_aurocs(truth, a.probability, b.probability) if len(set(patients)) == len(patients) else None,
         differences={
             score: paired_bootstrap(
-                truth, a.probability, b.probability, score, groups=a.patients, seed=seed, resamples=resamples
+                truth,
+                a.probability,
+                b.probability,
+                score,
+                groups=patients,
+                same_seeds=a.seeds == b.seeds,
+                seed=seed,
+                resamples=resamples,
             )
             for score in COMPARED
         },
@@ -204,7 +213,7 @@ def markdown(result: ClassifierResult) -> str:
         f"Trained on: {trained_on} cases. Tested on {scores.cases} cases ({scores.positives} positive) of "
         f"{result.data}; positive from a probability of {scores.threshold:g}.",
         f"In brackets: 95 % bootstrap intervals ({scores.resamples} resamples of patients, stratified by class; for "
-        "the mean, of networks too).",
+        "the mean, with what other seeds would have changed).",
         "",
         scores_table(columns),
     ]
@@ -214,23 +223,25 @@ def markdown(result: ClassifierResult) -> str:
 def comparison_markdown(comparison: ClassifierComparison, a: ClassifierResult, b: ClassifierResult) -> str:
     auroc = comparison.auroc
     rows = [
-        f"| AUROC (DeLong) | {auroc.difference:+.3f} ({auroc.low:+.3f} to {auroc.high:+.3f}) | {_p(auroc.p_value)} |",
-        *(
-            f"| {WORDS[score]} (paired bootstrap) | {_signed(difference)} | {_p(difference.p_value)} |"
-            for score, difference in comparison.differences.items()
-        ),
+        f"| {WORDS[score]} (paired bootstrap) | {_signed(each.value, each.low, each.high)} | {_p(each.p_value)} |"
+        for score, each in comparison.differences.items()
     ]
+    if auroc is not None:
+        difference = _signed(auroc.difference, auroc.low, auroc.high)
+        rows.insert(0, f"| AUROC (DeLong, of these very networks) | {difference} | {_p(auroc.p_value)} |")
     lines = [
-        f"# {a.name} against {b.name}",
+        f"# {comparison.a} against {comparison.b}",
         "",
         f"On the same {comparison.cases} cases of {a.data}; {len(a.seeds)} and {len(b.seeds)} networks.",
         "",
-        scores_table({a.name: a.scores, b.name: b.scores}),
+        scores_table({comparison.a: a.scores, comparison.b: b.scores}),
         "",
-        f"| {a.name} less {b.name} | difference and 95 % interval | p |",
+        f"| {comparison.a} less {comparison.b} | difference and 95 % interval | p |",
         "|---|---|---|",
         *rows,
     ]
+    if auroc is None:
+        lines += ["", "DeLong's test is left out: it would take the several cases of a patient for independent."]
     return "\n".join(lines) + "\n"
 
 
@@ -252,10 +263,10 @@ def _write_csv(result: ClassifierResult, path: Path) -> None:
         raise SaveError(f"The table {path} cannot be written: {error}.") from error
 
 
-def _signed(difference: ScoreDifference) -> str:
-    if difference.value is None:
+def _signed(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None:
         return "not defined"
-    return f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})"
+    return f"{value:+.3f} (no interval)" if low is None or high is None else f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def _p(value: float | None) -> str:

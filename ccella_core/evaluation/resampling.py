@@ -15,7 +15,7 @@ SCORES: tuple[ScoreName, ...] = get_args(ScoreName)
 
 
 class Draws:
-    """Which cases and networks each resample holds."""
+    """Which cases each resample holds."""
 
     def __init__(self, truth: np.ndarray, groups: Sequence[str] | None, resamples: int, seed: int) -> None:
         if groups is not None and len(groups) != len(truth):
@@ -33,10 +33,6 @@ class Draws:
                 even = np.full(len(stratum), 1 / len(stratum))
                 counts[:, stratum] = self._rng.multinomial(len(stratum), even, size=self._resamples)
         return counts[:, self._group]
-
-    def networks(self, count: int) -> np.ndarray:
-        """(count, R) indices."""
-        return self._rng.integers(count, size=(count, self._resamples))
 
 
 def weighted_scores(
