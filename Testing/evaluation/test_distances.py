@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from monai.metrics import FIDMetric
+from monai.metrics import FIDMetric, MMDMetric
+from sklearn.metrics.pairwise import polynomial_kernel
 
 from ccella_core.errors import InputError
 from ccella_core.evaluation.distances import (
@@ -58,9 +59,44 @@ def test_halves_keep_the_slices_of_a_volume_together() -> None:
     for one, other in random_halves(Sample.of(features, list("abcdefg"))):
         assert (len(one), len(other)) == (9, 12)
         assert not set(one.rows.ravel()) & set(other.rows.ravel())
-    slices = [Sample.of(normal(10, 20, seed=seed), list("abcde")) for seed in (0, 1)]
-    warnings = compare(*slices).warnings
-    assert warnings[0].startswith("10 slices are too few")
+
+
+def squared_mmd(a: Sample, b: Sample) -> float:
+    """Of scikit-learn's cubic kernel, pair by pair, without pairs of one patient; an independent sum."""
+
+    def kernel(x: np.ndarray, y: np.ndarray) -> float:
+        return float(polynomial_kernel(x[None], y[None], degree=3, gamma=1 / len(x), coef0=1)[0, 0])
+
+    def within(sample: Sample) -> float:
+        rows = list(zip(sample.rows, sample.owners, strict=True))
+        return float(np.mean([kernel(x, y) for x, one in rows for y, other in rows if one != other]))
+
+    return within(a) + within(b) - 2 * float(np.mean([kernel(x, y) for x in a.rows for y in b.rows]))
+
+
+def test_kernel_distance_is_that_of_scikit_learns_kernel() -> None:
+    """Of patients with two volumes of two slices each: four of the eight or nine make about 16 rows."""
+    a = Sample.of(normal(32, 5, mean=0.5), np.repeat(range(8), 2).tolist())
+    b = Sample.of(normal(36, 5, seed=1), np.repeat(range(9), 2).tolist())
+    rng = np.random.default_rng(3)
+    expected = [squared_mmd(a.draw(4, rng)[0], b.draw(4, rng)[0]) for _ in range(3)]
+    found = kernel_distance(a, b, subsets=3, subset_size=16, seed=3)
+    assert (found.mean, found.standard_deviation) == pytest.approx((np.mean(expected), np.std(expected)))
+    floors = [squared_mmd(one, other) for one, other in random_halves(b, seed=3)]
+    assert compare(a, b, seed=3).kernel_floor.mean == pytest.approx(np.mean(floors))
+
+
+def test_kernel_distance_is_monais_where_each_row_is_a_patient() -> None:
+    """MONAI's kernel is linear; of all products of three of (x / √D, 1) the linear kernel is the cubic one of x."""
+
+    def products(x: torch.Tensor) -> torch.Tensor:
+        once = torch.cat([x / x.shape[1] ** 0.5, torch.ones(len(x), 1, dtype=x.dtype)], dim=1)
+        return torch.einsum("ni,nj,nk->nijk", once, once, once).flatten(1)
+
+    a, b = Sample.of(normal(12, 4, mean=0.5)), Sample.of(normal(12, 4, seed=1))
+    rng = np.random.default_rng(0)
+    one, other = (torch.from_numpy(each.draw(6, rng)[0].rows) for each in (a, b))
+    assert kernel_distance(a, b, subsets=1).mean == pytest.approx(float(MMDMetric(products)(one, other)))
 
 
 def test_kernel_distance_is_unbiased_and_grows() -> None:
@@ -100,13 +136,24 @@ def test_kernel_distance_is_unbiased_where_rows_of_a_patient_are_alike(per_patie
     assert as_if_independent > 3 * error
 
 
-def test_compare_tells_the_floor_and_warns_of_few_volumes() -> None:
+def test_compare_tells_the_floor_and_warns_of_few_patients() -> None:
     distances = compare(Sample.of(normal(64, 4, seed=1, mean=3.0)), Sample.of(normal(64, 4)))
     assert distances.frechet > 10 * distances.frechet_floor
     assert distances.kernel.mean > 10 * distances.kernel_floor.mean
     assert distances.warnings == []
-    few = compare(Sample.of(normal(8, 12, seed=1)), Sample.of(normal(9, 12)))
-    assert "8 volumes are too few for 12 features" in few.warnings[0]
+    (few,) = compare(Sample.of(normal(8, 12, seed=1)), Sample.of(normal(9, 12))).warnings
+    assert few.startswith("8 patients are too few for 12 features") and "independent" not in few
+
+
+def test_more_rows_of_the_same_patients_are_not_more_patients() -> None:
+    """Eight patients with 32 slices or volumes each are still eight, though 256 rows are more than 12 features."""
+    rows, other, names = normal(256, 12), normal(256, 12, seed=1), [str(number) for number in range(8)]
+    (of_slices,) = compare(Sample.of(rows, names), Sample.of(other, names)).warnings
+    (of_volumes,) = compare(Sample.of(rows, names * 32), Sample.of(other)).warnings
+    assert of_slices.startswith("8 patients are too few for 12 features")
+    assert of_slices.endswith("Slices of one patient are not independent and do not make up for it.")
+    assert of_volumes == of_slices.replace("Slices", "Volumes")
+    assert not compare(Sample.of(rows[:208], range(13)), Sample.of(other)).warnings
 
 
 @pytest.mark.parametrize(

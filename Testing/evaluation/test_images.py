@@ -84,7 +84,7 @@ def test_few_volumes_are_said_to_be_few() -> None:
     volumes = volume_set(with_features(rows(5)))
     scores = evaluate_images(volumes, volumes, [FirstVoxels(8)], pairs=1)
     assert scores.extractors[0].coverage is None and scores.extractors[0].real_coverage is None
-    assert "first voxels: 5 volumes are too few for 8 features" in scores.warnings[0]
+    assert "first voxels: 5 patients are too few for 8 features" in scores.warnings[0]
     assert "need 6 volumes on each side, and 12 real patients" in scores.warnings[1]
 
 

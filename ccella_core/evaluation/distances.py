@@ -66,7 +66,7 @@ def compare(generated: Sample, real: Sample, *, seed: int = 0) -> Distances:
         kernel_floor=KernelDistance(
             mean=float(np.mean(kernel_floors)), standard_deviation=float(np.std(kernel_floors))
         ),
-        warnings=_warnings(len(generated), len(real), real.rows.shape[1], "volumes" if real.slices == 1 else "slices"),
+        warnings=_warnings(generated, real),
     )
 
 
@@ -98,7 +98,8 @@ def kernel_distance(
     """Squared maximum mean discrepancy with a cubic kernel, unbiased (KID; Bińkowski et al. 2018).
 
     The subsets are of whole patients, about ``subset_size`` rows. Small sets are drawn from by half, so that the
-    subsets differ. A value may be slightly negative.
+    subsets differ. A value may be slightly negative. It is not MONAI's ``MMDMetric``, whose kernel is linear, which
+    takes only sets of the same size, and which counts pairs of one patient's rows.
 
     Raises:
         InputError: fewer than FEWEST patients, unlike dimensions, NaN.
@@ -159,11 +160,15 @@ def _checked(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return a, b
 
 
-def _warnings(generated: int, real: int, dimension: int, samples: str) -> list[str]:
-    fewer = min(generated, real)
+def _warnings(generated: Sample, real: Sample) -> list[str]:
+    """Of too few patients, not rows: further slices or volumes of the same patients tell little of the covariance."""
+    fewer, dimension = min(generated.patient_count, real.patient_count), real.rows.shape[1]
     if fewer > dimension:
         return []
+    repeated = max(len(each) / each.patient_count for each in (generated, real)) > 1
+    rows = "volumes" if real.slices == 1 else "slices"
     return [
-        f"{fewer} {samples} are too few for {dimension} features: the Fréchet distance is biased upwards; "
+        f"{fewer} patients are too few for {dimension} features: the Fréchet distance is biased upwards; "
         "go by the kernel distance and compare only sets of the same size."
+        + (f" {rows.capitalize()} of one patient are not independent and do not make up for it." if repeated else "")
     ]
