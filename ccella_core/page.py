@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 
 STYLE = """
-:root { color-scheme: light dark; --ink: #1b2430; --faint: #5d6b7a; --line: #d8dee6; --paper: #fff; --band: #f4f6f9; }
+:root { color-scheme: light dark; --ink: #1b2430; --faint: #5d6b7a; --line: #d8dee6; --paper: #fff; --band: #f4f6f9;
+        --alarm: #b3261e; }
 @media (prefers-color-scheme: dark) {
-  :root { --ink: #e6eaef; --faint: #9aa7b5; --line: #35404d; --paper: #161b22; --band: #1d242d; }
+  :root { --ink: #e6eaef; --faint: #9aa7b5; --line: #35404d; --paper: #161b22; --band: #1d242d;
+          --alarm: #f2857c; }
   svg { filter: invert(0.88) hue-rotate(180deg); }
 }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 72rem;
        margin: 2rem auto; padding: 0 1.5rem; }
 h1 { font-size: 1.7rem; margin: 0 0 .3rem; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; }
-.about { color: var(--faint); margin: 0; } .warning { color: #b3261e; font-weight: 600; }
+.about { color: var(--faint); margin: 0; } .warning { color: var(--alarm); font-weight: 600; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .8rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top; }
 th:first-child, td:first-child, .text { text-align: left; } th { color: var(--faint); font-weight: 600; }

@@ -69,6 +69,14 @@ def test_pairs_are_different_and_of_two_patients() -> None:
     assert random_pairs(list("abcdefgh"), 5, seed=1) != random_pairs(list("abcdefgh"), 5, seed=2)
 
 
+def test_pairs_share_no_volume_as_far_as_there_are_enough() -> None:
+    pairs = random_pairs(list("abcdefgh"), 6)
+    assert sorted(place for pair in pairs[:4] for place in pair) == list(range(8))
+    few = [np.random.default_rng(number).random((16, 16, 16)) for number in range(4)]
+    assert diversity_of(volume_set(few), volume_set(few), pairs=2).real.apart
+    assert not diversity_of(volume_set(few), volume_set(few), pairs=3).real.apart
+
+
 @pytest.mark.parametrize(
     ("shape", "scales", "kernel"),
     [

@@ -54,8 +54,13 @@ def test_equals_are_named_together() -> None:
     assert said(row(number(1.0, 0.1), number(1.0, 0.1), number(2.0, 0.1))) == (
         "FID: lowest for ccella and maisi, 1.00 (0.90 to 1.10), apart from ellamaisi."
     )
-    assert (
-        said(row(number(0.0, 0.0), number(0.0, 0.0))) == "FID: the same for ccella and maisi, 0.000 (0.000 to 0.000)."
+    assert said(row(number(0.0, 0.0), number(0.0, 0.0))) == "FID: the same for ccella and maisi, 0."
+
+
+def test_intervals_of_no_width_are_none() -> None:
+    """That nothing varied between resamples does not say that nothing can."""
+    assert said(row(number(1.0, 0.0), number(0.9, 0.05), better="higher")) == (
+        "FID: highest for ccella, 1; without intervals no difference can be claimed."
     )
 
 
@@ -74,6 +79,14 @@ def test_without_intervals_nothing_is_claimed() -> None:
 )
 def test_the_best_is_compared_with_the_reference(reference: Number, end: str) -> None:
     assert said(row(number(1.0, 0.1), reference=reference)).endswith(end)
+
+
+def test_a_reference_of_another_size_is_shown_and_no_verdict_given() -> None:
+    """A Fréchet distance between halves is larger than that of equal sets of twice the size."""
+    (measure,) = row(number(1.0, 0.1), reference=number(2.0, 0.1))
+    assert said([measure.model_copy(update={"comparable": False})]).endswith(
+        "For comparison, real against real: 2.00 (1.90 to 2.10)."
+    )
 
 
 def test_nothing_is_best_where_neither_way_is_better() -> None:
@@ -112,11 +125,11 @@ def test_the_summary_counts_what_came_out() -> None:
 def test_every_number_stands_in_the_table_with_n_and_extractor() -> None:
     table = group_table(study_result(), "images")
     assert table is not None
-    assert table.header == ("", "measured by", "n", *VARIANTS, "the real cases among themselves")
+    assert table.header == ("", "measured by", "n", *VARIANTS, "the real cases among themselves", "n of those")
     assert table.rows[0] == (
         "FID ↓", "phantom readout (stand-in)", "64 real, 64 synthetic", "0.0200 (0.0140 to 0.0260)",
         "0.0900 (0.0840 to 0.0960)", "0.0240 (0.0180 to 0.0300)", "0.0220 (0.0160 to 0.0280)",
-        "0.0100 (0.0060 to 0.0140)",
+        "0.0100 (0.0060 to 0.0140)", "halves of 64 real",
     )  # fmt: skip
     heads = group_table(study_result(), "class_head")
     assert heads is not None and heads.header == ("", "n", "ccella")
@@ -146,7 +159,7 @@ def test_the_csv_holds_full_precision() -> None:
     assert (
         lines[1]["variant"] == "maisi" and float(lines[1]["value"]) == 0.09 and float(lines[1]["low"]) == 0.09 - 0.006
     )
-    assert float(lines[1]["reference_value"]) == 0.01
+    assert float(lines[1]["reference_value"]) == 0.01 and lines[1]["reference_n"] == "halves of 64 real"
 
 
 def test_markdown_has_what_was_found_and_what_was_left_out() -> None:

@@ -33,6 +33,8 @@ class PairSimilarity(StrictModel):
     mean: float
     standard_deviation: float = Field(ge=0)
     """Between pairs."""
+    apart: bool = False
+    """Whether no volume stands in two of them."""
 
 
 class Diversity(StrictModel):
@@ -57,8 +59,8 @@ def diversity_of(
     """Similarity of random pairs within each set, whose volumes have the same shape.
 
     Args:
-        pairs: of each set, all different and of two patients (volumes of one report ought to be alike); all that
-            there are where they are fewer.
+        pairs: of each set, all different and of two patients (volumes of one report ought to be alike), and of
+            different volumes as far as there are enough; all that there are where they are fewer.
         device: by default the CPU.
         progress: told of every pair.
 
@@ -79,7 +81,12 @@ def diversity_of(
             if progress is not None:
                 progress(done, sum(map(len, drawn)))
         similarities.append(
-            PairSimilarity(pairs=len(values), mean=float(np.mean(values)), standard_deviation=float(np.std(values)))
+            PairSimilarity(
+                pairs=len(values),
+                mean=float(np.mean(values)),
+                standard_deviation=float(np.std(values)),
+                apart=len({place for pair in indices for place in pair}) == 2 * len(indices),
+            )
         )
     return Diversity(generated=similarities[0], real=similarities[1], scales=scales, kernel=kernel)
 
@@ -105,14 +112,27 @@ def scales_for(shape: Sequence[int]) -> tuple[int, tuple[int, int, int]]:
 
 
 def random_pairs(patients: Sequence[str], pairs: int, *, seed: int = 0) -> list[tuple[int, int]]:
-    """Different pairs of places in ``patients`` that hold different ones. Raises InputError where there are none."""
+    """Different pairs of places in ``patients`` that hold different ones; first those that share no place with another.
+
+    Raises InputError where there are none.
+    """
     one, other = np.triu_indices(len(patients), k=1)
     names = np.array(patients)
     one, other = np.stack([one, other])[:, names[one] != names[other]]
     if not len(one):
         raise InputError("Diversity is measured between volumes of at least two patients.")
-    chosen = np.random.default_rng(seed).permutation(len(one))[:pairs]
-    return [(int(one[place]), int(other[place])) for place in chosen]
+    order = np.random.default_rng(seed).permutation(len(one))
+    drawn = [(int(one[place]), int(other[place])) for place in order]
+    taken: set[int] = set()
+    apart: list[tuple[int, int]] = []
+    sharing: list[tuple[int, int]] = []
+    for pair in drawn:
+        if taken.isdisjoint(pair):
+            apart.append(pair)
+            taken.update(pair)
+        else:
+            sharing.append(pair)
+    return [*apart, *sharing][:pairs]
 
 
 @torch.inference_mode()

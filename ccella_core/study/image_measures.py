@@ -28,6 +28,8 @@ MARGIN = 1.96
 """Standard errors on each side of a 95 % interval."""
 KERNEL_SUBSETS = 20
 """Fewer than for the value itself: its spread between halves is much larger than between subsets."""
+WHATEVER_THE_SIZE = frozenset({"KID"})
+"""Statistics whose mean does not depend on the number of volumes: whole sets may be compared with halves."""
 BETTER: dict[str, Better] = {
     "FID": "lower",
     "KID": "lower",
@@ -113,8 +115,9 @@ def of_images(variant: Variant, result: ImageResult) -> list[Measure]:
                 extractor=found.extractor,
                 better=BETTER[name],
                 number=_number(value, errors.standard_errors.get(name), n, name),
-                reference=_between(errors.between_halves.get(name, ()), n, name),
+                reference=_between(errors.between_halves.get(name, ()), f"halves of {scores.real_volumes} real", name),
                 reference_name=REAL_CASES,
+                comparable=name in WHATEVER_THE_SIZE,
             )
             for name, value in values.items()
         ]
@@ -159,4 +162,6 @@ def _similarity(variant: Variant, scores: ImageScores) -> Measure:
 
 
 def _of_pairs(pairs: PairSimilarity) -> Number:
-    return _number(pairs.mean, pairs.standard_deviation / np.sqrt(pairs.pairs), f"{pairs.pairs} pairs", SIMILARITY)
+    """With an interval where no two pairs share a volume: only then is their spread that of independent values."""
+    spread = pairs.standard_deviation / np.sqrt(pairs.pairs - 1) if pairs.apart and pairs.pairs > 1 else None
+    return _number(pairs.mean, spread, f"{pairs.pairs} pairs", SIMILARITY)

@@ -27,7 +27,8 @@ class Number(StrictModel):
 
     @property
     def has_interval(self) -> bool:
-        return self.value is not None and self.low is not None and self.high is not None
+        """One of no width says that nothing varied, not that nothing could."""
+        return self.value is not None and self.low is not None and self.high is not None and self.low < self.high
 
     def apart_from(self, other: Number) -> bool:
         """Whether the two intervals do not touch: more than 95 % sure of a difference, if cases are many."""
@@ -59,6 +60,8 @@ class Measure(StrictModel):
     """The same of what it is to be compared with, where there is such a thing."""
     reference_name: str | None = None
     """What that is: "real against real"."""
+    comparable: bool = True
+    """Whether value and reference are of sets of one size, or of a statistic that does not depend on it."""
 
     @property
     def row(self) -> tuple[Group, str, str | None]:

@@ -48,7 +48,7 @@ class Trained(StrictModel):
     parameters: int
     steps: int
     validation_loss: float | None
-    """The best; variants with a class head have its loss in it."""
+    """Of the weights that are used; variants with a class head have its loss in it."""
     weights_sha256: str
     """Of the checkpoint that the model is made of."""
 
@@ -105,7 +105,7 @@ class StudyResult(StrictModel):
     differences: tuple[ArmDifference, ...]
     left_out: tuple[LeftOut, ...]
     seconds: dict[str, float]
-    """That each stage took."""
+    """That the process took which finished each stage; a stage that was stopped had taken more."""
     software: dict[str, str] = Field(default_factory=software_versions)
 
     @property

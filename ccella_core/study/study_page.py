@@ -26,8 +26,9 @@ from ccella_core.study.result import (
 PAGE_NAME = "study.html"
 HINTS: dict[Group, str] = {
     "images": "An arrow tells which way is better. A number holds only for its extractor, and for sets of this size: "
-    "compare with what the real cases have among themselves, between two halves of them. Intervals come from the "
-    "spread between halves of both sets; those of the real cases hold 95 % of their divisions into halves.",
+    "what the real cases have among themselves is between two halves of them, and of sets of half the size a Fréchet "
+    "distance is larger. Intervals come from the spread between halves of both sets; those of the real cases hold 95 % "
+    "of their divisions into halves; that of MS-SSIM comes from the spread between pairs that share no volume.",
     "class_head": "From the report alone, of test cases; the volume plays no part.",
     "adherence": "Read from the volume by a network that was trained on digital prostates.",
     "privacy": "A volume is suspected where it is so much nearer to one training case than to the others as among real "
@@ -36,10 +37,10 @@ HINTS: dict[Group, str] = {
 }
 OF_CLASSIFIERS = (
     "Every classifier is scored on the same test cases; its validation cases are others. Values are means over "
-    "classifiers that were trained with several seeds, each on other real cases of the training split; intervals come "
-    "from resampling test cases and seeds together. The variants had learnt from all training cases, so the "
-    "synthetic volumes carry something of cases that are not in the real set: what is measured is the worth of a "
-    "model that somebody else trained on more cases."
+    "classifiers that were trained with several seeds, each on other real cases of the training split; intervals count "
+    "what other test cases and what other seeds would have changed. The variants had learnt from all training cases, "
+    "so the synthetic volumes carry something of cases that are not in the real set: what is measured is the worth of "
+    "a model that somebody else trained on more cases."
 )
 
 
@@ -86,7 +87,11 @@ def _how(result: StudyResult) -> str:
     ]  # fmt: skip
     header = ["variant", "parameters", "steps", "minutes of training", "validation loss", "volumes of test reports",
               "of training reports"]  # fmt: skip
-    return table(header, rows) + _paragraphs(["The validation loss holds the class's where a variant has a head."])
+    said = (
+        "Minutes are of the process that finished a training, with the encoding of cases that had not been encoded "
+        "yet. The validation loss holds the class's where a variant has a head."
+    )
+    return table(header, rows) + _paragraphs([said])
 
 
 def _minutes(result: StudyResult, variant: str) -> str:
@@ -115,7 +120,8 @@ def _behind(result: StudyResult) -> str:
     hours = sum(result.seconds.values()) / 3600
     said = [
         f"Every number in full precision: {RESULT_NAME} and {TABLES}/ beside this page.",
-        f"Cases: {result.cases.fingerprint}. Software: {software}. All stages together took {hours:.1f} hours.",
+        f"Cases: {result.cases.fingerprint}. Software: {software}.",
+        f"The processes that finished the stages took {hours:.1f} hours.",
     ]
     return f"{_paragraphs(said)}<details><summary>Configuration</summary><pre>{escape(config)}</pre></details>"
 

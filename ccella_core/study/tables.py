@@ -44,7 +44,8 @@ def measures_table(
     variants = variants_of(rows, variants)
     has_extractor = any(row[0].extractor for row in rows)
     references = {measure.reference_name for row in rows for measure in row if measure.reference_name}
-    header = ["", *(["measured by"] if has_extractor else []), "n", *variants, *sorted(references)]
+    header = ["", *(["measured by"] if has_extractor else []), "n", *variants]
+    header += [text for name in sorted(references) for text in (name, "n of those")]
     return Table(
         name,
         title,
@@ -64,7 +65,7 @@ def _measures_row(
         *([row[0].extractor or NOTHING] if has_extractor else []),
         counts[0] if len(counts) == 1 else "; ".join(f"{each.variant} {each.number.n}" for each in row),
         *(_cell(of_variant[variant].number if variant in of_variant else None) for variant in variants),
-        *(_cell(reference.get(name)) for name in references),
+        *(text for name in references for text in _with_n(reference.get(name))),
     )
 
 
@@ -117,10 +118,10 @@ def differences_table(differences: Sequence[ArmDifference]) -> Table:
 def numbers_csv(measures: Sequence[Measure]) -> str:
     """Every measure as a line, in full precision."""
     header = ["variant", "group", "measure", "extractor", "better", "n", "value", "low", "high", "reference",
-              "reference_value", "reference_low", "reference_high"]  # fmt: skip
+              "reference_n", "reference_value", "reference_low", "reference_high"]  # fmt: skip
     lines = [
         [each.variant, each.group, each.name, each.extractor, each.better, each.number.n, *_ends(each.number),
-         each.reference_name, *_ends(each.reference)]
+         each.reference_name, None if each.reference is None else each.reference.n, *_ends(each.reference)]
         for each in measures
     ]  # fmt: skip
     return _csv(header, lines)
@@ -171,6 +172,10 @@ def _ends(number: Number | None) -> tuple[float | None, float | None, float | No
 
 def _cell(number: Number | None) -> str:
     return NOTHING if number is None else str(number)
+
+
+def _with_n(number: Number | None) -> tuple[str, str]:
+    return _cell(number), NOTHING if number is None else number.n
 
 
 def _p_value(value: float | None) -> str:

@@ -135,6 +135,6 @@ def _trained(run: Path, *, best: bool) -> Trained:
     return Trained(
         parameters=read_run(run)["parameters"],
         steps=step,
-        validation_loss=min(losses, default=None),
+        validation_loss=(min(losses) if best else losses[-1]) if losses else None,
         weights_sha256=sha256_of(checkpoints / (BEST_NAME if best else f"step-{step:08d}.safetensors")),
     )

@@ -58,7 +58,7 @@ def _beside_reference(row: Sequence[Measure]) -> str | None:
     """Of a measure of which neither more nor less is better: which variants differ from what they are compared with."""
     reference = row[0].reference
     known = [measure for measure in row if measure.number.has_interval]
-    if reference is None or not reference.has_interval or not known:
+    if reference is None or not reference.has_interval or not row[0].comparable or not known:
         return None
     apart = {measure.variant for measure in known if measure.number.apart_from(reference)}
     higher = [each.variant for each in known if each.variant in apart and _value(each.number) > _value(reference)]
@@ -82,7 +82,7 @@ def _against_reference(best: Measure) -> str | None:
     if reference is None or reference.value is None or best.number.value is None:
         return None
     name = best.reference_name
-    if not (best.number.has_interval and reference.has_interval):
+    if not (best.comparable and best.number.has_interval and reference.has_interval):
         return f"For comparison, {name}: {reference}."
     if not best.number.apart_from(reference):
         return f"From {name}, {reference}, no difference can be claimed."
