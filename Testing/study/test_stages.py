@@ -67,17 +67,21 @@ def test_a_stopped_stage_is_done_again(tmp_path: Path) -> None:
     assert going_on.number == 2  # the half, and the record
 
 
-@pytest.mark.parametrize("stopped", [False, True])
-def test_what_was_made_with_something_else_is_refused_by_name(tmp_path: Path, stopped: bool) -> None:
-    def killed(folder, told):
-        raise KeyboardInterrupt
+def test_a_stage_without_a_result_may_go_on_with_corrected_settings(tmp_path: Path) -> None:
+    def failing(folder, told):
+        raise InputError("these settings cannot be used")
 
     stages = Stages(tmp_path, PLAN, Silent())
-    if stopped:
-        with pytest.raises(KeyboardInterrupt):
-            stages.done("second", {"seed": 1, "model": {"steps": 2}}, Found, killed)
-    else:
-        stages.done("second", {"seed": 1, "model": {"steps": 2}}, Found, returning(1))
+    with pytest.raises(InputError, match="cannot be used"):
+        stages.done("second", {"seed": 1}, Found, failing)
+    assert stages.done("second", {"seed": 3}, Found, returning(5)).number == 5
+    with pytest.raises(InputError, match="seed was 3 and is 1"):
+        stages.done("second", {"seed": 1}, Found, returning(5))
+
+
+def test_what_was_made_with_something_else_is_refused_by_name(tmp_path: Path) -> None:
+    stages = Stages(tmp_path, PLAN, Silent())
+    stages.done("second", {"seed": 1, "model": {"steps": 2}}, Found, returning(1))
     with pytest.raises(InputError, match=r"seed was 1 and is 3.*name another output, or remove that folder"):
         stages.done("second", {"seed": 3, "model": {"steps": 2}}, Found, returning(1))
     with pytest.raises(InputError, match=r"model.steps was 2 and is 4"):

@@ -25,11 +25,12 @@ from ccella_core.evaluation.extractor_import import (
 )
 from ccella_core.evaluation.medicalnet import MedicalNetExtractor
 from ccella_core.evaluation.radimagenet import SLICES, RadImageNetExtractor
-from ccella_core.evaluation.readout import Readout, check_geometry
+from ccella_core.evaluation.readout import Readout, check_geometry, check_readable
 from ccella_core.evaluation.readout_training import load_or_train_readout
 from ccella_core.evaluation.volume_set import VolumeSet
 from ccella_core.files import whole_file
 from ccella_core.progress import Told
+from ccella_core.provenance import Sequence
 
 Kind = Literal["phantom", "medicalnet", "radimagenet"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -72,6 +73,29 @@ class PhantomExtractor:
         return self.readout.features([voxels])[0]
 
 
+def check_kind(
+    kind: str, shape: tuple[int, int, int], spacing: tuple[float, float, float], sequence: Sequence = "t2w"
+) -> None:
+    """Whether volumes can be read by a kind of extractor, before its weights are loaded or, of ``phantom``, trained.
+
+    Raises:
+        InputError: there is no such kind; or ``phantom``, and volumes unlike the digital prostate's.
+    """
+    _refuse_unknown(kind)
+    if kind != "phantom":
+        return  # those read any grid
+    try:
+        if sequence != "t2w":
+            raise InputError(f"The readout was trained on t2w volumes, not on {sequence}.")
+        check_readable(shape, spacing)
+    except InputError as error:
+        raise InputError(
+            f"The extractor phantom is a stand-in and cannot read these volumes: {error} Import published weights with "
+            f"`{IMPORT_COMMAND.format(kind='medicalnet')} FILE` and choose them, or prepare t2w cases on the grid of "
+            "the digital prostate."
+        ) from error
+
+
 def load_extractors(
     kind: Kind,
     weights: Path | None = None,
@@ -95,8 +119,7 @@ def load_extractors(
         InputError: no such kind or device.
         BundleError: the weights are missing, or do not fit.
     """
-    if kind not in KINDS:
-        raise InputError(f"There is no feature extractor {kind!r}; there are {', '.join(KINDS)}.")
+    _refuse_unknown(kind)
     if kind == "phantom":
         readout = load_or_train_readout(progress=progress) if weights is None else Readout.load(weights)
         return (PhantomExtractor(readout),)
@@ -154,6 +177,11 @@ def weights_fingerprint(network: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:FINGERPRINT_DIGITS]
+
+
+def _refuse_unknown(kind: str) -> None:
+    if kind not in KINDS:
+        raise InputError(f"There is no feature extractor {kind!r}; there are {', '.join(KINDS)}.")
 
 
 def _imported(kind: Published, weights: Path | None, allow_download: bool) -> Path:

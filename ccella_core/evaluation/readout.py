@@ -145,10 +145,15 @@ def save_validation(validation: ReadoutValidation, folder: Path) -> None:
 
 def central_window(volume: np.ndarray) -> np.ndarray:
     """The WINDOW in the middle of a volume (X, Y, Z), a view; InputError where the volume is smaller."""
-    if volume.ndim != 3 or any(size < side for size, side in zip(volume.shape, WINDOW, strict=True)):
-        raise InputError(f"The readout needs a volume of at least {WINDOW} voxels, not {volume.shape}.")
+    _check_window(volume.shape)
     corner = [(size - side) // 2 for size, side in zip(volume.shape, WINDOW, strict=True)]
     return volume[tuple(slice(start, start + side) for start, side in zip(corner, WINDOW, strict=True))]
+
+
+def check_readable(shape: tuple[int, ...], spacing: tuple[float, float, float]) -> None:
+    """Raises InputError unless volumes of a shape and a spacing in mm, upright in RAS+, can be read."""
+    check_geometry(np.diag([*spacing, 1.0]))
+    _check_window(shape)
 
 
 def check_geometry(affine: np.ndarray) -> None:
@@ -157,6 +162,11 @@ def check_geometry(affine: np.ndarray) -> None:
     if axes.shape != (3, 3) or not np.allclose(axes / DEFAULT_SPACING, np.eye(3), atol=SPACING_TOLERANCE):
         wanted = " x ".join(f"{length:g}" for length in DEFAULT_SPACING)
         raise InputError(f"The readout was trained on upright RAS+ volumes of {wanted} mm; resample this one first.")
+
+
+def _check_window(shape: tuple[int, ...]) -> None:
+    if len(shape) != 3 or any(size < side for size, side in zip(shape, WINDOW, strict=True)):
+        raise InputError(f"The readout needs a volume of at least {WINDOW} voxels, not {tuple(shape)}.")
 
 
 def _batch(voxels: np.ndarray) -> Tensor:

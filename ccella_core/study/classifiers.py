@@ -19,9 +19,10 @@ from ccella_core.networks.config import Variant
 from ccella_core.progress import Told
 from ccella_core.study.config import Arm, StudyConfig, with_labels
 from ccella_core.study.measures import ArmDifference, ArmScore, Number
-from ccella_core.study.plan import classifier_key
+from ccella_core.study.plan import OF_TRAIN, classifier_key, variant_key
 from ccella_core.study.result import VariantResult, Volumes
 from ccella_core.study.stages import Stages
+from ccella_core.study.variant import VOLUMES_FOLDER
 from ccella_core.training.train_config import checked, merged
 
 MAY_CHANGE = ("name", "output", "tensorboard", "classifier.checkpoint_every", "classifier.keep_checkpoints")
@@ -42,19 +43,28 @@ class Trained(NamedTuple):
 class _Wanted(NamedTuple):
     arm: Arm
     real_count: int | None
-    made: VariantResult | None
-    """The variant whose volumes are used."""
+    variant: Variant | None
+    """Whose volumes are used."""
 
     @property
-    def volumes(self) -> Volumes | None:
-        return None if self.made is None else self.made.of_train
+    def key(self) -> str:
+        return classifier_key(self.arm, self.variant, self.real_count)
 
 
 def train_arms(
     config: StudyConfig, prepared: PreparedSet, variants: Sequence[VariantResult], stages: Stages
 ) -> list[Trained]:
     """Train and test every arm; nothing where the study has no classifiers."""
-    return [_trained(config, prepared, wanted, stages) for wanted in _wanted(config, variants)]
+    volumes = {made.variant: made.of_train for made in variants}
+    return [
+        _trained(config, prepared, wanted, volumes.get(wanted.variant) if wanted.variant else None, stages)
+        for wanted in _wanted(config)
+    ]
+
+
+def trainings(config: StudyConfig) -> list[ClassifierConfig]:
+    """What every arm is trained with. Raises InputError where a setting is none, or does not fit."""
+    return [_training(config, wanted) for wanted in _wanted(config)]
 
 
 def compared(arms: Sequence[Trained]) -> tuple[list[ArmScore], list[ArmDifference]]:
@@ -82,26 +92,26 @@ def compared(arms: Sequence[Trained]) -> tuple[list[ArmScore], list[ArmDifferenc
     return [_score(each) for each in arms], differences
 
 
-def _wanted(config: StudyConfig, variants: Sequence[VariantResult]) -> Iterator[_Wanted]:
+def _wanted(config: StudyConfig) -> Iterator[_Wanted]:
     classifiers = config.classifiers
     if classifiers is None:
         return
     for count in classifiers.real_counts:
         yield _Wanted("real", count, None)
     able = with_labels(classifiers, config.variants)
-    for made in variants:
-        if made.variant not in able:
+    for variant in config.variants:
+        if variant not in able:
             continue
         if "synthetic" in classifiers.arms:
-            yield _Wanted("synthetic", None, made)
+            yield _Wanted("synthetic", None, variant)
         for count in classifiers.real_counts if "real+synthetic" in classifiers.arms else ():
-            yield _Wanted("real+synthetic", count, made)
+            yield _Wanted("real+synthetic", count, variant)
 
 
-def _trained(config: StudyConfig, prepared: PreparedSet, wanted: _Wanted, stages: Stages) -> Trained:
-    variant, volumes = None if wanted.made is None else wanted.made.variant, wanted.volumes
-    key = classifier_key(wanted.arm, variant, wanted.real_count)
-    training = _training(config, prepared, wanted, key)
+def _trained(
+    config: StudyConfig, prepared: PreparedSet, wanted: _Wanted, volumes: Volumes | None, stages: Stages
+) -> Trained:
+    training = _training(config, wanted)
     made_with = training.model_dump(mode="json") | {
         "cases": prepared.fingerprint,
         "volumes": None if volumes is None else volumes.sha256,
@@ -112,22 +122,22 @@ def _trained(config: StudyConfig, prepared: PreparedSet, wanted: _Wanted, stages
         test_cases = open_volume_set(prepared.folder, sequence=config.data.sequence, split="test")
         return test_classifier(training.output, test_cases, out=folder)
 
-    result = stages.done(key, made_with, ClassifierResult, work, may_change=MAY_CHANGE)
-    return Trained(wanted.arm, variant, wanted.real_count, 0 if volumes is None else volumes.count, result)
+    result = stages.done(wanted.key, made_with, ClassifierResult, work, may_change=MAY_CHANGE)
+    return Trained(wanted.arm, wanted.variant, wanted.real_count, 0 if volumes is None else volumes.count, result)
 
 
-def _training(config: StudyConfig, prepared: PreparedSet, wanted: _Wanted, key: str) -> ClassifierConfig:
-    classifiers = config.classifiers
+def _training(config: StudyConfig, wanted: _Wanted) -> ClassifierConfig:
+    classifiers, prepared, key = config.classifiers, config.data.prepared, wanted.key
     assert classifiers is not None
-    sources = [Source(folder=prepared.folder, kind="real", split="train")] if wanted.real_count is not None else []
-    if wanted.volumes is not None:
-        folder = config.output / wanted.volumes.path
+    sources = [Source(folder=prepared, kind="real", split="train")] if wanted.real_count is not None else []
+    if wanted.variant is not None:
+        folder = config.output / variant_key(wanted.variant, OF_TRAIN) / VOLUMES_FOLDER
         sources.append(Source(folder=folder, kind="synthetic", split="train", labels=classifiers.labels))
     own = {
         "name": key.replace("/", "-"),
         "output": config.output / key / RUN,
         "train": sources,
-        "validation": [Source(folder=prepared.folder, kind="real", split="validation")],
+        "validation": [Source(folder=prepared, kind="real", split="validation")],
         "sequence": config.data.sequence,
         "real_count": wanted.real_count,
         "real_seed": None,

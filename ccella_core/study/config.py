@@ -14,7 +14,7 @@ from ccella_core.evaluation.features import Kind
 from ccella_core.networks.config import VARIANTS, Variant
 from ccella_core.provenance import Sequence
 from ccella_core.settings import StrictModel
-from ccella_core.solvers import DEFAULT_SOLVER, DEFAULT_STEPS
+from ccella_core.solvers import DEFAULT_SOLVER, DEFAULT_STEPS, SolverName
 from ccella_core.training.train_config import TrainConfig, checked, merged, preset
 
 Arm = Literal["real", "synthetic", "real+synthetic"]
@@ -55,7 +55,7 @@ class Synthesis(StrictModel):
     test_per_case: int = Field(1, gt=0, description="volumes of each test report, which are measured")
     train_per_case: int = Field(1, ge=0, description="volumes of each training report, for classifiers; 0: none")
     seed: Seed = 0
-    solver: str = DEFAULT_SOLVER
+    solver: SolverName = DEFAULT_SOLVER
     steps: int = Field(DEFAULT_STEPS, gt=0)
     guidance_scale: float = Field(1.0, ge=0)
 
@@ -97,9 +97,11 @@ class Classifiers(StrictModel):
     )
 
     @model_validator(mode="after")
-    def _real_is_there(self) -> Classifiers:
+    def _parts_fit(self) -> Classifiers:
         if "real" not in self.arms:
             raise ValueError("the other arms are compared with `real`, so it must be among arms")
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("a seed stands twice in seeds")
         return self
 
 

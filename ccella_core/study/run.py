@@ -22,8 +22,9 @@ from ccella_core.files import prepare_folder
 from ccella_core.networks.config import Variant
 from ccella_core.progress import Told
 from ccella_core.settings import StrictModel
+from ccella_core.study.checks import check_study
 from ccella_core.study.classifiers import compared, train_arms
-from ccella_core.study.config import StudyConfig, training_of
+from ccella_core.study.config import StudyConfig
 from ccella_core.study.examples import chosen_cases, examples_html
 from ccella_core.study.measuring import Measurer
 from ccella_core.study.plan import CASES, plan
@@ -66,8 +67,7 @@ def run_study(config: StudyConfig, listener: Listener | None = None) -> Path:
     if PartialState().num_processes > 1:
         raise InputError("A study runs in one process; of its parts, `ccella train` can be launched on several.")
     stages_to_do = plan(config)
-    for variant in config.variants:
-        training_of(config, variant)
+    check_study(config)
     prepare_folder(config.output)
     stages = Stages(config.output, stages_to_do, listener or Silent())
     # 2. The cases.
@@ -129,10 +129,6 @@ def _checked_cases(config: StudyConfig, prepared: PreparedSet) -> Cases:
     """How many there are. Raises InputError where a part of the study has too few, or not what it needs."""
     counts = {split: len(prepared.split(split)) for split in SPLITS}
     positive = {split: sum(case.pathology == "positive" for case in prepared.split(split)) for split in SPLITS}
-    if config.data.sequence not in prepared.settings.sequences:
-        raise InputError(
-            f"The cases in {prepared.folder} were prepared without {config.data.sequence}; prepare them again with it."
-        )
     for split in ("train", "test") if config.classifiers is None else SPLITS:
         fewest = min(positive[split], counts[split] - positive[split])
         if fewest < FEWEST_OF_A_CLASS:

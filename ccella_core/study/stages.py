@@ -105,6 +105,9 @@ class Stages:
     ) -> Result:
         """The result of a stage: what it left where it was finished, otherwise the work is done now.
 
+        A stage that was begun and not finished may go on with corrected settings: nothing came of the former ones, and
+        the work itself refuses what it cannot go on with, as a training does.
+
         Args:
             key: of the plan.
             made_with: all that the result depends on, as JSON has it.
@@ -113,19 +116,19 @@ class Stages:
             may_change: beginnings of keys of ``made_with`` that change nothing in the result.
 
         Raises:
-            InputError: what lies in the folder was made with something else; every difference is named.
+            InputError: the result in the folder was made with something else; every difference is named.
             SaveError: the disk refuses.
         """
         folder = self.folder / key
         now: dict[str, Any] = json.loads(json.dumps(made_with, default=str))
         record = _read_record(folder)
-        if record is not None and (different := differences(record.made_with, now, may_change=may_change)):
-            raise InputError(
-                f"{folder} was made with something else ({'; '.join(different)}). Go on with what it was begun with, "
-                "name another output, or remove that folder to have it made anew."
-            )
         if record is None or record.result is None:
             record = self._do(self._planned[key], folder, now, work)
+        elif different := differences(record.made_with, now, may_change=may_change):
+            raise InputError(
+                f"{folder} was made with something else ({'; '.join(different)}). Go on with what it was made with, "
+                "name another output, or remove that folder to have it made anew."
+            )
         self.seconds[key] = record.seconds or 0.0
         try:
             return kind.model_validate(record.result)
