@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Container
 
 import numpy as np
 import pytest
@@ -17,15 +18,18 @@ from ccella_core.evaluation.synthetic_set import SyntheticCase
 from ccella_core.evaluation.synthetic_table import write_settings, write_table
 
 
-def write_set(folder, cases: dict[str, tuple[str, list[float | None]]]) -> None:
-    """A synthetic set without images: by case the class, and the probability that was read for each of its volumes."""
+def write_set(folder, cases: dict[str, tuple[str, list[float | None]]], training: Container[str] = ()) -> None:
+    """A synthetic set without images: by case the class, and the probability that was read for each of its volumes.
+
+    ``training`` names the cases of the split train; the others are of the test.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     rows = [
         SyntheticCase(
             id=f"{case}-{number}",
             case=case,
             patient=case,
-            split="test",
+            split="train" if case in training else "test",
             sequence="t2w",
             pathology=pathology,
             predicted_pathology=None if probability is None else "positive" if probability > 0.5 else "negative",
@@ -76,6 +80,17 @@ def test_cases_without_a_prediction_are_counted(tmp_path):
     write_set(tmp_path, {**drawn(10), "silent": ("negative", [None, None])})
     result = evaluate_class_head(tmp_path, split="test", resamples=200)
     assert (result.scores.cases, result.without_prediction) == (10, 1)
+
+
+def test_training_cases_are_said_to_be_such(tmp_path):
+    write_set(tmp_path / "set", drawn(12), training=("case-0", "case-5", "case-7"))
+    result = evaluate_class_head(tmp_path / "set", resamples=10, out=tmp_path / "out")
+    (warning,) = result.warnings
+    assert warning.startswith("3 of 12 cases are training cases") and "`ccella synthesize --split test`" in warning
+    assert f"\n\n**Warning:** {warning}\n" in (tmp_path / "out" / "class_head.md").read_text(encoding="utf-8")
+    held_out = evaluate_class_head(tmp_path / "set", split="test", resamples=10, out=tmp_path / "out")
+    assert (held_out.scores.cases, held_out.warnings) == (9, ())
+    assert "Warning" not in (tmp_path / "out" / "class_head.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

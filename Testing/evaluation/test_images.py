@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -86,6 +87,19 @@ def test_few_volumes_are_said_to_be_few() -> None:
     assert scores.extractors[0].coverage is None and scores.extractors[0].real_coverage is None
     assert "first voxels: 5 patients are too few for 8 features" in scores.warnings[0]
     assert "need 6 volumes on each side, and 12 real patients" in scores.warnings[1]
+
+
+def test_training_cases_are_said_to_be_such() -> None:
+    real, synthetic = volume_set(with_features(rows(14)), "real"), volume_set(with_features(rows(12, seed=1)), "made")
+    for volumes, training in ((real, 5), (synthetic, 2)):
+        volumes.members = [
+            replace(member, split="train" if number < training else "test") for number, member in enumerate(volumes)
+        ]
+    of_real, of_synthetic = evaluate_images(real, synthetic, [FirstVoxels()], pairs=1).warnings
+    assert of_real.startswith("5 of 14 real volumes are of training cases") and "(`--real-split test`)" in of_real
+    assert of_synthetic.startswith("2 of 12 synthetic volumes are") and "(`--synthetic-split test`)" in of_synthetic
+    real.members, synthetic.members = real.members[5:], synthetic.members[2:]
+    assert not any("training cases" in each for each in evaluate_images(real, synthetic, [FirstVoxels()]).warnings)
 
 
 def test_what_is_written(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from ccella_core.cli.output import AsJson, explained, print_json
 def class_head(
     synthetic: Annotated[Path, typer.Argument(help="A folder of `ccella synthesize`.")],
     split: Annotated[
-        Literal["train", "validation", "test"] | None, typer.Option(help="Only cases of this split.")
+        Literal["train", "validation", "test"] | None, typer.Option(help="Only cases of this split; by default all.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for class_head.json and class_head.md.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,

@@ -24,8 +24,10 @@ def images(
         typer.Option(help="phantom (a stand-in), medicalnet or radimagenet; give it again for several. By default what "
                           "was imported with `ccella import-extractor`, and else phantom."),
     ] = None,
-    real_split: Annotated[SplitName | None, typer.Option(help="Only real cases of this split.")] = None,
-    synthetic_split: Annotated[SplitName | None, typer.Option(help="Only synthetic cases of this split.")] = None,
+    real_split: Annotated[
+        SplitName | None, typer.Option(help="Only real cases of this split, for instance test.")
+    ] = None,
+    synthetic_split: Annotated[SplitName | None, typer.Option(help="Likewise of the synthetic cases.")] = None,
     sequence: Annotated[Literal["t2w", "adc", "hbv"], typer.Option(help="Which to compare.")] = "t2w",
     slices: Annotated[int, typer.Option(min=1, help="Slices of each volume and plane, for radimagenet.")] = 32,
     pairs: Annotated[int, typer.Option(min=1, help="Pairs of each set whose similarity is measured.")] = 50,
@@ -37,7 +39,10 @@ def images(
     seed: Annotated[int, typer.Option(min=0, help="Of random halves, subsets and pairs.")] = 0,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Compare synthetic volumes with real ones: FID, KID, precision, recall, density, coverage, MS-SSIM."""
+    """Compare synthetic volumes with real ones: FID, KID, precision, recall, density, coverage, MS-SSIM.
+
+    By default all cases of each folder; against the training cases, copies of them would count as good.
+    """
     prepare_folder(out)
     from ccella_core.devices import choose_device
     from ccella_core.evaluation.features import FeatureExtractor, available_kinds, load_extractors

@@ -29,7 +29,8 @@ def synthesize(
     out: Annotated[Path, typer.Option(help="Folder for volumes and table; a run that was stopped goes on there.")],
     bundle: Annotated[str, typer.Option(help="The model: a name, a folder, or hf:owner/name.")] = DEFAULT_BUNDLE,
     split: Annotated[
-        Literal["train", "validation", "test", "all"], typer.Option(help="Whose reports are used.")
+        Literal["train", "validation", "test", "all"],
+        typer.Option(help="Whose reports are used: train for classifiers, test to be measured."),
     ] = "train",
     per_case: Annotated[int, typer.Option(help="Volumes of each case, each from another wording of its report.")] = 1,
     seed: Annotated[int, typer.Option(help="From which the seed of each volume follows.")] = 0,

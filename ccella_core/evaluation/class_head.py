@@ -31,6 +31,7 @@ class ClassHeadResult(StrictModel):
     without_prediction: int
     """Cases that are left out because the model read no class, for instance from a case without a report."""
     scores: ClassScores
+    warnings: tuple[str, ...] = ()
 
 
 def evaluate_class_head(
@@ -74,6 +75,7 @@ def evaluate_class_head(
             seed=seed,
             resamples=resamples,
         ),
+        warnings=_warnings([cases[case][0] for case in predicted]),
     )
     if out is not None:
         save_result(result, markdown(result), out / RESULT)
@@ -94,8 +96,20 @@ def markdown(result: ClassHeadResult) -> str:
         f"In brackets: 95 % bootstrap intervals ({scores.resamples} resamples of patients, stratified by class).",
         "",
         scores_table({"class head": scores}),
+        *(f"\n**Warning:** {warning}" for warning in result.warnings),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _warnings(scored: list[SyntheticCase]) -> tuple[str, ...]:
+    training = sum(case.split == "train" for case in scored)
+    if not training:
+        return ()
+    return (
+        f"{training} of {len(scored)} cases are training cases (split train). If the model learnt from them, this says "
+        "how well it remembers their reports, not how well it reads new ones: make volumes of the test cases with "
+        "`ccella synthesize --split test`.",
+    )
 
 
 def _mean(rows: list[SyntheticCase]) -> float | None:

@@ -107,7 +107,7 @@ def evaluate_images(
         seed=seed,
         extractors=tuple(scores),
         diversity=diversity,
-        warnings=tuple(_warnings(scores)),
+        warnings=(*_of_training_cases(real, synthetic), *_warnings(scores)),
     )
 
 
@@ -200,6 +200,24 @@ def _warnings(scores: Sequence[ExtractorScores]) -> Iterator[str]:
             f"Precision, recall, density and coverage need {coverage.FEWEST} volumes on each side, and "
             f"{coverage.FEWEST_FOR_HALVES} real patients for their halves."
         )
+
+
+def _of_training_cases(real: VolumeSet, synthetic: VolumeSet) -> Iterator[str]:
+    learnt = "of training cases (split train). If the model learnt from them,"
+    if count := _training_count(real):
+        yield (
+            f"{count} of {len(real)} real volumes are {learnt} copies of them count as good; compare with others "
+            "(`--real-split test`)."
+        )
+    if count := _training_count(synthetic):
+        yield (
+            f"{count} of {len(synthetic)} synthetic volumes are {learnt} those of new cases may be worse; measure them "
+            "(`--synthetic-split test`)."
+        )
+
+
+def _training_count(volumes: VolumeSet) -> int:
+    return sum(member.split == "train" for member in volumes)
 
 
 def _four(found: Coverage | None) -> list[float | None]:
