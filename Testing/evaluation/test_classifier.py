@@ -16,6 +16,7 @@ import yaml
 from toy_cases import SIDE, toy_prepared, toy_synthetic
 from typer.testing import CliRunner
 
+from ccella_core.cases.prepared import PreparedSet, write_cases
 from ccella_core.cli import app
 from ccella_core.errors import InputError
 from ccella_core.evaluation.classifier import Augmentation, Augmenter, Preprocessing, build_classifier, preprocess
@@ -23,6 +24,8 @@ from ccella_core.evaluation.classifier_config import ClassifierConfig, read_clas
 from ccella_core.evaluation.classifier_data import Source, open_sources, take_real
 from ccella_core.evaluation.classifier_scores import compare_classifiers, comparison_markdown, test_classifier
 from ccella_core.evaluation.classify import seed_folder, train_classifier
+from ccella_core.evaluation.synthetic_set import read_table
+from ccella_core.evaluation.synthetic_table import write_table
 from ccella_core.evaluation.volume_set import open_volume_set
 from ccella_core.training.checkpoint import Checkpoints
 from ccella_core.training.watch import read_log
@@ -303,6 +306,46 @@ def test_it_is_not_tested_on_whom_it_has_seen(run, prepared):
     for split, seen in (("train", 24), ("validation", 12)):
         with pytest.raises(InputError, match=rf"The cases to test on hold .* and {seen - 1} more of the {split} cases"):
             test_classifier(run, open_volume_set(prepared, split=split), resamples=FEW)
+
+
+def with_swapped_splits(prepared):
+    """Who was learnt from becomes the test, and the other way round."""
+    cases = PreparedSet.open(prepared).cases
+    other = {"train": "test", "test": "train", "validation": "validation"}
+    write_cases(prepared, [case.model_copy(update={"split": other[case.split]}) for case in cases])
+
+
+@pytest.mark.parametrize("older", [False, True], ids=["with fingerprints", "begun before there were any"])
+def test_a_run_whose_cases_have_changed_does_not_go_on_and_keeps_its_patients(tmp_path, older):
+    prepared = toy_prepared(tmp_path / "prepared", {"train": 4, "validation": 4, "test": 4})
+    few = {**config_of(prepared, tmp_path).classifier.model_dump(), "steps": 1, "validations": 1, "batch_size": 2}
+    config = config_of(prepared, tmp_path / "run", classifier=few)
+    record = train_classifier(config) / "run.json"
+    if older:
+        content = json.loads(record.read_text(encoding="utf-8"))
+        del content["data"]["fingerprints"]
+        record.write_text(json.dumps(content), encoding="utf-8")
+    before = json.loads(record.read_text(encoding="utf-8"))["data"]
+    train_classifier(config)  # the same cases: nothing to do
+    assert json.loads(record.read_text(encoding="utf-8"))["data"] == before
+    assert test_classifier(config.output, open_volume_set(prepared, split="test"), resamples=FEW).scores.cases == 4
+    with_swapped_splits(prepared)
+    with pytest.raises(InputError, match=r"The cases in .*prepared have changed since the training in .*run was begun"):
+        train_classifier(config)
+    assert json.loads(record.read_text(encoding="utf-8"))["data"] == before
+    with pytest.raises(InputError, match=r"The cases to test on hold .* of the train cases"):
+        test_classifier(config.output, open_volume_set(prepared, split="test"), resamples=FEW)
+
+
+def test_synthetic_volumes_that_were_made_anew_are_not_gone_on_with(prepared, tmp_path):
+    made = toy_synthetic(tmp_path / "made", prepared)
+    few = {**config_of(prepared, tmp_path).classifier.model_dump(), "steps": 1, "validations": 1}
+    source = {"folder": made, "kind": "synthetic", "split": "train"}
+    config = config_of(prepared, tmp_path / "run", train=[source], classifier=few)
+    train_classifier(config)
+    write_table(made, [row.model_copy(update={"sha256": "1" * 64}) for row in read_table(made)])
+    with pytest.raises(InputError, match=r"The cases in [^,]*made have changed"):
+        train_classifier(config)
 
 
 # -- what cannot be used ---------------------------------------------------------------------------------------------

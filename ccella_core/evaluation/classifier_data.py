@@ -16,8 +16,9 @@ from ccella_core.cases.case import Split
 from ccella_core.cases.prepared import CASES_NAME, PreparedSet
 from ccella_core.errors import InputError
 from ccella_core.evaluation.classifier import Preprocessing, preprocess
-from ccella_core.evaluation.synthetic_set import is_synthetic_set, read_table
+from ccella_core.evaluation.synthetic_set import CSV_NAME, is_synthetic_set, read_table
 from ccella_core.evaluation.volume_set import Member, VolumeSet, open_volume_set
+from ccella_core.files import sha256_of
 from ccella_core.provenance import Sequence as SequenceName
 from ccella_core.settings import StrictModel
 
@@ -94,6 +95,11 @@ def open_sources(sources: Sequence[Source], sequence: SequenceName) -> list[Labe
             open_volume_set(source.folder, sequence=sequence, split=source.split), source.kind, source.labels
         )
     return cases
+
+
+def fingerprint_of(folder: Path) -> str:
+    """Hexadecimal digits that change with any volume, class or split in a folder of cases. Raises InputError."""
+    return sha256_of(folder / CSV_NAME) if is_synthetic_set(folder) else PreparedSet.open(folder).fingerprint
 
 
 def labelled(volumes: VolumeSet, kind: Kind, labels: Labels = "clinical") -> list[Labelled]:
