@@ -16,6 +16,9 @@ from typing import Any
 
 import yaml
 
+from ccella_core.evaluation.classifier_config import preset
+from ccella_core.training.train_config import merged
+
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "Resources" / "Recipes" / "study.yaml"
 # Seeds of the patients: the demonstration model, whose autoencoder and text encoder are used, has learnt from others,
@@ -27,13 +30,6 @@ PATIENTS = {
     "test": range(3_200_000, 3_200_128),
 }
 FEWEST = 16  # cases of a split, so that both classes are in it
-SHORTENED = (
-    ("training", "settings", "read_first", "steps"),
-    ("training", "settings", "denoiser", "steps"),
-    ("classifiers", "settings", "classifier", "steps"),
-)
-"""Numbers of steps in the recipe."""
-REAL_COUNTS = ("classifiers", "real_counts")
 
 
 def main() -> None:
@@ -56,24 +52,24 @@ def main() -> None:
         ccella("phantom", "--seed", str(patients.start), "--count", str(count), "--sequence", "t2w",
                "--out", "phantoms", "--manifest", split, "--wordings", "2", "--overwrite")  # fmt: skip
         listed.touch()
-    ccella("study", str(RECIPE), *_shortened(yaml.safe_load(RECIPE.read_text(encoding="utf-8")), shorter))
+    ccella("study", str(RECIPE), *shortened(yaml.safe_load(RECIPE.read_text(encoding="utf-8")), shorter))
 
 
-def _shortened(recipe: dict[str, Any], shorter: int) -> list[str]:
-    """Overrides that divide every number of steps, and the sizes of the real sets."""
+def shortened(recipe: dict[str, Any], shorter: int) -> list[str]:
+    """Overrides of ``ccella study`` that divide every number of steps, and the sizes of the real sets."""
     if shorter == 1:
         return []
-    overrides = []
-    for keys in SHORTENED:
-        overrides += ["--set", f"{'.'.join(keys)}={max(2, _at(recipe, keys) // shorter)}"]
-    counts = sorted({max(FEWEST // 2, count // shorter) for count in _at(recipe, REAL_COUNTS)})
-    return [*overrides, "--set", f"{'.'.join(REAL_COUNTS)}={counts}"]
-
-
-def _at(content: Any, keys: tuple[str, ...]) -> Any:
-    for key in keys:
-        content = content[key]
-    return content
+    training, classifiers = recipe["training"]["settings"], recipe["classifiers"]
+    # What a recipe does not say of the classifiers is as in their preset.
+    classifier = merged(preset(classifiers["preset"]), classifiers.get("settings", {}))["classifier"]
+    steps = {
+        "training.settings.read_first.steps": training["read_first"]["steps"],
+        "training.settings.denoiser.steps": training["denoiser"]["steps"],
+        "classifiers.settings.classifier.steps": classifier["steps"],
+    }
+    counts = sorted({max(FEWEST // 2, count // shorter) for count in classifiers["real_counts"]})
+    overrides = {key: max(2, number // shorter) for key, number in steps.items()} | {"classifiers.real_counts": counts}
+    return [word for key, value in overrides.items() for word in ("--set", f"{key}={value}")]
 
 
 if __name__ == "__main__":

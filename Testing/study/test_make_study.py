@@ -1,0 +1,67 @@
+"""docs/tools/make_study.py shortens the recipe as it is, and a study takes what comes of it."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+
+from ccella_core.evaluation.classifier_config import preset
+from ccella_core.study.checks import check_study
+from ccella_core.study.classifiers import trainings
+from ccella_core.study.config import StudyConfig, training_of
+from ccella_core.training.train_config import read_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def tool() -> ModuleType:
+    file = ROOT / "docs" / "tools" / "make_study.py"
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def read(tool: ModuleType, shorter: int) -> StudyConfig:
+    """The recipe as the tool hands it to ``ccella study``."""
+    words = tool.shortened(yaml.safe_load(tool.RECIPE.read_text(encoding="utf-8")), shorter)
+    assert set(words[::2]) <= {"--set"}
+    return read_settings(StudyConfig, tool.RECIPE, words[1::2])
+
+
+def test_eight_times_shorter(tool: ModuleType) -> None:
+    whole, shorter = read(tool, 1), read(tool, 8)
+    check_study(shorter)
+    for variant in whole.variants:
+        long, short = training_of(whole, variant), training_of(shorter, variant)
+        assert short.denoiser.steps == long.denoiser.steps // 8
+        assert (short.read_first is None) == (long.read_first is None)
+        if long.read_first is not None and short.read_first is not None:
+            assert short.read_first.steps == long.read_first.steps // 8
+    long_steps, short_steps = (
+        {training.classifier.steps for training in trainings(config)} for config in (whole, shorter)
+    )
+    assert short_steps == {steps // 8 for steps in long_steps}
+    assert whole.classifiers is not None and shorter.classifiers is not None
+    assert max(shorter.classifiers.real_counts) <= len(tool.PATIENTS["train"]) // 8
+    assert min(shorter.classifiers.real_counts) >= 8
+
+
+def test_however_short_something_is_left(tool: ModuleType) -> None:
+    config = read(tool, 100_000)
+    check_study(config)
+    assert config.classifiers is not None and config.classifiers.real_counts == (8,)
+    assert {training.classifier.steps for training in trainings(config)} == {2}
+
+
+def test_what_a_recipe_says_of_the_classifiers_goes_before_their_preset(tool: ModuleType) -> None:
+    recipe = yaml.safe_load(tool.RECIPE.read_text(encoding="utf-8"))
+    for settings, steps in (({}, preset("small")["classifier"]["steps"]), ({"classifier": {"steps": 80}}, 80)):
+        recipe["classifiers"] |= {"preset": "small", "settings": settings}
+        assert f"classifiers.settings.classifier.steps={steps // 4}" in tool.shortened(recipe, 4)
