@@ -230,6 +230,25 @@ def test_evaluate_adherence_says_what_it_needs(tmp_path: Path) -> None:
     assert unknown.exit_code == 2 and "There is no exchange colour" in unknown.stderr
 
 
+def test_evaluate_adherence_refuses_before_a_readout_is_trained(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = "ccella_core.evaluation.readout_training.load_or_train_readout"
+    monkeypatch.setattr(training, lambda *_: pytest.fail("it was trained"))
+    for arguments, words in (
+        (["--cases", 0, "--bundle", tiny_bundle], "needs at least one case"),
+        (["--bundle", tmp_path / "nowhere"], "nowhere"),
+        (["--bundle", tiny_bundle, "--solver", "dpm--"], "There is no solver 'dpm--'"),
+        (["--bundle", tiny_bundle, "--steps", 0], "must be a whole number from 1 to 1000, not 0"),
+        (["--bundle", tiny_bundle, "--guidance", -1], "guidance scale"),
+        (["--bundle", tiny_bundle], "What tiny makes cannot be read: The readout needs a volume of at least"),
+        (["--synthetic", tmp_path, "--data", tmp_path], "was not made by `ccella synthesize`"),
+    ):
+        result = ccella("evaluate", "adherence", "--out", tmp_path / "out", "--device", "cpu", *arguments)
+        assert result.exit_code != 0 and words in " ".join(result.stderr.split()), result.output
+        assert "Traceback" not in result.output
+
+
 def test_info(models: Path) -> None:
     printed = json.loads(ccella("info", "--json").stdout)
     assert {"python", "torch", "ccella-core"} <= printed["versions"].keys()

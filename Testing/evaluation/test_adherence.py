@@ -7,22 +7,26 @@ import json
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.adherence import FIRST_PATIENT, generator_of, run_adherence
+from ccella_core.evaluation.adherence import FIRST_PATIENT, check_model, generator_of, run_adherence
 from ccella_core.evaluation.adherence_report import AdherenceResult, markdown
 from ccella_core.evaluation.exchange import EXCHANGES, Exchange, exchanged
 from ccella_core.evaluation.measurements import REGION_OF_TISSUE, Reading, Region, measure
 from ccella_core.evaluation.readout import WINDOW, ReadoutValidation
 from ccella_core.evaluation.scores import Proportion, Stated
+from ccella_core.networks.config import Variant, published_denoiser
 from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import DEFAULT_SHAPE, DEFAULT_SPACING, Rendering, render
 from ccella_core.phantom.report import write_report
 from ccella_core.provenance import Provenance
+from ccella_core.solvers import SchedulerConfig
 from ccella_core.volume import SyntheticVolume
 
 CASES, STEERED = 6, 2
@@ -252,6 +256,30 @@ def test_cases_of_another_version_are_not_read(tmp_path: Path) -> None:
 def test_at_least_one_case_is_needed() -> None:
     with pytest.raises(InputError, match="at least one case"):
         run(Generator(honest), cases=0)
+
+
+@pytest.mark.parametrize(
+    ("sequence", "variant", "said"),
+    [
+        ("t2w", "decoupled", "fake does not make its volumes from the report alone; let `ccella synthesize`"),
+        ("t2w", "maisi", "fake does not make its volumes from the report alone"),
+        ("adc", "ccella", "fake makes adc volumes, and the readout reads t2w ones"),
+    ],
+)
+def test_a_model_whose_volumes_cannot_be_read_is_refused(sequence: str, variant: Variant, said: str) -> None:
+    index = SimpleNamespace(
+        name="fake", sequences=[sequence], native_shape=WINDOW, native_spacing_mm=DEFAULT_SPACING, default_steps=2,
+        default_solver="dpm++",
+    )  # fmt: skip
+
+    def model(of: Variant) -> Any:
+        denoiser = SimpleNamespace(config=published_denoiser(of))
+        return SimpleNamespace(index=index, denoiser=denoiser, scheduler_config=SchedulerConfig())
+
+    with pytest.raises(InputError, match=said):
+        check_model(model(variant))
+    index.sequences = ["t2w"]
+    check_model(model("ccella"))
 
 
 def test_a_pipeline_is_asked_for_what_the_report_says() -> None:

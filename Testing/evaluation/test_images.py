@@ -170,7 +170,7 @@ def ccella(*arguments: object) -> Result:
 @pytest.fixture
 def fake_extractor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "load_extractors", lambda kind, weights=None, **options: (FirstVoxels(),))
-    monkeypatch.setattr(features, "available_kinds", lambda: ("phantom",))
+    monkeypatch.setattr(features, "available_kinds", lambda: ("medicalnet",))
 
 
 @pytest.mark.usefixtures("fake_extractor")
@@ -206,3 +206,45 @@ def test_bad_input_ends_with_2_and_a_sentence(tmp_path: Path) -> None:
         assert result.exit_code == 2 and words in result.stderr, result.output
         assert "Traceback" not in result.output and not result.stdout
     assert ccella(good, good, "--out", tmp_path / "out", "--real-split", "test").exit_code == 2
+
+
+def test_what_cannot_be_compared_is_refused_before_the_stand_in_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "load_extractors", lambda *_, **__: pytest.fail("an extractor was loaded"))
+    monkeypatch.setattr(features, "available_kinds", lambda: ("phantom",))
+    good = write_images(tmp_path / "good", with_features(rows(4)))
+    larger = write_images(tmp_path / "larger", [np.full((20, 16, 12), 0.5, np.float32)] * 4)
+    fine = write_images(tmp_path / "fine", with_features(rows(4)), np.diag([0.5, 0.5, 0.5, 1.0]))
+    thin = write_images(tmp_path / "thin", [np.full((16, 16, 2), 0.5, np.float32)] * 4)
+    for real, synthetic, more, words in (
+        (good, larger, (), "prepare the real ones like the synthetic ones"),
+        (thin, thin, ("--extractor", "medicalnet"), "Structural similarity needs 3 voxels along each axis"),
+        (good, good, ("--extractor", "vgg"), "There is no feature extractor 'vgg'"),
+        (good, good, ("--device", "abacus"), "abacus"),
+        (good, good, (), "The extractor phantom is a stand-in and cannot read these volumes"),
+        (fine, fine, (), "`ccella import-extractor medicalnet FILE`"),
+    ):
+        result = ccella(real, synthetic, "--out", tmp_path / "out", *more)
+        assert result.exit_code == 2 and words in " ".join(result.stderr.split()), result.output
+
+
+def test_the_stand_in_is_loaded_last_and_stands_where_it_was_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+
+    def load(kind: str, *_: object, **__: object) -> tuple[FirstVoxels]:
+        loaded.append(kind)
+        extractor = FirstVoxels()
+        extractor.name = extractor.fingerprint = kind
+        return (extractor,)
+
+    monkeypatch.setattr(features, "load_extractors", load)
+    monkeypatch.setattr("ccella_core.evaluation.readout.WINDOW", (16, 16, 12))
+    good = write_images(tmp_path / "good", with_features(rows(4)))
+    chosen = ["--extractor", "phantom", "--extractor", "medicalnet", "--extractor", "phantom", "--pairs", 1]
+    result = ccella(good, good, "--out", tmp_path / "out", *chosen, "--json", "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert loaded == ["medicalnet", "phantom"]
+    assert [each["extractor"] for each in json.loads(result.stdout)["extractors"]] == ["phantom", "medicalnet"]

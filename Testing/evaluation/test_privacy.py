@@ -219,7 +219,8 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             image = nib.Nifti1Image(phantom(seed), np.diag([*SPACING, 1.0]))
             image.to_filename(tmp_path / folder / f"{seed}.nii.gz")
     sets = [str(tmp_path / "made"), str(tmp_path / "training")]
-    arguments = ["evaluate", "privacy", *sets, "--held-out", str(tmp_path / "held"), "--out", str(tmp_path / "out")]
+    arguments = ["evaluate", "privacy", *sets, "--held-out", str(tmp_path / "held"), "--out", str(tmp_path / "out"),
+                 "--extractor", "medicalnet"]  # fmt: skip
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert "Suspected copies: 0.0% (0/4" in result.stdout and (tmp_path / "out" / "privacy.png").is_file()
@@ -229,3 +230,22 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         app, ["evaluate", "privacy", *sets, "--out", str(tmp_path), "--held-out-split", "train"]
     )
     assert result.exit_code == 2 and "was trained on; name another" in result.stderr
+    monkeypatch.setattr("ccella_core.evaluation.features.load_extractor", lambda *_, **__: pytest.fail("it was loaded"))
+    for changes, words in (
+        (["--false-alarms", "1.5"], "such as 0.001, not 1.5"),
+        (["--extractor", "phantom"], "The extractor phantom is a stand-in and cannot read these volumes"),
+    ):
+        result = CliRunner().invoke(app, [*arguments, *changes])
+        assert result.exit_code == 2 and words in " ".join(result.stderr.split())
+
+
+def test_features_come_before_the_long_alignment(training: VolumeSet, monkeypatch: pytest.MonkeyPatch):
+    class Reads:
+        name, dimension, fingerprint = "picky", 1, "0"
+
+        def __call__(self, voxels: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
+            raise InputError("not this grid")
+
+    monkeypatch.setattr("ccella_core.evaluation.privacy.aligned_distances", lambda *_, **__: pytest.fail("aligned"))
+    with pytest.raises(InputError, match="not this grid"):
+        find_copies(phantoms(NEW, "new"), training, None, Reads())

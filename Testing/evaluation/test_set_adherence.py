@@ -15,7 +15,7 @@ from ccella_core.errors import InputError
 from ccella_core.evaluation.measurements import Reading
 from ccella_core.evaluation.readout import WINDOW, ReadoutValidation
 from ccella_core.evaluation.scores import Proportion, Stated
-from ccella_core.evaluation.set_adherence import SetAdherence, read_set, set_adherence
+from ccella_core.evaluation.set_adherence import SetAdherence, check_set, read_set, set_adherence
 from ccella_core.evaluation.synthetic_set import VOLUMES, SynthesisSettings, SyntheticCase
 from ccella_core.evaluation.synthetic_table import write_settings, write_table
 from ccella_core.evaluation.volume_set import VolumeSet, open_volume_set
@@ -129,8 +129,13 @@ def test_what_cannot_be_read_is_refused(prepared: PreparedSet, tmp_path: Path) -
     strange = synthetic(tmp_path / "strange", prepared, {"case0": 0}, source="0" * 16)
     with pytest.raises(InputError, match="was made from other cases"):
         set_adherence(strange, prepared.folder, Pages())
+    with pytest.raises(InputError, match="was made from other cases"):
+        check_set(strange, prepared.folder)
     with pytest.raises(InputError, match="was not made by `ccella synthesize`"):
         set_adherence(tmp_path, prepared.folder, Pages())
+    check_set(synthetic(tmp_path / "good", prepared, {"case0": 0}), prepared.folder)
+    with pytest.raises(InputError, match="There are no t2w volumes of the split validation"):
+        check_set(tmp_path / "good", prepared.folder, split="validation")
     volumes = open_volume_set(synthetic(tmp_path / "set", prepared, {"case0": 0}))
     with pytest.raises(InputError, match="made from case0, which is not among the cases"):
         read_set(volumes, PreparedSet(prepared.folder, prepared.settings, prepared.cases[1:]), Pages())

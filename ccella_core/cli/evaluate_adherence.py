@@ -58,28 +58,28 @@ def adherence(
     from ccella_core.evaluation.readout import Readout
     from ccella_core.evaluation.readout_training import load_or_train_readout
 
+    # Whatever can be refused comes before the readout, whose first use trains it.
     exchanges = read_exchanges(exchange)
-    reader = Readout.load(readout) if readout else load_or_train_readout()
     result: StrictModel
     if synthetic is not None and data is not None:
-        from ccella_core.evaluation.set_adherence import set_adherence
+        from ccella_core.evaluation.set_adherence import check_set, set_adherence
 
+        check_set(synthetic, data, split=split)
+        reader = Readout.load(readout) if readout else load_or_train_readout()
         with StepDisplay("Reading volumes") as display:
             result = set_adherence(synthetic, data, reader, split=split, out=out, progress=display)
     else:
         quiet_libraries()
-        from ccella_core.evaluation.adherence import generator_of, run_adherence
+        from ccella_core.evaluation.adherence import check_model, check_numbers, generator_of, run_adherence
         from ccella_core.pipeline import CCELLAPipeline
 
-        generate = generator_of(
-            CCELLAPipeline.from_pretrained(bundle, device=device),
-            num_steps=steps,
-            solver=solver,
-            guidance_scale=guidance,
-        )
+        check_numbers(cases, steered)
+        pipeline = CCELLAPipeline.from_pretrained(bundle, device=device)
+        check_model(pipeline, num_steps=steps, solver=solver, guidance_scale=guidance)
+        reader = Readout.load(readout) if readout else load_or_train_readout()
         with StepDisplay("Volumes") as display:
             result = run_adherence(
-                generate,
+                generator_of(pipeline, num_steps=steps, solver=solver, guidance_scale=guidance),
                 reader,
                 cases=cases,
                 steered=steered,

@@ -45,16 +45,27 @@ def images(
     """
     prepare_folder(out)
     from ccella_core.devices import choose_device
-    from ccella_core.evaluation.features import FeatureExtractor, available_kinds, load_extractors
-    from ccella_core.evaluation.images import FEATURES, evaluate_images, markdown, save_image_scores
+    from ccella_core.evaluation.features import available_kinds, check_kind, load_extractors
+    from ccella_core.evaluation.images import (
+        FEATURES,
+        check_image_sets,
+        evaluate_images,
+        markdown,
+        save_image_scores,
+    )
     from ccella_core.evaluation.volume_set import open_volume_set
 
     real_set = open_volume_set(real, sequence=sequence, split=real_split)
     synthetic_set = open_volume_set(synthetic, sequence=sequence, split=synthetic_split)
-    extractors: list[FeatureExtractor] = []
-    for kind in extractor or available_kinds():
+    where = choose_device(device)
+    check_image_sets(real_set, synthetic_set)
+    kinds = list(dict.fromkeys(extractor or available_kinds()))
+    for kind in kinds:
+        check_kind(kind, real_set.shape, real_set.spacing, sequence)
+    loaded = {}
+    for kind in sorted(kinds, key=lambda kind: kind == "phantom"):  # the last, because it may have to be trained
         with StepDisplay("Training the stand-in, once") as told:
-            extractors += load_extractors(
+            loaded[kind] = load_extractors(
                 kind,  # type: ignore[arg-type]
                 readout if kind == "phantom" else None,
                 allow_download=download,
@@ -65,10 +76,10 @@ def images(
     scores = evaluate_images(
         real_set,
         synthetic_set,
-        extractors,
+        [each for kind in kinds for each in loaded[kind]],
         seed=seed,
         pairs=pairs,
-        device=choose_device(device),
+        device=where,
         cache=out / FEATURES,
         stage=StepDisplay,
     )

@@ -52,9 +52,9 @@ def privacy(
     Without held-out volumes, each training case is compared with the others to learn how near real cases lie.
     """
     prepare_folder(out)
-    from ccella_core.evaluation.features import available_kinds, load_extractor
+    from ccella_core.evaluation.features import available_kinds, check_kind, load_extractor
     from ccella_core.evaluation.images import FEATURES
-    from ccella_core.evaluation.privacy import find_copies
+    from ccella_core.evaluation.privacy import check_sets, find_copies
     from ccella_core.evaluation.privacy_report import markdown, save_privacy
     from ccella_core.evaluation.volume_set import open_volume_set
 
@@ -65,7 +65,9 @@ def privacy(
         if held_out is None and held_out_split == (training_split or "train"):
             raise InputError(f"The split {held_out_split} was trained on; name another one as held out.")
         held_out_set = open_volume_set(held_out or training, sequence=sequence, split=held_out_split)
+    check_sets(synthetic_set, training_set, held_out_set, false_alarms)
     kind = extractor or available_kinds()[0]
+    check_kind(kind, training_set.shape, training_set.spacing, sequence)
     with StepDisplay("Training the stand-in, once") as told:
         network = load_extractor(
             kind,  # type: ignore[arg-type]  # refused where there is none of that name

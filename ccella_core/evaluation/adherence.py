@@ -13,18 +13,21 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from ccella_core.arguments import checked_guidance
 from ccella_core.errors import InputError, SaveError
 from ccella_core.evaluation.adherence_picture import lesion_slice
 from ccella_core.evaluation.adherence_report import AdherenceResult, Case
 from ccella_core.evaluation.adherence_store import CaseStore, phantom_slice_name, slice_name
 from ccella_core.evaluation.exchange import EXCHANGES, Exchange, exchanged
 from ccella_core.evaluation.measurements import Reading
-from ccella_core.evaluation.readout import ReadoutValidation
+from ccella_core.evaluation.readout import ReadoutValidation, check_readable
 from ccella_core.evaluation.scores import Stated
 from ccella_core.phantom.findings import Findings
 from ccella_core.phantom.patient import Patient, draw_patient
 from ccella_core.phantom.render import render
 from ccella_core.phantom.report import write_report
+from ccella_core.pipeline import CCELLAPipeline
+from ccella_core.solvers import Solver
 from ccella_core.volume import SyntheticVolume
 
 FIRST_PATIENT = 1_000_000  # the held-out reports of the demonstration bundle begin here
@@ -53,6 +56,40 @@ class _Job(NamedTuple):
 def generator_of(pipeline: Callable[..., list[SyntheticVolume]], **settings: Any) -> Generate:
     """A `CCELLAPipeline` as a `Generate`; ``settings``, such as ``num_steps`` and ``solver``, go to every call."""
     return lambda report, seed: pipeline(report, pathology=None, seed=seed, **settings)[0]
+
+
+def check_model(
+    pipeline: CCELLAPipeline, *, num_steps: int | None = None, solver: str | None = None, guidance_scale: float = 1.0
+) -> None:
+    """Whether a model, called with these, makes what a readout reads: before a readout is loaded or trained.
+
+    Raises:
+        InputError: a setting that does not fit; or a model without T2-weighted volumes on the phantom's grid, or that
+            does not take its class from the report.
+    """
+    index, config = pipeline.index, pipeline.denoiser.config
+    steps = index.default_steps if num_steps is None else num_steps
+    Solver(solver or index.default_solver, pipeline.scheduler_config, steps)  # type: ignore[arg-type]  # refuses others
+    checked_guidance(guidance_scale)
+    if not config.uses_text or (config.uses_class and not config.predicts_class):
+        raise InputError(
+            f"{index.name} does not make its volumes from the report alone; let `ccella synthesize` make volumes with "
+            "it, and have those read."
+        )
+    if index.sequences[0] != SEQUENCE:
+        raise InputError(f"{index.name} makes {index.sequences[0]} volumes, and the readout reads {SEQUENCE} ones.")
+    try:
+        check_readable(index.native_shape, index.native_spacing_mm)
+    except InputError as error:
+        raise InputError(f"What {index.name} makes cannot be read: {error}") from error
+
+
+def check_numbers(cases: int, steered: int) -> None:
+    """Raises InputError unless there is a case, and no negative number of steered ones."""
+    if cases < 1 or steered < 0:
+        raise InputError(
+            f"Adherence needs at least one case and no negative number of steered ones, not {cases}, {steered}."
+        )
 
 
 def run_adherence(
@@ -84,10 +121,7 @@ def run_adherence(
         InputError: fewer than one case; or ``out`` holds cases of another model, sampler, seed or version.
         SaveError: the disk refuses.
     """
-    if cases < 1 or steered < 0:
-        raise InputError(
-            f"Adherence needs at least one case and no negative number of steered ones, not {cases}, {steered}."
-        )
+    check_numbers(cases, steered)
     patients = [draw_patient(FIRST_PATIENT + number) for number in range(cases)]
     jobs = [_Job(patient, None, patient.findings) for patient in patients]
     for what in exchanges:

@@ -18,7 +18,7 @@ from ccella_core.errors import InputError
 from ccella_core.evaluation import coverage, distances
 from ccella_core.evaluation.coverage import Coverage, coverage_between_halves, coverage_of
 from ccella_core.evaluation.distances import Distances
-from ccella_core.evaluation.diversity import PAIRS, Diversity, diversity_of
+from ccella_core.evaluation.diversity import PAIRS, Diversity, diversity_of, scales_for
 from ccella_core.evaluation.features import FeatureExtractor, features_of
 from ccella_core.evaluation.results import save_result
 from ccella_core.evaluation.samples import Sample
@@ -87,7 +87,9 @@ def evaluate_images(
     Raises:
         InputError: fewer than four patients on a side, another shape or spacing, a volume that cannot be read.
     """
-    _check(real, synthetic, extractors)
+    if not extractors:
+        raise InputError("Choose at least one feature extractor.")
+    check_image_sets(real, synthetic)
     scores = []
     for extractor in extractors:
         with stage(f"{extractor.name}, real") as told:
@@ -161,9 +163,8 @@ def markdown(scores: ImageScores) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _check(real: VolumeSet, synthetic: VolumeSet, extractors: Sequence[FeatureExtractor]) -> None:
-    if not extractors:
-        raise InputError("Choose at least one feature extractor.")
+def check_image_sets(real: VolumeSet, synthetic: VolumeSet) -> None:
+    """Raises InputError unless two sets are of one shape and spacing, thick enough, and of enough patients."""
     if real.shape != synthetic.shape or not np.allclose(real.spacing, synthetic.spacing, rtol=SPACING_TOLERANCE):
         raise InputError(
             f"{real.name} has volumes of {times(real.shape)} voxels of {times(real.spacing)} mm and {synthetic.name} "
@@ -177,6 +178,7 @@ def _check(real: VolumeSet, synthetic: VolumeSet, extractors: Sequence[FeatureEx
                 f"The volumes in {volumes.name} are of too few patients ({patients}); distances between sets need "
                 f"{distances.FEWEST} on each side at least, and mean something from some hundred on."
             )
+    scales_for(real.shape)  # refuses volumes that are too thin
 
 
 def _scores(name: str, real: Sample, synthetic: Sample, seed: int) -> ExtractorScores:

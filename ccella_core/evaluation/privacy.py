@@ -55,9 +55,10 @@ def find_copies(
         InputError: too few training patients, another shape or spacing, a rate that is none, or a volume that cannot be
             read.
     """
-    _check(synthetic, training, held_out, false_alarm_rate)
-    by_image = _image_tables(synthetic, training, held_out, stage)
+    check_sets(synthetic, training, held_out, false_alarm_rate)
+    # Features first: a volume that the extractor cannot read is met before the long alignment.
     *by_features, among_training = _feature_tables(synthetic, training, held_out, extractor, cache, stage)
+    by_image = _image_tables(synthetic, training, held_out, stage)
     patients, own = _patients(training), _patients(training if held_out is None else held_out)
     found = {
         by: (find_neighbours(of_synthetic, patients), find_neighbours(of_real, patients, own=own))
@@ -174,7 +175,13 @@ def _are_authentic(distances: np.ndarray, among_training: np.ndarray, patients: 
     return np.asarray(distances.min(axis=1) > of_training[distances.argmin(axis=1)])
 
 
-def _check(synthetic: VolumeSet, training: VolumeSet, held_out: VolumeSet | None, false_alarm_rate: float) -> None:
+def check_sets(
+    synthetic: VolumeSet,
+    training: VolumeSet,
+    held_out: VolumeSet | None,
+    false_alarm_rate: float = FALSE_ALARM_RATE,
+) -> None:
+    """Raises InputError where `find_copies` would refuse the sets or the rate, whatever the extractor."""
     if not 0 < false_alarm_rate < 1:
         raise InputError(f"The rate of false alarms lies between 0 and 1, such as 0.001, not {false_alarm_rate!r}.")
     patients = len(set(_patients(training)))

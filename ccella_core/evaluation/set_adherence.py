@@ -17,10 +17,10 @@ from ccella_core.evaluation.adherence import Reads
 from ccella_core.evaluation.adherence_report import HOW_COUNTED, agreement_table, confusion_tables
 from ccella_core.evaluation.adherence_store import RESULT_NAME
 from ccella_core.evaluation.measurements import Reading
-from ccella_core.evaluation.readout import ReadoutValidation, check_geometry
+from ccella_core.evaluation.readout import ReadoutValidation, check_readable
 from ccella_core.evaluation.results import save_result
 from ccella_core.evaluation.scores import ReadingScores, Stated, score_readings
-from ccella_core.evaluation.synthetic_set import read_settings
+from ccella_core.evaluation.synthetic_set import SynthesisSettings, read_settings
 from ccella_core.evaluation.volume_set import VolumeSet, open_volume_set
 from ccella_core.progress import Told
 from ccella_core.settings import StrictModel
@@ -72,22 +72,12 @@ def read_set(volumes: VolumeSet, prepared: PreparedSet, readout: Reads, *, progr
         InputError: another spacing, a volume smaller than the readout's window, a case that is not among the prepared
             ones, or of which nothing is known.
     """
+    stated = _stated(volumes, prepared)
     affine = np.diag([*volumes.spacing, 1.0])
-    check_geometry(affine)
-    stated_of = {case.id: case.fields and Stated.known(case.pathology, case.fields) for case in prepared.cases}
     rows = []
     for index, member in enumerate(volumes):
-        if member.case not in stated_of:
-            raise InputError(
-                f"{member.id} was made from {member.case}, which is not among the cases in {prepared.folder}."
-            )
-        stated = stated_of[member.case]
-        if stated is None:
-            raise InputError(
-                f"What the report of {member.case} says is not known: give the cases `fields` and prepare them again."
-            )
         reading = readout.read(volumes.voxels(index), affine)
-        rows.append(ReadVolume(id=member.id, case=member.case, stated=stated, reading=reading))
+        rows.append(ReadVolume(id=member.id, case=member.case, stated=stated[index], reading=reading))
         if progress is not None:
             progress(index + 1, len(volumes))
     scores = score_readings([row.stated for row in rows], [row.reading for row in rows])
@@ -117,12 +107,7 @@ def set_adherence(
         InputError: as of `read_set`; or ``synthetic`` was made from other cases.
         SaveError: the disk refuses.
     """
-    settings, prepared = read_settings(synthetic), PreparedSet.open(data)
-    if settings.source != prepared.fingerprint:
-        raise InputError(
-            f"{synthetic} was made from other cases than those in {data}; give the folder it was made from."
-        )
-    volumes = open_volume_set(synthetic, split=split)
+    settings, prepared, volumes = _opened(synthetic, data, split)
     generated = read_set(volumes, prepared, readout, progress=progress)
     result = SetAdherence(
         model=f"{settings.bundle_name} {settings.bundle_version} {settings.bundle_sha256[:12]}",
@@ -133,6 +118,12 @@ def set_adherence(
     if out is not None:
         save_result(result, markdown(result), out / RESULT_NAME)
     return result
+
+
+def check_set(synthetic: Path, data: Path, *, split: Split | None = None) -> None:
+    """Raises InputError where `set_adherence` would refuse the folders, before a readout is loaded or trained."""
+    _, prepared, volumes = _opened(synthetic, data, split)
+    _stated(volumes, prepared)
 
 
 def markdown(result: SetAdherence) -> str:
@@ -151,6 +142,37 @@ def markdown(result: SetAdherence) -> str:
         *confusion_tables(generated.scores),
         "",
     ])  # fmt: skip
+
+
+def _opened(synthetic: Path, data: Path, split: Split | None) -> tuple[SynthesisSettings, PreparedSet, VolumeSet]:
+    settings, prepared = read_settings(synthetic), PreparedSet.open(data)
+    if settings.source != prepared.fingerprint:
+        raise InputError(
+            f"{synthetic} was made from other cases than those in {data}; give the folder it was made from."
+        )
+    check_readable(prepared.settings.shape, prepared.settings.spacing)
+    return settings, prepared, open_volume_set(synthetic, split=split)
+
+
+def _stated(volumes: VolumeSet, prepared: PreparedSet) -> list[Stated]:
+    """What the report of each volume says. Raises InputError as `read_set` does, before the first is read."""
+    check_readable(volumes.shape, volumes.spacing)
+    stated_of = {
+        case.id: None if case.fields is None else Stated.known(case.pathology, case.fields) for case in prepared.cases
+    }
+    found = []
+    for member in volumes:
+        if member.case not in stated_of:
+            raise InputError(
+                f"{member.id} was made from {member.case}, which is not among the cases in {prepared.folder}."
+            )
+        stated = stated_of[member.case]
+        if stated is None:
+            raise InputError(
+                f"What the report of {member.case} says is not known: give the cases `fields` and prepare them again."
+            )
+        found.append(stated)
+    return found
 
 
 def _of_the_same_cases(volumes: VolumeSet, data: Path) -> VolumeSet:
