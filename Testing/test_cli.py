@@ -205,6 +205,7 @@ def test_evaluate_adherence_reads_what_the_model_makes(
 
     class Reader:
         validation = None
+        fingerprint = "0123"
 
         def read(self, voxels: np.ndarray, affine: np.ndarray) -> Reading:
             return Reading(has_lesion=False, gland_volume_ml=40, lesion_volume_ml=0)

@@ -57,6 +57,7 @@ class TruthReadout:
     """Knows the label map of every volume that is shown to it here."""
 
     validation: ReadoutValidation | None = None
+    fingerprint = "0123"
 
     @functools.cached_property
     def labels(self) -> dict[int, np.ndarray]:
@@ -107,6 +108,7 @@ class Book:
     """A page for each report: volumes that say their page, and a readout that looks up what the report says."""
 
     validation: ReadoutValidation | None = None
+    fingerprint = "0123"
 
     def __init__(self) -> None:
         self.pages: dict[str, int] = {}
@@ -241,6 +243,23 @@ def test_cases_of_different_origin_are_not_mixed(tmp_path: Path) -> None:
         run(Generator(honest, steps=30), tmp_path, cases=2, steered=0)
     with pytest.raises(InputError, match="another seed"):
         run(Generator(honest), tmp_path, cases=1, steered=0, seed=7)
+
+
+def test_readings_of_another_readout_are_not_mixed(tmp_path: Path) -> None:
+    class Other(TruthReadout):
+        fingerprint = "4567"
+
+    assert run(Generator(honest), tmp_path, cases=2, steered=0).readout_sha256 == TruthReadout.fingerprint
+    for cases in (2, 3):  # also where nothing is left to read
+        with pytest.raises(InputError, match=r"was read by another readout \(0123, and this is 4567\); choose another"):
+            run_adherence(Generator(honest), Other(), cases=cases, steered=0, out=tmp_path)
+    lines = tmp_path / "cases.jsonl"
+    older = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
+    for case in older:
+        del case["readout_sha256"]
+    lines.write_text("\n".join(map(json.dumps, older)), encoding="utf-8")
+    result = run_adherence(Generator(honest), Other(), cases=3, steered=0, out=tmp_path)
+    assert [case.readout_sha256 for case in result.cases] == [None, None, "4567"] and result.readout_sha256 is None
 
 
 def test_cases_of_another_version_are_not_read(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def test_a_set_and_itself() -> None:
     assert abs(found.distances.kernel.mean) < 0.002
     assert found.coverage is not None and (found.coverage.precision, found.coverage.recall) == (1, 1)
     assert scores.diversity.generated == scores.diversity.real
+    assert found.extractor_sha256 == FirstVoxels.fingerprint
     assert (scores.real_volumes, scores.synthetic_volumes, found.slices, scores.warnings) == (24, 24, 1, ())
 
 

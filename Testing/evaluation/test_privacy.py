@@ -115,6 +115,7 @@ def test_copies_are_found_and_new_volumes_are_not_accused(scores: PrivacyScores)
     images, features = scores.comparisons
     assert images.suspected.count == len(copies) and images.real_suspected.count == 0
     assert images.by == "aligned voxels" and features.by == "means of boxes"
+    assert scores.extractor_sha256 == Pooled.fingerprint
     assert scores.false_alarm_rate == pytest.approx(0.002) and not scores.warnings
 
 

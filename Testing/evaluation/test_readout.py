@@ -57,6 +57,14 @@ def test_features_are_told_apart_and_do_not_depend_on_company(readout: Readout, 
     assert not np.allclose(both[0], both[1])
 
 
+def test_its_fingerprint_changes_with_weights_and_threshold(readout: Readout, tmp_path: Path) -> None:
+    readout.save(tmp_path)
+    assert Readout.load(tmp_path).fingerprint == readout.fingerprint
+    stricter = Readout(readout.network, readout.config.model_copy(update={"lesion_threshold_ml": 0.5}))
+    other = Readout(ReadoutNetwork(FILTERS), readout.config)
+    assert len({each.fingerprint for each in (readout, stricter, other)}) == 3
+
+
 def test_saved_and_loaded_it_reads_the_same(readout: Readout, phantom: Rendering, tmp_path: Path) -> None:
     readout.save(tmp_path / "readout")
     loaded = Readout.load(tmp_path / "readout")

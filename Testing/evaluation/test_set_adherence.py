@@ -34,6 +34,7 @@ class Pages:
     """A readout that reads the page and looks up the findings."""
 
     validation: ReadoutValidation | None = None
+    fingerprint = "0123"
 
     def read(self, voxels: np.ndarray, affine: np.ndarray) -> Reading:
         stated = Stated.by(draw_findings(round(float(voxels[0, 0, 0]) * PAGES)))
@@ -103,6 +104,7 @@ def test_volumes_that_show_what_was_said_adhere(prepared: PreparedSet, tmp_path:
     assert result.prepared.scores == scores and told == [(n, CASES) for n in range(1, CASES + 1)]
     assert [(row.id, row.case) for row in result.generated.volumes][:1] == [("case0", "case0")]
     assert SetAdherence.model_validate_json((out / "adherence.json").read_bytes()) == result
+    assert result.readout_sha256 == Pages.fingerprint
     table = (out / "adherence.md").read_text(encoding="utf-8")
     assert f"{CASES} volumes of {CASES} cases." in table and "too narrow" not in table
     assert "| | synthetic | prepared volumes of the same cases |" in table

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from tiny_study import SHAPE, SPACING, tiny_study
 from typer.testing import CliRunner
@@ -17,8 +18,10 @@ from typer.testing import CliRunner
 from ccella_core.cases.prepared import PreparedCase, PrepareSettings, write_cases, write_index
 from ccella_core.cli import app
 from ccella_core.errors import InputError
+from ccella_core.evaluation.features import PhantomExtractor
 from ccella_core.evaluation.images import ImageScores
 from ccella_core.evaluation.privacy_scores import PrivacyScores
+from ccella_core.evaluation.readout import Readout, ReadoutNetwork
 from ccella_core.study.config import StudyConfig
 from ccella_core.study.result import StudyResult
 from ccella_core.study.run import run_study
@@ -197,6 +200,25 @@ def test_another_configuration_is_refused_by_name(
     ((section, keys),) = changes.items()
     with pytest.raises(InputError, match=said):
         run_study(configured(content | {section: content[section] | keys}))
+
+
+def test_other_weights_in_the_folder_of_the_readout_are_refused(
+    content: dict[str, Any], work: Path, readout: Path, tmp_path: Path
+) -> None:
+    records = {part: json.loads((work / "variants" / "maisi" / part / "stage.json").read_bytes())["made_with"]
+               for part in ("images", "adherence", "privacy")}  # fmt: skip
+    own = Readout.load(readout)
+    assert records["adherence"]["readout_sha256"] == own.fingerprint
+    extractor = {"phantom": PhantomExtractor(own).fingerprint}
+    assert records["images"]["extractor_sha256"] == records["privacy"]["extractor_sha256"] == extractor
+    torch.manual_seed(1)
+    try:
+        Readout(ReadoutNetwork(own.config.filters), own.config).save(readout)
+        with pytest.raises(InputError, match=r"images was made with .*\(extractor_sha256.phantom was \w+ and is \w+\)"):
+            run_study(configured(content))
+    finally:
+        own.save(readout)
+    run_study(configured(content))
 
 
 def test_a_study_goes_on_wherever_it_was_stopped(content: dict[str, Any], result: StudyResult, tmp_path: Path) -> None:

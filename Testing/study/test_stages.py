@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -88,6 +90,42 @@ def test_what_was_made_with_something_else_is_refused_by_name(tmp_path: Path) ->
         stages.done("second", {"seed": 1, "model": {"steps": 4}}, Found, returning(1))
     again = stages.done("second", {"seed": 1, "model": {"steps": 4}}, Found, returning(1), may_change=("model",))
     assert again.number == 1
+
+
+def test_fingerprints_of_weights_are_kept_and_compared_where_both_are_known(tmp_path: Path) -> None:
+    def stages() -> Stages:
+        return Stages(tmp_path, PLAN, Silent())
+
+    one, other = ({"extractor_sha256": {"phantom": sha256}} for sha256 in ("12", "34"))
+    asked: list[str] = []
+    stages().done("a/first", {"seed": 1}, Found, lambda *_: asked.append("work") or Found(number=1),
+                  weights=lambda: asked.append("weights") or one)  # fmt: skip
+    assert asked == ["work", "weights"], "what is trained on first use is trained within the work"
+    assert json.loads((tmp_path / "a" / "first" / STAGE_NAME).read_text())["made_with"] == {"seed": 1, **one}
+    for weights in (lambda: one, dict):  # the same, and weights that are not at hand any more
+        assert stages().done("a/first", {"seed": 1}, Found, refused, weights=weights).number == 1
+    with pytest.raises(InputError, match=r"\(extractor_sha256.phantom was 12 and is 34\)"):
+        stages().done("a/first", {"seed": 1}, Found, refused, weights=lambda: other)
+    stages().done("second", {"seed": 1}, Found, returning(2))  # as older records are
+    assert stages().done("second", {"seed": 1}, Found, refused, weights=lambda: other).number == 2
+    with pytest.raises(InputError, match="seed was 1 and is 2"):
+        stages().done("second", {"seed": 2}, Found, refused, weights=lambda: other)
+
+
+def test_stages_that_were_measured_with_different_weights_are_not_put_side_by_side(tmp_path: Path) -> None:
+    def weights(**sha256: str):
+        return lambda: {"extractor_sha256": sha256}
+
+    stages = Stages(tmp_path, PLAN, Silent())
+    stages.done("a/first", {}, Found, returning(1), weights=weights(phantom="12", medicalnet="56"))
+    later = Stages(tmp_path, PLAN, Silent())
+    later.done("a/first", {}, Found, refused)  # the weights are not at hand any more
+    with pytest.raises(InputError, match=r"a/first and second were .* \(extractor_sha256.phantom is 12 and 34\)"):
+        later.done("second", {}, Found, returning(2), weights=weights(phantom="34"))
+    shutil.rmtree(tmp_path / "a" / "first")
+    again = Stages(tmp_path, PLAN, Silent())
+    assert again.done("a/first", {}, Found, returning(3), weights=weights(phantom="34", medicalnet="56")).number == 3
+    assert again.done("second", {}, Found, refused, weights=weights(phantom="34")).number == 2
 
 
 def test_what_does_not_apply_is_told(tmp_path: Path) -> None:

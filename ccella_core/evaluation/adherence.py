@@ -42,6 +42,10 @@ class Reads(Protocol):
 
     validation: ReadoutValidation | None
 
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the weights."""
+
     def read(self, voxels: np.ndarray, affine: np.ndarray) -> Reading: ...
 
 
@@ -118,7 +122,8 @@ def run_adherence(
         progress: called with the volumes that are done and their number.
 
     Raises:
-        InputError: fewer than one case; or ``out`` holds cases of another model, sampler, seed or version.
+        InputError: fewer than one case; or ``out`` holds cases of another model, sampler, seed, readout or
+            version.
         SaveError: the disk refuses.
     """
     check_numbers(cases, steered)
@@ -128,7 +133,7 @@ def run_adherence(
         changed = (_Job(patient, what, findings) for patient in patients if (findings := exchanged(patient, what)))
         jobs += islice(changed, steered)
     try:
-        store = CaseStore(out)
+        store = CaseStore(out, readout.fingerprint)
         for number, job in enumerate(jobs):
             volume_seed = seed + job.patient.seed - FIRST_PATIENT
             if not store.has(job.patient.seed, job.exchange, volume_seed):
@@ -168,5 +173,6 @@ def _run_case(generate: Generate, readout: Reads, job: _Job, volume_seed: int) -
         predicted_positive_probability=made_by.predicted_positive_probability,
         generated=readout.read(volume.voxels, volume.affine),
         phantom=phantom_reading,
+        readout_sha256=readout.fingerprint,
     )
     return case, slices

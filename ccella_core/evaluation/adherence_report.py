@@ -41,6 +41,8 @@ class Case(StrictModel):
     generated: Reading
     phantom: Reading | None
     """Of the patient as drawn; not read where something was exchanged."""
+    readout_sha256: str | None = None
+    """Fingerprint of the readout; ``None`` in older results."""
 
 
 class AdherenceResult(StrictModel):
@@ -58,6 +60,8 @@ class AdherenceResult(StrictModel):
     exchanged: dict[Exchange, Proportion]
     """Pairs of the same noise whose volumes differ as their reports do (see ``exchange.follows``)."""
     cases: list[Case]
+    readout_sha256: str | None = None
+    """Fingerprint of the readout; ``None`` where that of a case is not known."""
 
     @property
     def steering(self) -> Proportion:
@@ -70,6 +74,7 @@ class AdherenceResult(StrictModel):
         own = {case.patient: case for case in cases if case.exchanged is None}
         stated = [case.stated for case in own.values()]
         pairs = [(own[case.patient], case) for case in cases if case.exchanged is not None]
+        readouts = {case.readout_sha256 for case in cases}
         return cls(
             model=cases[0].model,
             sampler=cases[0].sampler,
@@ -87,6 +92,7 @@ class AdherenceResult(StrictModel):
                 if any(after.exchanged == what for _, after in pairs)
             },
             cases=list(cases),
+            readout_sha256=readouts.pop() if len(readouts) == 1 else None,
         )
 
 

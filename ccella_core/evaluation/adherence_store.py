@@ -24,10 +24,18 @@ PICTURED_OF_EACH_EXCHANGE = PAIRS_A_ROW
 
 
 class CaseStore:
-    """Cases as they are finished: in memory, and in a folder where there is one."""
+    """Cases as they are finished: in memory, and in a folder where there is one.
 
-    def __init__(self, folder: Path | None) -> None:
-        self.folder = folder
+    Args:
+        folder: of the run.
+        readout_sha256: of the readout that reads the volumes.
+
+    Raises:
+        InputError: ``folder`` holds what another readout or another version has read.
+    """
+
+    def __init__(self, folder: Path | None, readout_sha256: str) -> None:
+        self.folder, self._readout_sha256 = folder, readout_sha256
         self.cases: dict[tuple[int, Exchange | None], Case] = {}
         if folder is None:
             return
@@ -73,6 +81,12 @@ class CaseStore:
                     draw_pairs(pairs, heading).save(unfinished, "PNG")
 
     def _keep(self, case: Case) -> None:
+        # Cases from before it was kept do not say which readout read them: that is unknown, and they are taken.
+        if case.readout_sha256 not in (None, self._readout_sha256):
+            raise InputError(
+                f"What {self.folder} holds was read by another readout ({case.readout_sha256}, and this is "
+                f"{self._readout_sha256}); choose another folder, or the readout that it was begun with."
+            )
         other = next(iter(self.cases.values()), case)  # the others agree with the first
         if (other.model, other.sampler) != (case.model, case.sampler):
             raise InputError(

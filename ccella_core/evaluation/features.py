@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Literal, Protocol, get_args
 
 import numpy as np
-import torch
-from torch import nn
 
 from ccella_core.devices import choose_device
 from ccella_core.errors import BundleError, InputError
@@ -25,7 +23,7 @@ from ccella_core.evaluation.extractor_import import (
 )
 from ccella_core.evaluation.medicalnet import MedicalNetExtractor
 from ccella_core.evaluation.radimagenet import SLICES, RadImageNetExtractor
-from ccella_core.evaluation.readout import Readout, check_geometry, check_readable
+from ccella_core.evaluation.readout import Readout, check_geometry, check_readable, weights_fingerprint
 from ccella_core.evaluation.readout_training import load_or_train_readout
 from ccella_core.evaluation.volume_set import VolumeSet
 from ccella_core.files import whole_file
@@ -35,7 +33,6 @@ from ccella_core.provenance import Sequence
 Kind = Literal["phantom", "medicalnet", "radimagenet"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 PHANTOM_NAME = "phantom readout (stand-in)"
-FINGERPRINT_DIGITS = 16
 
 
 class FeatureExtractor(Protocol):
@@ -168,15 +165,6 @@ def features_of(
 def mean_per_volume(features: np.ndarray, volumes: int) -> np.ndarray:
     """(N, D) of features (N * S, D): the mean over the slices of each of N volumes."""
     return features.reshape(volumes, -1, features.shape[-1]).mean(axis=1)
-
-
-def weights_fingerprint(network: nn.Module) -> str:
-    """Hexadecimal digits that change with any weight."""
-    digest = hashlib.sha256()
-    for name, tensor in network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:FINGERPRINT_DIGITS]
 
 
 def _refuse_unknown(kind: str) -> None:

@@ -36,6 +36,7 @@ class ExtractorScores(StrictModel):
     """What one extractor sees."""
 
     extractor: str
+    extractor_sha256: str | None = Field(None, description="fingerprint of its weights; None: in older results")
     slices: int = Field(gt=0, description="samples of each volume: 1, or the slices of a plane")
     distances: Distances
     coverage: Coverage | None = Field(description="of whole volumes (means over slices); None: too few of them")
@@ -96,7 +97,7 @@ def evaluate_images(
             of_real = sample_of(real, extractor, cache=cache, progress=told)
         with stage(f"{extractor.name}, synthetic") as told:
             of_synthetic = sample_of(synthetic, extractor, cache=cache, progress=told)
-        scores.append(_scores(extractor.name, of_real, of_synthetic, seed))
+        scores.append(_scores(extractor, of_real, of_synthetic, seed))
     with stage("Similarity of pairs") as told:
         diversity = diversity_of(synthetic, real, pairs=pairs, seed=seed, device=device, progress=told)
     return ImageScores(
@@ -181,10 +182,11 @@ def check_image_sets(real: VolumeSet, synthetic: VolumeSet) -> None:
     scales_for(real.shape)  # refuses volumes that are too thin
 
 
-def _scores(name: str, real: Sample, synthetic: Sample, seed: int) -> ExtractorScores:
+def _scores(extractor: FeatureExtractor, real: Sample, synthetic: Sample, seed: int) -> ExtractorScores:
     compared = min(len(real.patients), len(synthetic.patients))
     return ExtractorScores(
-        extractor=name,
+        extractor=extractor.name,
+        extractor_sha256=extractor.fingerprint,
         slices=real.slices,
         distances=distances.compare(synthetic, real, seed=seed),
         coverage=coverage_of(synthetic.volumes, real.volumes, seed=seed) if compared >= coverage.FEWEST else None,

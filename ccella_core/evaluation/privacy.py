@@ -83,6 +83,7 @@ def find_copies(
         else Share.of(_are_authentic(by_features[1], among_training, patients)),
         closest=closest,
         warnings=tuple(_warnings(comparisons, training, held_out)),
+        extractor_sha256=extractor.fingerprint,
     )
 
 

@@ -85,3 +85,4 @@ class PrivacyScores(StrictModel):
     closest: tuple[Nearest, ...]
     """Every synthetic volume once, the most suspicious first."""
     warnings: tuple[str, ...]
+    extractor_sha256: str | None = Field(None, description="fingerprint of its weights; None: in older results")

@@ -5,7 +5,9 @@ It is trained on the digital prostate alone (see `readout_training`) and speaks 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,7 @@ from ccella_core.settings import StrictModel
 
 WINDOW = (80, 64, 28)  # voxels around the centre of the volume: the largest gland of the phantom, and a rim
 VALIDATION_NAME = "validation.json"
+FINGERPRINT_DIGITS = 16
 FOLD = 2  # in-plane neighbours that become channels: voxels are 1 x 1 x 3 mm, and the network is four times cheaper
 
 
@@ -91,6 +94,12 @@ class Readout:
         self.config = config
         self.validation = validation
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hexadecimal digits that change with the weights and with what counts as a lesion."""
+        content = f"{weights_fingerprint(self.network)} {self.config.model_dump_json()}"
+        return hashlib.sha256(content.encode()).hexdigest()[:FINGERPRINT_DIGITS]
+
     @torch.inference_mode()
     def probability(self, voxels: np.ndarray) -> np.ndarray:
         """Map (len(Region), *WINDOW) of the middle of a volume (X, Y, Z) in 0 … 1."""
@@ -135,6 +144,15 @@ class Readout:
         path = folder / VALIDATION_NAME
         validation = validated(ReadoutValidation, read_json_object(path), path) if path.is_file() else None
         return cls(network, config, validation)
+
+
+def weights_fingerprint(network: nn.Module) -> str:
+    """Hexadecimal digits that change with any weight."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:FINGERPRINT_DIGITS]
 
 
 def save_validation(validation: ReadoutValidation, folder: Path) -> None:

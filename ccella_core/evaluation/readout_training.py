@@ -177,14 +177,19 @@ def readout_fingerprint(config: ReadoutTraining) -> str:
     return digest.hexdigest()[:12]
 
 
+def cached_readout(cache_dir: Path | None = None, config: ReadoutTraining | None = None) -> Path:
+    """Where `load_or_train_readout` keeps the readout; there is no such folder before its first use."""
+    root = cache_dir if cache_dir is not None else Path(platformdirs.user_cache_dir("ccella"))
+    return root / f"readout-{readout_fingerprint(config or ReadoutTraining())}" / "weights"
+
+
 def load_or_train_readout(
     cache_dir: Path | None = None, *, config: ReadoutTraining | None = None, progress: Told | None = None
 ) -> Readout:
     """The readout from the cache, by default the user's; the first use trains and validates it there."""
     config = config or ReadoutTraining()
-    root = cache_dir if cache_dir is not None else Path(platformdirs.user_cache_dir("ccella"))
-    folder = root / f"readout-{readout_fingerprint(config)}"
-    finished = folder / "weights"
+    finished = cached_readout(cache_dir, config)
+    folder = finished.parent
     if not finished.is_dir():
         log.info("training the readout on the digital prostate, once, into %s: about nine minutes of one core", folder)
         readout = train_readout(config, folder, progress)

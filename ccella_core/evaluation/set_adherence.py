@@ -57,6 +57,8 @@ class SetAdherence(StrictModel):
     """The ceiling: the prepared volumes of the same cases."""
     readout: ReadoutValidation | None
     """What the readout itself is worth; ``None`` where it was never validated."""
+    readout_sha256: str | None = None
+    """Fingerprint of the readout; ``None`` in older results."""
 
 
 def read_set(volumes: VolumeSet, prepared: PreparedSet, readout: Reads, *, progress: Told | None = None) -> SetReadings:
@@ -114,6 +116,7 @@ def set_adherence(
         generated=generated,
         prepared=read_set(_of_the_same_cases(volumes, data), prepared, readout),
         readout=readout.validation,
+        readout_sha256=readout.fingerprint,
     )
     if out is not None:
         save_result(result, markdown(result), out / RESULT_NAME)

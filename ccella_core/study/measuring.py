@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 from ccella_core.cases.prepared import PreparedSet
 from ccella_core.evaluation.class_head import ClassHeadResult, evaluate_class_head
@@ -14,7 +16,7 @@ from ccella_core.evaluation.privacy import find_copies
 from ccella_core.evaluation.privacy_report import save_privacy
 from ccella_core.evaluation.privacy_scores import PrivacyScores
 from ccella_core.evaluation.readout import Readout
-from ccella_core.evaluation.readout_training import load_or_train_readout
+from ccella_core.evaluation.readout_training import cached_readout, load_or_train_readout
 from ccella_core.evaluation.set_adherence import SetAdherence, set_adherence
 from ccella_core.evaluation.volume_set import VolumeSet, open_volume_set
 from ccella_core.progress import Told
@@ -38,6 +40,7 @@ class Measurer:
 
     def __init__(self, config: StudyConfig, prepared: PreparedSet, stages: Stages) -> None:
         self._config, self._prepared, self._stages = config, prepared, stages
+        self._loaded: dict[Kind, tuple[FeatureExtractor, ...]] = {}
         self.warnings: dict[str, None] = {}
         """Of all variants that were measured so far, each once and in order."""
 
@@ -64,7 +67,7 @@ class Measurer:
             return measure_images(
                 open_volume_set(self._prepared.folder, sequence=sequence, split="test"),
                 open_volume_set(self._stages.folder / made.of_test.path, sequence=sequence),
-                [extractor for several in self._extractors.values() for extractor in several],
+                [extractor for kind in images.extractors for extractor in self._extractors(kind)],
                 seed=images.seed,
                 out=folder,
                 cache=self._stages.folder / FEATURES,
@@ -72,7 +75,8 @@ class Measurer:
             )
 
         key = variant_key(made.variant, IMAGES)
-        result = self._stages.done(key, made_with, ImageResult, work)
+        weights = partial(self._extractor_weights, tuple(images.extractors))
+        result = self._stages.done(key, made_with, ImageResult, work, weights=weights)
         self.warnings |= dict.fromkeys(result.scores.warnings)
         return of_images(made.variant, result)
 
@@ -97,7 +101,8 @@ class Measurer:
             return set_adherence(volumes, self._prepared.folder, self._readout, out=folder, progress=told)
 
         key = variant_key(made.variant, ADHERENCE)
-        return of_adherence(made.variant, self._stages.done(key, made_with, SetAdherence, work))
+        result = self._stages.done(key, made_with, SetAdherence, work, weights=self._readout_weights)
+        return of_adherence(made.variant, result)
 
     def _privacy(self, made: VariantResult) -> list[Measure]:
         """Of the volumes of training reports, where there are such: those could be copies of their own cases."""
@@ -118,14 +123,15 @@ class Measurer:
                 synthetic,
                 training,
                 self._held_out(),
-                self._extractors[privacy.extractor][0],
+                self._extractors(privacy.extractor)[0],
                 cache=self._stages.folder / FEATURES,
                 stage=lambda words: nullcontext(told),
             )
             save_privacy(scores, synthetic, training, folder)
             return scores
 
-        scores = self._stages.done(variant_key(made.variant, PRIVACY), made_with, PrivacyScores, work)
+        weights = partial(self._extractor_weights, (privacy.extractor,))
+        scores = self._stages.done(variant_key(made.variant, PRIVACY), made_with, PrivacyScores, work, weights=weights)
         self.warnings |= dict.fromkeys(scores.warnings)
         return of_privacy(made.variant, scores)
 
@@ -135,12 +141,29 @@ class Measurer:
         members = [member for member in everyone if member.split != "train"]
         return VolumeSet(everyone.name, members, everyone.shape, everyone.spacing)
 
-    @cached_property
-    def _extractors(self) -> dict[Kind, tuple[FeatureExtractor, ...]]:
-        return {kind: load_extractors(kind, weights) for kind, weights in self._config.images.extractors.items()}
+    def _extractors(self, kind: Kind) -> tuple[FeatureExtractor, ...]:
+        if kind not in self._loaded:
+            self._loaded[kind] = load_extractors(kind, self._config.images.extractors[kind])
+        return self._loaded[kind]
 
     @cached_property
     def _readout(self) -> Readout:
         adherence = self._config.adherence
         folder = None if adherence is None else adherence.readout
         return load_or_train_readout() if folder is None else Readout.load(folder)
+
+    def _extractor_weights(self, kinds: Sequence[Kind]) -> dict[str, Any]:
+        """The fingerprint of each kind; nothing where the stand-in would have to be trained for it."""
+        if "phantom" in kinds and not _is_at_hand(self._config.images.extractors["phantom"]):
+            return {}
+        return {"extractor_sha256": {kind: self._extractors(kind)[0].fingerprint for kind in kinds}}
+
+    def _readout_weights(self) -> dict[str, Any]:
+        """The fingerprint of the readout; nothing where it would have to be trained for it."""
+        assert self._config.adherence is not None
+        return {"readout_sha256": self._readout.fingerprint} if _is_at_hand(self._config.adherence.readout) else {}
+
+
+def _is_at_hand(readout: Path | None) -> bool:
+    """Whether a readout can be loaded: one that is named, or the cached one once it is trained."""
+    return readout is not None or cached_readout().is_dir()

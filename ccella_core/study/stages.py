@@ -16,13 +16,23 @@ from ccella_core.errors import InputError, SaveError
 from ccella_core.files import prepare_folder, whole_file
 from ccella_core.progress import Told
 from ccella_core.settings import StrictModel
-from ccella_core.training.run_folder import differences
+from ccella_core.training.run_folder import differences, flat
 
 STAGE_NAME = "stage.json"
+WEIGHTS_KEYS = {"readout_sha256", "extractor_sha256"}
+"""Of ``made_with``: fingerprints of the weights of what measured."""
 
 Result = TypeVar("Result", bound=StrictModel)
 Work = Callable[[Path, Told], Result]
 """Does a stage in its folder, going on with what lies there of it."""
+
+
+Fingerprints = Callable[[], Mapping[str, Any]]
+"""Gives fingerprints of weights by their keys in ``made_with``; none of weights that are not at hand."""
+
+
+def no_weights() -> Mapping[str, Any]:
+    return {}
 
 
 class Stage(NamedTuple):
@@ -86,6 +96,8 @@ class Stages:
         applies = [stage.key for stage in plan if stage.why_not is None]
         finished = {key for key in applies if _is_finished(folder / key)}
         self._left = [key for key in applies if key not in finished]
+        self._weights: dict[str, tuple[str, str]] = {}
+        """Of each key of weights the fingerprint that was met first, and the stage that it was met in."""
         self.seconds: dict[str, float] = {}
         """That each finished stage took."""
         listener.plan(plan, finished)
@@ -102,6 +114,7 @@ class Stages:
         work: Work[Result],
         *,
         may_change: tuple[str, ...] = (),
+        weights: Fingerprints = no_weights,
     ) -> Result:
         """The result of a stage: what it left where it was finished, otherwise the work is done now.
 
@@ -114,28 +127,33 @@ class Stages:
             kind: of the result.
             work: see ``Work``.
             may_change: beginnings of keys of ``made_with`` that change nothing in the result.
+            weights: of the networks that the work measures with; part of ``made_with`` that is known after the work.
 
         Raises:
-            InputError: the result in the folder was made with something else; every difference is named.
+            InputError: the result in the folder was made with something else, every difference is named; or an earlier
+                stage was measured with other weights.
             SaveError: the disk refuses.
         """
         folder = self.folder / key
         now: dict[str, Any] = json.loads(json.dumps(made_with, default=str))
         record = _read_record(folder)
         if record is None or record.result is None:
-            record = self._do(self._planned[key], folder, now, work)
-        elif different := differences(record.made_with, now, may_change=may_change):
+            record = self._do(self._planned[key], folder, now, work, weights)
+        elif different := _differences(record.made_with, now, dict(weights()), may_change):
             raise InputError(
                 f"{folder} was made with something else ({'; '.join(different)}). Go on with what it was made with, "
                 "name another output, or remove that folder to have it made anew."
             )
+        self._refuse_mixed_weights(key, record.made_with)
         self.seconds[key] = record.seconds or 0.0
         try:
             return kind.model_validate(record.result)
         except ValidationError as error:
             raise InputError(f"{folder / STAGE_NAME} is damaged; remove that folder to have it made anew.") from error
 
-    def _do(self, stage: Stage, folder: Path, made_with: dict[str, Any], work: Work[Result]) -> StageRecord:
+    def _do(
+        self, stage: Stage, folder: Path, made_with: dict[str, Any], work: Work[Result], weights: Fingerprints
+    ) -> StageRecord:
         prepare_folder(folder)
         _write_record(folder, StageRecord(made_with=made_with))
         started = time.monotonic()
@@ -145,13 +163,41 @@ class Stages:
         with self._listener.stage(stage, self._number(stage.key), len(self._left)) as told:
             result = work(folder, told)
         record = StageRecord(
-            made_with=made_with, seconds=round(time.monotonic() - started, 1), result=result.model_dump(mode="json")
+            made_with={**made_with, **weights()},
+            seconds=round(time.monotonic() - started, 1),
+            result=result.model_dump(mode="json"),
         )
         _write_record(folder, record)
         return record
 
+    def _refuse_mixed_weights(self, key: str, made_with: dict[str, Any]) -> None:
+        """Raises InputError where two stages of the study were measured with different weights.
+
+        That can be where weights that were not at hand for a finished stage were trained anew for this one.
+        """
+        for name, sha256 in flat({each: made_with[each] for each in WEIGHTS_KEYS & made_with.keys()}).items():
+            before, other = self._weights.setdefault(name, (sha256, key))
+            if before != sha256:
+                raise InputError(
+                    f"{other} and {key} were measured with different weights ({name} is {before} and {sha256}) and "
+                    f"cannot be compared: remove {self.folder / other} to have it measured anew."
+                )
+
     def _number(self, key: str) -> int:
         return self._left.index(key) + 1 if key in self._left else len(self._left)
+
+
+def _differences(
+    before: dict[str, Any], now: dict[str, Any], weights: dict[str, Any], may_change: tuple[str, ...]
+) -> list[str]:
+    """As `differences`. Fingerprints of weights that either side lacks are unknown, and differ from nothing.
+
+    Records of the same ``format_version`` were written before there were any; and weights that are gone are not made
+    again for the sake of a finished stage.
+    """
+    known = {key: each for key, each in weights.items() if key in before}
+    unknown = tuple(WEIGHTS_KEYS - known.keys())
+    return differences(before, now | known, may_change=may_change + unknown)
 
 
 def _is_finished(folder: Path) -> bool:

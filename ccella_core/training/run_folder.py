@@ -62,7 +62,7 @@ def differences(before: dict[str, Any], now: dict[str, Any], *, may_change: tupl
         before, now: configurations as JSON has them.
         may_change: beginnings of keys that are passed over.
     """
-    before, now = _flat(before), _flat(now)
+    before, now = flat(before), flat(now)
     return [
         f"{key} was {before.get(key)} and is {now.get(key)}"
         for key in sorted(before.keys() | now.keys())
@@ -124,8 +124,9 @@ def last_step(checkpoints: Path) -> int:
     return int(names[-1].removeprefix("step-")) if names else 0
 
 
-def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The same values without sections: their keys are joined by dots."""
+    found: dict[str, Any] = {}
     for key, value in content.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
