@@ -27,7 +27,7 @@ SPLITS: dict[Split, range] = {"train": range(0, 8), "validation": range(8, 12), 
 
 @pytest.fixture(scope="session")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The middle of twenty phantoms, positive and negative by turns."""
+    """The middle of twenty phantoms, positive and negative by turns, and a case whose image is none."""
     folder = tmp_path_factory.mktemp("phantoms")
     cases = []
     for split, seeds in SPLITS.items():
@@ -48,6 +48,8 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     fields=StructuredFields.from_findings(patient.findings),
                 )
             )
+    (folder / "broken.nii.gz").write_bytes(b"no image")
+    cases.append(cases[0].model_copy(update={"id": "broken", "images": {"t2w": folder / "broken.nii.gz"}}))
     return write_manifest(cases, folder / "manifest.jsonl")
 
 

@@ -93,6 +93,7 @@ def test_every_variant_is_trained_and_makes_volumes(result: StudyResult) -> None
         assert each.of_test.count == 8 and each.of_train is not None and each.of_train.count == 8
     hashes = {each.model.sha256 for each in result.variants}
     assert len(hashes) == 3
+    assert result.warnings[0].startswith("1 case was refused when the source was prepared; ")
 
 
 def test_images_are_measured_beside_the_real_cases(work: Path, result: StudyResult) -> None:

@@ -71,7 +71,7 @@ def run_study(config: StudyConfig, listener: Listener | None = None) -> Path:
     prepare_folder(config.output)
     stages = Stages(config.output, stages_to_do, listener or Silent())
     # 2. The cases.
-    prepared = _prepared(config, stages)
+    prepared, refused = _prepared(config, stages)
     cases = _checked_cases(config, prepared)
     # 3. Every variant: trained, let make volumes, measured.
     measurer = Measurer(config, prepared, stages)
@@ -91,7 +91,7 @@ def run_study(config: StudyConfig, listener: Listener | None = None) -> Path:
         cases=cases,
         variants=tuple(variants),
         measures=tuple(measures),
-        warnings=tuple(measurer.warnings),
+        warnings=(*_of_refused(refused, config), *measurer.warnings),
         arm_scores=tuple(scores),
         differences=tuple(differences),
         left_out=tuple(LeftOut(stage=each.words, why_not=each.why_not) for each in stages_to_do if each.why_not),
@@ -101,11 +101,11 @@ def run_study(config: StudyConfig, listener: Listener | None = None) -> Path:
     return write_page(result, config.output, _examples(config, prepared, variants))
 
 
-def _prepared(config: StudyConfig, stages: Stages) -> PreparedSet:
-    """Opened; where a source is given, prepared first."""
+def _prepared(config: StudyConfig, stages: Stages) -> tuple[PreparedSet, int]:
+    """Opened, and how many cases were refused; where a source is given, prepared first."""
     data = config.data
     if data.source is None:
-        return PreparedSet.open(data.prepared)
+        return PreparedSet.open(data.prepared), 0
     source = data.source
 
     def work(folder: Path, told: Told) -> Prepared:
@@ -122,7 +122,14 @@ def _prepared(config: StudyConfig, stages: Stages) -> PreparedSet:
             f"The cases in {data.prepared} have changed since this study was begun; name another output, or remove "
             f"{stages.folder / CASES} and what was made of the former ones."
         )
-    return prepared
+    return prepared, made.refused
+
+
+def _of_refused(count: int, config: StudyConfig) -> list[str]:
+    if not count:
+        return []
+    cases = "1 case was" if count == 1 else f"{count} cases were"
+    return [f"{cases} refused when the source was prepared; {config.data.prepared}/quality.html says which and why."]
 
 
 def _checked_cases(config: StudyConfig, prepared: PreparedSet) -> Cases:
