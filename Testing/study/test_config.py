@@ -9,7 +9,7 @@ import pytest
 
 from ccella_core.errors import InputError
 from ccella_core.networks.config import VARIANTS
-from ccella_core.study.config import Classifiers, StudyConfig, training_of, with_labels
+from ccella_core.study.config import Classifiers, StudyConfig, trainings_of, with_labels
 from ccella_core.study.plan import plan
 from ccella_core.training.train_config import checked, read_settings
 
@@ -21,7 +21,7 @@ def study(**more: Any) -> StudyConfig:
 
 def test_every_variant_is_trained_alike() -> None:
     config = study(training={"settings": {"denoiser": {"steps": 77, "seed": 5, "batch_size": 3}}})
-    trainings = [training_of(config, variant) for variant in config.variants]
+    trainings = [trainings_of(config, variant)[0] for variant in config.variants]
     assert [training.denoiser.network.variant for training in trainings] == list(VARIANTS)
     alike = [training.denoiser.model_dump(exclude={"network"}) for training in trainings]
     assert all(each == alike[0] for each in alike) and alike[0]["steps"] == 77
@@ -37,11 +37,23 @@ def test_what_concerns_reports_is_left_out_of_variants_that_read_none() -> None:
         "denoiser": {"network": {"adapter": {"layers": 2}}},
     }
     config = study(training={"settings": settings})
-    reads, blind = training_of(config, "ellamaisi"), training_of(config, "maisi")
+    reads, blind = trainings_of(config, "ellamaisi")[0], trainings_of(config, "maisi")[0]
     assert reads.text_encoder == "encoder" and reads.read_first is not None and reads.max_tokens == 24
     assert reads.denoiser.network.adapter is not None and reads.denoiser.network.adapter.layers == 2
     assert blind.text_encoder is None and blind.read_first is None and blind.denoiser.network.adapter is None
     assert reads.cache_folder != blind.cache_folder and reads.output != blind.output
+
+
+def test_a_second_training_learns_on_from_the_first() -> None:
+    settings = {"denoiser": {"steps": 7, "decay_steps": 20, "batch_size": 3}}
+    then = {"denoiser": {"steps": 5, "decay_steps": None, "seed": 1}}
+    config = study(training={"settings": settings, "then": then})
+    for variant in config.variants:
+        first, second = trainings_of(config, variant)
+        assert (first.denoiser.steps, first.denoiser.decay_steps, first.start_from) == (7, 20, None)
+        assert (second.denoiser.steps, second.denoiser.decay_steps, second.start_from) == (5, None, first.output)
+        assert second.denoiser.batch_size == 3 and second.denoiser.network == first.denoiser.network
+        assert first.output.parent == second.output and first.cache_folder == second.cache_folder
 
 
 def test_a_setting_that_no_training_has_is_named() -> None:
@@ -49,7 +61,10 @@ def test_a_setting_that_no_training_has_is_named() -> None:
     with pytest.raises(
         InputError, match=r"training.settings, for maisi, cannot be used: there is no key denoiser.step"
     ):
-        training_of(config, "maisi")
+        trainings_of(config, "maisi")
+    config = study(training={"then": {"denoiser": {"step": 3}}})
+    with pytest.raises(InputError, match=r"training.then, for maisi, cannot be used: there is no key denoiser.step"):
+        trainings_of(config, "maisi")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +72,8 @@ def test_a_setting_that_no_training_has_is_named() -> None:
     [
         ({"variants": ["ccella", "ccella"]}, "a variant stands twice"),
         ({"privacy": {"extractor": "medicalnet"}}, "medicalnet is not among images.extractors"),
-        ({"training": {"settings": {"output": "x"}}}, "must not hold output"),
+        ({"training": {"settings": {"output": "x"}}}, "training.settings must not hold output"),
+        ({"training": {"then": {"start_from": "x"}}}, "training.then must not hold start_from"),
         ({"classifiers": {"real_counts": [4], "arms": ["synthetic"]}}, "must be among arms"),
         ({"classifiers": {"real_counts": [4], "seeds": [0, 0]}}, "a seed stands twice in seeds"),
         ({"synthesis": {"solver": "dpm--"}}, r"synthesis.solver: Input should be 'dpm\+\+'"),
@@ -109,5 +125,5 @@ def test_the_recipe_can_be_used() -> None:
     config = read_settings(StudyConfig, recipe)
     assert config.variants == ("ccella", "maisi", "ellamaisi", "decoupled")
     for variant in config.variants:
-        assert training_of(config, variant).denoiser.steps == training_of(config, "maisi").denoiser.steps
+        assert trainings_of(config, variant)[0].denoiser.steps == trainings_of(config, "maisi")[0].denoiser.steps
     assert plan(config)

@@ -12,7 +12,7 @@ import yaml
 from ccella_core.evaluation.classifier_config import preset
 from ccella_core.study.checks import check_study
 from ccella_core.study.classifiers import trainings
-from ccella_core.study.config import StudyConfig, training_of
+from ccella_core.study.config import StudyConfig, trainings_of
 from ccella_core.training.train_config import read_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,8 +39,9 @@ def test_eight_times_shorter(tool: ModuleType) -> None:
     whole, shorter = read(tool, 1), read(tool, 8)
     check_study(shorter)
     for variant in whole.variants:
-        long, short = training_of(whole, variant), training_of(shorter, variant)
-        assert short.denoiser.steps == long.denoiser.steps // 8
+        parts = list(zip(trainings_of(whole, variant), trainings_of(shorter, variant), strict=True))
+        assert len(parts) == 2 and all(short.denoiser.steps == long.denoiser.steps // 8 for long, short in parts)
+        long, short = parts[0]
         assert (short.read_first is None) == (long.read_first is None)
         if long.read_first is not None and short.read_first is not None:
             assert short.read_first.steps == long.read_first.steps // 8

@@ -89,7 +89,7 @@ def test_every_variant_is_trained_and_makes_volumes(result: StudyResult) -> None
     assert result.cases.positive == {"train": 4, "validation": 2, "test": 4}
     assert result.names == ("ccella", "maisi", "decoupled")
     for each in result.variants:
-        assert each.trained.steps == 4 and each.trained.validation_loss is not None
+        assert each.trained.steps == 4 + 2 and each.trained.validation_loss is not None
         assert each.of_test.count == 8 and each.of_train is not None and each.of_train.count == 8
     hashes = {each.model.sha256 for each in result.variants}
     assert len(hashes) == 3

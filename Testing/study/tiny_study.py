@@ -29,6 +29,7 @@ def tiny_study(manifest: Path, readout: Path, bundle: Path, folder: Path) -> dic
                              "checkpoint_every": 2, "warmup_steps": 1},
                 "watching": {"validate_every": 4, "picture_every": 0, "tensorboard": False},
             },
+            "then": {"denoiser": {"steps": 2, "warmup_steps": 0, "seed": 1}},
         },
         "synthesis": {"steps": 2},
         "images": {"extractors": {"phantom": str(readout)}},

@@ -10,7 +10,7 @@ from ccella_core.evaluation.features import check_kind, load_extractors
 from ccella_core.evaluation.readout import Readout, check_readable
 from ccella_core.solvers import Solver
 from ccella_core.study.classifiers import trainings
-from ccella_core.study.config import StudyConfig, training_of
+from ccella_core.study.config import StudyConfig, trainings_of
 
 
 def check_study(config: StudyConfig) -> None:
@@ -20,7 +20,7 @@ def check_study(config: StudyConfig) -> None:
         InputError: something would fail when its turn comes.
     """
     for variant in config.variants:
-        scheduler = training_of(config, variant).denoiser.scheduler
+        scheduler = trainings_of(config, variant)[-1].denoiser.scheduler
         Solver(config.synthesis.solver, scheduler, config.synthesis.steps)
     trainings(config)
     _check_grid(config)

@@ -19,7 +19,7 @@ from ccella_core.training.train_config import TrainConfig, checked, merged, pres
 
 Arm = Literal["real", "synthetic", "real+synthetic"]
 ARMS: tuple[Arm, ...] = get_args(Arm)
-OF_THE_STUDY = ("name", "data", "output", "cache_folder", "sequences")
+OF_THE_STUDY = ("name", "data", "output", "cache_folder", "sequences", "start_from")
 """Keys of a training that the study itself gives."""
 FOR_READING = ("text_encoder", "max_tokens", "read_first")
 """Keys of a training that mean nothing to a variant that reads no reports."""
@@ -45,6 +45,9 @@ class Training(StrictModel):
     size: Literal["small", "published"] = Field("small", description="of the presets, see `ccella train --help`")
     settings: dict[str, Any] = Field(
         default_factory=dict, description="keys of `ccella train` over the preset, the same for every variant"
+    )
+    then: dict[str, Any] | None = Field(
+        None, description="keys over those, of a second training that learns on from where the first ended"
     )
     weights: Literal["last", "best"] = Field("last", description="after the last step, or best on validation cases")
 
@@ -127,8 +130,9 @@ class StudyConfig(StrictModel):
             raise ValueError("a variant stands twice in variants")
         if self.privacy is not None and self.privacy.extractor not in self.images.extractors:
             raise ValueError(f"privacy.extractor {self.privacy.extractor} is not among images.extractors")
-        if taken := sorted(set(OF_THE_STUDY) & self.training.settings.keys()):
-            raise ValueError(f"training.settings must not hold {', '.join(taken)}, which the study itself gives")
+        for key, settings in (("settings", self.training.settings), ("then", self.training.then or {})):
+            if taken := sorted(set(OF_THE_STUDY) & settings.keys()):
+                raise ValueError(f"training.{key} must not hold {', '.join(taken)}, which the study itself gives")
         if self.classifiers is not None:
             if self.synthesis.train_per_case == 0 and self.classifiers.arms != ("real",):
                 raise ValueError("classifiers with synthetic volumes need synthesis.train_per_case of at least 1")
@@ -137,27 +141,30 @@ class StudyConfig(StrictModel):
         return self
 
 
-def training_of(config: StudyConfig, variant: Variant) -> TrainConfig:
-    """The training of a variant: the preset, the settings that all share, and its own folders.
+def trainings_of(config: StudyConfig, variant: Variant) -> tuple[TrainConfig, ...]:
+    """The training of a variant, or both: the preset, the settings that all share, and its own folders.
 
     What concerns reports is left out for variants that read none.
 
     Raises:
         InputError: a setting that no training has, or that does not fit.
     """
-    shared = config.training.settings
-    reads = VARIANTS[variant].uses_text
-    if not reads:
-        shared = _without_reading(shared)
-    content = merged(preset(f"{config.training.size}-{variant}"), shared)
+    training, reads = config.training, VARIANTS[variant].uses_text
+    shared, then = (each if reads else _without_reading(each) for each in (training.settings, training.then or {}))
+    content = merged(preset(f"{training.size}-{variant}"), shared)
+    folder = folder_of(config, variant) / "training"
     own = {
         "name": variant,
         "data": config.data.prepared,
         "sequences": [config.data.sequence],
-        "output": folder_of(config, variant) / "training",
+        "output": folder if training.then is None else folder / "first",
         "cache_folder": config.output / "cache" / ("with-reports" if reads else "without-reports"),
     }
-    return checked(TrainConfig, content | own, f"training.settings, for {variant},")
+    first = checked(TrainConfig, content | own, f"training.settings, for {variant},")
+    if training.then is None:
+        return (first,)
+    own |= {"output": folder, "start_from": first.output}
+    return first, checked(TrainConfig, merged(content, then) | own, f"training.then, for {variant},")
 
 
 def folder_of(config: StudyConfig, variant: Variant) -> Path:

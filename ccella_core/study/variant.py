@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from ccella_core.files import sha256_of
 from ccella_core.networks.config import Variant
 from ccella_core.pipeline import CCELLAPipeline
 from ccella_core.progress import Told
-from ccella_core.study.config import StudyConfig, training_of
+from ccella_core.study.config import StudyConfig, trainings_of
 from ccella_core.study.plan import BUNDLE, OF_TEST, OF_TRAIN, TRAINING, variant_key
 from ccella_core.study.result import Model, Trained, VariantResult, Volumes
 from ccella_core.study.stages import Stages
@@ -41,7 +42,7 @@ class VariantMaker:
 
     def __init__(self, config: StudyConfig, prepared: PreparedSet, variant: Variant, stages: Stages) -> None:
         self._config, self._prepared, self._variant, self._stages = config, prepared, variant, stages
-        self._training = training_of(config, variant)
+        self._trainings = trainings_of(config, variant)
 
     def make(self) -> VariantResult:
         """Raises whatever the stages raise; what is finished stays."""
@@ -57,13 +58,15 @@ class VariantMaker:
         return variant_key(self._variant, part)
 
     def _train(self) -> Trained:
-        made_with = self._training.model_dump(mode="json") | {"cases": self._prepared.fingerprint}
+        *before, last = (each.model_dump(mode="json") for each in self._trainings)
+        made_with = last | {"cases": self._prepared.fingerprint} | ({"first": before[0]} if before else {})
+        may_change = (*MAY_CHANGE, "start_from", *(f"first.{key}" for key in MAY_CHANGE))
 
         def work(folder: Path, told: Told) -> Trained:
-            train(self._training, progress=told)
-            return _trained(folder, best=self._config.training.weights == "best")
+            runs = [train(each, progress=told) for each in self._trainings]
+            return _trained(runs, best=self._config.training.weights == "best")
 
-        return self._stages.done(self._key(TRAINING), made_with, Trained, work, may_change=MAY_CHANGE)
+        return self._stages.done(self._key(TRAINING), made_with, Trained, work, may_change=may_change)
 
     def _export(self, trained: Trained) -> Model:
         training, synthesis = self._config.training, self._config.synthesis
@@ -83,10 +86,9 @@ class VariantMaker:
                 default_solver=synthesis.solver,
                 default_steps=synthesis.steps,
             )
-            bundle = export_run(
-                self._training.output, folder / BUNDLE_FOLDER, about, best=training.weights == "best", overwrite=True
-            )
-            return Model(path=self._inside(folder / BUNDLE_FOLDER), sha256=bundle.sha256)
+            out, best = folder / BUNDLE_FOLDER, training.weights == "best"
+            bundle = export_run(self._trainings[-1].output, out, about, best=best, overwrite=True)
+            return Model(path=self._inside(out), sha256=bundle.sha256)
 
         return self._stages.done(self._key(BUNDLE), made_with, Model, work)
 
@@ -128,13 +130,15 @@ class VariantMaker:
         return path.relative_to(self._stages.folder).as_posix()
 
 
-def _trained(run: Path, *, best: bool) -> Trained:
+def _trained(runs: Sequence[Path], *, best: bool) -> Trained:
+    """What several trainings left, of which each learnt on from the one before."""
+    run = runs[-1]
     checkpoints = run / CHECKPOINTS
     step = last_step(checkpoints)
     losses = [record["loss"] for record in read_log(run) if record["kind"] == "validation" and "loss" in record]
     return Trained(
         parameters=read_run(run)["parameters"],
-        steps=step,
+        steps=sum(last_step(each / CHECKPOINTS) for each in runs),
         validation_loss=(min(losses) if best else losses[-1]) if losses else None,
         weights_sha256=sha256_of(checkpoints / (BEST_NAME if best else f"step-{step:08d}.safetensors")),
     )

@@ -59,12 +59,14 @@ def shortened(recipe: dict[str, Any], shorter: int) -> list[str]:
     """Overrides of ``ccella study`` that divide every number of steps, and the sizes of the real sets."""
     if shorter == 1:
         return []
-    training, classifiers = recipe["training"]["settings"], recipe["classifiers"]
+    training, classifiers = recipe["training"], recipe["classifiers"]
     # What a recipe does not say of the classifiers is as in their preset.
     classifier = merged(preset(classifiers["preset"]), classifiers.get("settings", {}))["classifier"]
     steps = {
-        "training.settings.read_first.steps": training["read_first"]["steps"],
-        "training.settings.denoiser.steps": training["denoiser"]["steps"],
+        "training.settings.read_first.steps": training["settings"]["read_first"]["steps"],
+        "training.settings.denoiser.steps": training["settings"]["denoiser"]["steps"],
+        "training.settings.denoiser.decay_steps": training["settings"]["denoiser"]["decay_steps"],
+        "training.then.denoiser.steps": training["then"]["denoiser"]["steps"],
         "classifiers.settings.classifier.steps": classifier["steps"],
     }
     counts = sorted({max(FEWEST // 2, count // shorter) for count in classifiers["real_counts"]})
