@@ -74,6 +74,7 @@ def test_a_setting_that_no_training_has_is_named() -> None:
         ({"privacy": {"extractor": "medicalnet"}}, "medicalnet is not among images.extractors"),
         ({"training": {"settings": {"output": "x"}}}, "training.settings must not hold output"),
         ({"training": {"then": {"start_from": "x"}}}, "training.then must not hold start_from"),
+        ({"classifiers": {"real_counts": [4], "settings": {"seeds": [1]}}}, "classifiers.settings must not hold seeds"),
         ({"classifiers": {"real_counts": [4], "arms": ["synthetic"]}}, "must be among arms"),
         ({"classifiers": {"real_counts": [4], "seeds": [0, 0]}}, "a seed stands twice in seeds"),
         ({"synthesis": {"solver": "dpm--"}}, r"synthesis.solver: Input should be 'dpm\+\+'"),

@@ -31,6 +31,7 @@ def test_a_number_shows_its_interval() -> None:
     assert str(number(0.5, 0.1)) == "0.500 (0.400 to 0.600)"
     assert str(number(12.0, 3.0)) == "12.0 (9.0 to 15.0)"
     assert str(number(0.00123, 0.0002)) == "0.00123 (0.00103 to 0.00143)"
+    assert str(Number(value=0.0, low=0.0, high=0.00918, n="400")) == "0.0000 (0.0000 to 0.0092)"
     assert str(number(0.5)) == "0.5" and str(number(None)) == "not defined"
 
 

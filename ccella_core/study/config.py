@@ -21,6 +21,8 @@ Arm = Literal["real", "synthetic", "real+synthetic"]
 ARMS: tuple[Arm, ...] = get_args(Arm)
 OF_THE_STUDY = ("name", "data", "output", "cache_folder", "sequences", "start_from")
 """Keys of a training that the study itself gives."""
+OF_AN_ARM = ("name", "output", "train", "validation", "sequence", "real_count", "real_seed", "seeds")
+"""Keys of a classifier's training that the study itself gives."""
 FOR_READING = ("text_encoder", "max_tokens", "read_first")
 """Keys of a training that mean nothing to a variant that reads no reports."""
 Seed = Annotated[int, Field(ge=0)]
@@ -130,9 +132,14 @@ class StudyConfig(StrictModel):
             raise ValueError("a variant stands twice in variants")
         if self.privacy is not None and self.privacy.extractor not in self.images.extractors:
             raise ValueError(f"privacy.extractor {self.privacy.extractor} is not among images.extractors")
-        for key, settings in (("settings", self.training.settings), ("then", self.training.then or {})):
-            if taken := sorted(set(OF_THE_STUDY) & settings.keys()):
-                raise ValueError(f"training.{key} must not hold {', '.join(taken)}, which the study itself gives")
+        of_classifiers = {} if self.classifiers is None else self.classifiers.settings
+        for key, settings, own in (
+            ("training.settings", self.training.settings, OF_THE_STUDY),
+            ("training.then", self.training.then or {}, OF_THE_STUDY),
+            ("classifiers.settings", of_classifiers, OF_AN_ARM),
+        ):
+            if taken := sorted(set(own) & settings.keys()):
+                raise ValueError(f"{key} must not hold {', '.join(taken)}, which the study itself gives")
         if self.classifiers is not None:
             if self.synthesis.train_per_case == 0 and self.classifiers.arms != ("real",):
                 raise ValueError("classifiers with synthetic volumes need synthesis.train_per_case of at least 1")

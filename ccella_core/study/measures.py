@@ -42,7 +42,7 @@ class Number(StrictModel):
             return "not defined"
         if not self.has_interval:
             return f"{self.value:.3g}"
-        digits = _digits(*(each for each in (self.value, self.low, self.high) if each is not None))
+        digits = _digits(self.value, *(each for each in (self.low, self.high) if each is not None))
         return f"{self.value:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
 
 
@@ -125,9 +125,10 @@ def best_of(row: Sequence[Measure]) -> list[Measure]:
 MOST_DECIMALS, SIGNIFICANT = 5, 3
 
 
-def _digits(*values: float) -> int:
-    """Decimals with which the largest of some values shows three figures that count."""
-    largest = max(abs(value) for value in values)
+def _digits(value: float, *ends: float) -> int:
+    """Decimals with which the largest of a value and its ends shows three figures that count; two where it is 0."""
+    largest = max(abs(each) for each in (value, *ends))
     if largest == 0:
         return SIGNIFICANT
-    return min(MOST_DECIMALS, max(0, SIGNIFICANT - 1 - floor(log10(largest))))
+    figures = SIGNIFICANT if value else SIGNIFICANT - 1
+    return min(MOST_DECIMALS, max(0, figures - 1 - floor(log10(largest))))
