@@ -8,7 +8,9 @@ from __future__ import annotations
 import sys
 import zlib
 from collections.abc import Callable, Iterator
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 torch.set_num_threads(1)  # the tests run in one process a core; threads beside them would only wait for each other
 
 REFERENCE_FOLDER = Path(__file__).parent / "data" / "reference"
+TOOLS_FOLDER = Path(__file__).parents[1] / "docs" / "tools"
 
 
 def _draw(name: str, shape: tuple[int, ...] | torch.Size, scale: float = 1.0) -> torch.Tensor:
@@ -48,6 +51,20 @@ class DrawWeights(Protocol):
 def reference_folder() -> Path:
     """The folder with the reference's .npz and .json files."""
     return REFERENCE_FOLDER
+
+
+@pytest.fixture(scope="session")
+def docs_tool() -> Callable[[str], ModuleType]:
+    """Loads a script of ``docs/tools`` by its name without the ending."""
+
+    def load(name: str) -> ModuleType:
+        spec = spec_from_file_location(name, TOOLS_FOLDER / f"{name}.py")
+        assert spec is not None and spec.loader is not None
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
 
 
 @pytest.fixture(scope="session")

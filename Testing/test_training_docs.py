@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import re
 import shlex
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -75,13 +75,8 @@ def test_every_configuration_is_accepted(tmp_path, block):
 
 
 @pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    file = ROOT / "docs" / "tools" / "table_of_keys.py"
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(docs_tool: Callable[[str], ModuleType]) -> ModuleType:
+    return docs_tool("table_of_keys")
 
 
 def test_the_tables_of_keys_are_the_settings(tool):
