@@ -3,8 +3,8 @@
 Drawing S of S networks with replacement, as one draws cases, would understate what separates networks by (S - 1) / S,
 which is half of it for two. So the two sources are kept apart: the variance over resamples of the cases, and that of
 the mean of the networks with S - 1 degrees of freedom, each with its own quantile of Student's t, weighed by variance
-(Cochran & Cox, Experimental Designs, 1957, section 4.14). Welch and Satterthwaite's degrees of freedom err in 12 % of
-comparisons of two networks where 5 % are allowed: two that happen to agree are taken for sure.
+(Cochran & Cox, Experimental Designs, 1957, section 4.14). Welch and Satterthwaite's degrees of freedom err too often
+with two networks: two that happen to agree are taken for sure.
 """
 
 from __future__ import annotations
