@@ -15,10 +15,12 @@ from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from typing import Literal
 
 import torch
 from _measure import GIB, peak_memory_gib
 from _speed_case import SPACING_MM, Size
+from accelerate import Accelerator
 from monai.losses import FocalLoss
 from monai.networks.schedulers import DDPMScheduler
 from pydantic import Field
@@ -26,6 +28,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.optim.lr_scheduler import PolynomialLR
 
+from ccella_core.devices import autocast
 from ccella_core.files import sha256_of
 from ccella_core.networks import ConditionalDenoiser
 from ccella_core.settings import StrictModel
@@ -52,6 +55,9 @@ class Case(StrictModel):
     way: Way
     size: Size
     batch: int
+    device: Literal["cpu", "cuda"] = "cpu"
+    bf16: bool = False
+    """As autocast, in both ways."""
     steps: int = Field(DEFAULT_STEPS, ge=2)
     """All but the first are measured: there the optimiser takes its memory, and the libraries choose their ways."""
 
@@ -65,7 +71,8 @@ class Measurement(StrictModel):
     seconds: float
     """Median of the steps after the first."""
     peak_gib: float
-    """The most that the process held until its end, Python, torch and weights included."""
+    """The most that the process held until its end, Python, torch and weights included; on a GPU, that torch held
+    there."""
 
 
 def measure(case: Case) -> Measurement:
@@ -116,10 +123,11 @@ def _random_cases(case: Case) -> tuple[torch.Tensor, torch.Tensor]:
 def _plain(case: Case) -> Measurement:
     """The same network in a loop as one writes it by hand, with the parts of MONAI and torch that the paper names."""
     published, schedule_config = DenoiserTraining(), SchedulerConfig()
-    latents, text = _random_cases(case)
-    spacing = torch.tensor([SPACING_MM]).expand(case.batch, 3)
-    target = nn.functional.one_hot(torch.arange(case.batch) % 2, 2).float() * FOCAL_TARGET_SCALE
-    network = ConditionalDenoiser(case.size.denoiser).train()
+    device = torch.device(case.device)
+    latents, text = (each.to(device) for each in _random_cases(case))
+    spacing = torch.tensor([SPACING_MM], device=device).expand(case.batch, 3)
+    target = nn.functional.one_hot(torch.arange(case.batch, device=device) % 2, 2).float() * FOCAL_TARGET_SCALE
+    network = ConditionalDenoiser(case.size.denoiser).train().to(device)
     optimiser = torch.optim.AdamW(network.parameters(), lr=published.learning_rate)
     schedule = PolynomialLR(optimiser, total_iters=1000, power=published.decay_power)
     noising = DDPMScheduler(
@@ -134,20 +142,25 @@ def _plain(case: Case) -> Measurement:
     ends = [time.perf_counter()]
     for _ in range(case.steps):
         optimiser.zero_grad()
-        timesteps = torch.randint(0, schedule_config.num_train_timesteps, (case.batch,))
+        timesteps = torch.randint(0, schedule_config.num_train_timesteps, (case.batch,), device=device)
         noise = torch.randn_like(latents)
         noisy = noising.add_noise(original_samples=latents, noise=noise, timesteps=timesteps)
-        output = network(noisy, timesteps, text=text, spacing=spacing)
-        loss = l1(output.prediction, noise)
+        with autocast(device, torch.bfloat16 if case.bf16 else torch.float32):
+            output = network(noisy, timesteps, text=text, spacing=spacing)
+        loss = l1(output.prediction.float(), noise)
         if output.class_logits is not None:
-            loss = loss + published.focal_weight * focal(output.class_logits, target).sum(dim=1).mean()
+            loss = loss + published.focal_weight * focal(output.class_logits.float(), target).sum(dim=1).mean()
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), published.gradient_clip)
         optimiser.step()
         schedule.step()
         float(loss.detach())  # what a log is told
         ends.append(time.perf_counter())
-    return Measurement(seconds=_median_step(ends[1:]), peak_gib=peak_memory_gib())
+    return Measurement(seconds=_median_step(ends[1:]), peak_gib=_peak_gib(case))
+
+
+def _peak_gib(case: Case) -> float:
+    return peak_memory_gib() if case.device == "cpu" else torch.cuda.max_memory_allocated() / GIB
 
 
 def _median_step(ends: list[float]) -> float:
@@ -178,9 +191,10 @@ def _ours(case: Case, folder: Path) -> Measurement:
         part_size=case.at_once,
         checkpoint_every=case.steps + 1,
     )
+    accelerator = Accelerator(cpu=case.device == "cpu", mixed_precision="bf16" if case.bf16 else "no")
     with suppress(_Done):
-        train_denoiser(_cached(case, folder), config, folder / "checkpoints", watcher=clock)
-    return Measurement(seconds=_median_step(clock.ends), peak_gib=peak_memory_gib())
+        train_denoiser(_cached(case, folder), config, folder / "checkpoints", accelerator=accelerator, watcher=clock)
+    return Measurement(seconds=_median_step(clock.ends), peak_gib=_peak_gib(case))
 
 
 def _cached(case: Case, folder: Path) -> CachedCases:

@@ -2,8 +2,9 @@
 
     python Testing/benchmarks/train_step.py --size demo
     python Testing/benchmarks/train_step.py --size published --steps 2
+    python Testing/benchmarks/train_step.py --size published --device cuda --bf16 --steps 12
 
-On the CPU, in float32, with random weights and cases, by default with the published batch of 8 and with a batch of 1.
+With random weights and cases, by default on the CPU and in float32, with the published batch of 8 and a batch of 1.
 The plain loop is what one writes by hand: it holds the whole batch at once. Each measurement is a process of its own;
 ratios are to the plain loop of the same batch and run. At the published size a step of 8 takes minutes, and what this
 computer has no memory for is left out, and said.
@@ -14,6 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
+import torch
 import typer
 from _measure import (
     DEFAULT_OUT,
@@ -36,7 +38,8 @@ BATCHES = (1, 8)
 COLUMNS = ("What", "Seconds a step", "× plain", "Peak memory, GiB", "× plain")
 NOTE = (
     "Seconds: median of the steps after the first. Memory: the most that the process held, Python, torch and weights "
-    "included; no checkpoint is written. × plain: as a part of the plain loop's, so that less is better."
+    "included, or that torch held on the GPU; no checkpoint is written. × plain: as a part of the plain loop's, so "
+    "that less is better."
 )
 
 app = typer.Typer(add_completion=False)
@@ -47,6 +50,8 @@ app = typer.Typer(add_completion=False)
 def main(
     size: Annotated[Literal["demo", "published", "both"], typer.Option(help="Of the networks.")] = "demo",
     batch: Annotated[list[int], typer.Option(min=1, help="Cases a step; may be given several times.")] = list(BATCHES),  # noqa: B006
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where.")] = "cpu",
+    bf16: Annotated[bool, typer.Option("--bf16", help="Both ways under bfloat16 autocast.")] = False,
     bundle: Annotated[
         str | None, typer.Option(help=f"Whose sizes are 'demo'; by default {DEMO_BUNDLE}'s, found or not.")
     ] = None,
@@ -58,7 +63,9 @@ def main(
     if size != "demo":
         sizes.append(published_size())
     facts = machine()
-    tables, results, notes = [], [], [NOTE, f"Measured on {machine_in_words(facts)}."]
+    where = f"{torch.cuda.get_device_name()} and " if device == "cuda" else ""
+    precision = "bfloat16 autocast" if bf16 else "float32"
+    tables, results, notes = [], [], [NOTE, f"Measured in {precision} on {where}{machine_in_words(facts)}."]
     for each in sizes:
         for cases in batch:
             found: dict[Way, Measurement | None] = {}
@@ -66,7 +73,7 @@ def main(
                 if way is Way.OURS_PARTS and cases == 1:
                     continue  # the same as all at once
                 say(f"{each.name}, batch of {cases}: {way.value}", style="dim")
-                outcome = attempt(Case(way=way, size=each, batch=cases, steps=steps))
+                outcome = attempt(Case(way=way, size=each, batch=cases, device=device, bf16=bf16, steps=steps))
                 if isinstance(outcome, str):
                     say(outcome)
                     notes.append(outcome)
@@ -86,7 +93,9 @@ def main(
 def attempt(case: Case) -> Measurement | str:
     """The measurement, or a sentence that says why there is none."""
     what = f"{case.way.value}, batch of {case.batch}, at the {case.size.name} size"
-    return measured_apart("_train_case.py", case, Measurement, what=what, needed_gib=needed_gib(case))
+    return measured_apart(
+        "_train_case.py", case, Measurement, what=what, needed_gib=needed_gib(case) if case.device == "cpu" else 0.0
+    )
 
 
 def _table(size: Size, batch: int, found: dict[Way, Measurement | None]) -> Table:

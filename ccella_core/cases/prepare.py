@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import multiprocessing
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
@@ -42,6 +41,7 @@ from ccella_core.cases.prepared import (
 from ccella_core.cases.splits import check_splits
 from ccella_core.errors import InputError, SaveError
 from ccella_core.files import sha256_of, whole_file
+from ccella_core.parallel import in_processes
 from ccella_core.planes import middle_planes, side_by_side
 from ccella_core.progress import Told
 from ccella_core.scans import read_scan, refuse_nan
@@ -77,7 +77,7 @@ def prepare(
         listing: cases with splits; those that its source refused are passed on.
         settings: the grid and the sequences.
         out: the folder; prepared cases in it with the same settings are kept.
-        jobs: processes at once.
+        jobs: processes at once; 0: as many as there are processor cores.
         progress: told of every case that is done.
 
     Returns:
@@ -122,22 +122,7 @@ def _outcomes(
             left.append(case)
         else:
             yield case, known
-    if jobs <= 1 or len(left) <= 1:
-        yield from ((case, prepare_case(case, settings, out)) for case in left)
-        return
-    spawn = multiprocessing.get_context("spawn")  # forking a process that has threads can hang
-    with ProcessPoolExecutor(min(jobs, len(left)), mp_context=spawn, initializer=_one_thread) as pool:
-        futures = {pool.submit(prepare_case, case, settings, out): case for case in left}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)  # cases that have begun are finished, and stay
-            raise
-
-
-def _one_thread() -> None:
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    yield from in_processes(partial(prepare_case, settings=settings, out=out), left, jobs)
 
 
 def prepare_case(case: Case, settings: PrepareSettings, out: Path) -> Outcome:

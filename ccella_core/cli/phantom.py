@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ from ccella_core.cli.generate import ImageFormat
 from ccella_core.cli.output import AsJson, explained, print_json
 from ccella_core.errors import InputError, SaveError
 from ccella_core.files import prepare_folder, whole_file
+from ccella_core.parallel import in_processes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +38,7 @@ def phantom(
         typer.Option(help="Also list the patients in manifest.jsonl, in this split, with masks, for: ccella prepare"),
     ] = None,
     wordings: Annotated[int, typer.Option(min=1, help="Reports a patient in the manifest, in other words each.")] = 1,
+    jobs: Annotated[int, typer.Option(min=0, help="Patients at once; 0: as many as there are processor cores.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of the same name.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -44,9 +47,9 @@ def phantom(
         raise InputError("A manifest needs the T2-weighted volumes; choose --sequence t2w or all.")
     prepare_folder(out)
     wanted = (*(SEQUENCES if sequence == "all" else (sequence,)), "labels", *(MASKS if manifest is not None else ()))
-    patients = [
-        _write_patient(each, out, wanted, pathology, format, overwrite=overwrite) for each in range(seed, seed + count)
-    ]
+    write = partial(_write_patient, out=out, wanted=wanted, pathology=pathology, format=format, overwrite=overwrite)
+    written = dict(in_processes(write, range(seed, seed + count), jobs))
+    patients = [written[each] for each in sorted(written)]
     if manifest is not None:
         _list_patients(patients, out, manifest, wordings)
     if as_json:
@@ -60,7 +63,7 @@ def phantom(
 
 
 def _write_patient(
-    seed: int, out: Path, wanted: tuple[str, ...], pathology: str | None, format: str, *, overwrite: bool
+    seed: int, *, out: Path, wanted: tuple[str, ...], pathology: str | None, format: str, overwrite: bool
 ) -> dict[str, Any]:
     """Write the images that are wanted (sequences, labels, masks), report and findings; tells what was written."""
     import numpy as np

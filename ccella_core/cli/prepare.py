@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -75,9 +74,7 @@ def prepare(
     listing = read_source(source, layout)
     cases = with_reports(assign_splits(listing.cases, fractions, seed=seed), missing_reports)
     with StepDisplay("Preparing cases") as display:
-        prepared, refused = prepare_cases(
-            listing._replace(cases=cases), settings, out, jobs=jobs or os.cpu_count() or 1, progress=display
-        )
+        prepared, refused = prepare_cases(listing._replace(cases=cases), settings, out, jobs=jobs, progress=display)
     page = write_quality_report(prepared, refused, length=length)
     if as_json:
         print_json({

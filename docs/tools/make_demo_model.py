@@ -24,6 +24,7 @@ VALIDATION_PATIENTS = range(5_000, 5_032)
 SHAPE, SPACING = ("96", "96", "32"), ("1", "1", "3")  # the digital prostate's own grid
 ABOUT = (
     "--name", "ccella-demo",
+    "--version", "1.1.0",
     "--licence", "Apache-2.0",
     "--intended-use",
     "Demonstration, teaching and tests of software. Not for diagnosis, not for research on patients.",
@@ -49,7 +50,7 @@ def main() -> None:
     for patients, split in ((TRAINING_PATIENTS, "train"), (VALIDATION_PATIENTS, "validation")):
         count = max(8, len(patients) // shorter)
         ccella("phantom", "--seed", str(patients.start), "--count", str(count), "--sequence", "t2w",
-               "--out", "phantoms", "--manifest", split, "--wordings", "2", "--overwrite")  # fmt: skip
+               "--out", "phantoms", "--manifest", split, "--wordings", "2", "--jobs", "0", "--overwrite")  # fmt: skip
     ccella("prepare", "phantoms/manifest.jsonl", "--out", "prepared", "--shape", *SHAPE, "--spacing", *SPACING,
            "--centre", "image", "--scaling", "none")  # fmt: skip
     for command, name in (

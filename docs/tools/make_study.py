@@ -50,7 +50,7 @@ def main() -> None:
             continue
         count = max(FEWEST, len(patients) // shorter)
         ccella("phantom", "--seed", str(patients.start), "--count", str(count), "--sequence", "t2w",
-               "--out", "phantoms", "--manifest", split, "--wordings", "2", "--overwrite")  # fmt: skip
+               "--out", "phantoms", "--manifest", split, "--wordings", "2", "--jobs", "0", "--overwrite")  # fmt: skip
         listed.touch()
     ccella("study", str(RECIPE), *shortened(yaml.safe_load(RECIPE.read_text(encoding="utf-8")), shorter))
 
