@@ -257,6 +257,18 @@ def test_info(models: Path) -> None:
     assert "Models are looked for in" in ccella("info").stdout
 
 
+def test_phantoms_of_several_processes_are_the_same(tmp_path: Path) -> None:
+    drawn = {}
+    for jobs in (1, 2):
+        out = tmp_path / str(jobs)
+        result = ccella("phantom", "--seed", 3, "--count", 2, "--sequence", "t2w", "--manifest", "train",
+                        "--jobs", jobs, "--format", "nii", "--out", out, "--json")  # fmt: skip
+        assert result.exit_code == 0, result.output
+        assert [each["seed"] for each in json.loads(result.stdout)["patients"]] == [3, 4]
+        drawn[jobs] = {file.name: file.read_bytes() for file in out.iterdir()}
+    assert drawn[1] == drawn[2] and len(drawn[1]) == 2 * 6 + 1
+
+
 @pytest.mark.parametrize("command", [[], ["generate"], ["bundles"], ["phantom"]])
 def test_help_tells_the_exit_codes(command: list[str]) -> None:
     result = ccella(*command, "--help")
