@@ -127,6 +127,14 @@ def test_several_of_a_case_and_one_split(prepared: PreparedSet, tmp_path: Path) 
     assert "3 volumes of 2 cases." in text and "too narrow" in text
 
 
+def test_volumes_of_training_cases_carry_a_warning(prepared: PreparedSet, tmp_path: Path) -> None:
+    folder = synthetic(tmp_path / "set", prepared, {"case0": 0, "case1": 1, "case2": 2})  # case0 is a training case
+    (warning,) = set_adherence(folder, prepared.folder, Pages(), out=tmp_path).warnings
+    assert warning.startswith("1 of 3 volumes are of training cases") and "--split test" in warning
+    assert f"**Warning:** {warning}" in (tmp_path / "adherence.md").read_text(encoding="utf-8")
+    assert set_adherence(folder, prepared.folder, Pages(), split="test").warnings == ()
+
+
 def test_what_cannot_be_read_is_refused(prepared: PreparedSet, tmp_path: Path) -> None:
     strange = synthetic(tmp_path / "strange", prepared, {"case0": 0}, source="0" * 16)
     with pytest.raises(InputError, match="was made from other cases"):

@@ -134,10 +134,14 @@ def run_adherence(
         jobs += islice(changed, steered)
     try:
         store = CaseStore(out, readout.fingerprint)
+        seeds = [seed + job.patient.seed - FIRST_PATIENT for job in jobs]
+        left = [not store.has(job.patient.seed, job.exchange, own) for job, own in zip(jobs, seeds, strict=True)]
+        if not any(left):
+            # Only a volume tells which model makes it, so one is made where none is left to make.
+            store.refuse_other(_run_case(generate, readout, jobs[0], seeds[0])[0])
         for number, job in enumerate(jobs):
-            volume_seed = seed + job.patient.seed - FIRST_PATIENT
-            if not store.has(job.patient.seed, job.exchange, volume_seed):
-                store.add(*_run_case(generate, readout, job, volume_seed))
+            if left[number]:
+                store.add(*_run_case(generate, readout, job, seeds[number]))
             if progress is not None:
                 progress(number + 1, len(jobs))
         done = [store.cases[job.patient.seed, job.exchange] for job in jobs]

@@ -81,6 +81,11 @@ class CaseStore:
                     draw_pairs(pairs, heading).save(unfinished, "PNG")
 
     def _keep(self, case: Case) -> None:
+        self.refuse_other(case)
+        self.cases[case.patient, case.exchanged] = case
+
+    def refuse_other(self, case: Case) -> None:
+        """Raises InputError where a case was made by another model or sampler, or read by another readout."""
         # Cases from before it was kept do not say which readout read them: that is unknown, and they are taken.
         if case.readout_sha256 not in (None, self._readout_sha256):
             raise InputError(
@@ -93,7 +98,6 @@ class CaseStore:
                 f"{self.folder} holds cases of {other.model} ({other.sampler}), and this is {case.model} "
                 f"({case.sampler}); choose another folder."
             )
-        self.cases[case.patient, case.exchanged] = case
 
     def _with_phantoms(self, result: AdherenceResult) -> list[Pair]:
         own = [case for case in result.cases if case.exchanged is None][:PICTURED_CASES]

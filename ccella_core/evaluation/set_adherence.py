@@ -59,6 +59,7 @@ class SetAdherence(StrictModel):
     """What the readout itself is worth; ``None`` where it was never validated."""
     readout_sha256: str | None = None
     """Fingerprint of the readout; ``None`` in older results."""
+    warnings: tuple[str, ...] = ()
 
 
 def read_set(volumes: VolumeSet, prepared: PreparedSet, readout: Reads, *, progress: Told | None = None) -> SetReadings:
@@ -117,6 +118,7 @@ def set_adherence(
         prepared=read_set(_of_the_same_cases(volumes, data), prepared, readout),
         readout=readout.validation,
         readout_sha256=readout.fingerprint,
+        warnings=_warnings(volumes, prepared),
     )
     if out is not None:
         save_result(result, markdown(result), out / RESULT_NAME)
@@ -143,8 +145,21 @@ def markdown(result: SetAdherence) -> str:
         "",
         "## Synthetic volumes: stated and read",
         *confusion_tables(generated.scores),
+        *(f"\n**Warning:** {warning}" for warning in result.warnings),
         "",
     ])  # fmt: skip
+
+
+def _warnings(volumes: VolumeSet, prepared: PreparedSet) -> tuple[str, ...]:
+    of_training = {case.id for case in prepared.split("train")}
+    count = sum(member.case in of_training for member in volumes)
+    if not count:
+        return ()
+    return (
+        f"{count} of {len(volumes)} volumes are of training cases (split train). If the model learnt from them, this "
+        "says how well it follows reports that it knows, not how well it follows new ones: make volumes of the test "
+        "cases with `ccella synthesize --split test`.",
+    )
 
 
 def _opened(synthetic: Path, data: Path, split: Split | None) -> tuple[SynthesisSettings, PreparedSet, VolumeSet]:
