@@ -62,9 +62,7 @@ def main(
 ) -> None:
     chosen = _checked_parts(parts)
     prepare_folder(out)
-    sizes = [demo_size(bundle)] if size != "published" else []
-    if size != "demo":
-        sizes.append(published_size())
+    sizes = sizes_of(size, bundle)
     facts = machine()
     tables, results, notes = [], [], [NOTE, f"Measured on {machine_in_words(facts)}."]
     for each in sizes:
@@ -91,6 +89,12 @@ def attempt(case: Case) -> Measurement | str:
     """The measurement, or a sentence that says why there is none."""
     what = f"{case.measured.value}, at the {case.size.name} size"
     return measured_apart("_speed_case.py", case, Measurement, what=what, needed_gib=needed_gib(case))
+
+
+def sizes_of(which: str, bundle: str | None) -> list[Size]:
+    """Those of ``demo``, ``published`` or ``both``."""
+    found = [demo_size(bundle)] if which != "published" else []
+    return [*found, published_size()] if which != "demo" else found
 
 
 def demo_size(bundle: str | None) -> Size:

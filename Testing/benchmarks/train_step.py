@@ -29,7 +29,7 @@ from _measure import (
 )
 from _speed_case import Size
 from _train_case import DEFAULT_STEPS, Case, Measurement, Way, needed_gib
-from speed import DEMO_BUNDLE, demo_size, published_size
+from speed import DEMO_BUNDLE, sizes_of
 
 from ccella_core.cli.output import explained, say
 from ccella_core.files import prepare_folder
@@ -59,9 +59,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for train_step.json and train_step.md.")] = DEFAULT_OUT,
 ) -> None:
     prepare_folder(out)
-    sizes = [demo_size(bundle)] if size != "published" else []
-    if size != "demo":
-        sizes.append(published_size())
+    sizes = sizes_of(size, bundle)
     facts = machine()
     where = f"{torch.cuda.get_device_name()} and " if device == "cuda" else ""
     precision = "bfloat16 autocast" if bf16 else "float32"
