@@ -134,7 +134,7 @@ def test_a_training_step(
 def test_a_step_needs_memory_for_the_cases_that_it_holds_at_once(benchmark_module: ModuleType) -> None:
     from _train_case import Case, Way, needed_gib  # type: ignore[import-not-found]
 
-    size = benchmark_module.demo_size(None)
+    (size,) = benchmark_module.sizes_of("demo", None)
     whole, parts, one = (needed_gib(Case(way=way, size=size, batch=batch))
                          for way, batch in ((Way.PLAIN, 8), (Way.OURS_PARTS, 8), (Way.OURS, 1)))  # fmt: skip
     assert parts == one < whole
@@ -144,7 +144,7 @@ def test_a_step_needs_memory_for_the_cases_that_it_holds_at_once(benchmark_modul
 def test_what_has_no_room_is_left_out_with_a_sentence(benchmark_module: ModuleType) -> None:
     case = benchmark_module.Case(
         measured=benchmark_module.Measured.DECODE_MONAI,
-        size=benchmark_module.published_size().model_copy(update={"latent_shape": (4096, 4096, 4096)}),
+        size=benchmark_module.sizes_of("published", None)[0].model_copy(update={"latent_shape": (4096, 4096, 4096)}),
     )
     assert "Left out: decode, MONAI's, whole (plain), at the published size" in benchmark_module.attempt(case)
     refused = invoked(benchmark_module, "--parts", "step,encode")
