@@ -1,7 +1,8 @@
-"""The commands by which docs/evaluation.md and the README measure a model are ones that the command line takes."""
+"""docs/evaluation.md and the README: commands that the command line takes, and the numbers of the published study."""
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -10,6 +11,9 @@ import pytest
 import typer
 
 from ccella_core.cli import app
+from ccella_core.study.config import StudyConfig
+from ccella_core.study.result import StudyResult
+from ccella_core.training.train_config import read_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -39,3 +43,21 @@ def test_every_command_is_whole(line):
     while hasattr(command, "commands"):
         command = command.commands[words.pop(0)]
     command.make_context(line, words)
+
+
+def test_the_published_study_is_of_the_recipe():
+    found = StudyResult.model_validate_json((ROOT / "docs" / "study" / "study.json").read_bytes())
+    recipe = read_settings(StudyConfig, ROOT / "Resources" / "Recipes" / "study.yaml")
+    assert found.config == json.loads(recipe.model_dump_json())
+
+
+def test_what_is_told_of_the_published_study_stands_in_its_tables():
+    section = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8").split("### The published study\n")[1]
+    rows = [line for line in section.split("\n## ")[0].splitlines() if line.startswith("| ") and " to " in line]
+    tables = (ROOT / "docs" / "study" / "study.md").read_text(encoding="utf-8")
+    numbers = [cell.strip() for row in rows for cell in row.split("|")[2:-1]]
+    assert len(rows) == 11 and all(number in tables for number in numbers), [n for n in numbers if n not in tables]
+    of_measures = [row.split("|")[1].strip() for row in rows[:7]]
+    for name, row in zip(of_measures, rows[:7], strict=True):
+        (line,) = [each for each in tables.splitlines() if each.startswith(f"| {name} |")][:1]
+        assert [cell.strip() for cell in row.split("|")[2:6]] == [cell.strip() for cell in line.split("|")[4:8]], name

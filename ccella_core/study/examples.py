@@ -15,6 +15,8 @@ from ccella_core.provenance import SYNTHETIC_LABEL
 from ccella_core.provenance import Sequence as SequenceName
 
 TILE_INCHES = 1.7
+"""Width of a slice."""
+HEADING_INCHES = 0.75
 DOTS_PER_INCH = 110
 BACKGROUND, PALE, WARNING = "#0e1116", "#e8eaed", "#ff6a3d"
 REPORT_CHARACTERS = 400
@@ -71,9 +73,10 @@ def _picture(
     from matplotlib.figure import Figure
 
     columns = 1 + len(made)
-    spacing = prepared.settings.spacing
-    figure = Figure((TILE_INCHES * columns, TILE_INCHES * len(cases) + 0.6), dpi=DOTS_PER_INCH, facecolor=BACKGROUND,
-                    layout="constrained")  # fmt: skip
+    shape, spacing = prepared.settings.shape, prepared.settings.spacing
+    tall = shape[1] * spacing[1] / (shape[0] * spacing[0])
+    inches = (TILE_INCHES * columns, TILE_INCHES * tall * len(cases) + HEADING_INCHES)
+    figure = Figure(inches, dpi=DOTS_PER_INCH, facecolor=BACKGROUND, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     figure.suptitle(
         f"{SYNTHETIC_LABEL}, but for the first column; the patient's right is at the left", color=WARNING, fontsize=8
