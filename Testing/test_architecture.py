@@ -19,7 +19,7 @@ SLICER_MODULE = ROOT / "CCELLAGenerator"
 
 # A module may import from its own layer and from those named for it. A new module needs its line here.
 LAYERS = {
-    "foundations": {"errors", "files", "provenance", "progress", "devices", "settings"},
+    "foundations": {"errors", "files", "parallel", "provenance", "progress", "devices", "settings"},
     "phantom": {"phantom"},
     "parts": {
         "arguments",

@@ -155,7 +155,7 @@ def test_other_settings_in_the_same_folder_are_refused(cases, tmp_path):
 def test_nothing_is_done_twice_but_what_changed(cases, tmp_path, monkeypatch):
     done = []
     plain = module.prepare_case
-    monkeypatch.setattr(module, "prepare_case", lambda case, *rest: done.append(case.id) or plain(case, *rest))
+    monkeypatch.setattr(module, "prepare_case", lambda case, **rest: done.append(case.id) or plain(case, **rest))
     prepare(Listing(cases), SETTINGS, tmp_path / "out")
     prepare(Listing(cases), SETTINGS, tmp_path / "out")
     assert done == ["case0", "case1", "case2"]
