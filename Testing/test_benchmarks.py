@@ -119,8 +119,9 @@ def test_a_training_step(
     from _train_case import measure  # type: ignore[import-not-found]  # beside the benchmark
 
     monkeypatch.setattr("_measure.in_own_process", lambda script, case, result: measure(case))
-    done = invoked(benchmark_module, "--bundle", tiny_bundle, "--batch", 1, "--batch", 2, "--out", tmp_path)
+    done = invoked(benchmark_module, "--bundle", tiny_bundle, "--batch", 1, "--batch", 2, "--bf16", "--out", tmp_path)
     assert done.exit_code == 0, done.output
+    assert "Measured in bfloat16 autocast on" in done.output
     result = json.loads((tmp_path / "train_step.json").read_text(encoding="utf-8"))
     assert [(entry["batch"], entry["way"]) for entry in result["results"]] == [
         (1, "plain loop"), (1, "ours, the batch at once"),
@@ -128,6 +129,16 @@ def test_a_training_step(
     ]  # fmt: skip
     assert all(entry["seconds"] > 0 and entry["peak_gib"] > 0 for entry in result["results"])
     assert "| ours, a case at a time |" in (tmp_path / "train_step.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("benchmark_module", ["train_step"], indirect=True)
+def test_a_training_step_on_a_gpu_that_is_not_there(
+    benchmark_module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    refused = invoked(benchmark_module, "--device", "cuda", "--out", tmp_path / "out")
+    assert refused.exit_code == 2 and "There is no device 'cuda'" in refused.output
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("benchmark_module", ["train_step"], indirect=True)

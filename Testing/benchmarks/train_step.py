@@ -32,6 +32,7 @@ from _train_case import DEFAULT_STEPS, Case, Measurement, Way, needed_gib
 from speed import DEMO_BUNDLE, sizes_of
 
 from ccella_core.cli.output import explained, say
+from ccella_core.devices import choose_device
 from ccella_core.files import prepare_folder
 
 BATCHES = (1, 8)
@@ -58,6 +59,7 @@ def main(
     steps: Annotated[int, typer.Option(min=2, help="All but the first are measured.")] = DEFAULT_STEPS,
     out: Annotated[Path, typer.Option(help="Folder for train_step.json and train_step.md.")] = DEFAULT_OUT,
 ) -> None:
+    choose_device(device)  # refuses one that is not there
     prepare_folder(out)
     sizes = sizes_of(size, bundle)
     facts = machine()
