@@ -119,9 +119,9 @@ def test_a_training_step(
     from _train_case import measure  # type: ignore[import-not-found]  # beside the benchmark
 
     monkeypatch.setattr("_measure.in_own_process", lambda script, case, result: measure(case))
-    done = invoked(benchmark_module, "--bundle", tiny_bundle, "--batch", 1, "--batch", 2, "--bf16", "--out", tmp_path)
+    done = invoked(benchmark_module, "--bundle", tiny_bundle, "--batch", 1, "--batch", 2, "--out", tmp_path)
     assert done.exit_code == 0, done.output
-    assert "Measured in bfloat16 autocast on" in done.output
+    assert "Measured in float32 on" in done.output
     result = json.loads((tmp_path / "train_step.json").read_text(encoding="utf-8"))
     assert [(entry["batch"], entry["way"]) for entry in result["results"]] == [
         (1, "plain loop"), (1, "ours, the batch at once"),
