@@ -208,20 +208,16 @@ def _warnings(scores: Sequence[ExtractorScores]) -> Iterator[str]:
 
 def _of_training_cases(real: VolumeSet, synthetic: VolumeSet) -> Iterator[str]:
     learnt = "of training cases (split train). If the model learnt from them,"
-    if count := _training_count(real):
+    if count := real.training_count:
         yield (
             f"{count} of {len(real)} real volumes are {learnt} copies of them count as good; compare with others "
             "(`--real-split test`)."
         )
-    if count := _training_count(synthetic):
+    if count := synthetic.training_count:
         yield (
             f"{count} of {len(synthetic)} synthetic volumes are {learnt} those of new cases may be worse; measure them "
             "(`--synthetic-split test`)."
         )
-
-
-def _training_count(volumes: VolumeSet) -> int:
-    return sum(member.split == "train" for member in volumes)
 
 
 def _four(found: Coverage | None) -> list[float | None]:

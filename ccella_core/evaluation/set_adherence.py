@@ -118,7 +118,7 @@ def set_adherence(
         prepared=read_set(_of_the_same_cases(volumes, data), prepared, readout),
         readout=readout.validation,
         readout_sha256=readout.fingerprint,
-        warnings=_warnings(volumes, prepared),
+        warnings=_warnings(volumes),
     )
     if out is not None:
         save_result(result, markdown(result), out / RESULT_NAME)
@@ -150,15 +150,13 @@ def markdown(result: SetAdherence) -> str:
     ])  # fmt: skip
 
 
-def _warnings(volumes: VolumeSet, prepared: PreparedSet) -> tuple[str, ...]:
-    of_training = {case.id for case in prepared.split("train")}
-    count = sum(member.case in of_training for member in volumes)
-    if not count:
+def _warnings(volumes: VolumeSet) -> tuple[str, ...]:
+    if not volumes.training_count:
         return ()
     return (
-        f"{count} of {len(volumes)} volumes are of training cases (split train). If the model learnt from them, this "
-        "says how well it follows reports that it knows, not how well it follows new ones: make volumes of the test "
-        "cases with `ccella synthesize --split test`.",
+        f"{volumes.training_count} of {len(volumes)} volumes are of training cases (split train). If the model learnt "
+        "from them, this says how well it follows reports that it knows, not how well it follows new ones: make "
+        "volumes of the test cases with `ccella synthesize --split test`.",
     )
 
 

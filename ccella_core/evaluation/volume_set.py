@@ -60,6 +60,11 @@ class VolumeSet:
     def __iter__(self) -> Iterator[Member]:
         return iter(self.members)
 
+    @property
+    def training_count(self) -> int:
+        """Volumes of the split train."""
+        return sum(member.split == "train" for member in self.members)
+
     def voxels(self, index: int) -> np.ndarray:
         """(X, Y, Z) float32 in 0 … 1, a slight overshoot clipped.
 
