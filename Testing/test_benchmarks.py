@@ -142,6 +142,16 @@ def test_a_training_step_on_a_gpu_that_is_not_there(
 
 
 @pytest.mark.parametrize("benchmark_module", ["train_step"], indirect=True)
+def test_what_has_no_room_on_the_gpu_is_left_out(benchmark_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    from _train_case import Case, Way  # type: ignore[import-not-found]
+
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda: (2**30, 2**40))
+    (size,) = benchmark_module.sizes_of("published", None)
+    said = benchmark_module.attempt(Case(way=Way.PLAIN, size=size, batch=8, device="cuda"))
+    assert said.startswith("Left out: plain loop, batch of 8") and said.endswith("and 1.0 are free.")
+
+
+@pytest.mark.parametrize("benchmark_module", ["train_step"], indirect=True)
 def test_a_step_needs_memory_for_the_cases_that_it_holds_at_once(benchmark_module: ModuleType) -> None:
     from _train_case import Case, Way, needed_gib  # type: ignore[import-not-found]
 

@@ -99,9 +99,14 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def measured_apart(script: str, case: BaseModel, result: type[Result], *, what: str, needed_gib: float) -> Result | str:
-    """What a script beside this one measures of ``case`` in a process of its own, or a sentence that says why not."""
-    free = psutil.virtual_memory().available / GIB
+def measured_apart(
+    script: str, case: BaseModel, result: type[Result], *, what: str, needed_gib: float, free_gib: float | None = None
+) -> Result | str:
+    """What a script beside this one measures of ``case`` in a process of its own, or a sentence that says why not.
+
+    ``free_gib``: memory where it computes; by default this computer's.
+    """
+    free = psutil.virtual_memory().available / GIB if free_gib is None else free_gib
     if needed_gib > free:
         return f"Left out: {what}: it asks for {needed_gib:.1f} GiB of memory, and {free:.1f} are free."
     try:

@@ -19,6 +19,7 @@ import torch
 import typer
 from _measure import (
     DEFAULT_OUT,
+    GIB,
     NOT_MEASURED,
     Table,
     machine,
@@ -93,9 +94,8 @@ def main(
 def attempt(case: Case) -> Measurement | str:
     """The measurement, or a sentence that says why there is none."""
     what = f"{case.way.value}, batch of {case.batch}, at the {case.size.name} size"
-    return measured_apart(
-        "_train_case.py", case, Measurement, what=what, needed_gib=needed_gib(case) if case.device == "cpu" else 0.0
-    )
+    free = torch.cuda.mem_get_info()[0] / GIB if case.device == "cuda" else None
+    return measured_apart("_train_case.py", case, Measurement, what=what, needed_gib=needed_gib(case), free_gib=free)
 
 
 def _table(size: Size, batch: int, found: dict[Way, Measurement | None]) -> Table:
