@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from ccella_core.bundle import Bundle
+from ccella_core.evaluation.adherence_report import AdherenceResult, agreement_table
+from ccella_core.evaluation.exchange import WORDS
 from ccella_core.pipeline import CCELLAPipeline
 
 REPOSITORY = Path(__file__).parent.parent
@@ -56,3 +58,16 @@ def test_reads_a_negative_report_as_negative(pipeline):
     report = (REPOSITORY / "Resources" / "Examples" / "report_negative.txt").read_text(encoding="utf-8")
     (volume,) = pipeline(report, seed=7, num_steps=2)
     assert volume.provenance.predicted_positive_probability < 0.5
+
+
+def test_the_readme_tells_what_was_measured_of_it():
+    bundle = Bundle.open(DEMO)
+    found = AdherenceResult.model_validate({**bundle.index.measured["adherence"], "cases": []})
+    assert bundle.sha256[:12] in found.model
+    columns = {"generated": found.generated, "phantoms of the same patients": found.phantoms}
+    rows = [
+        *agreement_table(columns, readout=None),
+        *(f"| {WORDS[what]} | {share} |" for what, share in found.exchanged.items()),
+    ]
+    told = (REPOSITORY / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(rows) > 15 and [row for row in rows if row not in told] == []
