@@ -201,6 +201,10 @@ class ReportEncoder:
             model = copy.deepcopy(model)
             torch.nn.Module.to(model, storage_dtype)
         model.save_pretrained(text_encoder_dir)
+        if self._tokenizer.is_fast:
+            # It remembers how its last call cut and padded, and would write that: the same encoder, other files.
+            self._tokenizer.backend_tokenizer.no_truncation()
+            self._tokenizer.backend_tokenizer.no_padding()
         self._tokenizer.save_pretrained(tokenizer_dir)
 
     def _loaded_model(self) -> PreTrainedModel:

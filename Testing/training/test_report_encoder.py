@@ -87,6 +87,19 @@ def test_a_stopped_run_that_goes_on_reads_reports_the_same(tmp_path, stopped_at_
     assert torch.equal(whole.encode(REPORTS[:3]), resumed.encode(REPORTS[:3]))
 
 
+def test_a_finished_run_that_is_started_again_writes_the_same_files(tmp_path):
+    """Caches of what the encoder says hang on its files: another byte, and all reports would have to be read again."""
+    for copy in ("first", "again"):
+        encoder = train_report_encoder(TOLD, TINY, tmp_path / "run")
+        encoder.save_pretrained(tmp_path / copy, tmp_path / copy)
+        encoder.encode(REPORTS[:1])
+        encoder.save_pretrained(tmp_path / f"{copy}, used", tmp_path / f"{copy}, used")
+    files = sorted(file.name for file in (tmp_path / "first").iterdir())
+    assert {"model.safetensors", "tokenizer.json", "tokenizer_config.json"} <= set(files)
+    for name in files:
+        assert len({(tmp_path / copy / name).read_bytes() for copy in ("first", "again", "first, used")}) == 1, name
+
+
 def test_the_encoder_is_frozen_and_of_fixed_length(tmp_path):
     encoder = train_report_encoder(TOLD, TINY, tmp_path / "run")
     embeddings = encoder.encode(["", "PI-RADS 4 lesion", "前列腺 😀"])
