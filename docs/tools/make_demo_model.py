@@ -48,9 +48,13 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "ccella_core", *arguments], cwd=work, check=True)
 
     for patients, split in ((TRAINING_PATIENTS, "train"), (VALIDATION_PATIENTS, "validation")):
+        drawn = work / "phantoms" / f"{split}.drawn"
+        if drawn.exists():
+            continue
         count = max(8, len(patients) // shorter)
         ccella("phantom", "--seed", str(patients.start), "--count", str(count), "--sequence", "t2w",
                "--out", "phantoms", "--manifest", split, "--wordings", "2", "--jobs", "0", "--overwrite")  # fmt: skip
+        drawn.touch()
     ccella("prepare", "phantoms/manifest.jsonl", "--out", "prepared", "--shape", *SHAPE, "--spacing", *SPACING,
            "--centre", "image", "--scaling", "none")  # fmt: skip
     for command, name in (

@@ -45,13 +45,13 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "ccella_core", *arguments], cwd=work, check=True)
 
     for split, patients in PATIENTS.items():
-        listed = work / "phantoms" / f"{split}.drawn"
-        if listed.exists():
+        drawn = work / "phantoms" / f"{split}.drawn"
+        if drawn.exists():
             continue
         count = max(FEWEST, len(patients) // shorter)
         ccella("phantom", "--seed", str(patients.start), "--count", str(count), "--sequence", "t2w",
                "--out", "phantoms", "--manifest", split, "--wordings", "2", "--jobs", "0", "--overwrite")  # fmt: skip
-        listed.touch()
+        drawn.touch()
     ccella("study", str(RECIPE), *shortened(yaml.safe_load(RECIPE.read_text(encoding="utf-8")), shorter))
 
 
