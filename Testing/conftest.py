@@ -61,7 +61,9 @@ def docs_tool() -> Callable[[str], ModuleType]:
         spec = spec_from_file_location(name, TOOLS_FOLDER / f"{name}.py")
         assert spec is not None and spec.loader is not None
         module = module_from_spec(spec)
-        spec.loader.exec_module(module)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(TOOLS_FOLDER)  # as where it is started as a script: it may import its neighbours
+            spec.loader.exec_module(module)
         return module
 
     return load

@@ -9,11 +9,10 @@ times fewer patients, to see that the recipe runs.
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
 
 import yaml
+from _recipe import ccella, draw_patients
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "Resources" / "Recipes" / "ccella-demo"
@@ -21,6 +20,7 @@ BUNDLE = ROOT / "Resources" / "Models" / "ccella-demo"
 # Seeds of the patients: no two uses of them share one; those of the text encoder stand in its configuration.
 TRAINING_PATIENTS = range(0, 1250)
 VALIDATION_PATIENTS = range(5_000, 5_032)
+FEWEST = 8  # patients of a split
 SHAPE, SPACING = ("96", "96", "32"), ("1", "1", "3")  # the digital prostate's own grid
 ABOUT = (
     "--name", "ccella-demo",
@@ -43,19 +43,9 @@ def main() -> None:
     work, shorter = options.work.resolve(), options.shorter
     work.mkdir(parents=True, exist_ok=True)
 
-    def ccella(*arguments: str) -> None:
-        print("ccella", *arguments, flush=True)
-        subprocess.run([sys.executable, "-m", "ccella_core", *arguments], cwd=work, check=True)
-
     for patients, split in ((TRAINING_PATIENTS, "train"), (VALIDATION_PATIENTS, "validation")):
-        drawn = work / "phantoms" / f"{split}.drawn"
-        if drawn.exists():
-            continue
-        count = max(8, len(patients) // shorter)
-        ccella("phantom", "--seed", str(patients.start), "--count", str(count), "--sequence", "t2w",
-               "--out", "phantoms", "--manifest", split, "--wordings", "2", "--jobs", "0", "--overwrite")  # fmt: skip
-        drawn.touch()
-    ccella("prepare", "phantoms/manifest.jsonl", "--out", "prepared", "--shape", *SHAPE, "--spacing", *SPACING,
+        draw_patients(work, split, patients[: max(FEWEST, len(patients) // shorter)])
+    ccella(work, "prepare", "phantoms/manifest.jsonl", "--out", "prepared", "--shape", *SHAPE, "--spacing", *SPACING,
            "--centre", "image", "--scaling", "none")  # fmt: skip
     for command, name in (
         ("train-autoencoder", "autoencoder"),
@@ -64,10 +54,10 @@ def main() -> None:
         ("train", "denoiser_on_lesions"),
         ("train-autoencoder", "decoder"),
     ):
-        ccella(command, str(RECIPE / f"{name}.yaml"), *_shortened(RECIPE / f"{name}.yaml", shorter))
-    about = [text.format(patients=max(8, len(TRAINING_PATIENTS) // shorter)) for text in ABOUT]
-    ccella("export", "denoiser_on_lesions", "--out", str(options.out.resolve()), "--autoencoder", "decoder", *about,
-           "--overwrite")  # fmt: skip
+        ccella(work, command, str(RECIPE / f"{name}.yaml"), *_shortened(RECIPE / f"{name}.yaml", shorter))
+    about = [text.format(patients=max(FEWEST, len(TRAINING_PATIENTS) // shorter)) for text in ABOUT]
+    ccella(work, "export", "denoiser_on_lesions", "--out", str(options.out.resolve()), "--autoencoder", "decoder",
+           *about, "--overwrite")  # fmt: skip
 
 
 def _shortened(recipe: Path, shorter: int) -> list[str]:

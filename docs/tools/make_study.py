@@ -9,12 +9,11 @@ fewer cases, to see that the recipe runs.
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
+from _recipe import ccella, draw_patients
 
 from ccella_core.evaluation.classifier_config import preset
 from ccella_core.training.train_config import merged
@@ -40,19 +39,9 @@ def main() -> None:
     work, shorter = options.work.resolve(), options.shorter
     work.mkdir(parents=True, exist_ok=True)
 
-    def ccella(*arguments: str) -> None:
-        print("ccella", *arguments, flush=True)
-        subprocess.run([sys.executable, "-m", "ccella_core", *arguments], cwd=work, check=True)
-
     for split, patients in PATIENTS.items():
-        drawn = work / "phantoms" / f"{split}.drawn"
-        if drawn.exists():
-            continue
-        count = max(FEWEST, len(patients) // shorter)
-        ccella("phantom", "--seed", str(patients.start), "--count", str(count), "--sequence", "t2w",
-               "--out", "phantoms", "--manifest", split, "--wordings", "2", "--jobs", "0", "--overwrite")  # fmt: skip
-        drawn.touch()
-    ccella("study", str(RECIPE), *shortened(yaml.safe_load(RECIPE.read_text(encoding="utf-8")), shorter))
+        draw_patients(work, split, patients[: max(FEWEST, len(patients) // shorter)])
+    ccella(work, "study", str(RECIPE), *shortened(yaml.safe_load(RECIPE.read_text(encoding="utf-8")), shorter))
 
 
 def shortened(recipe: dict[str, Any], shorter: int) -> list[str]:
