@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ccella_core.bundle import Bundle
-from ccella_core.evaluation.adherence_report import AdherenceResult, agreement_table
+from ccella_core.evaluation.adherence_report import AdherenceResult, agreement_table, confusion_tables
 from ccella_core.evaluation.exchange import WORDS
 from ccella_core.pipeline import CCELLAPipeline
 
@@ -60,14 +60,28 @@ def test_reads_a_negative_report_as_negative(pipeline):
     assert volume.provenance.predicted_positive_probability < 0.5
 
 
-def test_the_readme_tells_what_was_measured_of_it():
+@pytest.fixture
+def measured() -> AdherenceResult:
     bundle = Bundle.open(DEMO)
     found = AdherenceResult.model_validate({**bundle.index.measured["adherence"], "cases": []})
     assert bundle.sha256[:12] in found.model
-    columns = {"generated": found.generated, "phantoms of the same patients": found.phantoms}
+    return found
+
+
+def lines_of(page: str) -> list[str]:
+    return (REPOSITORY / page).read_text(encoding="utf-8").splitlines()
+
+
+def test_the_readme_tells_what_was_measured_of_it(measured):
+    columns = {"generated": measured.generated, "phantoms of the same patients": measured.phantoms}
     rows = [
         *agreement_table(columns, readout=None),
-        *(f"| {WORDS[what]} | {share} |" for what, share in found.exchanged.items()),
+        *(f"| {WORDS[what]} | {share} |" for what, share in measured.exchanged.items()),
     ]
-    told = (REPOSITORY / "README.md").read_text(encoding="utf-8").splitlines()
+    told = lines_of("README.md")
+    assert len(rows) > 15 and [row for row in rows if row not in told] == []
+
+
+def test_the_page_of_the_model_tells_what_was_stated_and_what_was_read(measured):
+    rows, told = list(confusion_tables(measured.generated)), lines_of("docs/demo_model.md")
     assert len(rows) > 15 and [row for row in rows if row not in told] == []
