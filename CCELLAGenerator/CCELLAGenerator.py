@@ -9,14 +9,15 @@ from typing import Any
 
 import slicer
 import vtk
-from CCELLAGeneratorLib import dependencies, sample_data
-from CCELLAGeneratorLib.door import WorkerDoor, default_command
-from CCELLAGeneratorLib.generator import Generator
-from CCELLAGeneratorLib.panel import Panel
+from CCELLAGeneratorLib import dependencies
+from CCELLAGeneratorLib.scene import sample_data
+from CCELLAGeneratorLib.client.client import WorkerDoor, default_command
+from CCELLAGeneratorLib.generation.generator import Generator
+from CCELLAGeneratorLib.panel.panel import Panel
 from CCELLAGeneratorLib.panel_log import LogPane
-from CCELLAGeneratorLib.parameters import CCELLAGeneratorParameterNode
-from CCELLAGeneratorLib.synthetic_label import SyntheticLabel
-from CCELLAGeneratorLib.volumes import is_synthetic
+from CCELLAGeneratorLib.panel.parameters import CCELLAGeneratorParameterNode
+from CCELLAGeneratorLib.scene.synthetic_label import SyntheticLabel
+from CCELLAGeneratorLib.scene.volumes import is_synthetic
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
@@ -137,7 +138,7 @@ class CCELLAGeneratorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 class CCELLAGeneratorLogic(ScriptedLoadableModuleLogic):
     """All that the module does, for scripts: ``slicer.util.getModuleLogic("CCELLAGenerator").process(report=…)``.
 
-    The methods are those of ``CCELLAGeneratorLib.generator.Generator``, where they are described, and
+    The methods are those of ``CCELLAGeneratorLib.generation.generator.Generator``, where they are described, and
     ``cancelRequest(number)`` for a request that is no generation.
     """
 

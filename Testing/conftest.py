@@ -17,7 +17,7 @@ import pytest
 import torch
 
 if TYPE_CHECKING:
-    from ccella_core.pipeline import CCELLAPipeline
+    from ccella_core.generation.pipeline import CCELLAPipeline
 
 torch.set_num_threads(1)  # the tests run in one process a core; threads beside them would only wait for each other
 
@@ -93,7 +93,7 @@ TINY_REPORTS = [
 @pytest.fixture(scope="session")
 def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> CCELLAPipeline:
     """A whole model of a million weights, drawn by the reference's rule, that was saved and loaded again."""
-    from ccella_core.pipeline import CCELLAPipeline
+    from ccella_core.generation.pipeline import CCELLAPipeline
 
     pipeline = build_tiny_pipeline()
     bundle = pipeline.save_pretrained(tmp_path_factory.mktemp("models") / "tiny")
@@ -110,7 +110,7 @@ def build_tiny_pipeline() -> CCELLAPipeline:
     from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
-    from ccella_core.bundle import BundleIndex
+    from ccella_core.models.model import BundleIndex
     from ccella_core.networks import (
         AdapterConfig,
         AutoencoderConfig,
@@ -119,9 +119,9 @@ def build_tiny_pipeline() -> CCELLAPipeline:
         UNetConfig,
         build_autoencoder,
     )
-    from ccella_core.pipeline import CCELLAPipeline
-    from ccella_core.solvers import SchedulerConfig
-    from ccella_core.text import ReportEncoder
+    from ccella_core.generation.pipeline import CCELLAPipeline
+    from ccella_core.generation.schedulers import SchedulerConfig
+    from ccella_core.generation.text_encoder import ReportEncoder
 
     max_tokens = 16
     words = Tokenizer(models.WordLevel(unk_token="<unk>"))

@@ -56,7 +56,7 @@ LAYER_OF = {module: layer for layer, modules in LAYERS.items() for module in mod
 
 OF_SLICER = {"slicer", "qt", "ctk", "vtk"}
 HEAVY = {"torch", "monai", "transformers", "diffusers"}
-LIGHT_MODULES = ["ccella_core", "ccella_core.bundle", "ccella_core.bundle_search", "ccella_core.cli"]
+LIGHT_MODULES = ["ccella_core", "ccella_core.models.model", "ccella_core.models.search", "ccella_core.cli"]
 NUMPY_ONLY_MODULES = ["ccella_core.phantom.findings", "ccella_core.phantom.report"]
 
 
@@ -176,7 +176,7 @@ def test_the_package_offers_its_two_names_late() -> None:
     import ccella_core
 
     assert {"CCELLAPipeline", "SyntheticVolume"} <= set(dir(ccella_core))
-    assert ccella_core.SyntheticVolume.__module__ == "ccella_core.volume"
+    assert ccella_core.SyntheticVolume.__module__ == "ccella_core.imaging.volume"
     with pytest.raises(AttributeError, match="has no attribute 'Nonsense'"):
         _ = ccella_core.Nonsense
 

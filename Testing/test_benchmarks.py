@@ -69,7 +69,7 @@ def test_steps_against_quality(
 
 @pytest.mark.parametrize("benchmark_module", ["steps_quality"], indirect=True)
 def test_the_cheapest_row_has_the_fewest_steps_among_the_good(benchmark_module: ModuleType) -> None:
-    from ccella_core.evaluation.distances import KernelDistance
+    from ccella_core.evaluation.images.distances import KernelDistance
 
     run, row = benchmark_module.Run, benchmark_module.Row
 

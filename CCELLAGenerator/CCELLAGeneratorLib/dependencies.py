@@ -19,7 +19,7 @@ from pathlib import Path
 import slicer
 from slicer.i18n import tr as _
 
-from .core_path import MODULE_FOLDER
+from .client.command import MODULE_FOLDER
 from .worker_command import slicer_python
 
 REQUESTER = "CCELLAGenerator"

@@ -6,11 +6,11 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from .comparison_layout import REAL_COLOUR, SYNTHETIC_COLOUR, real_name
-from .scene_nodes import TemporaryNodes
-from .volume_geometry import Samples
-from .volumes import NAME_PREFIX
-from .window_level import BRIGHTEST_PERCENTILE, DARKEST_PERCENTILE, IntensityRange
+from .comparison.layout import REAL_COLOUR, SYNTHETIC_COLOUR, real_name
+from .scene.nodes import TemporaryNodes
+from .scene.geometry import Samples
+from .scene.volumes import NAME_PREFIX
+from .comparison.window_level import BRIGHTEST_PERCENTILE, DARKEST_PERCENTILE, IntensityRange
 
 # The relative scale, 0 to 1, and a little of what lies outside of it.
 BIN_EDGES = np.linspace(-0.1, 1.3, 71)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import slicer
 
-from .core_path import ensure_core_on_path
+from .client.command import ensure_core_on_path
 
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 """Nothing is ever fetched by the way, or asked for on the network."""

@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.readout import Readout
+from ccella_core.evaluation.adherence.phantom_reader import Readout
 from ccella_core.files import whole_file
 
 MakeVolumes = Callable[[Sequence[int]], Iterable[np.ndarray]]

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from ccella_core.cli import app
 from ccella_core.errors import Cancelled
 from ccella_core.provenance import SYNTHETIC_LABEL
-from ccella_core.volume import SyntheticVolume
+from ccella_core.imaging.volume import SyntheticVolume
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORT = "IMPRESSION: PI-RADS 4 lesion in the left apex."
@@ -37,7 +37,7 @@ def models(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of models holds the tiny one and a broken one, and nothing else is found."""
     broken = tiny_bundle.parent / "broken" / "denoiser"
     broken.mkdir(parents=True, exist_ok=True)
-    monkeypatch.setattr("ccella_core.bundle_search.default_search_paths", lambda: [tiny_bundle.parent])
+    monkeypatch.setattr("ccella_core.models.search.default_search_paths", lambda: [tiny_bundle.parent])
     return tiny_bundle.parent
 
 
@@ -136,7 +136,7 @@ def test_stopping_ends_with_130(
     def stop(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr("ccella_core.pipeline.sample", stop)
+    monkeypatch.setattr("ccella_core.generation.pipeline.sample", stop)
     result = generate(tiny_bundle, tmp_path, "--seed", 7)
     assert result.exit_code == 130 and "Stopped." in result.stderr and list(tmp_path.iterdir()) == []
 
@@ -166,7 +166,7 @@ def test_an_unverified_bundle_ends_with_1(tiny_bundle: Path, tmp_path: Path) -> 
 
 
 def test_download_needs_a_reference_and_is_what_the_error_names(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ccella_core.bundle_search.user_models_dir", lambda: models)
+    monkeypatch.setattr("ccella_core.models.search.user_models_dir", lambda: models)
     assert ccella("bundles", "download", "tiny").exit_code == 2
     result = ccella("bundles", "show", "hf:nobody/nothing")
     assert result.exit_code == 1 and "`ccella bundles download hf:nobody/nothing`" in result.stderr
@@ -201,7 +201,7 @@ def test_phantom_writes_labelled_volumes_report_and_findings(tmp_path: Path) -> 
 def test_evaluate_adherence_reads_what_the_model_makes(
     tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ccella_core.evaluation.measurements import Reading
+    from ccella_core.evaluation.adherence.measurements import Reading
 
     class Reader:
         validation = None
@@ -210,7 +210,7 @@ def test_evaluate_adherence_reads_what_the_model_makes(
         def read(self, voxels: np.ndarray, affine: np.ndarray) -> Reading:
             return Reading(has_lesion=False, gland_volume_ml=40, lesion_volume_ml=0)
 
-    monkeypatch.setattr("ccella_core.evaluation.readout.Readout.load", lambda _: Reader())
+    monkeypatch.setattr("ccella_core.evaluation.adherence.phantom_reader.Readout.load", lambda _: Reader())
     large = tmp_path / "large"  # the readout's window must fit into what the model makes
     shutil.copytree(tiny_bundle, large)
     index = json.loads((large / "model_index.json").read_text(encoding="utf-8"))
@@ -234,7 +234,7 @@ def test_evaluate_adherence_says_what_it_needs(tmp_path: Path) -> None:
 def test_evaluate_adherence_refuses_before_a_readout_is_trained(
     tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    training = "ccella_core.evaluation.readout_training.load_or_train_readout"
+    training = "ccella_core.evaluation.adherence.phantom_reader_training.load_or_train_readout"
     monkeypatch.setattr(training, lambda *_: pytest.fail("it was trained"))
     for arguments, words in (
         (["--cases", 0, "--bundle", tiny_bundle], "needs at least one case"),

@@ -18,7 +18,7 @@ from ccella_core.cases.prepared import (
     write_cases,
     write_index,
 )
-from ccella_core.evaluation.synthetic_set import SynthesisSettings, SyntheticCase
+from ccella_core.evaluation.data.synthetic_set import SynthesisSettings, SyntheticCase
 from ccella_core.evaluation.synthetic_table import write_settings, write_table
 
 SIDE = 16

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from toy_cases import SIDE
 
-from ccella_core.evaluation.classifier_config import ClassifierConfig
-from ccella_core.training.checkpoint import Checkpoints
+from ccella_core.evaluation.classifier.config import ClassifierConfig
+from ccella_core.runs.checkpoint import Checkpoints
 
 COUNTS = {"train": 24, "validation": 12, "test": 20}
 FEW = 200

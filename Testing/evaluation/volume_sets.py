@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ccella_core.evaluation.volume_set import Member, VolumeSet
+from ccella_core.evaluation.data.volume_set import Member, VolumeSet
 
 SHAPE, SPACING = (16, 16, 12), (1.0, 1.0, 3.0)
 ROW, SLICE = 8, 6

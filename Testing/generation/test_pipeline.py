@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from ccella_core.arguments import MAX_COUNT
-from ccella_core.bundle import Bundle
+from ccella_core.generation.options import MAX_COUNT
+from ccella_core.models.model import Bundle
 from ccella_core.errors import BundleError, Cancelled, InputError, NonFiniteError, SaveError
-from ccella_core.pipeline import CCELLAPipeline
+from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.progress import Progress, Stopwatch
-from ccella_core.text import MAX_REPORT_CHARACTERS, NULL_REPORT
+from ccella_core.generation.text_encoder import MAX_REPORT_CHARACTERS, NULL_REPORT
 
 REPORT = "IMPRESSION: PI-RADS 4 lesion in the left apex."
 GOLDEN_MEAN, GOLDEN_STD = 0.49807742, 0.41877526
@@ -54,7 +54,7 @@ def test_a_seed_gives_the_same_volume_every_time_and_in_every_batch(tiny_pipelin
 
 def test_small_batches_change_nothing(tiny_pipeline: CCELLAPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Progress] = []
-    monkeypatch.setattr("ccella_core.pipeline.MAX_BATCH", 1)
+    monkeypatch.setattr("ccella_core.generation.pipeline.MAX_BATCH", 1)
     one_by_one = tiny_pipeline(REPORT, seed=3, count=2, callback=seen.append)  # type: ignore[arg-type]
     monkeypatch.undo()
     for small, large in zip(one_by_one, tiny_pipeline(REPORT, seed=3, count=2), strict=True):
@@ -227,7 +227,7 @@ def test_memory_that_runs_out_is_explained(tiny_pipeline: CCELLAPipeline, monkey
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 1 TB")
 
-    monkeypatch.setattr("ccella_core.pipeline.decode", fail)
+    monkeypatch.setattr("ccella_core.generation.pipeline.decode", fail)
     with pytest.raises(InputError, match="not enough memory"):
         tiny_pipeline(REPORT, seed=0)
 

@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from ccella_core.errors import InputError
-from ccella_core.scans import read_scan, series_descriptions
+from ccella_core.imaging.scans import read_scan, series_descriptions
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "prostatex-0000"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ccella_core.bundle import Bundle, BundleIndex, write_bundle
+from ccella_core.models.model import Bundle, BundleIndex, write_bundle
 from ccella_core.errors import BundleError, Cancelled, InputError, SaveError
 
 WEIGHTS = b"\x02\x00\x00\x00\x00\x00\x00\x00{}" + b"\x01" * 5000  # an empty safetensors header, then bytes to count

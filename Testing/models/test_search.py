@@ -11,8 +11,8 @@ import platformdirs
 import pytest
 
 import ccella_core
-from ccella_core.bundle import Bundle, BundleIndex, write_bundle
-from ccella_core.bundle_search import BrokenBundle, default_search_paths, find_bundles, resolve_bundle
+from ccella_core.models.model import Bundle, BundleIndex, write_bundle
+from ccella_core.models.search import BrokenBundle, default_search_paths, find_bundles, resolve_bundle
 from ccella_core.errors import BundleError
 
 

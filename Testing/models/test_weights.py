@@ -12,7 +12,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
-from ccella_core.bundle import load_config, load_state, save_component
+from ccella_core.models.model import load_config, load_state, save_component
 from ccella_core.errors import BundleError, NonFiniteError
 
 

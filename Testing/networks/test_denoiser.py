@@ -18,7 +18,7 @@ from ccella_core.networks import (
     demo_denoiser,
     published_denoiser,
 )
-from ccella_core.networks.published_names import published_name
+from ccella_core.networks.published import published_name
 
 REFERENCE_OUTPUTS = ("ccella", "first", "decoupled", "maisi")
 

@@ -117,7 +117,7 @@ def test_the_library_and_its_model_are_found_beside_the_module(tree: str, reques
     program = """
 import json
 import ccella_core
-from ccella_core.bundle_search import default_search_paths, find_bundles
+from ccella_core.models.search import default_search_paths, find_bundles
 bundles = [str(bundle.path) for bundle in find_bundles(default_search_paths({})[-1:])]
 print(json.dumps([ccella_core.__file__, *bundles]))
 """

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from ccella_core.errors import InputError, SaveError
-from ccella_core.training import checkpoint
-from ccella_core.training.checkpoint import Checkpoints, averaged_weights, load_checkpoint, save_checkpoint
+from ccella_core.runs import checkpoint
+from ccella_core.runs.checkpoint import Checkpoints, averaged_weights, load_checkpoint, save_checkpoint
 
 
 def test_what_was_saved_is_loaded(tmp_path):

@@ -13,8 +13,8 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ccella_core.errors import InputError, SaveError
-from ccella_core.training import watch
-from ccella_core.training.watch import RunLog, SilentLog, read_log
+from ccella_core.runs import logging as watch
+from ccella_core.runs.logging import RunLog, SilentLog, read_log
 
 
 def quiet() -> Console:

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from ccella_core.training.summary import write_summary
+from ccella_core.runs.summary import write_summary
 
 
 def fill(folder, steps: int) -> None:

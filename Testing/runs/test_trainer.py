@@ -10,8 +10,8 @@ from accelerate import Accelerator
 from torch import nn
 
 from ccella_core.errors import InputError, NonFiniteError
-from ccella_core.settings import StrictModel
-from ccella_core.training.run import Run, load_trained, one_cycle
+from ccella_core.config import StrictModel
+from ccella_core.runs.trainer import Run, load_trained, one_cycle
 
 
 class Settings(StrictModel):

@@ -48,7 +48,7 @@ class Room:
     """A door, the fake worker behind it, and the event loop in front."""
 
     def __init__(self, bench: Any, folder: Path) -> None:
-        from CCELLAGeneratorLib.door import WorkerDoor
+        from CCELLAGeneratorLib.client.client import WorkerDoor
 
         self.bench = bench
         self.starts_file = folder / "starts.txt"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ccella_core.provenance import Provenance
-from ccella_core.volume import SyntheticVolume
+from ccella_core.imaging.volume import SyntheticVolume
 
 SHAPE, SPACING = (12, 10, 6), (1.0, 1.0, 3.0)
 
@@ -109,7 +109,7 @@ class Request:
 
     def fail(self, code: str, message: str, hint: str = "", *, volumes: list[dict[str, Any]] | None = None) -> None:
         """``volumes``: those that were finished before."""
-        from CCELLAGeneratorLib.door_errors import DoorError
+        from CCELLAGeneratorLib.client.errors import DoorError
 
         self._callbacks["on_error"](DoorError(code, message, hint, {"volumes": volumes} if volumes else None))
 

@@ -45,14 +45,14 @@ def test_the_logic_is_found_by_its_module(widget):
 
 
 def test_every_public_method_of_the_generator_is_the_logic_s(widget):
-    from CCELLAGeneratorLib.generator import Generator
+    from CCELLAGeneratorLib.generation.generator import Generator
 
     for name in (name for name in dir(Generator) if not name.startswith("_")):
         assert callable(getattr(widget.logic, name))
 
 
 def test_every_widget_with_a_parameter_is_bound_to_one(widget):
-    from CCELLAGeneratorLib.parameters import CCELLAGeneratorParameterNode
+    from CCELLAGeneratorLib.panel.parameters import CCELLAGeneratorParameterNode
 
     named = {child.property("SlicerParameterName") for child in vars(widget.ui).values()} - {None}
     assert named == set(CCELLAGeneratorParameterNode.allParameters)

@@ -51,7 +51,7 @@ class Page:
 @pytest.fixture
 def page(slicer_bench: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Page:
     page = Page(slicer_bench, capsys)
-    from CCELLAGeneratorLib.door import WorkerDoor
+    from CCELLAGeneratorLib.client.client import WorkerDoor
 
     request = WorkerDoor.request
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from ccella_core.training.checkpoint import Checkpoints
+from ccella_core.runs.checkpoint import Checkpoints
 
 sys.path.append(str(Path(__file__).parent))  # latent_cases
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from latent_cases import FakePrepared, cached
 
-from ccella_core.training.draws import draw_batch, own_parts
+from ccella_core.training.batches import draw_batch, own_parts
 
 
 @pytest.fixture(scope="module")

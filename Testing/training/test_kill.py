@@ -11,7 +11,7 @@ import pytest
 import torch
 from small_training import prepare_work
 
-from ccella_core.training.checkpoint import Checkpoints
+from ccella_core.runs.checkpoint import Checkpoints
 
 STEPS, EVERY = 60, 5
 PATIENCE_SECONDS = 120

@@ -12,8 +12,8 @@ import pytest
 from latent_cases import build
 from small_training import prepare_work
 
-from ccella_core.training.run_folder import read_run
-from ccella_core.training.watch import read_log
+from ccella_core.runs.folder import read_run
+from ccella_core.runs.logging import read_log
 
 SCRIPT = Path(__file__).with_name("two_processes.py")
 ROOT = Path(__file__).parents[2]

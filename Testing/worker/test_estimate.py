@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from ccella_core.bundle import Bundle
+from ccella_core.models.model import Bundle
 from ccella_core.errors import BundleError, InputError
 from ccella_core.worker import estimate as module
 from ccella_core.worker.estimate import estimate, operations_per_second

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from ccella_core.bundle import INDEX_NAME, Bundle
-from ccella_core.decode import decode
+from ccella_core.models.model import INDEX_NAME, Bundle
+from ccella_core.generation.decoding import decode
 from ccella_core.errors import Cancelled, InputError
-from ccella_core.pipeline import CCELLAPipeline
-from ccella_core.volume import SyntheticVolume
+from ccella_core.generation.pipeline import CCELLAPipeline
+from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.worker.failures import explain
 from ccella_core.worker.handlers import Handlers
 from ccella_core.worker.output import checked_name
@@ -82,19 +82,19 @@ def test_running_out_of_memory_is_survived(
     tiny_bundle: Path, handlers: Handlers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def decode_one(*arguments: Any, **more: Any) -> Any:
-        monkeypatch.setattr("ccella_core.pipeline.decode", fail)
+        monkeypatch.setattr("ccella_core.generation.pipeline.decode", fail)
         return decode(*arguments, **more)
 
     def fail(*_: Any, **__: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("ccella_core.pipeline.decode", decode_one)
+    monkeypatch.setattr("ccella_core.generation.pipeline.decode", decode_one)
     task = task_of(tiny_bundle, tmp_path, count=2)
     with pytest.raises(InputError) as caught:
         handlers(task)
     assert explain(caught.value).code == "memory"
     assert [Path(volume["path"]).name for volume in task.finished["volumes"]] == ["SYNTHETIC_tiny_seed7.nii"]
-    monkeypatch.setattr("ccella_core.pipeline.decode", decode)
+    monkeypatch.setattr("ccella_core.generation.pipeline.decode", decode)
     assert handlers(task_of(tiny_bundle, tmp_path))["load_seconds"] == 0
 
 

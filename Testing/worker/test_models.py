@@ -11,7 +11,7 @@ import huggingface_hub
 import platformdirs
 import pytest
 
-from ccella_core.bundle import INDEX_NAME
+from ccella_core.models.model import INDEX_NAME
 from ccella_core.errors import BundleError, InputError, SaveError
 from ccella_core.worker.models import delete, describe, download
 from ccella_core.worker.requests import ProtocolError

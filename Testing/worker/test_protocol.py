@@ -48,7 +48,7 @@ def test_what_is_no_object_is_none(line: bytes) -> None:
 
 def test_lists_agree_with_the_library() -> None:
     from ccella_core.progress import Stage
-    from ccella_core.solvers import SolverName
+    from ccella_core.generation.schedulers import SolverName
 
     assert get_args(SolverName) == protocol.SOLVERS
     assert set(get_args(Stage)) <= set(protocol.STAGES)

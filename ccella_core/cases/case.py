@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from ccella_core.phantom.fields import LesionFields, PiRads, StructuredFields
 from ccella_core.phantom.findings import Pathology
 from ccella_core.provenance import Sequence
-from ccella_core.settings import StrictModel
+from ccella_core.config import StrictModel
 
 __all__ = [
     "SPLITS",

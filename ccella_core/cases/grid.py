@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 
 from ccella_core.errors import InputError
-from ccella_core.volume import RAS_FROM_LPS, affine_of
+from ccella_core.imaging.volume import RAS_FROM_LPS, affine_of
 
 LEAST_OVERLAP = 0.5
 """Share of the target grid's T2 voxels that another sequence must cover: below it, it shows something else."""

@@ -38,7 +38,7 @@ from ccella_core.files import whole_file
 from ccella_core.phantom.fields import Isup
 from ccella_core.phantom.findings import Pathology
 from ccella_core.provenance import Sequence
-from ccella_core.settings import StrictModel
+from ccella_core.config import StrictModel
 
 __all__ = ["Listing", "Refusal", "case_of", "read_manifest", "with_own_names", "write_manifest"]
 

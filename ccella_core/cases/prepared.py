@@ -22,7 +22,7 @@ from ccella_core.errors import InputError
 from ccella_core.files import whole_file
 from ccella_core.phantom.findings import Pathology
 from ccella_core.provenance import Sequence
-from ccella_core.settings import StrictModel
+from ccella_core.config import StrictModel
 
 INDEX_NAME, CASES_NAME = "prepared.json", "cases.jsonl"
 VOLUMES, REGIONS, PICTURES, STATE = "volumes", "regions", "pictures", "state"

@@ -19,7 +19,7 @@ from ccella_core.cases.case import Case, LesionFields, StructuredFields
 from ccella_core.cases.manifest import Listing, Refusal, with_own_names
 from ccella_core.errors import InputError
 from ccella_core.provenance import Sequence
-from ccella_core.scans import series_descriptions
+from ccella_core.imaging.scans import series_descriptions
 
 PATIENT = re.compile(r"ProstateX-\d{4}", re.IGNORECASE)
 FINDINGS_PATTERN = "*Findings*.csv"

@@ -12,7 +12,7 @@ from ccella_core.cases.case import SPLITS
 from ccella_core.cases.manifest import Refusal
 from ccella_core.cases.prepared import PreparedCase, PreparedSet, picture_path
 from ccella_core.files import whole_file
-from ccella_core.page import bar_chart, page, table
+from ccella_core.report_page import bar_chart, page, table
 
 PAGE_NAME = "quality.html"
 BARS = 24

@@ -34,7 +34,7 @@ def train(
 
     On several GPUs or computers: accelerate launch -m ccella_core classify train CONFIG.
     """
-    from ccella_core.evaluation.classifier_config import read_classifier_config
+    from ccella_core.evaluation.classifier.config import read_classifier_config
     from ccella_core.evaluation.classify import train_classifier
     from ccella_core.training.train_config import as_yaml
 
@@ -61,16 +61,16 @@ def test(
 ) -> None:
     """Score a trained classifier on cases that it has not seen, and compare it with another."""
     show_log(logging.INFO if is_first() else logging.ERROR)
-    from ccella_core.evaluation.classifier_config import ClassifierConfig
-    from ccella_core.evaluation.classifier_scores import (
+    from ccella_core.evaluation.classifier.config import ClassifierConfig
+    from ccella_core.evaluation.classifier.testing import (
         COMPARISON,
         RESULT,
         compare_classifiers,
         test_classifier,
     )
-    from ccella_core.evaluation.volume_set import open_volume_set
+    from ccella_core.evaluation.data.volume_set import open_volume_set
     from ccella_core.files import prepare_folder
-    from ccella_core.training.run_folder import read_run_config
+    from ccella_core.runs.folder import read_run_config
 
     prepare_folder(out)
     sequence = read_run_config(run, ClassifierConfig).sequence

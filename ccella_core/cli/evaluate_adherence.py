@@ -15,7 +15,7 @@ from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder
 
 if TYPE_CHECKING:
-    from ccella_core.settings import StrictModel
+    from ccella_core.config import StrictModel
 
 ALL_EXCHANGES = "side,zone,level,size,volume,pathology"
 Split = Literal["train", "validation", "test"]
@@ -54,15 +54,15 @@ def adherence(
         raise InputError("--synthetic and --data go together: the volumes, and the cases that they were made from.")
     prepare_folder(out)
     show_log(logging.INFO)
-    from ccella_core.evaluation.exchange import read_exchanges
-    from ccella_core.evaluation.readout import Readout
-    from ccella_core.evaluation.readout_training import load_or_train_readout
+    from ccella_core.evaluation.adherence.counterfactual import read_exchanges
+    from ccella_core.evaluation.adherence.phantom_reader import Readout
+    from ccella_core.evaluation.adherence.phantom_reader_training import load_or_train_readout
 
     # Whatever can be refused comes before the readout, whose first use trains it.
     exchanges = read_exchanges(exchange)
     result: StrictModel
     if synthetic is not None and data is not None:
-        from ccella_core.evaluation.set_adherence import check_set, set_adherence
+        from ccella_core.evaluation.adherence.set_adherence import check_set, set_adherence
 
         check_set(synthetic, data, split=split)
         reader = Readout.load(readout) if readout else load_or_train_readout()
@@ -70,8 +70,8 @@ def adherence(
             result = set_adherence(synthetic, data, reader, split=split, out=out, progress=display)
     else:
         quiet_libraries()
-        from ccella_core.evaluation.adherence import check_model, check_numbers, generator_of, run_adherence
-        from ccella_core.pipeline import CCELLAPipeline
+        from ccella_core.evaluation.adherence.adherence import check_model, check_numbers, generator_of, run_adherence
+        from ccella_core.generation.pipeline import CCELLAPipeline
 
         check_numbers(cases, steered)
         pipeline = CCELLAPipeline.from_pretrained(bundle, device=device)

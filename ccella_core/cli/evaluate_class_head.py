@@ -22,7 +22,7 @@ def class_head(
     as_json: AsJson = False,
 ) -> None:
     """Score the class that a model read from reports against the cases' own."""
-    from ccella_core.evaluation.class_head import evaluate_class_head, markdown
+    from ccella_core.evaluation.classifier.class_head import evaluate_class_head, markdown
 
     result = evaluate_class_head(synthetic, split=split, seed=seed, out=out)
     if as_json:

@@ -45,15 +45,15 @@ def images(
     """
     prepare_folder(out)
     from ccella_core.devices import choose_device
-    from ccella_core.evaluation.features import available_kinds, check_kind, load_extractors
-    from ccella_core.evaluation.images import (
+    from ccella_core.evaluation.features.features import available_kinds, check_kind, load_extractors
+    from ccella_core.evaluation.images.images import (
         FEATURES,
         check_image_sets,
         evaluate_images,
         markdown,
         save_image_scores,
     )
-    from ccella_core.evaluation.volume_set import open_volume_set
+    from ccella_core.evaluation.data.volume_set import open_volume_set
 
     real_set = open_volume_set(real, sequence=sequence, split=real_split)
     synthetic_set = open_volume_set(synthetic, sequence=sequence, split=synthetic_split)

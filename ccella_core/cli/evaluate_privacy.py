@@ -13,7 +13,7 @@ from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder
 
 if TYPE_CHECKING:
-    from ccella_core.evaluation.volume_set import VolumeSet
+    from ccella_core.evaluation.data.volume_set import VolumeSet
 
 SplitName = Literal["train", "validation", "test"]
 
@@ -52,11 +52,11 @@ def privacy(
     Without held-out volumes, each training case is compared with the others to learn how near real cases lie.
     """
     prepare_folder(out)
-    from ccella_core.evaluation.features import available_kinds, check_kind, load_extractor
-    from ccella_core.evaluation.images import FEATURES
-    from ccella_core.evaluation.privacy import check_sets, find_copies
-    from ccella_core.evaluation.privacy_report import markdown, save_privacy
-    from ccella_core.evaluation.volume_set import open_volume_set
+    from ccella_core.evaluation.features.features import available_kinds, check_kind, load_extractor
+    from ccella_core.evaluation.images.images import FEATURES
+    from ccella_core.evaluation.privacy.privacy import check_sets, find_copies
+    from ccella_core.evaluation.privacy.report import markdown, save_privacy
+    from ccella_core.evaluation.data.volume_set import open_volume_set
 
     synthetic_set = open_volume_set(synthetic, sequence=sequence)
     training_set = _training_set(training, training_split, sequence)
@@ -94,7 +94,7 @@ def privacy(
 
 def _training_set(folder: Path, split: SplitName | None, sequence: Literal["t2w", "adc", "hbv"]) -> VolumeSet:
     from ccella_core.cases.prepared import CASES_NAME
-    from ccella_core.evaluation.volume_set import open_volume_set
+    from ccella_core.evaluation.data.volume_set import open_volume_set
 
     has_splits = (folder / CASES_NAME).is_file()
     return open_volume_set(folder, sequence=sequence, split=split or ("train" if has_splits else None))

@@ -13,7 +13,7 @@ from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder
 
 if TYPE_CHECKING:
-    from ccella_core.volume import SyntheticVolume
+    from ccella_core.imaging.volume import SyntheticVolume
 
 ImageFormat = Literal["nii.gz", "nii", "nrrd", "mha"]
 DEFAULT_BUNDLE = "ccella-demo"
@@ -51,8 +51,8 @@ def generate(
         raise InputError(f"There is no scan {place_on} to place the volume on.")
     prepare_folder(out)
 
-    from ccella_core.arguments import checked_seeds
-    from ccella_core.bundle_search import resolve_bundle
+    from ccella_core.generation.options import checked_seeds
+    from ccella_core.models.search import resolve_bundle
 
     model = resolve_bundle(bundle)
     seeds = checked_seeds(seed, count)
@@ -67,7 +67,7 @@ def generate(
         raise InputError(f"{taken[0]} exists already: choose another folder or seed, or add --overwrite.")
 
     quiet_libraries()
-    from ccella_core.pipeline import CCELLAPipeline
+    from ccella_core.generation.pipeline import CCELLAPipeline
 
     started = time.monotonic()
     with ProgressDisplay() as progress:
@@ -126,7 +126,7 @@ def _pathology(text: str | None) -> str | float | None:
 
 
 def _save(volume: SyntheticVolume, path: Path, *, picture: bool, overwrite: bool) -> dict[str, Any]:
-    from ccella_core.volume import image_suffix, sidecar_of
+    from ccella_core.imaging.volume import image_suffix, sidecar_of
 
     image = volume.save(path, overwrite=overwrite)
     drawing = image.with_name(image.name[: -len(image_suffix(image))] + ".png") if picture else None

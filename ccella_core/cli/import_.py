@@ -41,11 +41,11 @@ def import_checkpoints(
     """Make a model of published checkpoints. They are read without running anything that may be in them."""
     quiet_libraries()
     show_log(logging.INFO)
-    from ccella_core.bundle import BundleIndex
-    from ccella_core.bundle_import import import_bundle
+    from ccella_core.models.model import BundleIndex
+    from ccella_core.models.import_published import import_bundle
     from ccella_core.cases.intensity import scaled_range
     from ccella_core.networks.config import VARIANTS
-    from ccella_core.training.parts import text_encoder_source
+    from ccella_core.training.frozen_networks import text_encoder_source
     from ccella_core.training.train_config import checked
 
     if variant is not None and variant not in VARIANTS:
@@ -98,7 +98,7 @@ def import_autoencoder_alone(
     as_json: AsJson = False,
 ) -> None:
     """Make the published autoencoder usable for `ccella train`. It is read without running anything in it."""
-    from ccella_core.bundle_import import import_autoencoder
+    from ccella_core.models.import_published import import_autoencoder
 
     folder = import_autoencoder(file, out, licence=licence, overwrite=overwrite)
     if as_json:

@@ -23,7 +23,7 @@ def import_extractor(
 ) -> None:
     """Make a published checkpoint usable for `ccella evaluate`. It is read without running anything in it."""
     from ccella_core.errors import InputError
-    from ccella_core.evaluation.extractor_import import (
+    from ccella_core.evaluation.features.extractor_import import (
         download_extractor,
         extractors_folder,
         import_extractor,

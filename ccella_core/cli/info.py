@@ -13,7 +13,7 @@ from ccella_core.cli.output import AsJson, explained, print_json
 @explained
 def info(as_json: AsJson = False) -> None:
     """Versions, devices, memory, and where models are looked for."""
-    from ccella_core.bundle_search import default_search_paths
+    from ccella_core.models.search import default_search_paths
     from ccella_core.devices import choose_device, choose_dtype, describe_devices
     from ccella_core.provenance import software_versions
 

@@ -18,8 +18,8 @@ Name = Annotated[str, typer.Argument(help="A bundle's name or folder.")]
 @explained
 def list_bundles(as_json: AsJson = False) -> None:
     """Every model in the folders where models are looked for."""
-    from ccella_core.bundle import Bundle
-    from ccella_core.bundle_search import default_search_paths, find_bundles
+    from ccella_core.models.model import Bundle
+    from ccella_core.models.search import default_search_paths, find_bundles
 
     found = find_bundles()
     usable = [entry.describe() for entry in found if isinstance(entry, Bundle)]
@@ -41,7 +41,7 @@ def list_bundles(as_json: AsJson = False) -> None:
 @explained
 def show(name: Name, as_json: AsJson = False) -> None:
     """What a model is, what it was trained on, and what it is for."""
-    from ccella_core.bundle_search import resolve_bundle
+    from ccella_core.models.search import resolve_bundle
 
     description = resolve_bundle(name).describe()
     if as_json:
@@ -55,7 +55,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
 @explained
 def verify(name: Name, as_json: AsJson = False) -> None:
     """Read every file of a model and compare it with its recorded hash."""
-    from ccella_core.bundle_search import resolve_bundle
+    from ccella_core.models.search import resolve_bundle
 
     bundle = resolve_bundle(name)
     bundle.verify()
@@ -72,7 +72,7 @@ def download(
     reference: Annotated[str, typer.Argument(help="hf:owner/name on the Hugging Face Hub.")], as_json: AsJson = False
 ) -> None:
     """Fetch a model from the Hugging Face Hub and verify it."""
-    from ccella_core.bundle_search import HUB_PREFIX, resolve_bundle
+    from ccella_core.models.search import HUB_PREFIX, resolve_bundle
     from ccella_core.errors import InputError
 
     if not reference.startswith(HUB_PREFIX):

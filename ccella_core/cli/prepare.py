@@ -90,6 +90,6 @@ def prepare(
 
 def _token_length(tokenizer: str, max_tokens: int) -> ReportLength:
     from ccella_core.cases.quality import ReportLength
-    from ccella_core.training.parts import text_encoder_source
+    from ccella_core.training.frozen_networks import text_encoder_source
 
     return ReportLength("tokens", text_encoder_source(tokenizer).token_counter(), max_tokens)

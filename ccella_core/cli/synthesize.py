@@ -56,9 +56,9 @@ def synthesize(
     prepare_folder(out)
     quiet_libraries()
     from ccella_core.cases.prepared import PreparedSet
-    from ccella_core.evaluation.synthesize import synthesize as run
-    from ccella_core.evaluation.synthetic_set import CSV_NAME, PARQUET_NAME
-    from ccella_core.pipeline import CCELLAPipeline
+    from ccella_core.evaluation.data.synthesize import synthesize as run
+    from ccella_core.evaluation.data.synthetic_set import CSV_NAME, PARQUET_NAME
+    from ccella_core.generation.pipeline import CCELLAPipeline
 
     prepared = PreparedSet.open(data)
     accelerator = _processes(device)

@@ -8,8 +8,8 @@ from typing import Any
 from accelerate import Accelerator
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.classifier_config import ClassifierConfig
-from ccella_core.evaluation.classifier_data import (
+from ccella_core.evaluation.classifier.config import ClassifierConfig
+from ccella_core.evaluation.classifier.data import (
     Images,
     Labelled,
     fingerprint_of,
@@ -19,9 +19,9 @@ from ccella_core.evaluation.classifier_data import (
     refuse_one_class,
     take_real,
 )
-from ccella_core.evaluation.classifier_training import train_network
-from ccella_core.training.run_folder import CHECKPOINTS, RUN_NAME, open_log, read_run, refuse_other_run, write_run
-from ccella_core.training.summary import write_summary
+from ccella_core.evaluation.classifier.training import train_network
+from ccella_core.runs.folder import CHECKPOINTS, RUN_NAME, open_log, read_run, refuse_other_run, write_run
+from ccella_core.runs.summary import write_summary
 
 MAY_CHANGE = ("name", "output", "seeds", "tensorboard", "classifier.checkpoint_every", "classifier.keep_checkpoints")
 """Keys that change nothing in the weights of a seed, so that a run may go on with others."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.samples import Sample
+from ccella_core.evaluation.features.samples import Sample
 
 HALVES = 50
 """A standard deviation from as many is off by a tenth."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pydantic import Field
 from scipy.stats import binomtest
 
-from ccella_core.settings import StrictModel
+from ccella_core.config import StrictModel
 
 
 class Share(StrictModel):

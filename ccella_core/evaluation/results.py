@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ccella_core.errors import SaveError
 from ccella_core.files import whole_file
-from ccella_core.settings import StrictModel
+from ccella_core.config import StrictModel
 
 
 def save_result(result: StrictModel, text: str, path: Path) -> None:

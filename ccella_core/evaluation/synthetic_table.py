@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ccella_core.errors import InputError, SaveError
-from ccella_core.evaluation.synthetic_set import (
+from ccella_core.evaluation.data.synthetic_set import (
     CSV_NAME,
     PARQUET_NAME,
     SETTINGS_NAME,

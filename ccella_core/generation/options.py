@@ -11,7 +11,7 @@ from numbers import Integral, Real
 import torch
 
 from ccella_core.errors import InputError
-from ccella_core.sampling import NUM_SEEDS
+from ccella_core.generation.sampling import NUM_SEEDS
 
 MAX_COUNT = 64
 """Volumes a call: they are all held in memory, and a longer list is better made in several calls."""

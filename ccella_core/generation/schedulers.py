@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ccella_core.errors import InputError
-from ccella_core.settings import StrictModel
+from ccella_core.config import StrictModel
 
 SolverName = Literal["dpm++", "unipc", "ddim", "ddpm", "ddpm-reference"]
 DEFAULT_SOLVER: SolverName = "dpm++"

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from ccella_core.errors import InputError, NonFiniteError, SaveError
 from ccella_core.files import sha256_of, whole_file
 from ccella_core.provenance import SYNTHETIC_LABEL, SYNTHETIC_PREFIX, Provenance, Sequence, Sidecar
-from ccella_core.scans import NIFTI_SUFFIXES, read_scan
+from ccella_core.imaging.scans import NIFTI_SUFFIXES, read_scan
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -152,7 +152,7 @@ class SyntheticVolume:
 
         Raises ``InputError`` for a width or extension that cannot be used, ``SaveError`` if the disk refuses.
         """
-        from ccella_core.contact_sheet import draw_contact_sheet, save_contact_sheet
+        from ccella_core.imaging.contact_sheet import draw_contact_sheet, save_contact_sheet
 
         sheet = draw_contact_sheet(self, width=width)
         if path is not None:

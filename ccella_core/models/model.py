@@ -28,7 +28,7 @@ from pydantic import (
     model_validator,
 )
 
-from ccella_core.bundle_weights import (
+from ccella_core.models.weights import (
     check_safetensors,
     load_config,
     load_state,

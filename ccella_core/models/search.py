@@ -12,7 +12,7 @@ from pathlib import Path
 
 import platformdirs
 
-from ccella_core.bundle import INDEX_NAME, PICKLE_SUFFIXES, Bundle
+from ccella_core.models.model import INDEX_NAME, PICKLE_SUFFIXES, Bundle
 from ccella_core.errors import BundleError
 
 HOME_VARIABLE = "CCELLA_HOME"

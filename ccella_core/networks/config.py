@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from ccella_core.settings import StrictModel
+from ccella_core.config import StrictModel
 
 Variant = Literal["ccella", "first", "last", "shared", "decoupled", "ellamaisi", "radmaisi", "maisi"]
 HeadPlacement = Literal["per_block", "first", "last", "shared"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from monai.networks.nets import ResNet
 from pydantic import Field
 
-from ccella_core.settings import StrictModel
+from ccella_core.config import StrictModel
 
 WIDENING = (1, 2, 4, 8)
 """Of the four layers, over that of the first."""

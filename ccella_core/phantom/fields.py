@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ccella_core.settings import StrictModel
+from ccella_core.config import StrictModel
 
 from .findings import (
     MIRRORED_SIDE,

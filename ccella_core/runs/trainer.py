@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from ccella_core.errors import InputError, NonFiniteError
-from ccella_core.training.checkpoint import KEPT, Checkpoints, averaged_weights, load_checkpoint, save_checkpoint
+from ccella_core.runs.checkpoint import KEPT, Checkpoints, averaged_weights, load_checkpoint, save_checkpoint
 
 GRADIENT_CLIP = 1.0
 

@@ -25,10 +25,10 @@ from torch.nn import functional as F
 from ccella_core.errors import InputError
 from ccella_core.networks.autoencoder import build_autoencoder
 from ccella_core.networks.config import AutoencoderConfig
-from ccella_core.settings import StrictModel
+from ccella_core.config import StrictModel
 from ccella_core.training.perceptual import RadImageNetLoss
-from ccella_core.training.run import Run, one_cycle
-from ccella_core.training.watch import SilentLog, Watcher
+from ccella_core.runs.trainer import Run, one_cycle
+from ccella_core.runs.logging import SilentLog, Watcher
 
 INITIAL_LOG_VARIANCE = -6.0
 DISCRIMINATOR_CHANNELS, DISCRIMINATOR_LAYERS = 32, 2

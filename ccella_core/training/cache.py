@@ -31,8 +31,8 @@ from ccella_core.errors import InputError, NonFiniteError, SaveError
 from ccella_core.files import sha256_of, whole_file
 from ccella_core.progress import Told
 from ccella_core.provenance import Sequence as SequenceName
-from ccella_core.settings import StrictModel
-from ccella_core.text import NULL_REPORT, ReportEncoder
+from ccella_core.config import StrictModel
+from ccella_core.generation.text_encoder import NULL_REPORT, ReportEncoder
 from ccella_core.training.cached_cases import (
     CACHE_NAME,
     GLAND,

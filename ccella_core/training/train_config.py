@@ -14,8 +14,8 @@ from ccella_core.errors import InputError
 from ccella_core.networks.config import VARIANTS, Variant, demo_denoiser, published_denoiser
 from ccella_core.pretrained import PUBLISHED_ENCODER
 from ccella_core.provenance import Sequence as SequenceName
-from ccella_core.settings import StrictModel
-from ccella_core.text import DEFAULT_MAX_TOKENS
+from ccella_core.config import StrictModel
+from ccella_core.generation.text_encoder import DEFAULT_MAX_TOKENS
 from ccella_core.training.adapter import AdapterTraining
 from ccella_core.training.cache import CacheSettings
 from ccella_core.training.denoiser import DenoiserTraining

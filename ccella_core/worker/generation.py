@@ -7,9 +7,9 @@ from typing import Any
 
 from transformers.utils.logging import disable_progress_bar
 
-from ccella_core.arguments import checked_seeds, memory_explained
-from ccella_core.bundle import Bundle
-from ccella_core.pipeline import CCELLAPipeline
+from ccella_core.generation.options import checked_seeds, memory_explained
+from ccella_core.models.model import Bundle
+from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.provenance import Provenance
 from ccella_core.worker.hardware import device_id
 from ccella_core.worker.output import save, writable_folder

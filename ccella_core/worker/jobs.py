@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ccella_core.bundle_search import resolve_bundle
+from ccella_core.models.search import resolve_bundle
 from ccella_core.worker.output import checked_name
 from ccella_core.worker.params import GenerateParams, read_params
 from ccella_core.worker.reporter import Reporter

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from ccella_core.bundle import INDEX_NAME, Bundle
-from ccella_core.bundle_search import (
+from ccella_core.models.model import INDEX_NAME, Bundle
+from ccella_core.models.search import (
     HUB_PREFIX,
     BrokenBundle,
     default_search_paths,

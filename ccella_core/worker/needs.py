@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from ccella_core.bundle import Bundle, load_config
-from ccella_core.bundle_weights import LENGTH_BYTES, check_safetensors
-from ccella_core.decode import check_volume_shape, estimate_decode_gib
+from ccella_core.models.model import Bundle, load_config
+from ccella_core.models.weights import LENGTH_BYTES, check_safetensors
+from ccella_core.generation.decoding import check_volume_shape, estimate_decode_gib
 from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser, DenoiserConfig, build_autoencoder
 from ccella_core.worker.dry_run import Cost, cost_of
 from ccella_core.worker.tasks import GIB

@@ -10,7 +10,7 @@ from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder
 
 if TYPE_CHECKING:
-    from ccella_core.volume import SyntheticVolume
+    from ccella_core.imaging.volume import SyntheticVolume
 
 IMAGE_SUFFIX = ".nii"
 """Uncompressed: the client reads it at once, and compressing a volume takes longer than denoising a step."""
@@ -44,7 +44,7 @@ def writable_folder(folder: str) -> Path:
 
 def save(volume: SyntheticVolume, folder: Path, stem: str) -> dict[str, Any]:
     """Write image and sidecar; returns the entry of ``volumes`` in the protocol."""
-    from ccella_core.volume import sidecar_of
+    from ccella_core.imaging.volume import sidecar_of
 
     path = volume.save(_free_path(folder, stem))
     provenance = volume.provenance.model_dump(mode="json")
@@ -53,7 +53,7 @@ def save(volume: SyntheticVolume, folder: Path, stem: str) -> dict[str, Any]:
 
 def _free_path(folder: Path, stem: str) -> Path:
     """A name that no file has: the client may still show the volume of an earlier run with the same seed."""
-    from ccella_core.volume import sidecar_of, synthetic_name
+    from ccella_core.imaging.volume import sidecar_of, synthetic_name
 
     number = 1
     while True:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
-    from ccella_core.pipeline import CCELLAPipeline
+    from ccella_core.generation.pipeline import CCELLAPipeline
     from ccella_core.worker.needs import Need
 
 GIB = 2**30

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ccella_core.pipeline import CCELLAPipeline
-from ccella_core.volume import SyntheticVolume
+from ccella_core.generation.pipeline import CCELLAPipeline
+from ccella_core.imaging.volume import SyntheticVolume
 
 ROOT = Path(__file__).resolve().parents[2]
 REPORT = ROOT / "Resources" / "Examples" / "report_positive.txt"

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from _recipe import ccella, draw_patients
 
-from ccella_core.evaluation.classifier_config import preset
+from ccella_core.evaluation.classifier.config import preset
 from ccella_core.training.train_config import merged
 
 ROOT = Path(__file__).resolve().parents[2]

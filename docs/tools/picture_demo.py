@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from ccella_core.phantom.findings import Findings, Lesion
 from ccella_core.phantom.report import write_report
-from ccella_core.pipeline import CCELLAPipeline
+from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.provenance import SYNTHETIC_LABEL
 
 CASES = (

@@ -14,11 +14,11 @@ from typing import Any
 
 import qt
 
-from . import door_errors
-from .core_path import worker_protocol
-from .door_errors import DoorError
-from .worker_command import ONLINE, default_command
-from .worker_link import WorkerLink
+from . import errors as door_errors
+from .command import worker_protocol
+from .errors import DoorError
+from ..worker_command import ONLINE, default_command
+from .link import WorkerLink
 
 __all__ = ["DoorError", "WorkerDoor", "default_command"]
 

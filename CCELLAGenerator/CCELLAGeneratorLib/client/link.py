@@ -7,10 +7,10 @@ from typing import Any
 
 import qt
 
-from . import door_errors
-from .core_path import worker_protocol
-from .door_errors import DoorError
-from .worker_process import WorkerProcess
+from . import errors as door_errors
+from .command import worker_protocol
+from .errors import DoorError
+from .process import WorkerProcess
 
 HANG_SECONDS = 60.0
 """A worker at work gives a sign of life every 2 seconds, but loading a library from a slow disk may hold it up."""

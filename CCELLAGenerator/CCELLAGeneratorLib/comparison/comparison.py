@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import slicer
 from slicer.i18n import tr as _
 
-from .comparison_layout import (
+from .layout import (
     PLOT_VIEW,
     REAL_COLOUR,
     REAL_VIEWS,
@@ -18,12 +18,12 @@ from .comparison_layout import (
     show_layout,
 )
 from .former_views import FormerViews
-from .histogram import add_histogram
-from .outlines import add_outline, hide_slices, look_at, show_slices
-from .scene_nodes import TemporaryNodes
+from ..histogram import add_histogram
+from .overlays import add_outline, hide_slices, look_at, show_slices
+from ..scene.nodes import TemporaryNodes
 from .slice_row import SliceRow, align
-from .volume_geometry import sample_both
-from .volumes import NAME_PREFIX, is_synthetic
+from ..scene.geometry import sample_both
+from ..scene.volumes import NAME_PREFIX, is_synthetic
 from .window_level import MatchedWindowLevel, robust_range
 
 

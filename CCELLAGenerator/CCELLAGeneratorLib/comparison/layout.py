@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape
 import slicer
 from slicer.i18n import tr as _
 
-from .volumes import NAME_PREFIX
+from ..scene.volumes import NAME_PREFIX
 
 # Slicer numbers its own layouts below 1000 and asks others to stay clear of them; this is the paper's arXiv number.
 LAYOUT_ID = 250610230

@@ -9,8 +9,8 @@ import numpy as np
 import slicer
 import vtk
 
-from .scene_nodes import TemporaryNodes, in_scene
-from .volume_geometry import corners, ijk_bounds, world_from_ijk
+from ..scene.nodes import TemporaryNodes, in_scene
+from ..scene.geometry import corners, ijk_bounds, world_from_ijk
 
 LINE_WIDTH = 2
 # From the patient's front, right and above, in the axes of an axial slice (left, anterior, superior): no slice is seen

@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 
 COLUMNS = ("name", "report", "report_file", "pathology", "seed", "count", "steps")
 MAX_COUNT = 64
-"""``ccella_core.arguments.MAX_COUNT``, in a module that cannot be imported here; a test compares the two."""
+"""``ccella_core.generation.options.MAX_COUNT``, in a module that cannot be imported here; a test compares the two."""
 MAX_STEPS = 1000
 """Of every noise schedule so far; a model with a shorter one says so itself."""
 MAX_NAME_CHARACTERS = 100

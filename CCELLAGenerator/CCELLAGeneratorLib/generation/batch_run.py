@@ -11,8 +11,8 @@ from slicer.i18n import tr as _
 
 from .batch import BatchRow
 from .batch_folder import BatchFolder
-from .door_errors import DoorError
-from .generation_run import GenerationRun
+from ..client.errors import DoorError
+from .run import GenerationRun
 
 State = Literal["waiting", "done", "skipped", "failed", "cancelled"]
 StartRow = Callable[..., GenerationRun]

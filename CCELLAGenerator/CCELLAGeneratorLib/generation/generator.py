@@ -14,9 +14,9 @@ from slicer.i18n import tr as _
 from .batch import BatchError, BatchRow, read_rows
 from .batch_folder import BatchFolder
 from .batch_run import BatchOutcome, BatchRun
-from .door import WorkerDoor, default_command
-from .generation_run import Consumer, GenerationError, GenerationRun, check_nodes, save_error, stay_alive_until
-from .volumes import add_volumes
+from ..client.client import WorkerDoor, default_command
+from .run import Consumer, GenerationError, GenerationRun, check_nodes, save_error, stay_alive_until
+from ..scene.volumes import add_volumes
 
 DEFAULT_BUNDLE = "ccella-demo"
 

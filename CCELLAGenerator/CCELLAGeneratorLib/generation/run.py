@@ -13,9 +13,9 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from .door import WorkerDoor
-from .door_errors import DoorError, cancelled
-from .volumes import is_synthetic
+from ..client.client import WorkerDoor
+from ..client.errors import DoorError, cancelled
+from ..scene.volumes import is_synthetic
 
 POLL_SECONDS = 0.01
 """How long a waiting call sleeps between two rounds of events: too short to be felt, and it rests the processor."""

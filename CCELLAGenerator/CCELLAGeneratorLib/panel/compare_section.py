@@ -8,9 +8,9 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from .comparison import Comparison, ComparisonError
-from .volumes import is_synthetic
-from .widget_states import offer, say
+from ..comparison.comparison import Comparison, ComparisonError
+from ..scene.volumes import is_synthetic
+from ..widget_states import offer, say
 
 PERCENT = 100.0
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import qt
 from slicer.i18n import tr as _
 
-from .core_path import ensure_core_on_path
-from .widget_states import offer, say
+from ..client.command import ensure_core_on_path
+from ..widget_states import offer, say
 
 if TYPE_CHECKING:
     from ccella_core.phantom.findings import Findings, Lesion

@@ -9,8 +9,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from .door_errors import DoorError
-from .widget_states import offer, say
+from ..client.errors import DoorError
+from ..widget_states import offer, say
 
 THUMBNAIL_HEIGHT = 160
 MINUTE = 60

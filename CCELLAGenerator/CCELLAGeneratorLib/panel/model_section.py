@@ -13,11 +13,11 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from .connectors import fill
-from .door_errors import DoorError
-from .panel_job import JobSection, duration_text
-from .question import Question
-from .widget_states import offer, say
+from .widgets import fill
+from ..client.errors import DoorError
+from .job_section import JobSection, duration_text
+from .debounced import Question
+from ..widget_states import offer, say
 
 FOLDERS_KEY = "CCELLAGenerator/bundleFolders"
 HUB_PREFIX = "hf:"

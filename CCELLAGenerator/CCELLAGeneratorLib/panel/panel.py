@@ -9,17 +9,17 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from . import dependencies
-from .door_errors import DoorError
-from .panel_compare import CompareSection
-from .panel_job import JobSection
-from .panel_log import LogPane
-from .panel_model import ModelSection, bundle_folders
-from .panel_report import ReportSection
-from .panel_settings import SettingsSection
+from .. import dependencies
+from ..client.errors import DoorError
+from .compare_section import CompareSection
+from .job_section import JobSection
+from ..panel_log import LogPane
+from .model_section import ModelSection, bundle_folders
+from .report_section import ReportSection
+from .settings_section import SettingsSection
 from .parameters import MAX_SEED, MODELS_OWN_STEPS, CCELLAGeneratorParameterNode, connect_widgets
-from .volumes import ATTRIBUTE_PREFIX, is_synthetic
-from .widget_states import say
+from ..scene.volumes import ATTRIBUTE_PREFIX, is_synthetic
+from ..widget_states import say
 
 PREDICTION_ATTRIBUTE = f"{ATTRIBUTE_PREFIX}PredictedPositiveProbability"
 

@@ -10,7 +10,7 @@ from slicer import vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
-from .connectors import ChoiceConnector, PlainTextConnector
+from .widgets import ChoiceConnector, PlainTextConnector
 
 DEFAULT_BUNDLE = "ccella-demo"
 AUTOMATIC_DEVICE = "auto"

@@ -10,9 +10,9 @@ import qt
 from slicer.i18n import tr as _
 
 from .composer import Composer
-from .question import Question
-from .report_history import ReportHistory
-from .widget_states import say
+from .debounced import Question
+from ..report_history import ReportHistory
+from ..widget_states import say
 
 MAX_FILE_BYTES = 2**20
 """A report is a page or two; a file larger than this is something else."""

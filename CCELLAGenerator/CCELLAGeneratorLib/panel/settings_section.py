@@ -6,10 +6,10 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from .connectors import fill
+from .widgets import fill
 from .parameters import AUTOMATIC_DEVICE, Sampler
-from .volumes import SYNTHETIC_ATTRIBUTE
-from .widget_states import offer
+from ..scene.volumes import SYNTHETIC_ATTRIBUTE
+from ..widget_states import offer
 
 VOLUME_CLASS = "vtkMRMLScalarVolumeNode"
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.exchange import EXCHANGES, Exchange, exchanged, follows, read_exchanges
-from ccella_core.evaluation.measurements import Reading
-from ccella_core.evaluation.scores import Stated
+from ccella_core.evaluation.adherence.counterfactual import EXCHANGES, Exchange, exchanged, follows, read_exchanges
+from ccella_core.evaluation.adherence.measurements import Reading
+from ccella_core.evaluation.adherence.scores import Stated
 from ccella_core.phantom.findings import Findings
 from ccella_core.phantom.patient import VOLUME_RANGE_ML, Patient, draw_patient, size_range_mm
 from ccella_core.phantom.report import write_report

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.measurements import REGION_OF_TISSUE, Reading, Region, measure
+from ccella_core.evaluation.adherence.measurements import REGION_OF_TISSUE, Reading, Region, measure
 from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import DEFAULT_SPACING, render
 

@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import norm
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.measurements import Reading
-from ccella_core.evaluation.scores import NONE_SEEN, Agreement, Proportion, Stated, score_readings
+from ccella_core.evaluation.adherence.measurements import Reading
+from ccella_core.evaluation.adherence.scores import NONE_SEEN, Agreement, Proportion, Stated, score_readings
 from ccella_core.phantom.fields import LesionFields, StructuredFields
 from ccella_core.phantom.patient import draw_findings
 

@@ -12,13 +12,13 @@ from prepared_cases import prepared_case
 
 from ccella_core.cases.prepared import PreparedSet, PrepareSettings, volume_path, write_cases, write_index
 from ccella_core.errors import InputError
-from ccella_core.evaluation.measurements import Reading
-from ccella_core.evaluation.readout import WINDOW, ReadoutValidation
-from ccella_core.evaluation.scores import Proportion, Stated
-from ccella_core.evaluation.set_adherence import SetAdherence, check_set, read_set, set_adherence
-from ccella_core.evaluation.synthetic_set import VOLUMES, SynthesisSettings, SyntheticCase
+from ccella_core.evaluation.adherence.measurements import Reading
+from ccella_core.evaluation.adherence.phantom_reader import WINDOW, ReadoutValidation
+from ccella_core.evaluation.adherence.scores import Proportion, Stated
+from ccella_core.evaluation.adherence.set_adherence import SetAdherence, check_set, read_set, set_adherence
+from ccella_core.evaluation.data.synthetic_set import VOLUMES, SynthesisSettings, SyntheticCase
 from ccella_core.evaluation.synthetic_table import write_settings, write_table
-from ccella_core.evaluation.volume_set import VolumeSet, open_volume_set
+from ccella_core.evaluation.data.volume_set import VolumeSet, open_volume_set
 from ccella_core.phantom.fields import StructuredFields
 from ccella_core.phantom.patient import draw_findings
 from ccella_core.phantom.render import DEFAULT_SPACING

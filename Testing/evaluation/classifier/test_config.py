@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.classifier_config import read_classifier_config
+from ccella_core.evaluation.classifier.config import read_classifier_config
 
 SOURCES = """
 output: out

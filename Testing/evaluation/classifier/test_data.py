@@ -8,7 +8,7 @@ from toy_cases import toy_prepared, toy_synthetic
 from toy_classifier import config_of
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.classifier_data import Source, open_sources, take_real
+from ccella_core.evaluation.classifier.data import Source, open_sources, take_real
 from ccella_core.evaluation.classify import train_classifier
 
 

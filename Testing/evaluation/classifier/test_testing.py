@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from ccella_core.cli import app
 from ccella_core.errors import InputError
-from ccella_core.evaluation.classifier_scores import compare_classifiers, comparison_markdown, test_classifier
+from ccella_core.evaluation.classifier.testing import compare_classifiers, comparison_markdown, test_classifier
 from ccella_core.evaluation.classify import train_classifier
-from ccella_core.evaluation.volume_set import open_volume_set
+from ccella_core.evaluation.data.volume_set import open_volume_set
 
 
 def test_two_runs_are_compared_on_the_same_cases(toy_run, toy_set, tmp_path):

@@ -20,14 +20,14 @@ from typer.testing import CliRunner
 from ccella_core.cases.prepared import PreparedSet
 from ccella_core.cli import app
 from ccella_core.errors import InputError
-from ccella_core.evaluation.class_head import evaluate_class_head
-from ccella_core.evaluation.classifier_data import labelled
-from ccella_core.evaluation.synthesize import seed_of, synthesize
-from ccella_core.evaluation.synthetic_set import SyntheticCase, read_settings, read_table
-from ccella_core.evaluation.volume_set import open_volume_set
+from ccella_core.evaluation.classifier.class_head import evaluate_class_head
+from ccella_core.evaluation.classifier.data import labelled
+from ccella_core.evaluation.data.synthesize import seed_of, synthesize
+from ccella_core.evaluation.data.synthetic_set import SyntheticCase, read_settings, read_table
+from ccella_core.evaluation.data.volume_set import open_volume_set
 from ccella_core.networks import ConditionalDenoiser, DenoiserConfig
-from ccella_core.pipeline import CCELLAPipeline
-from ccella_core.volume import SyntheticVolume
+from ccella_core.generation.pipeline import CCELLAPipeline
+from ccella_core.imaging.volume import SyntheticVolume
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 300

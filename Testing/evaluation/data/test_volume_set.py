@@ -13,7 +13,7 @@ from prepared_cases import SHAPE, SPACING, prepared_case, prepared_set
 
 from ccella_core.cases.prepared import WHITE, volume_path
 from ccella_core.errors import InputError
-from ccella_core.evaluation.synthetic_set import (
+from ccella_core.evaluation.data.synthetic_set import (
     CSV_NAME,
     SETTINGS_NAME,
     SynthesisSettings,
@@ -23,7 +23,7 @@ from ccella_core.evaluation.synthetic_set import (
     read_table,
 )
 from ccella_core.evaluation.synthetic_table import write_settings, write_table
-from ccella_core.evaluation.volume_set import open_volume_set
+from ccella_core.evaluation.data.volume_set import open_volume_set
 
 UPRIGHT = np.diag([*SPACING, 1.0])
 SETTINGS = SynthesisSettings.model_validate(

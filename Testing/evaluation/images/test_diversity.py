@@ -9,7 +9,7 @@ from monai.metrics import MultiScaleSSIMMetric
 from volume_sets import smooth_volumes, volume_set
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.diversity import diversity_of, random_pairs, scales_for
+from ccella_core.evaluation.images.diversity import diversity_of, random_pairs, scales_for
 
 
 def test_the_number_is_monais() -> None:

@@ -16,8 +16,8 @@ from volume_sets import SLICE, FirstVoxels, smooth_volumes, volume_set, with_fea
 
 from ccella_core.cli import app
 from ccella_core.errors import InputError, SaveError
-from ccella_core.evaluation import features
-from ccella_core.evaluation.images import ImageScores, evaluate_images, markdown, save_image_scores
+from ccella_core.evaluation.features.features import features
+from ccella_core.evaluation.images.images import ImageScores, evaluate_images, markdown, save_image_scores
 
 
 def rows(count: int, *, seed: int = 0, mean: float = 0.5, sd: float = 0.05) -> np.ndarray:
@@ -242,7 +242,7 @@ def test_the_stand_in_is_loaded_last_and_stands_where_it_was_named(
         return (extractor,)
 
     monkeypatch.setattr(features, "load_extractors", load)
-    monkeypatch.setattr("ccella_core.evaluation.readout.WINDOW", (16, 16, 12))
+    monkeypatch.setattr("ccella_core.evaluation.adherence.phantom_reader.WINDOW", (16, 16, 12))
     good = write_images(tmp_path / "good", with_features(rows(4)))
     chosen = ["--extractor", "phantom", "--extractor", "medicalnet", "--extractor", "phantom", "--pairs", 1]
     result = ccella(good, good, "--out", tmp_path / "out", *chosen, "--json", "--device", "cpu")

@@ -8,13 +8,13 @@ from scipy.stats import binomtest
 from sklearn import metrics
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.class_scores import (
+from ccella_core.evaluation.statistics.class_scores import (
     ClassScores,
     class_scores,
     paired_bootstrap,
     scores_table,
 )
-from ccella_core.evaluation.resampling import SCORES, Draws, weighted_scores
+from ccella_core.evaluation.statistics.resampling import SCORES, Draws, weighted_scores
 
 FEW = 400
 """Resamples, where the ends of the interval need not be exact."""

@@ -8,8 +8,8 @@ from scipy.stats import kstest
 from sklearn import metrics
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.class_scores import paired_bootstrap
-from ccella_core.evaluation.delong import compare_aurocs
+from ccella_core.evaluation.statistics.class_scores import paired_bootstrap
+from ccella_core.evaluation.statistics.delong import compare_aurocs
 
 
 def drawn(cases: int = 120, *, separation: float = 1.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

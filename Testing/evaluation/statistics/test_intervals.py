@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm, ttest_1samp
 
-from ccella_core.evaluation.intervals import (
+from ccella_core.evaluation.statistics.intervals import (
     UNKNOWN,
     Part,
     of_all_alike,

@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
-from door_room import Room
+from client_room import Room
 
 POSIX_ONLY = pytest.mark.skipif(os.name == "nt", reason="signals and process groups as macOS and Linux have them")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from door_room import FAKE, Answers, Room
+from client_room import FAKE, Answers, Room
 
 LONGEST_STANDSTILL_MS = 50
 TRIES = 3
@@ -189,7 +189,7 @@ def keep_busy(room: Room) -> None:
 
 
 def test_default_command_runs_slicers_own_python(room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from CCELLAGeneratorLib.door import default_command
+    from CCELLAGeneratorLib.client.client import default_command
 
     name = "PythonSlicer.exe" if os.name == "nt" else "PythonSlicer"
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -206,7 +206,7 @@ def test_default_command_runs_slicers_own_python(room: Room, tmp_path: Path, mon
 
 
 def test_default_environment(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    from CCELLAGeneratorLib.door import default_command
+    from CCELLAGeneratorLib.client.client import default_command
 
     monkeypatch.setenv("PYTHONPATH", "elsewhere")
     environment = default_command()[1]

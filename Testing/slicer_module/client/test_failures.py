@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
-from door_room import PATIENCE_OF_TESTS, Room
+from client_room import PATIENCE_OF_TESTS, Room
 
 POSIX_ONLY = pytest.mark.skipif(os.name == "nt", reason="signals and process groups as macOS and Linux have them")
 
@@ -24,7 +24,7 @@ def room(slicer_bench: Any, tmp_path: Path) -> Iterator[Room]:
 
 @pytest.fixture
 def hang_seconds(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    from CCELLAGeneratorLib import worker_link
+    from CCELLAGeneratorLib.client import link as worker_link
 
     return lambda seconds: monkeypatch.setattr(worker_link, "HANG_SECONDS", seconds)
 

@@ -12,7 +12,7 @@ from types import ModuleType
 
 import psutil
 import pytest
-from CCELLAGeneratorLib import process_tree
+from CCELLAGeneratorLib.client import process_tree
 
 POSIX_ONLY = pytest.mark.skipif(os.name == "nt", reason="ends real process trees as macOS and Linux have them")
 

@@ -10,7 +10,7 @@ from typing import Any
 import nibabel as nib
 import psutil
 import pytest
-from door_room import Answers, Room
+from client_room import Answers, Room
 
 REPORT = "IMPRESSION: PI-RADS 4 lesion in the left apex – größer als zuvor."
 FIRST_START = 240.0  # seconds: torch is imported, on a machine that may be busy
@@ -18,7 +18,7 @@ FIRST_START = 240.0  # seconds: torch is imported, on a machine that may be busy
 
 @pytest.fixture
 def room(slicer_bench: Any, tmp_path: Path) -> Iterator[Room]:
-    from CCELLAGeneratorLib.door import default_command
+    from CCELLAGeneratorLib.client.client import default_command
 
     with Room(slicer_bench, tmp_path) as room:
         command, environment = default_command()

@@ -107,7 +107,7 @@ def test_a_layout_that_the_user_chose_meanwhile_stays(room: Room, state: Callabl
 
 
 def test_a_scene_that_was_saved_while_comparing_gets_slicers_own_layout_back(room: Room) -> None:
-    from CCELLAGeneratorLib.comparison_layout import show_layout
+    from CCELLAGeneratorLib.comparison.layout import show_layout
 
     show_layout(layout_node())
     room.start()

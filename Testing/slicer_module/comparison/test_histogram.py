@@ -20,16 +20,16 @@ def histogram(slicer_bench: Any) -> ModuleType:
 
 def own_density(histogram: ModuleType, values: np.ndarray) -> np.ndarray:
     """The density of the values on their own relative scale."""
-    from CCELLAGeneratorLib.window_level import robust_range
+    from CCELLAGeneratorLib.comparison.window_level import robust_range
 
     return histogram.density(values, robust_range(values))
 
 
 def add_histogram(histogram: ModuleType, synthetic: np.ndarray, real: np.ndarray, overlap: bool = True) -> Any:
     """The chart, and the nodes that were made for it."""
-    from CCELLAGeneratorLib.scene_nodes import TemporaryNodes
-    from CCELLAGeneratorLib.volume_geometry import Samples
-    from CCELLAGeneratorLib.window_level import robust_range
+    from CCELLAGeneratorLib.scene.nodes import TemporaryNodes
+    from CCELLAGeneratorLib.scene.geometry import Samples
+    from CCELLAGeneratorLib.comparison.window_level import robust_range
 
     nodes = TemporaryNodes()
     ranges = robust_range(synthetic), robust_range(real)
@@ -50,7 +50,7 @@ def test_equal_values_have_a_histogram_too(histogram: ModuleType) -> None:
 
 
 def test_density_of_evenly_spread_values_is_flat(histogram: ModuleType) -> None:
-    from CCELLAGeneratorLib.window_level import IntensityRange
+    from CCELLAGeneratorLib.comparison.window_level import IntensityRange
 
     density = histogram.density(np.linspace(100, 300, 100_001), IntensityRange(100, 300))
     lower, upper = histogram.BIN_EDGES[:-1], histogram.BIN_EDGES[1:]

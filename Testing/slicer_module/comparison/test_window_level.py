@@ -18,13 +18,13 @@ def room(slicer_bench: Any) -> Iterator[Room]:
 
 
 def test_robust_range_leaves_out_the_extremes(slicer_bench: Any) -> None:
-    from CCELLAGeneratorLib.window_level import robust_range
+    from CCELLAGeneratorLib.comparison.window_level import robust_range
 
     assert robust_range(np.concatenate([np.arange(1001.0), [1e6]])) == pytest.approx((10.01, 995.995))
 
 
 def test_equal_values_get_a_range_that_can_be_divided_by(slicer_bench: Any) -> None:
-    from CCELLAGeneratorLib.window_level import robust_range
+    from CCELLAGeneratorLib.comparison.window_level import robust_range
 
     assert robust_range(np.full(50, 7.0)) == (7.0, 8.0)
 

@@ -13,7 +13,7 @@ HEADER = "name,report,report_file,pathology,seed,count,steps"
 @pytest.fixture
 def batch(slicer_bench: Any) -> Any:
     """The module that reads tables, imported once Slicer's stand-ins are there."""
-    from CCELLAGeneratorLib import batch
+    from CCELLAGeneratorLib.generation import batch
 
     return batch
 
@@ -121,8 +121,8 @@ def test_no_file_at_all(batch: Any, tmp_path: Path, name: str) -> None:
 
 
 def test_the_limits_are_the_library_s(batch: Any) -> None:
-    from ccella_core.arguments import MAX_COUNT, checked_seeds
-    from ccella_core.solvers import SchedulerConfig
+    from ccella_core.generation.options import MAX_COUNT, checked_seeds
+    from ccella_core.generation.schedulers import SchedulerConfig
 
     assert (MAX_COUNT, SchedulerConfig().num_train_timesteps) == (batch.MAX_COUNT, batch.MAX_STEPS)
     assert len(checked_seeds(2**63 - batch.MAX_COUNT, batch.MAX_COUNT)) == MAX_COUNT

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import slicer
-from fake_door import FakeDoor, Request, save_volume
+from fake_client import FakeDoor, Request, save_volume
 
 PATIENCE_SECONDS = 10.0
 
@@ -19,7 +19,8 @@ class Room:
     """A generator, the door that it knocks at, and what it tells."""
 
     def __init__(self, bench: Any) -> None:
-        from CCELLAGeneratorLib import generation_run, generator
+        from CCELLAGeneratorLib.generation import run as generation_run
+        from CCELLAGeneratorLib.generation import generator
 
         self.bench = bench
         self.error_class = generation_run.GenerationError
@@ -297,7 +298,7 @@ def test_close_frees_the_call_that_waits(room: Room) -> None:
 
 
 def test_an_unused_generator_starts_nothing(slicer_bench: Any) -> None:
-    from CCELLAGeneratorLib.generator import Generator
+    from CCELLAGeneratorLib.generation.generator import Generator
 
     threads = threading.active_count()
     generator = Generator()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_door import FakeDoor, Request
+from fake_client import FakeDoor, Request
 
 DEMO: dict[str, Any] = {
     "name": "ccella-demo", "version": "1.0.0", "path": "/models/ccella-demo", "origin": "shipped",
@@ -70,7 +70,9 @@ class PanelCase:
 
     def __init__(self, bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         bench.load_module()
-        from CCELLAGeneratorLib import dependencies, door, question
+        from CCELLAGeneratorLib import dependencies
+        from CCELLAGeneratorLib.client import client as door
+        from CCELLAGeneratorLib.panel.panel import debounced as question
 
         self.bench = bench
         self.door = PanelDoor()

@@ -71,7 +71,7 @@ def test_the_sliders_move_both_volumes(ready):
 
 @pytest.mark.parametrize(("span", "decimals"), [(4000, 0), (800, 0), (99, 1), (1.0, 2), (0.003, 5), (0.0, 0)])
 def test_sliders_are_as_fine_as_the_scan(case, span, decimals):
-    from CCELLAGeneratorLib.panel_compare import decimals_of
+    from CCELLAGeneratorLib.panel.compare_section import decimals_of
 
     assert decimals_of(span) == decimals
 

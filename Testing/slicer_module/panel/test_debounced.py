@@ -20,14 +20,14 @@ def asked():
 
 @pytest.fixture
 def question(slicer_bench, asked):
-    from CCELLAGeneratorLib.question import Question
+    from CCELLAGeneratorLib.panel.debounced import Question
 
     return Question(asked.ask, asked.answers.append)
 
 
 @pytest.fixture
 def pause(slicer_bench):
-    from CCELLAGeneratorLib.question import PAUSE_MS
+    from CCELLAGeneratorLib.panel.debounced import PAUSE_MS
 
     return lambda: slicer_bench.process_events(PAUSE_MS / 1000 + 0.1)
 

@@ -57,7 +57,7 @@ def test_estimates_once_for_what_was_chosen_last(panel):
     ],
 )
 def test_estimates_in_words(case, seconds, basis, words):
-    from CCELLAGeneratorLib.panel_model import estimate_text
+    from CCELLAGeneratorLib.panel.model_section import estimate_text
 
     value = {**case.door.replies["estimate"], "seconds": seconds, "basis": basis}
     assert estimate_text(value) == f"{words} Memory: up to 0.5 of 12.5 GiB free on CPU, 8 cores."

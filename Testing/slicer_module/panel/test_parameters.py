@@ -2,14 +2,14 @@
 
 import pytest
 
-from ccella_core.arguments import MAX_COUNT
+from ccella_core.generation.options import MAX_COUNT
 from ccella_core.worker.protocol import SOLVERS
 
 
 @pytest.fixture
 def parameters(slicer_bench):
     import slicer
-    from CCELLAGeneratorLib.parameters import CCELLAGeneratorParameterNode
+    from CCELLAGeneratorLib.panel.parameters import CCELLAGeneratorParameterNode
 
     return CCELLAGeneratorParameterNode(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode"))
 
@@ -22,20 +22,20 @@ def test_begins_with_what_needs_no_thought(parameters):
 
 
 def test_samplers_are_the_worker_s(slicer_bench):
-    from CCELLAGeneratorLib.parameters import Sampler
+    from CCELLAGeneratorLib.panel.parameters import Sampler
 
     assert tuple(sampler.value for sampler in Sampler if sampler.value is not None) == SOLVERS
     assert len({sampler.label() for sampler in Sampler}) == len(Sampler)
 
 
 def test_pathologies_are_the_worker_s(slicer_bench):
-    from CCELLAGeneratorLib.parameters import Pathology
+    from CCELLAGeneratorLib.panel.parameters import Pathology
 
     assert [pathology.value for pathology in Pathology] == [None, "negative", "positive"]
 
 
 def test_limits_are_the_worker_s_and_qt_s(slicer_bench):
-    from CCELLAGeneratorLib import parameters
+    from CCELLAGeneratorLib.panel.panel import parameters
 
     assert parameters.MAX_COUNT == MAX_COUNT
     assert parameters.MAX_SEED + MAX_COUNT - 1 <= 2**31 - 1
@@ -53,7 +53,7 @@ def test_refuses_what_the_worker_would_refuse(parameters, name, value):
 
 
 def test_a_second_look_at_the_node_sees_the_same(parameters):
-    from CCELLAGeneratorLib.parameters import CCELLAGeneratorParameterNode, Pathology, Sampler
+    from CCELLAGeneratorLib.panel.parameters import CCELLAGeneratorParameterNode, Pathology, Sampler
 
     parameters.report = "Läsion links, 5 mm\nPI-RADS 4"
     parameters.pathology = Pathology.POSITIVE

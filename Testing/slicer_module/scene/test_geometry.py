@@ -13,7 +13,7 @@ import slicer
 @pytest.fixture
 def geometry(slicer_bench: Any) -> ModuleType:
     """The module under test, imported once Slicer's stand-ins are there."""
-    from CCELLAGeneratorLib import volume_geometry
+    from CCELLAGeneratorLib.scene import geometry as volume_geometry
 
     return volume_geometry
 

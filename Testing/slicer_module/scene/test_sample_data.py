@@ -11,7 +11,7 @@ import pytest
 import slicer
 from PIL import Image
 
-from ccella_core.volume import SyntheticVolume
+from ccella_core.imaging.volume import SyntheticVolume
 
 MODULE_FOLDER = Path(__file__).parents[2] / "CCELLAGenerator"
 IMAGE = MODULE_FOLDER / "Resources" / "SampleData" / "SYNTHETIC_sample.nrrd"
@@ -28,7 +28,7 @@ def test_what_is_shipped() -> None:
 
 
 def test_it_is_made_by_the_model_that_is_shipped() -> None:
-    from ccella_core.bundle_search import resolve_bundle
+    from ccella_core.models.search import resolve_bundle
 
     assert SyntheticVolume.load(IMAGE).provenance.bundle_sha256 == resolve_bundle("ccella-demo").sha256
 
@@ -36,7 +36,7 @@ def test_it_is_made_by_the_model_that_is_shipped() -> None:
 @pytest.fixture
 def offered(slicer_bench: Any) -> Any:
     """What Sample Data knows of the sample."""
-    from CCELLAGeneratorLib import sample_data
+    from CCELLAGeneratorLib.scene import sample_data
 
     sample_data.register(MODULE_FOLDER)
     import SampleData
@@ -52,7 +52,7 @@ def test_what_is_offered(offered: Any) -> None:
 
 def test_the_loaded_node_is_synthetic(offered: Any) -> None:
     import SampleData
-    from CCELLAGeneratorLib.volumes import is_synthetic
+    from CCELLAGeneratorLib.scene.volumes import is_synthetic
 
     node = SampleData.SampleDataLogic().downloadSample(offered.sampleName)
     assert node.IsA("vtkMRMLScalarVolumeNode") and is_synthetic(node)
@@ -61,7 +61,7 @@ def test_the_loaded_node_is_synthetic(offered: Any) -> None:
 
 
 def test_offered_at_startup_and_not_before(slicer_bench: Any) -> None:
-    from CCELLAGeneratorLib import sample_data
+    from CCELLAGeneratorLib.scene import sample_data
 
     slicer_bench.load_module()
     import SampleData

@@ -20,7 +20,7 @@ RED, GREEN, BLUE = 0, 1, 2
 @pytest.fixture
 def label(slicer_bench: Any) -> Iterator[Any]:
     """A label that watches the views, and is taken away at the end."""
-    from CCELLAGeneratorLib.synthetic_label import SyntheticLabel
+    from CCELLAGeneratorLib.scene.synthetic_label import SyntheticLabel
 
     label = SyntheticLabel()
     label.start()
@@ -207,7 +207,7 @@ class OneView:
 
 @pytest.mark.parametrize(("width", "dpi"), [(180, 72), (250, 72), (400, 72), (1600, 72), (500, 144), (3200, 144)])
 def test_the_words_fit_into_the_view(slicer_bench: Any, width: int, dpi: int) -> None:
-    from CCELLAGeneratorLib.synthetic_label import SyntheticLabel
+    from CCELLAGeneratorLib.scene.synthetic_label import SyntheticLabel
 
     manager = OneView(width)
     manager.window.SetDPI(dpi)
@@ -222,7 +222,7 @@ def test_the_words_fit_into_the_view(slicer_bench: Any, width: int, dpi: int) ->
 
 
 def test_a_light_box_that_makes_new_renderers(slicer_bench: Any) -> None:
-    from CCELLAGeneratorLib.synthetic_label import SyntheticLabel
+    from CCELLAGeneratorLib.scene.synthetic_label import SyntheticLabel
 
     manager = OneView()
     label = SyntheticLabel(manager)
@@ -236,7 +236,7 @@ def test_a_light_box_that_makes_new_renderers(slicer_bench: Any) -> None:
 
 
 def test_slicer_without_a_window(slicer_bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from CCELLAGeneratorLib.synthetic_label import SyntheticLabel
+    from CCELLAGeneratorLib.scene.synthetic_label import SyntheticLabel
 
     monkeypatch.setattr(type(slicer.app), "layoutManager", lambda app: None)
     label = SyntheticLabel()

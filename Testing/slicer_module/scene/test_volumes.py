@@ -11,9 +11,9 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 import slicer
 import vtk
-from fake_door import SPACING, save_volume
+from fake_client import SPACING, save_volume
 
-from ccella_core.volume import SyntheticVolume, affine_of
+from ccella_core.imaging.volume import SyntheticVolume, affine_of
 
 NASTY_REPORT = 'Läsion; "links": 5 mm\nzweite Zeile, 100 % $7 \\ <T2> & 前列腺'
 
@@ -21,7 +21,7 @@ NASTY_REPORT = 'Läsion; "links": 5 mm\nzweite Zeile, 100 % $7 \\ <T2> & 前列�
 @pytest.fixture
 def volumes(slicer_bench: Any) -> Any:
     """The module under test, imported once Slicer's stand-ins are there."""
-    from CCELLAGeneratorLib import volumes
+    from CCELLAGeneratorLib.scene import volumes
 
     return volumes
 

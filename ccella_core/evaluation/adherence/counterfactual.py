@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import Literal, get_args
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.measurements import Reading
-from ccella_core.evaluation.scores import Stated
+from ccella_core.evaluation.adherence.measurements import Reading
+from ccella_core.evaluation.adherence.scores import Stated
 from ccella_core.phantom.findings import PIRADS_5_SIZE_MM, Findings, Lesion, Level, Zone
 from ccella_core.phantom.patient import (
     MEDIAN_VOLUME_ML,

@@ -22,8 +22,8 @@ from pydantic import Field
 from scipy.ndimage import gaussian_filter1d
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.measurements import REGION_OF_TISSUE, Reading
-from ccella_core.evaluation.readout import (
+from ccella_core.evaluation.adherence.measurements import REGION_OF_TISSUE, Reading
+from ccella_core.evaluation.adherence.phantom_reader import (
     Readout,
     ReadoutConfig,
     ReadoutNetwork,
@@ -31,12 +31,12 @@ from ccella_core.evaluation.readout import (
     central_window,
     save_validation,
 )
-from ccella_core.evaluation.scores import Stated, score_readings
+from ccella_core.evaluation.adherence.scores import Stated, score_readings
 from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import render
 from ccella_core.progress import Told
-from ccella_core.settings import StrictModel
-from ccella_core.training.run import Run, one_cycle
+from ccella_core.config import StrictModel
+from ccella_core.runs.trainer import Run, one_cycle
 
 log = logging.getLogger(__name__)
 

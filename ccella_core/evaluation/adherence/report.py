@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from ccella_core.evaluation.class_scores import THRESHOLD, Interval
-from ccella_core.evaluation.exchange import EXCHANGES, WORDS, Exchange, follows
-from ccella_core.evaluation.measurements import Reading
-from ccella_core.evaluation.readout import ReadoutValidation
-from ccella_core.evaluation.scores import (
+from ccella_core.evaluation.statistics.class_scores import THRESHOLD, Interval
+from ccella_core.evaluation.adherence.counterfactual import EXCHANGES, WORDS, Exchange, follows
+from ccella_core.evaluation.adherence.measurements import Reading
+from ccella_core.evaluation.adherence.phantom_reader import ReadoutValidation
+from ccella_core.evaluation.adherence.scores import (
     Agreement,
     Attribute,
     Confusion,
@@ -17,7 +17,7 @@ from ccella_core.evaluation.scores import (
     Stated,
     score_readings,
 )
-from ccella_core.settings import StrictModel
+from ccella_core.config import StrictModel
 
 ATTRIBUTE_WORDS: dict[Attribute, str] = {"pathology": "Pathology", "side": "Side", "zone": "Zone", "level": "Level"}
 HOW_COUNTED = (

@@ -10,9 +10,9 @@ from PIL import Image
 from pydantic import ValidationError
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.adherence_picture import PAIRS_A_ROW, Pair, beside_exchanged, beside_phantom, draw_pairs
-from ccella_core.evaluation.adherence_report import AdherenceResult, Case, markdown
-from ccella_core.evaluation.exchange import Exchange
+from ccella_core.evaluation.adherence.picture import PAIRS_A_ROW, Pair, beside_exchanged, beside_phantom, draw_pairs
+from ccella_core.evaluation.adherence.report import AdherenceResult, Case, markdown
+from ccella_core.evaluation.adherence.counterfactual import Exchange
 from ccella_core.evaluation.results import save_result
 from ccella_core.files import whole_file
 

@@ -41,7 +41,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ccella_core.errors import InputError
-from ccella_core.settings import StrictModel
+from ccella_core.config import StrictModel
 
 Network = Literal["efficientnet-b0", "resnet10"]
 FOREGROUND = 0.02

@@ -16,13 +16,13 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor, nn
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.class_scores import THRESHOLD
-from ccella_core.evaluation.classifier import Augmenter, build_classifier
-from ccella_core.evaluation.classifier_config import ClassifierTraining
-from ccella_core.evaluation.classifier_data import Images
-from ccella_core.training.draws import shuffled_rows
-from ccella_core.training.run import Run, Schedule
-from ccella_core.training.watch import Watcher
+from ccella_core.evaluation.statistics.class_scores import THRESHOLD
+from ccella_core.evaluation.classifier.network import Augmenter, build_classifier
+from ccella_core.evaluation.classifier.config import ClassifierTraining
+from ccella_core.evaluation.classifier.data import Images
+from ccella_core.training.batches import shuffled_rows
+from ccella_core.runs.trainer import Run, Schedule
+from ccella_core.runs.logging import Watcher
 
 NO_CLIPPING = math.inf
 """The authors trained without."""

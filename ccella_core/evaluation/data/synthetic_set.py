@@ -17,7 +17,7 @@ from ccella_core.cases.case import Split
 from ccella_core.errors import InputError
 from ccella_core.phantom.findings import Pathology
 from ccella_core.provenance import Sequence
-from ccella_core.settings import StrictModel
+from ccella_core.config import StrictModel
 
 SETTINGS_NAME, CSV_NAME, PARQUET_NAME = "synthesis.json", "cases.csv", "cases.parquet"
 VOLUMES = "volumes"

@@ -12,11 +12,11 @@ import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation 
 from ccella_core.cases.case import Split
 from ccella_core.cases.prepared import CASES_NAME, PreparedSet
 from ccella_core.errors import InputError
-from ccella_core.evaluation.synthetic_set import is_synthetic_set, read_table
+from ccella_core.evaluation.data.synthetic_set import is_synthetic_set, read_table
 from ccella_core.phantom.findings import Pathology
 from ccella_core.provenance import Sequence
-from ccella_core.scans import read_scan, refuse_nan
-from ccella_core.volume import IMAGE_SUFFIXES, affine_of
+from ccella_core.imaging.scans import read_scan, refuse_nan
+from ccella_core.imaging.volume import IMAGE_SUFFIXES, affine_of
 
 INTENSITY_SLACK = 0.1
 """Beyond 0 … 1: what a network overshoots; more means other units."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from ccella_core.devices import choose_device
 from ccella_core.errors import BundleError, InputError
-from ccella_core.evaluation.extractor_import import (
+from ccella_core.evaluation.features.extractor_import import (
     IMPORT_COMMAND,
     PUBLISHED,
     Published,
@@ -21,11 +21,11 @@ from ccella_core.evaluation.extractor_import import (
     extractors_folder,
     import_extractor,
 )
-from ccella_core.evaluation.medicalnet import MedicalNetExtractor
-from ccella_core.evaluation.radimagenet import SLICES, RadImageNetExtractor
-from ccella_core.evaluation.readout import Readout, check_geometry, check_readable, weights_fingerprint
-from ccella_core.evaluation.readout_training import load_or_train_readout
-from ccella_core.evaluation.volume_set import VolumeSet
+from ccella_core.evaluation.features.medicalnet import MedicalNetExtractor
+from ccella_core.evaluation.features.radimagenet import SLICES, RadImageNetExtractor
+from ccella_core.evaluation.adherence.phantom_reader import Readout, check_geometry, check_readable, weights_fingerprint
+from ccella_core.evaluation.adherence.phantom_reader_training import load_or_train_readout
+from ccella_core.evaluation.data.volume_set import VolumeSet
 from ccella_core.files import whole_file
 from ccella_core.progress import Told
 from ccella_core.provenance import Sequence

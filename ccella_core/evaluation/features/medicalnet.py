@@ -12,8 +12,8 @@ import torch
 from monai.networks.nets import ResNet
 from torch import nn
 
-from ccella_core.bundle_weights import load_config, load_state
-from ccella_core.evaluation.published_resnet import ResNetConfig, bottleneck_resnet
+from ccella_core.models.weights import load_config, load_state
+from ccella_core.networks.resnet import ResNetConfig, bottleneck_resnet
 
 DILATIONS = {"layer3": 2, "layer4": 4}
 """MedicalNet segments: its last two layers widen their kernels where others halve the image."""

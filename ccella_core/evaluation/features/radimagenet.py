@@ -15,9 +15,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ccella_core.bundle_weights import load_config, load_state
+from ccella_core.models.weights import load_config, load_state
 from ccella_core.errors import InputError
-from ccella_core.evaluation.published_resnet import ResNetConfig, bottleneck_resnet
+from ccella_core.networks.resnet import ResNetConfig, bottleneck_resnet
 
 Plane = Literal["XY", "YZ", "XZ"]
 PLANES: tuple[Plane, ...] = get_args(Plane)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.features import mean_per_volume
+from ccella_core.evaluation.features.features import mean_per_volume
 
 DIVISIONS = 10
 """Into halves: enough for a mean and a spread."""

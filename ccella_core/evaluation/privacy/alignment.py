@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import rankdata
 from torch.nn.functional import adaptive_avg_pool3d
 
-from ccella_core.evaluation.volume_set import VolumeSet
+from ccella_core.evaluation.data.volume_set import VolumeSet
 from ccella_core.progress import Told
 
 COARSE_MM = 3.0

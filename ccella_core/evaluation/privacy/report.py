@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from ccella_core.errors import SaveError
 from ccella_core.evaluation.privacy_scores import Comparison, Nearest, PrivacyScores
 from ccella_core.evaluation.results import save_result
-from ccella_core.evaluation.volume_set import VolumeSet
+from ccella_core.evaluation.data.volume_set import VolumeSet
 from ccella_core.files import whole_file
-from ccella_core.planes import middle_planes, side_by_side
+from ccella_core.imaging.planes import middle_planes, side_by_side
 from ccella_core.provenance import SYNTHETIC_LABEL
 
 STEM, CHART_NAME, PAIRS_NAME = "privacy", "privacy.png", "SYNTHETIC_closest_pairs.png"

@@ -6,9 +6,9 @@ import numpy as np
 from scipy.stats import norm, rankdata
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.class_scores import checked
-from ccella_core.evaluation.intervals import ROUNDING, TAILS
-from ccella_core.settings import StrictModel
+from ccella_core.evaluation.statistics.class_scores import checked
+from ccella_core.evaluation.statistics.intervals import ROUNDING, TAILS
+from ccella_core.config import StrictModel
 
 
 class AurocComparison(StrictModel):
