@@ -10,12 +10,12 @@ from typing import Any
 import slicer
 import vtk
 from CCELLAGeneratorLib import dependencies
-from CCELLAGeneratorLib.scene import sample_data
 from CCELLAGeneratorLib.client.client import WorkerDoor, default_command
 from CCELLAGeneratorLib.generation.generator import Generator
+from CCELLAGeneratorLib.panel.job_section import LogPane
 from CCELLAGeneratorLib.panel.panel import Panel
-from CCELLAGeneratorLib.panel_log import LogPane
 from CCELLAGeneratorLib.panel.parameters import CCELLAGeneratorParameterNode
+from CCELLAGeneratorLib.scene import sample_data
 from CCELLAGeneratorLib.scene.synthetic_label import SyntheticLabel
 from CCELLAGeneratorLib.scene.volumes import is_synthetic
 from slicer.i18n import tr as _

@@ -110,6 +110,9 @@ def build_tiny_pipeline() -> CCELLAPipeline:
     from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
+    from ccella_core.generation.pipeline import CCELLAPipeline
+    from ccella_core.generation.schedulers import SchedulerConfig
+    from ccella_core.generation.text_encoder import ReportEncoder
     from ccella_core.models.model import BundleIndex
     from ccella_core.networks import (
         AdapterConfig,
@@ -119,9 +122,6 @@ def build_tiny_pipeline() -> CCELLAPipeline:
         UNetConfig,
         build_autoencoder,
     )
-    from ccella_core.generation.pipeline import CCELLAPipeline
-    from ccella_core.generation.schedulers import SchedulerConfig
-    from ccella_core.generation.text_encoder import ReportEncoder
 
     max_tokens = 16
     words = Tokenizer(models.WordLevel(unk_token="<unk>"))

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ccella_core.models.model import Bundle
-from ccella_core.evaluation.adherence.report import AdherenceResult, agreement_table, confusion_tables
 from ccella_core.evaluation.adherence.counterfactual import WORDS
+from ccella_core.evaluation.adherence.report import AdherenceResult, agreement_table, confusion_tables
 from ccella_core.generation.pipeline import CCELLAPipeline
+from ccella_core.models.model import Bundle
 
 REPOSITORY = Path(__file__).parent.parent
 DEMO = REPOSITORY / "Resources" / "Models" / "ccella-demo"

@@ -11,9 +11,9 @@ import pytest
 import typer
 
 from ccella_core.cli import app
+from ccella_core.config import read_settings
 from ccella_core.study.config import StudyConfig
 from ccella_core.study.result import StudyResult
-from ccella_core.training.train_config import read_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -18,10 +18,11 @@ from accelerate.commands.launch import launch_command_parser
 
 from ccella_core.cases.manifest import COLUMNS
 from ccella_core.cli import app
-from ccella_core.networks.config import UNetConfig
+from ccella_core.config import read_settings
 from ccella_core.generation.text_encoder import DEFAULT_MAX_TOKENS
+from ccella_core.networks.config import UNetConfig
 from ccella_core.training.train_autoencoder import AutoencoderConfigFile
-from ccella_core.training.train_config import TrainConfig, preset, preset_names, read_config, read_settings
+from ccella_core.training.train_config import TrainConfig, preset, preset_names, read_config
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")

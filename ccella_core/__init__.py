@@ -9,13 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .pipeline import CCELLAPipeline
-    from .volume import SyntheticVolume
+    from .generation.pipeline import CCELLAPipeline
+    from .imaging.volume import SyntheticVolume
 
 __version__ = "0.1.0"
 __all__ = ["CCELLAPipeline", "SyntheticVolume", "__version__"]
 
-_LOADED_ON_FIRST_USE = {"CCELLAPipeline": ".pipeline", "SyntheticVolume": ".volume"}
+_LOADED_ON_FIRST_USE = {"CCELLAPipeline": ".generation.pipeline", "SyntheticVolume": ".imaging.volume"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,11 +1,170 @@
-"""Checked configuration: what every settings class here derives from."""
+"""Checked configuration: what settings derive from, and how they are read from YAML, JSON and the command line."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import difflib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from ccella_core.errors import BundleError, InputError
 
 
 class StrictModel(BaseModel):
     """Unknown keys are errors, and values do not change after they were checked."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+# YAML reads a bare `no` as false.
+MixedPrecision = Annotated[
+    Literal["no", "fp16", "bf16"], BeforeValidator(lambda value: "no" if value is False else value)
+]
+
+
+def read_settings(
+    model: type[Settings],
+    file: Path | None,
+    overrides: Sequence[str] = (),
+    *,
+    preset_name: str | None = None,
+    presets: Callable[[str], dict[str, Any]] | None = None,
+) -> Settings:
+    """As ``read_config``, for any model. ``presets`` gives what a preset says, where there are any."""
+    content = _read_yaml(file) if file is not None else {}
+    if presets is not None:
+        base = preset_name or content.get("preset")
+        content.pop("preset", None)
+        if base is not None:
+            content = merged(presets(str(base)), content)
+    return _with_overrides(model, content, overrides)
+
+
+def _with_overrides(model: type[Settings], content: dict[str, Any], overrides: Sequence[str]) -> Settings:
+    for override in overrides:
+        content = merged(content, _parsed_override(override))
+    return checked(model, content, "The configuration")
+
+
+def checked(model: type[Settings], content: dict[str, Any], what: str) -> Settings:
+    """``content`` as a ``model``; InputError naming every key that does not fit otherwise."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        problems = [_explained(model, dict(each)) for each in error.errors()]
+        raise InputError(f"{what} cannot be used: {'; '.join(problems)}.") from error
+
+
+def as_yaml(config: StrictModel) -> str:
+    """The settings as a YAML file that ``read_settings`` reads back."""
+    import yaml
+
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"There is no configuration {file}.") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{file} cannot be read as YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{file} holds no keys and values.")
+    return content
+
+
+def _parsed_override(text: str) -> dict[str, Any]:
+    import yaml
+
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"{text!r} is no override; write key=value, for instance denoiser.batch_size=4.")
+    try:
+        content: Any = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise InputError(f"The value in {text!r} is not YAML.") from error
+    for part in reversed(key.strip().split(".")):
+        content = {part: content}
+    return content
+
+
+def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """``below`` with what ``above`` says over it, section by section."""
+    both = dict(below)
+    for key, value in above.items():
+        inside = both.get(key)
+        both[key] = merged(inside, value) if isinstance(inside, dict) and isinstance(value, dict) else value
+    return both
+
+
+def _explained(model: type[Any], error: dict[str, Any]) -> str:
+    """One of pydantic's errors in words, with the nearest known key for an unknown one."""
+    place = ".".join(map(str, error["loc"]))
+    if error["type"] == "missing":
+        return f"{place} is missing"
+    if error["type"] != "extra_forbidden":
+        return f"{place}: {error['msg']}" if place else str(error["msg"]).removeprefix("Value error, ")
+    section: Any = model
+    for part in error["loc"][:-1]:
+        if isinstance(part, int):
+            continue  # a place in a list; the step before found the model of its items
+        annotation = section.model_fields[part].annotation
+        # An optional section is a union of it and None.
+        section = next(each for each in (annotation, *get_args(annotation)) if hasattr(each, "model_fields"))
+    near = difflib.get_close_matches(str(error["loc"][-1]), section.model_fields, n=1)
+    return f"there is no key {place}" + (f"; did you mean {near[0]}" if near else "")
+
+
+def sentence_of(error: ValidationError) -> str:
+    """What pydantic found wrong, as one line: where and why, nothing of its own words about types and addresses."""
+    parts = []
+    for problem in error.errors(include_url=False):
+        where = ".".join(str(step) for step in problem["loc"])
+        why = problem["msg"].removeprefix("Value error, ")
+        parts.append(f"{where}: {why} (got {problem['input']!r})" if where else why)
+    return "; ".join(parts)
+
+
+NAMES_IN_A_MESSAGE = 3  # enough to see the pattern, short enough to stay one sentence
+
+
+Config = TypeVar("Config", bound=BaseModel)
+
+
+def read_json_object(path: Path) -> dict[str, object]:
+    """The JSON object in a UTF-8 file; BundleError in one sentence otherwise."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BundleError(f"{path} is missing; is {path.parent} a whole bundle?") from error
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path} is not JSON ({error}); get the bundle again.") from error
+    if not isinstance(content, dict):
+        raise BundleError(f"{path} holds no JSON object; get the bundle again.")
+    return content
+
+
+def validated(model_class: type[Config], content: dict[str, object], path: Path) -> Config:
+    """`content` as a `model_class`; BundleError naming the first fields that do not fit, and the file, otherwise."""
+    try:
+        return model_class.model_validate(content)
+    except ValidationError as error:
+        fields = [f"{'.'.join(map(str, e['loc'])) or 'content'}: {e['msg']}" for e in error.errors()]
+        raise BundleError(f"{path} does not fit this version of ccella-core ({shorten(fields)}).") from error
+
+
+def shorten(names: list[str]) -> str:
+    """The first few of `names`, and how many more there are."""
+    more = len(names) - NAMES_IN_A_MESSAGE
+    return ", ".join(names[:NAMES_IN_A_MESSAGE]) + (f" and {more} more" if more > 0 else "")

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 SYNTHETIC_LABEL = "SYNTHETIC - not for diagnosis"
 SYNTHETIC_PREFIX = "SYNTHETIC"
 
-Sequence = Literal["t2w", "adc", "hbv"]
+SequenceName = Literal["t2w", "adc", "hbv"]
 
 # The packages whose version can change a voxel.
 RECORDED_PACKAGES = ("ccella-core", "torch", "monai", "transformers", "diffusers", "numpy")
@@ -66,5 +66,5 @@ class Sidecar(BaseModel):
     label: str = SYNTHETIC_LABEL
     image: str = Field(description="Name of the image file this describes, in the same folder.")
     sha256: str = Field(description="SHA-256 of that file's bytes.")
-    sequence: Sequence
+    sequence: SequenceName
     provenance: Provenance

@@ -5,9 +5,14 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from ccella_core.config import StrictModel
+from ccella_core.errors import SaveError
+from ccella_core.files import whole_file
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b2430; --faint: #5d6b7a; --line: #d8dee6; --paper: #fff; --band: #f4f6f9;
@@ -128,3 +133,14 @@ def as_svg(figure: Any) -> str:
     figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = stream.getvalue()
     return text[text.index("<svg") :]
+
+
+def save_result(result: StrictModel, text: str, path: Path) -> None:
+    """Write ``path`` with the suffixes ``.json`` and ``.md``; the folder is made. Raises SaveError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for suffix, content in ((".json", result.model_dump_json(indent=2) + "\n"), (".md", text)):
+            with whole_file(path.with_name(path.name + suffix)) as unfinished:
+                unfinished.write_text(content, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise SaveError(f"The result cannot be written to {path}.json: {error}.") from error

@@ -19,8 +19,7 @@ from pathlib import Path
 import slicer
 from slicer.i18n import tr as _
 
-from .client.command import MODULE_FOLDER
-from .worker_command import slicer_python
+from .client.command import MODULE_FOLDER, slicer_python
 
 REQUESTER = "CCELLAGenerator"
 REQUIREMENTS_FILE = MODULE_FOLDER / "Resources" / "requirements.txt"

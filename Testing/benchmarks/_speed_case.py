@@ -16,12 +16,12 @@ from _measure import GIB, current_memory_gib, peak_memory_gib
 from monai.apps.generation.maisi.networks.autoencoderkl_maisi import MaisiGroupNorm3D
 from torch import nn
 
-from ccella_core.generation.decoding import decode, estimate_decode_gib
-from ccella_core.devices import autocast
-from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser, DenoiserConfig, build_autoencoder
-from ccella_core.generation.sampling import precompute_conditions
 from ccella_core.config import StrictModel
+from ccella_core.devices import autocast
+from ccella_core.generation.decoding import decode, estimate_decode_gib
+from ccella_core.generation.sampling import precompute_conditions
 from ccella_core.generation.schedulers import DEFAULT_SOLVER, DEFAULT_STEPS, SchedulerConfig, Solver
+from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser, DenoiserConfig, build_autoencoder
 
 REPEATS = 5
 LONG_SECONDS = 20.0

@@ -28,15 +28,15 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.optim.lr_scheduler import PolynomialLR
 
+from ccella_core.config import StrictModel
 from ccella_core.devices import autocast
 from ccella_core.files import sha256_of
-from ccella_core.networks import ConditionalDenoiser
-from ccella_core.config import StrictModel
 from ccella_core.generation.schedulers import SchedulerConfig
+from ccella_core.networks import ConditionalDenoiser
+from ccella_core.runs.logging import SilentLog
 from ccella_core.training.cached_cases import CACHE_NAME, NULL_NAME, CachedCases, CacheIndex, Row, Shard
 from ccella_core.training.denoiser import DenoiserTraining, train_denoiser
 from ccella_core.training.losses import FOCAL_ALPHA, FOCAL_GAMMA, FOCAL_TARGET_SCALE
-from ccella_core.runs.logging import SilentLog
 
 DEFAULT_STEPS = 4
 VALUES_A_WEIGHT = 4  # itself, its gradient, and the two moments of AdamW

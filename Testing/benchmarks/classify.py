@@ -24,8 +24,8 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from ccella_core.cli.output import explained, say
-from ccella_core.evaluation.classifier.network import EFFICIENTNET_MULTIPLE, Network
 from ccella_core.evaluation.classifier.config import ClassifierTraining, preset
+from ccella_core.evaluation.classifier.network import EFFICIENTNET_MULTIPLE, Network
 from ccella_core.evaluation.classifier.training import train_network
 from ccella_core.files import prepare_folder
 from ccella_core.runs.logging import SilentLog

@@ -26,13 +26,13 @@ from _measure import (
 )
 from _speed_case import Case, Measured, Measurement, Size, needed_gib
 
-from ccella_core.models.model import load_config
-from ccella_core.models.search import resolve_bundle
 from ccella_core.cli.output import explained, say
 from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder
-from ccella_core.networks import AutoencoderConfig, DenoiserConfig, published_denoiser
 from ccella_core.generation.text_encoder import DEFAULT_MAX_TOKENS
+from ccella_core.models.model import load_config
+from ccella_core.models.search import resolve_bundle
+from ccella_core.networks import AutoencoderConfig, DenoiserConfig, published_denoiser
 
 PARTS: dict[str, tuple[Measured, ...]] = {  # the plain way first
     "step": (Measured.STEP_WITH_ADAPTER, Measured.STEP, Measured.CONDITIONS, Measured.STEP_BF16),

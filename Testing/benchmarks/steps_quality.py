@@ -23,18 +23,22 @@ from _growing import Features, grow, missing
 from _measure import DEFAULT_OUT, NOT_MEASURED, Table, machine, machine_in_words, save_results
 
 from ccella_core.cli.output import explained, quiet_libraries, say
-from ccella_core.generation.decoding import decode
 from ccella_core.errors import InputError
-from ccella_core.evaluation.images.distances import KernelDistance, frechet_distance, kernel_distance
-from ccella_core.evaluation.adherence.phantom_reader_training import ReadoutTraining, load_or_train_readout, readout_fingerprint
+from ccella_core.evaluation.adherence.phantom_reader_training import (
+    ReadoutTraining,
+    load_or_train_readout,
+    readout_fingerprint,
+)
 from ccella_core.evaluation.features.samples import Sample
+from ccella_core.evaluation.images.distances import KernelDistance, frechet_distance, kernel_distance
 from ccella_core.files import prepare_folder
-from ccella_core.phantom.patient import draw_findings, draw_patient
-from ccella_core.phantom.render import render
-from ccella_core.phantom.report import write_report
+from ccella_core.generation.decoding import decode
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.generation.sampling import sample
 from ccella_core.generation.schedulers import Solver
+from ccella_core.phantom.patient import draw_findings, draw_patient
+from ccella_core.phantom.render import render
+from ccella_core.phantom.report import write_report
 from ccella_core.training.autoencoder import encode_mean
 
 # Patients that no training has seen: those whose reports are generated from, and those to compare with.

@@ -23,12 +23,12 @@ import psutil
 import typer
 from _measure import DEFAULT_OUT, Table, machine, machine_in_words, save_results
 
-from ccella_core.models.model import BundleIndex
-from ccella_core.models.search import resolve_bundle
 from ccella_core.cases.prepared import PreparedCase, PreparedSet, PrepareSettings, write_cases, write_index
 from ccella_core.cli.output import explained, say
 from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder
+from ccella_core.models.model import BundleIndex
+from ccella_core.models.search import resolve_bundle
 from ccella_core.phantom.patient import draw_findings
 from ccella_core.phantom.report import write_report
 

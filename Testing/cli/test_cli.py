@@ -16,10 +16,10 @@ from typer.testing import CliRunner, Result
 
 from ccella_core.cli import app
 from ccella_core.errors import Cancelled
-from ccella_core.provenance import SYNTHETIC_LABEL
 from ccella_core.imaging.volume import SyntheticVolume
+from ccella_core.provenance import SYNTHETIC_LABEL
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 REPORT = "IMPRESSION: PI-RADS 4 lesion in the left apex."
 STEM = "SYNTHETIC_tiny_seed7"
 

@@ -30,6 +30,6 @@ def toy_run(toy_set, tmp_path_factory):
     """A classifier trained on real cases, with two seeds."""
     from toy_classifier import config_of
 
-    from ccella_core.evaluation.classify import train_classifier
+    from ccella_core.evaluation.classifier.training import train_classifier
 
     return train_classifier(config_of(toy_set, tmp_path_factory.mktemp("runs") / "real", seeds=(0, 1)))

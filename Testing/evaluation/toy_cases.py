@@ -18,8 +18,7 @@ from ccella_core.cases.prepared import (
     write_cases,
     write_index,
 )
-from ccella_core.evaluation.data.synthetic_set import SynthesisSettings, SyntheticCase
-from ccella_core.evaluation.synthetic_table import write_settings, write_table
+from ccella_core.evaluation.data.synthetic_set import SynthesisSettings, SyntheticCase, write_settings, write_table
 
 SIDE = 16
 SPACING = (1.0, 1.0, 1.0)

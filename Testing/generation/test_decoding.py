@@ -9,9 +9,9 @@ import pytest
 import torch
 from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
 
+from ccella_core.errors import Cancelled, InputError, NonFiniteError
 from ccella_core.generation import decoding as module
 from ccella_core.generation.decoding import check_finite, check_volume_shape, decode, estimate_decode_gib
-from ccella_core.errors import Cancelled, InputError, NonFiniteError
 from ccella_core.networks import AutoencoderConfig, build_autoencoder
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from ccella_core.generation.options import MAX_COUNT
-from ccella_core.models.model import Bundle
 from ccella_core.errors import BundleError, Cancelled, InputError, NonFiniteError, SaveError
+from ccella_core.generation.options import MAX_COUNT
 from ccella_core.generation.pipeline import CCELLAPipeline
-from ccella_core.progress import Progress, Stopwatch
 from ccella_core.generation.text_encoder import MAX_REPORT_CHARACTERS, NULL_REPORT
+from ccella_core.models.model import Bundle
+from ccella_core.progress import Progress, Stopwatch
 
 REPORT = "IMPRESSION: PI-RADS 4 lesion in the left apex."
 GOLDEN_MEAN, GOLDEN_STD = 0.49807742, 0.41877526

@@ -14,10 +14,10 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from monai.networks.schedulers import DDPMScheduler as MonaiDDPM
 
 from ccella_core.errors import Cancelled, InputError, NonFiniteError
-from ccella_core.networks import AdapterConfig, ConditionalDenoiser, DenoiserConfig, UNetConfig
-from ccella_core.networks.published import published_name
 from ccella_core.generation.sampling import SchedulerConfig, StepInfo, parse_pathology, precompute_conditions, sample
 from ccella_core.generation.schedulers import Solver, trailing_timesteps
+from ccella_core.networks import AdapterConfig, ConditionalDenoiser, DenoiserConfig, UNetConfig
+from ccella_core.networks.published import published_name
 
 CONFIG = SchedulerConfig()
 SHAPE = (8, 8, 8)

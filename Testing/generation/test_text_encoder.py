@@ -16,9 +16,15 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from ccella_core.generation import text_encoder as text
 from ccella_core.errors import BundleError, InputError, NonFiniteError
-from ccella_core.generation.text_encoder import MAX_REPORT_CHARACTERS, NULL_REPORT, ReportEncoder, TokenCount, check_report
+from ccella_core.generation import text_encoder as text
+from ccella_core.generation.text_encoder import (
+    MAX_REPORT_CHARACTERS,
+    NULL_REPORT,
+    ReportEncoder,
+    TokenCount,
+    check_report,
+)
 
 SENTENCES = [
     "the prostate is enlarged",

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ccella_core.imaging.contact_sheet import BACKGROUND
 from ccella_core.errors import InputError, SaveError
-from ccella_core.provenance import SYNTHETIC_LABEL, Provenance
+from ccella_core.imaging.contact_sheet import BACKGROUND
 from ccella_core.imaging.volume import SyntheticVolume
+from ccella_core.provenance import SYNTHETIC_LABEL, Provenance
 
 
 def make(voxels: np.ndarray, spacing: tuple[float, float, float] = (1.0, 1.0, 1.0), **changes: Any) -> SyntheticVolume:

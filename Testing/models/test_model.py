@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ccella_core.models.model import Bundle, BundleIndex, write_bundle
 from ccella_core.errors import BundleError, Cancelled, InputError, SaveError
+from ccella_core.models.model import Bundle, BundleIndex, write_bundle
 
 WEIGHTS = b"\x02\x00\x00\x00\x00\x00\x00\x00{}" + b"\x01" * 5000  # an empty safetensors header, then bytes to count
 

@@ -11,9 +11,9 @@ import platformdirs
 import pytest
 
 import ccella_core
+from ccella_core.errors import BundleError
 from ccella_core.models.model import Bundle, BundleIndex, write_bundle
 from ccella_core.models.search import BrokenBundle, default_search_paths, find_bundles, resolve_bundle
-from ccella_core.errors import BundleError
 
 
 def write_scheduler(folder: Path) -> None:

@@ -12,8 +12,8 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
-from ccella_core.models.model import load_config, load_state, save_component
 from ccella_core.errors import BundleError, NonFiniteError
+from ccella_core.models.model import load_config, load_state, save_component
 
 
 class TinyConfig(BaseModel):

@@ -9,8 +9,8 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from ccella_core.errors import InputError, NonFiniteError
 from ccella_core.config import StrictModel
+from ccella_core.errors import InputError, NonFiniteError
 from ccella_core.runs.trainer import Run, load_trained, one_cycle
 
 

@@ -18,8 +18,8 @@ class Room:
     """A synthetic volume of 48 x 48 x 36 mm at the centre of a real one of 64 x 64 x 45 mm, and a comparison."""
 
     def __init__(self, bench: Any) -> None:
-        from CCELLAGeneratorLib.comparison.comparison import comparison
-        from CCELLAGeneratorLib.comparison.comparison import layout as comparison_layout
+        from CCELLAGeneratorLib.comparison import comparison
+        from CCELLAGeneratorLib.comparison import layout as comparison_layout
 
         self.bench = bench
         self.layout_id = comparison_layout.LAYOUT_ID

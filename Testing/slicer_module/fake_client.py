@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ccella_core.provenance import Provenance
 from ccella_core.imaging.volume import SyntheticVolume
+from ccella_core.provenance import Provenance
 
 SHAPE, SPACING = (12, 10, 6), (1.0, 1.0, 3.0)
 

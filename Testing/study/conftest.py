@@ -12,7 +12,7 @@ import torch
 
 from ccella_core.cases.case import Case, Split
 from ccella_core.cases.manifest import write_manifest
-from ccella_core.evaluation.readout import Readout, ReadoutConfig, ReadoutNetwork
+from ccella_core.evaluation.adherence.phantom_reader import Readout, ReadoutConfig, ReadoutNetwork
 from ccella_core.phantom.fields import StructuredFields
 from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import render
@@ -67,5 +67,5 @@ def readout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _small_window() -> Iterator[None]:
     """The readout looks at volumes that are smaller than the phantom's gland."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ccella_core.evaluation.readout.WINDOW", SHAPE)
+        patch.setattr("ccella_core.evaluation.adherence.phantom_reader.WINDOW", SHAPE)
         yield

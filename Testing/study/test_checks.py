@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from tiny_study import tiny_study
 
+from ccella_core.config import checked, merged
 from ccella_core.errors import InputError
-from ccella_core.evaluation import features
+from ccella_core.evaluation.features.features import features
 from ccella_core.study import checks
 from ccella_core.study.checks import check_study
 from ccella_core.study.classifiers import trainings
 from ccella_core.study.config import StudyConfig
 from ccella_core.study.run import run_study
-from ccella_core.training.train_config import checked, merged
 
 NEVER_READ = Path("manifest.jsonl")
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from ccella_core.config import checked, read_settings
 from ccella_core.errors import InputError
 from ccella_core.networks.config import VARIANTS
 from ccella_core.study.config import Classifiers, StudyConfig, trainings_of, with_labels
 from ccella_core.study.plan import plan
-from ccella_core.training.train_config import checked, read_settings
 
 
 def study(**more: Any) -> StudyConfig:

@@ -9,11 +9,11 @@ from types import ModuleType
 import pytest
 import yaml
 
-from ccella_core.evaluation.classifier_config import preset
+from ccella_core.config import read_settings
+from ccella_core.evaluation.classifier.config import preset
 from ccella_core.study.checks import check_study
 from ccella_core.study.classifiers import trainings
 from ccella_core.study.config import StudyConfig, trainings_of
-from ccella_core.training.train_config import read_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -17,16 +17,16 @@ from typer.testing import CliRunner
 
 from ccella_core.cases.prepared import PreparedCase, PrepareSettings, write_cases, write_index
 from ccella_core.cli import app
+from ccella_core.config import checked
 from ccella_core.errors import InputError
-from ccella_core.evaluation.features import PhantomExtractor
-from ccella_core.evaluation.images import ImageScores
-from ccella_core.evaluation.privacy_scores import PrivacyScores
-from ccella_core.evaluation.readout import Readout, ReadoutNetwork
+from ccella_core.evaluation.adherence.phantom_reader import Readout, ReadoutNetwork
+from ccella_core.evaluation.features.features import PhantomExtractor
+from ccella_core.evaluation.images.images import ImageScores
+from ccella_core.evaluation.privacy.report import PrivacyScores
 from ccella_core.study.config import StudyConfig
 from ccella_core.study.result import StudyResult
 from ccella_core.study.run import run_study
 from ccella_core.study.stages import Silent, Stage
-from ccella_core.training.train_config import checked
 
 
 class Stopped(Exception):

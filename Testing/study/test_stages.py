@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
-from ccella_core.settings import StrictModel
 from ccella_core.study.stages import STAGE_NAME, Silent, Stage, Stages
 
 PLAN = (Stage("a/first", "Do the first"), Stage("second", "Do the second"), Stage("never", "Do it", "it cannot be"))

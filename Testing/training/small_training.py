@@ -8,11 +8,11 @@ import yaml
 from latent_cases import TINY_AUTOENCODER, tiny_autoencoder, tiny_network
 from typer.testing import CliRunner
 
-from ccella_core.models.model import save_component
 from ccella_core.cases.layouts import read_source
 from ccella_core.cases.prepare import prepare
 from ccella_core.cases.prepared import PrepareSettings
 from ccella_core.cli import app
+from ccella_core.models.model import save_component
 
 
 def prepare_work(folder: Path, *, steps: int, checkpoint_every: int) -> Path:

@@ -7,8 +7,8 @@ import torch
 from latent_cases import FakePrepared, Heard, cached, tiny_network
 
 from ccella_core.errors import InputError
-from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.generation.schedulers import SchedulerConfig
+from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.training.adapter import AdapterTraining, train_adapter
 
 TINY = AdapterTraining(steps=4, batch_size=4, learning_rate=1e-2, checkpoint_every=2)

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ccella_core.models.model import save_component
 from ccella_core.errors import InputError, NonFiniteError
-from ccella_core.evaluation.features.radimagenet import RadImageNetConfig, build_radimagenet
+from ccella_core.models.model import save_component
 from ccella_core.networks.autoencoder import build_autoencoder
 from ccella_core.networks.config import AutoencoderConfig
+from ccella_core.networks.resnet import RadImageNetConfig, build_radimagenet
 from ccella_core.training import autoencoder
 from ccella_core.training.autoencoder import AutoencoderTraining, encode_mean, frequency_loss, train_autoencoder
 

@@ -10,11 +10,11 @@ from accelerate.state import AcceleratorState
 from latent_cases import CHANNELS, FakePrepared, Heard, cached, tiny_network
 
 from ccella_core.errors import InputError, NonFiniteError
-from ccella_core.networks.config import VARIANTS
 from ccella_core.generation.schedulers import SchedulerConfig
+from ccella_core.networks.config import VARIANTS
+from ccella_core.runs.trainer import new_accelerator
 from ccella_core.training import denoiser as training
 from ccella_core.training.denoiser import DenoiserTraining, train_denoiser
-from ccella_core.runs.trainer import new_accelerator
 
 TINY = DenoiserTraining(
     network=tiny_network(),

@@ -11,8 +11,8 @@ import yaml
 from latent_cases import TINY_AUTOENCODER, tiny_autoencoder, tiny_network
 
 from ccella_core.models.model import save_component
-from ccella_core.training.lineage import stages_of
 from ccella_core.training.frozen_networks import autoencoder_source
+from ccella_core.training.lineage import stages_of
 
 BUNDLE = Path(__file__).parents[2] / "Resources" / "Models" / "ccella-demo"
 

@@ -10,8 +10,8 @@ from ccella_core.errors import NonFiniteError
 from ccella_core.phantom.fields import StructuredFields
 from ccella_core.phantom.patient import draw_findings
 from ccella_core.phantom.report import write_report
-from ccella_core.training import facts
 from ccella_core.runs.checkpoint import Checkpoints
+from ccella_core.training import facts
 from ccella_core.training.report_encoder import ReportEncoderTraining, ToldReport, train_report_encoder, train_tokenizer
 
 TINY = ReportEncoderTraining(

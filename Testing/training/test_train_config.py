@@ -7,9 +7,10 @@ from typing import get_args
 import pytest
 import yaml
 
+from ccella_core.config import as_yaml, read_settings
 from ccella_core.errors import InputError
 from ccella_core.networks.config import VARIANTS, Variant, published_denoiser
-from ccella_core.training.train_config import TrainConfig, as_yaml, preset, preset_names, read_config, read_settings
+from ccella_core.training.train_config import TrainConfig, preset, preset_names, read_config
 
 GIVEN = {"data": "prepared", "output": "run", "autoencoder": "maisi"}
 

@@ -13,16 +13,16 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from typer.testing import CliRunner
 
-from ccella_core.models.model import Bundle
 from ccella_core.cases.prepared import PreparedSet
 from ccella_core.cli import app
+from ccella_core.imaging.volume import RAS_FROM_LPS, SyntheticVolume
+from ccella_core.models.model import Bundle
 from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import render
 from ccella_core.phantom.report import write_report
-from ccella_core.training.cached_cases import read_index
 from ccella_core.runs.folder import read_run
 from ccella_core.runs.logging import read_log
-from ccella_core.imaging.volume import RAS_FROM_LPS, SyntheticVolume
+from ccella_core.training.cached_cases import read_index
 
 SHAPE, SPACING = (16, 16, 8), (6.0, 6.0, 12.0)
 PATIENTS = range(10)

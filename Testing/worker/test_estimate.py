@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from ccella_core.models.model import Bundle
 from ccella_core.errors import BundleError, InputError
+from ccella_core.models.model import Bundle
 from ccella_core.worker import estimate as module
 from ccella_core.worker.estimate import estimate, operations_per_second
 from ccella_core.worker.needs import need_of
-from ccella_core.worker.requests import ProtocolError
+from ccella_core.worker.protocol import ProtocolError
 from ccella_core.worker.tasks import State, Task
 from ccella_core.worker.timings import Timing, Timings
 

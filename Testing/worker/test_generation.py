@@ -10,15 +10,14 @@ from typing import Any
 
 import pytest
 
-from ccella_core.models.model import INDEX_NAME, Bundle
-from ccella_core.generation.decoding import decode
 from ccella_core.errors import Cancelled, InputError
+from ccella_core.generation.decoding import decode
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.imaging.volume import SyntheticVolume
+from ccella_core.models.model import INDEX_NAME, Bundle
 from ccella_core.worker.failures import explain
-from ccella_core.worker.handlers import Handlers
 from ccella_core.worker.output import checked_name
-from ccella_core.worker.tasks import Task
+from ccella_core.worker.tasks import Handlers, Task
 from ccella_core.worker.timings import Timings
 
 SHAPE = (16, 16, 8)

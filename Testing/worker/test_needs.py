@@ -10,11 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from ccella_core.models.model import INDEX_NAME, Bundle
 from ccella_core.errors import InputError
 from ccella_core.generation.pipeline import CCELLAPipeline
-from ccella_core.worker.dry_run import cost_of
-from ccella_core.worker.needs import need_of, stored_values
+from ccella_core.models.model import INDEX_NAME, Bundle
+from ccella_core.worker.needs import cost_of, need_of, stored_values
 from ccella_core.worker.tasks import GIB
 
 

@@ -12,9 +12,8 @@ import pytest
 
 from ccella_core.worker import protocol
 from ccella_core.worker.failures import HINTS
-from ccella_core.worker.handlers import MODULES
-from ccella_core.worker.protocol import decode, encode
-from ccella_core.worker.requests import ProtocolError, Request, parse_request
+from ccella_core.worker.protocol import ProtocolError, Request, decode, encode, parse_request
+from ccella_core.worker.tasks import MODULES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -47,8 +46,8 @@ def test_what_is_no_object_is_none(line: bytes) -> None:
 
 
 def test_lists_agree_with_the_library() -> None:
-    from ccella_core.progress import Stage
     from ccella_core.generation.schedulers import SolverName
+    from ccella_core.progress import Stage
 
     assert get_args(SolverName) == protocol.SOLVERS
     assert set(get_args(Stage)) <= set(protocol.STAGES)

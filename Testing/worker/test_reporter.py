@@ -12,8 +12,7 @@ from PIL import Image
 
 from ccella_core.errors import Cancelled
 from ccella_core.progress import Progress
-from ccella_core.worker.preview import preview_event
-from ccella_core.worker.reporter import Reporter
+from ccella_core.worker.reporter import Reporter, preview_event
 from ccella_core.worker.tasks import Task
 
 SLICE = np.arange(12, dtype=np.uint8).reshape(4, 3)

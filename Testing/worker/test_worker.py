@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from ccella_core.models.model import INDEX_NAME, Bundle
 from ccella_core.generation.text_encoder import ReportEncoder
 from ccella_core.imaging.volume import SyntheticVolume
+from ccella_core.models.model import INDEX_NAME, Bundle
 
 WorkerProcess = Any  # the client in conftest.py, which tests cannot import
 

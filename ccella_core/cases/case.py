@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, get_args
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from ccella_core.config import StrictModel, sentence_of
 from ccella_core.phantom.fields import LesionFields, PiRads, StructuredFields
 from ccella_core.phantom.findings import Pathology
-from ccella_core.provenance import Sequence
-from ccella_core.config import StrictModel
+from ccella_core.provenance import SequenceName
 
 __all__ = [
     "SPLITS",
@@ -61,7 +61,7 @@ class Case(StrictModel):
 
     id: str
     patient: str = Field(min_length=1)
-    images: dict[Sequence, Path]
+    images: dict[SequenceName, Path]
     reports: tuple[str, ...] = ()
     report_source: ReportSource = "none"
     pathology: Pathology
@@ -142,13 +142,3 @@ def _digested(name: str, *more: str) -> str:
     digest = hashlib.sha256("\n".join((name, *more)).encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST_LENGTH]
     kept = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._-")[: MAX_ID_LENGTH - DIGEST_LENGTH - 1]
     return f"{kept}-{digest}" if kept and not RESERVED_ON_WINDOWS.fullmatch(kept) else f"case-{digest}"
-
-
-def sentence_of(error: ValidationError) -> str:
-    """What pydantic found wrong, as one line: where and why, nothing of its own words about types and addresses."""
-    parts = []
-    for problem in error.errors(include_url=False):
-        where = ".".join(str(step) for step in problem["loc"])
-        why = problem["msg"].removeprefix("Value error, ")
-        parts.append(f"{where}: {why} (got {problem['input']!r})" if where else why)
-    return "; ".join(parts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ccella_core.errors import InputError
-from ccella_core.provenance import Sequence
+from ccella_core.provenance import SequenceName
 
 PERCENTILES = (0.0, 99.5)
 """Of a scan in arbitrary units (t2w, hbv): the brightest voxels are vessels and artefacts."""
@@ -13,7 +13,7 @@ ADC_RANGE = (0.0, 3000.0)
 """In 10⁻⁶ mm²/s: an apparent diffusion coefficient has units, and 3000 is that of free water at body temperature."""
 
 
-def intensity_range(voxels: np.ndarray, sequence: Sequence) -> tuple[float, float]:
+def intensity_range(voxels: np.ndarray, sequence: SequenceName) -> tuple[float, float]:
     """The values of a whole scan that become 0 and 1.
 
     Raises:
@@ -27,7 +27,7 @@ def intensity_range(voxels: np.ndarray, sequence: Sequence) -> tuple[float, floa
     return float(low), float(high)
 
 
-def scaled_range(sequence: Sequence) -> tuple[float, float]:
+def scaled_range(sequence: SequenceName) -> tuple[float, float]:
     """What 0 and 1 stand for in a scaled volume: 10⁻⁶ mm²/s for adc; the others have no unit."""
     return ADC_RANGE if sequence == "adc" else (0.0, 1.0)
 

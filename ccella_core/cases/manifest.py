@@ -30,15 +30,14 @@ from ccella_core.cases.case import (
     StructuredFields,
     pathology_of,
     safe_id,
-    sentence_of,
     with_own_names,
 )
+from ccella_core.config import StrictModel, sentence_of
 from ccella_core.errors import InputError, SaveError
 from ccella_core.files import whole_file
 from ccella_core.phantom.fields import Isup
 from ccella_core.phantom.findings import Pathology
-from ccella_core.provenance import Sequence
-from ccella_core.config import StrictModel
+from ccella_core.provenance import SequenceName
 
 __all__ = ["Listing", "Refusal", "case_of", "read_manifest", "with_own_names", "write_manifest"]
 
@@ -236,7 +235,7 @@ def _case_of(row: Row, folder: Path) -> Case:
     pirads: int | None = facts.get("pirads")
     three = (row.spacing_x, row.spacing_y, row.spacing_z)
     pathology = row.pathology if pirads is None else row.pathology or pathology_of(pirads)
-    images = {name: getattr(row, name) for name in get_args(Sequence)}
+    images = {name: getattr(row, name) for name in get_args(SequenceName)}
     return Case(
         id=safe_id(row.case),
         patient=row.patient or row.case,

@@ -18,11 +18,11 @@ from pydantic import Field, ValidationError
 from ccella_core import __version__
 from ccella_core.cases.case import PiRads, ReportSource, Split, StructuredFields
 from ccella_core.cases.intensity import scaled_range
+from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.files import whole_file
 from ccella_core.phantom.findings import Pathology
-from ccella_core.provenance import Sequence
-from ccella_core.config import StrictModel
+from ccella_core.provenance import SequenceName
 
 INDEX_NAME, CASES_NAME = "prepared.json", "cases.jsonl"
 VOLUMES, REGIONS, PICTURES, STATE = "volumes", "regions", "pictures", "state"
@@ -35,13 +35,13 @@ WHITE = 65535
 class PrepareSettings(StrictModel):
     """How cases are prepared. Defaults: the published grid."""
 
-    sequences: tuple[Sequence, ...] = Field(("t2w",), min_length=1)
+    sequences: tuple[SequenceName, ...] = Field(("t2w",), min_length=1)
     shape: tuple[int, int, int] = (256, 256, 128)
     spacing: tuple[float, float, float] = (0.5, 0.5, 0.5)
     centre: Literal["gland", "image"] = Field("gland", description="the gland's where there is a mask of it")
     scaling: Literal["published", "none"] = Field("published", description="none: voxels lie in 0 … 1 already")
 
-    def intensity_range(self, sequence: Sequence) -> tuple[float, float]:
+    def intensity_range(self, sequence: SequenceName) -> tuple[float, float]:
         """What 0 and 1 stand for in a prepared volume."""
         return scaled_range(sequence) if self.scaling == "published" else (0.0, 1.0)
 
@@ -95,7 +95,7 @@ class PreparedSet:
     def split(self, name: Split) -> list[PreparedCase]:
         return [case for case in self.cases if case.split == name]
 
-    def voxels(self, case: PreparedCase, sequence: Sequence) -> np.ndarray:
+    def voxels(self, case: PreparedCase, sequence: SequenceName) -> np.ndarray:
         """(X, Y, Z) float32 in 0 … 1. Raises InputError where the file is missing, damaged or not prepared."""
         return self._read(volume_path(case.id, sequence), case).astype(np.float32) / WHITE
 
@@ -125,7 +125,7 @@ class PreparedSet:
         return digest.hexdigest()[:16]
 
 
-def volume_path(case: str, sequence: Sequence) -> str:
+def volume_path(case: str, sequence: SequenceName) -> str:
     return f"{VOLUMES}/{case}_{sequence}.nii.gz"
 
 

@@ -18,13 +18,13 @@ from pathlib import Path
 from ccella_core.cases.case import Case, LesionFields, StructuredFields
 from ccella_core.cases.manifest import Listing, Refusal, with_own_names
 from ccella_core.errors import InputError
-from ccella_core.provenance import Sequence
 from ccella_core.imaging.scans import series_descriptions
+from ccella_core.provenance import SequenceName
 
 PATIENT = re.compile(r"ProstateX-\d{4}", re.IGNORECASE)
 FINDINGS_PATTERN = "*Findings*.csv"
 # In the order in which they are asked: a calculated high b-value image may have "diffusie" in its name as the ADC has.
-SERIES: tuple[tuple[Sequence, re.Pattern[str]], ...] = (
+SERIES: tuple[tuple[SequenceName, re.Pattern[str]], ...] = (
     ("adc", re.compile(r"adc", re.IGNORECASE)),
     ("hbv", re.compile(r"bval|b[_ -]?1400|calc|hbv", re.IGNORECASE)),
     ("t2w", re.compile(r"t2.*(tra|ax)|t2w", re.IGNORECASE)),
@@ -57,10 +57,10 @@ def read_prostatex(folder: Path) -> Listing:
     return Listing(with_own_names(cases), tuple(refused))
 
 
-def find_series(patient: Path) -> dict[Sequence, Path]:
+def find_series(patient: Path) -> dict[SequenceName, Path]:
     """The folder of each sequence below a patient's; of several T2-weighted axial series the last, as it was repeated
     for a reason."""
-    found: dict[Sequence, Path] = {}
+    found: dict[SequenceName, Path] = {}
     for folder in sorted({file.parent for file in patient.rglob("*.dcm")}):
         descriptions = " ".join(series_descriptions(folder).values())
         for sequence, pattern in SERIES:

@@ -9,14 +9,12 @@ import typer
 
 from ccella_core import __version__
 from ccella_core.cli import (
-    bundles,
     classify,
     evaluate,
     export,
     generate,
     import_,
-    import_extractor,
-    info,
+    models,
     phantom,
     prepare,
     study,
@@ -34,7 +32,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("generate", epilog=EXIT_CODES)(generate.generate)
-app.add_typer(bundles.app, name="bundles")
+app.add_typer(models.app, name="bundles")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(classify.app, name="classify")
 app.command("prepare", epilog=EXIT_CODES)(prepare.prepare)
@@ -44,11 +42,11 @@ app.command("train-text-encoder", epilog=EXIT_CODES)(train.train_text_encoder)
 app.command("export", epilog=EXIT_CODES)(export.export)
 app.command("import", epilog=EXIT_CODES)(import_.import_checkpoints)
 app.command("import-autoencoder", epilog=EXIT_CODES)(import_.import_autoencoder_alone)
-app.command("import-extractor", epilog=EXIT_CODES)(import_extractor.import_extractor)
+app.command("import-extractor", epilog=EXIT_CODES)(import_.import_extractor)
 app.command("synthesize", epilog=EXIT_CODES)(synthesize.synthesize)
 app.command("study", epilog=EXIT_CODES)(study.study)
 app.command("phantom", epilog=EXIT_CODES)(phantom.phantom)
-app.command("info", epilog=EXIT_CODES)(info.info)
+app.command("info", epilog=EXIT_CODES)(models.info)
 
 
 def _print_version(wanted: bool) -> None:

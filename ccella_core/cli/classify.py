@@ -34,9 +34,9 @@ def train(
 
     On several GPUs or computers: accelerate launch -m ccella_core classify train CONFIG.
     """
+    from ccella_core.config import as_yaml
     from ccella_core.evaluation.classifier.config import read_classifier_config
-    from ccella_core.evaluation.classify import train_classifier
-    from ccella_core.training.train_config import as_yaml
+    from ccella_core.evaluation.classifier.training import train_classifier
 
     show_log(logging.INFO if is_first() else logging.ERROR)
     settings = read_classifier_config(config, preset_name=preset, overrides=overrides or ())

@@ -1,14 +1,202 @@
-"""``ccella evaluate``: how good a model is; a file a command."""
+"""``ccella evaluate``: how good a model is."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
 import typer
 
-from ccella_core.cli import evaluate_adherence, evaluate_class_head, evaluate_images, evaluate_privacy
-from ccella_core.cli.output import EXIT_CODES
+from ccella_core.cli import evaluate_adherence
+from ccella_core.cli.output import EXIT_CODES, AsJson, StepDisplay, explained, print_json, say
+from ccella_core.errors import InputError
+from ccella_core.files import prepare_folder
+
+if TYPE_CHECKING:
+    from ccella_core.evaluation.data.volume_set import VolumeSet
 
 app = typer.Typer(help="Measure a model.", no_args_is_help=True, epilog=EXIT_CODES)
 app.command("adherence", epilog=EXIT_CODES)(evaluate_adherence.adherence)
-app.command("class-head", epilog=EXIT_CODES)(evaluate_class_head.class_head)
-app.command("images", epilog=EXIT_CODES)(evaluate_images.images)
-app.command("privacy", epilog=EXIT_CODES)(evaluate_privacy.privacy)
+
+SplitName = Literal["train", "validation", "test"]
+
+
+@app.command("class-head", epilog=EXIT_CODES)
+@explained
+def class_head(
+    synthetic: Annotated[Path, typer.Argument(help="A folder of `ccella synthesize`.")],
+    split: Annotated[SplitName | None, typer.Option(help="Only cases of this split; by default all.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for class_head.json and class_head.md.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Score the class that a model read from reports against the cases' own."""
+    from ccella_core.evaluation.classifier.class_head import evaluate_class_head, markdown
+
+    result = evaluate_class_head(synthetic, split=split, seed=seed, out=out)
+    if as_json:
+        print_json(json.loads(result.model_dump_json()))
+        return
+    typer.echo(markdown(result))
+
+
+@app.command("images", epilog=EXIT_CODES)
+@explained
+def images(
+    real: Annotated[Path, typer.Argument(help="A folder of `ccella prepare`, or of images.")],
+    synthetic: Annotated[Path, typer.Argument(help="A folder of `ccella synthesize`, or of images.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results; a run that was stopped goes on there.")],
+    extractor: Annotated[
+        list[str] | None,
+        typer.Option(help="phantom (a stand-in), medicalnet or radimagenet; give it again for several. By default what "
+                          "was imported with `ccella import-extractor`, and else phantom."),
+    ] = None,
+    real_split: Annotated[
+        SplitName | None, typer.Option(help="Only real cases of this split, for instance test.")
+    ] = None,
+    synthetic_split: Annotated[SplitName | None, typer.Option(help="Likewise of the synthetic cases.")] = None,
+    sequence: Annotated[Literal["t2w", "adc", "hbv"], typer.Option(help="Which to compare.")] = "t2w",
+    slices: Annotated[int, typer.Option(min=1, help="Slices of each volume and plane, for radimagenet.")] = 32,
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs of each set whose similarity is measured.")] = 50,
+    readout: Annotated[
+        Path | None, typer.Option(help="For phantom: a trained readout; by default the cached one.")
+    ] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch weights that are missing from the hub.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Of random halves, subsets and pairs.")] = 0,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Compare synthetic volumes with real ones: FID, KID, precision, recall, density, coverage, MS-SSIM.
+
+    By default all cases of each folder; against the training cases, copies of them would count as good.
+    """
+    prepare_folder(out)
+    from ccella_core.devices import choose_device
+    from ccella_core.evaluation.data.volume_set import open_volume_set
+    from ccella_core.evaluation.features.features import available_kinds, check_kind, load_extractors
+    from ccella_core.evaluation.images.images import (
+        FEATURES,
+        check_image_sets,
+        evaluate_images,
+        markdown,
+        save_image_scores,
+    )
+
+    real_set = open_volume_set(real, sequence=sequence, split=real_split)
+    synthetic_set = open_volume_set(synthetic, sequence=sequence, split=synthetic_split)
+    where = choose_device(device)
+    check_image_sets(real_set, synthetic_set)
+    kinds = list(dict.fromkeys(extractor or available_kinds()))
+    for kind in kinds:
+        check_kind(kind, real_set.shape, real_set.spacing, sequence)
+    loaded = {}
+    for kind in sorted(kinds, key=lambda kind: kind == "phantom"):  # the last, because it may have to be trained
+        with StepDisplay("Training the stand-in, once") as told:
+            loaded[kind] = load_extractors(
+                kind,  # type: ignore[arg-type]
+                readout if kind == "phantom" else None,
+                allow_download=download,
+                device=device,
+                slices=slices,
+                progress=told,
+            )
+    scores = evaluate_images(
+        real_set,
+        synthetic_set,
+        [each for kind in kinds for each in loaded[kind]],
+        seed=seed,
+        pairs=pairs,
+        device=where,
+        cache=out / FEATURES,
+        stage=StepDisplay,
+    )
+    save_image_scores(scores, out)
+    if as_json:
+        print_json(json.loads(scores.model_dump_json()))
+        return
+    typer.echo(markdown(scores))
+    say(f"Also in {out}.")
+
+
+@app.command("privacy", epilog=EXIT_CODES)
+@explained
+def privacy(
+    synthetic: Annotated[Path, typer.Argument(help="A folder of `ccella synthesize`, or of images.")],
+    training: Annotated[Path, typer.Argument(help="What the model was trained on: prepared cases, or images.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results; a run that was stopped goes on there.")],
+    training_split: Annotated[
+        SplitName | None, typer.Option(help="Of TRAINING; by default train, where the cases have splits.")
+    ] = None,
+    held_out: Annotated[
+        Path | None, typer.Option(help="Real volumes that no training has seen: prepared cases, or images.")
+    ] = None,
+    held_out_split: Annotated[
+        SplitName | None, typer.Option(help="Of the held-out folder, or without one of TRAINING, for instance test.")
+    ] = None,
+    sequence: Annotated[Literal["t2w", "adc", "hbv"], typer.Option(help="Which to compare.")] = "t2w",
+    extractor: Annotated[
+        str | None,
+        typer.Option(help="Of features: phantom (a stand-in), medicalnet or radimagenet (axial). By default what was "
+                          "imported with `ccella import-extractor`, and else phantom."),
+    ] = None,
+    readout: Annotated[
+        Path | None, typer.Option(help="For phantom: a trained readout; by default the cached one.")
+    ] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch weights that are missing from the hub.")] = False,
+    false_alarms: Annotated[
+        float, typer.Option(help="Share of new volumes that each of the two comparisons may suspect.")
+    ] = 0.001,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Compare every synthetic volume with every training case, as an image and by features, and show the closest.
+
+    Without held-out volumes, each training case is compared with the others to learn how near real cases lie.
+    """
+    prepare_folder(out)
+    from ccella_core.evaluation.data.volume_set import open_volume_set
+    from ccella_core.evaluation.features.features import available_kinds, check_kind, load_extractor
+    from ccella_core.evaluation.images.images import FEATURES
+    from ccella_core.evaluation.privacy.privacy import check_sets, find_copies
+    from ccella_core.evaluation.privacy.report import markdown, save_privacy
+
+    synthetic_set = open_volume_set(synthetic, sequence=sequence)
+    training_set = _training_set(training, training_split, sequence)
+    held_out_set = None
+    if held_out is not None or held_out_split is not None:
+        if held_out is None and held_out_split == (training_split or "train"):
+            raise InputError(f"The split {held_out_split} was trained on; name another one as held out.")
+        held_out_set = open_volume_set(held_out or training, sequence=sequence, split=held_out_split)
+    check_sets(synthetic_set, training_set, held_out_set, false_alarms)
+    kind = extractor or available_kinds()[0]
+    check_kind(kind, training_set.shape, training_set.spacing, sequence)
+    with StepDisplay("Training the stand-in, once") as told:
+        network = load_extractor(
+            kind,  # type: ignore[arg-type]  # refused where there is none of that name
+            readout if kind == "phantom" else None,
+            allow_download=download,
+            progress=told,
+        )
+    scores = find_copies(
+        synthetic_set,
+        training_set,
+        held_out_set,
+        network,
+        false_alarm_rate=false_alarms,
+        cache=out / FEATURES,
+        stage=StepDisplay,
+    )
+    save_privacy(scores, synthetic_set, training_set, out)
+    if as_json:
+        print_json(json.loads(scores.model_dump_json()))
+        return
+    typer.echo(markdown(scores))
+    say(f"Also in {out}, with pictures.")
+
+
+def _training_set(folder: Path, split: SplitName | None, sequence: Literal["t2w", "adc", "hbv"]) -> VolumeSet:
+    from ccella_core.cases.prepared import CASES_NAME
+    from ccella_core.evaluation.data.volume_set import open_volume_set
+
+    has_splits = (folder / CASES_NAME).is_file()
+    return open_volume_set(folder, sequence=sequence, split=split or ("train" if has_splits else None))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -41,12 +41,12 @@ def import_checkpoints(
     """Make a model of published checkpoints. They are read without running anything that may be in them."""
     quiet_libraries()
     show_log(logging.INFO)
-    from ccella_core.models.model import BundleIndex
-    from ccella_core.models.import_published import import_bundle
     from ccella_core.cases.intensity import scaled_range
+    from ccella_core.config import checked
+    from ccella_core.generation.import_published import import_bundle
+    from ccella_core.models.model import BundleIndex
     from ccella_core.networks.config import VARIANTS
     from ccella_core.training.frozen_networks import text_encoder_source
-    from ccella_core.training.train_config import checked
 
     if variant is not None and variant not in VARIANTS:
         raise typer.BadParameter(f"there is no variant {variant}; there are {', '.join(VARIANTS)}")
@@ -98,7 +98,7 @@ def import_autoencoder_alone(
     as_json: AsJson = False,
 ) -> None:
     """Make the published autoencoder usable for `ccella train`. It is read without running anything in it."""
-    from ccella_core.models.import_published import import_autoencoder
+    from ccella_core.generation.import_published import import_autoencoder
 
     folder = import_autoencoder(file, out, licence=licence, overwrite=overwrite)
     if as_json:
@@ -108,3 +108,32 @@ def import_autoencoder_alone(
         f"The autoencoder is in {folder}: name that folder as `autoencoder` in the configuration of ccella train."
     )
     typer.echo(f"Licence: {licence}")
+
+
+@explained
+def import_extractor(
+    kind: Annotated[Literal["medicalnet", "radimagenet"], typer.Argument(help="Whose weights they are.")],
+    file: Annotated[Path | None, typer.Argument(help="The published checkpoint (.pth or .pt).")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch it from the Hugging Face hub instead.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write; by default where `ccella evaluate` looks for it.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an extractor that is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a published checkpoint usable for `ccella evaluate`. It is read without running anything in it."""
+    from ccella_core.errors import InputError
+    from ccella_core.evaluation.features.extractor_import import (
+        download_extractor,
+        extractors_folder,
+        import_extractor,
+    )
+
+    if (file is None) != download:
+        raise InputError("Give either a FILE or --download.")
+    source = file or download_extractor(kind)
+    folder = import_extractor(kind, source, out or extractors_folder() / kind, overwrite=overwrite)
+    if as_json:
+        print_json({"kind": kind, "path": str(folder)})
+    else:
+        typer.echo(f"The weights of {kind} are in {folder}; measure with: ccella evaluate images")

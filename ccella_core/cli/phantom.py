@@ -144,8 +144,8 @@ def _write_image(voxels: np.ndarray, affine: np.ndarray, path: Path) -> None:
     import numpy as np
     import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 
-    from ccella_core.provenance import SYNTHETIC_LABEL
     from ccella_core.imaging.volume import ITK_LABEL_KEY, RAS_FROM_LPS
+    from ccella_core.provenance import SYNTHETIC_LABEL
 
     image = sitk.GetImageFromArray(np.ascontiguousarray(voxels.transpose(2, 1, 0)))
     spacing = np.linalg.norm(affine[:3, :3], axis=0)

@@ -60,7 +60,7 @@ def prepare(
     from ccella_core.cases.quality import WORDS, write_quality_report
     from ccella_core.cases.reports import with_reports
     from ccella_core.cases.splits import assign_splits
-    from ccella_core.training.train_config import checked
+    from ccella_core.config import checked
 
     content = {
         "sequences": [name.strip() for name in sequences.split(",")],

@@ -33,9 +33,9 @@ def study(
     """
     quiet_libraries()
     show_log(logging.WARNING)
+    from ccella_core.config import as_yaml, read_settings
     from ccella_core.study.config import StudyConfig
     from ccella_core.study.run import run_study
-    from ccella_core.training.train_config import as_yaml, read_settings
 
     settings = read_settings(StudyConfig, config, overrides or ())
     if show_config:

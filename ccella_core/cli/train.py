@@ -34,8 +34,9 @@ def train(
     On several GPUs or computers: accelerate launch -m ccella_core train CONFIG.
     """
     _prepare_process()
+    from ccella_core.config import as_yaml
     from ccella_core.training.train import train as run
-    from ccella_core.training.train_config import as_yaml, read_config
+    from ccella_core.training.train_config import read_config
 
     settings = read_config(config, preset_name=preset, overrides=overrides or ())
     if show_config:
@@ -50,9 +51,9 @@ def train(
 def train_autoencoder(config: ConfigFile = None, overrides: Overrides = None, show_config: ShowConfig = False) -> None:
     """Train an autoencoder on prepared cases; its result lies in the output's folder `autoencoder`."""
     _prepare_process()
+    from ccella_core.config import as_yaml, read_settings
     from ccella_core.training.train_autoencoder import AutoencoderConfigFile
     from ccella_core.training.train_autoencoder import train as run
-    from ccella_core.training.train_config import as_yaml, read_settings
 
     settings = read_settings(AutoencoderConfigFile, config, overrides or ())
     if show_config:
@@ -65,7 +66,7 @@ def train_autoencoder(config: ConfigFile = None, overrides: Overrides = None, sh
 def train_text_encoder(config: ConfigFile = None, overrides: Overrides = None, show_config: ShowConfig = False) -> None:
     """Train a small text encoder of one's own, instead of FLAN-T5-XXL."""
     _prepare_process()
-    from ccella_core.training.train_config import as_yaml, read_settings
+    from ccella_core.config import as_yaml, read_settings
     from ccella_core.training.train_text_encoder import TextEncoderConfigFile
     from ccella_core.training.train_text_encoder import train as run
 

@@ -9,12 +9,12 @@ from typing import TypedDict
 import torch
 from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
 
-from ccella_core.models.model import Bundle, BundleIndex, load_config, load_state, save_component, write_bundle
-from ccella_core.models.weights import CONFIG_NAME
 from ccella_core.errors import BundleError
-from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser, DenoiserConfig, build_autoencoder
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.generation.text_encoder import ReportEncoder
+from ccella_core.models.model import Bundle, BundleIndex, load_config, load_state, save_component, write_bundle
+from ccella_core.models.weights import CONFIG_NAME
+from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser, DenoiserConfig, build_autoencoder
 
 
 class Components(TypedDict):

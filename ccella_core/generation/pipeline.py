@@ -11,21 +11,26 @@ import numpy as np
 import torch
 from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
 
-from ccella_core.generation.options import checked_guidance, checked_seeds, checked_shape, checked_spacing, memory_explained
-from ccella_core.models.model import Bundle, BundleIndex
-from ccella_core.models.search import resolve_bundle
-from ccella_core.generation.components import Components, check_components, load_components, save_components
-from ccella_core.generation.decoding import check_volume_shape, decode
 from ccella_core.devices import choose_device, choose_dtype
 from ccella_core.errors import Cancelled, InputError
-from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser
-from ccella_core.progress import Progress, ProgressCallback, Stage, Stopwatch
-from ccella_core.provenance import Provenance
-from ccella_core.provenance import Sequence as SequenceName
+from ccella_core.generation.components import Components, check_components, load_components, save_components
+from ccella_core.generation.decoding import check_volume_shape, decode
+from ccella_core.generation.options import (
+    checked_guidance,
+    checked_seeds,
+    checked_shape,
+    checked_spacing,
+    memory_explained,
+)
 from ccella_core.generation.sampling import StepInfo, latent_shape_multiple, parse_pathology, sample
 from ccella_core.generation.schedulers import SchedulerConfig, Solver, SolverName
 from ccella_core.generation.text_encoder import NULL_REPORT, ReportEncoder, check_report
 from ccella_core.imaging.volume import SyntheticVolume
+from ccella_core.models.model import Bundle, BundleIndex
+from ccella_core.models.search import resolve_bundle
+from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser
+from ccella_core.progress import Progress, ProgressCallback, Stage, Stopwatch
+from ccella_core.provenance import Provenance, SequenceName
 
 BATCH_LATENT_VOXELS = 131_072
 """Latent voxels that the U-Net sees at once: one volume of the published size, whose activations take some GiB."""

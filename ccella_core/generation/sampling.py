@@ -14,8 +14,8 @@ from torch import Tensor
 
 from ccella_core.devices import autocast
 from ccella_core.errors import Cancelled, InputError, NonFiniteError
-from ccella_core.networks import ConditionalDenoiser
 from ccella_core.generation.schedulers import DEFAULT_SOLVER, DEFAULT_STEPS, SchedulerConfig, Solver, SolverName
+from ccella_core.networks import ConditionalDenoiser
 
 __all__ = [
     "DEFAULT_SOLVER",

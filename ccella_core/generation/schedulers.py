@@ -16,8 +16,8 @@ from monai.networks.schedulers import DDPMScheduler as ReferenceDDPMScheduler
 from pydantic import Field
 from torch import Tensor
 
-from ccella_core.errors import InputError
 from ccella_core.config import StrictModel
+from ccella_core.errors import InputError
 
 SolverName = Literal["dpm++", "unipc", "ddim", "ddpm", "ddpm-reference"]
 DEFAULT_SOLVER: SolverName = "dpm++"

@@ -16,8 +16,8 @@ from PIL import Image, PngImagePlugin
 
 from ccella_core.errors import InputError, SaveError
 from ccella_core.files import whole_file
-from ccella_core.provenance import SYNTHETIC_LABEL
 from ccella_core.imaging.volume import SyntheticVolume, synthetic_name
+from ccella_core.provenance import SYNTHETIC_LABEL
 
 if TYPE_CHECKING:
     from ccella_core.provenance import Provenance

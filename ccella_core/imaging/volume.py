@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from ccella_core.errors import InputError, NonFiniteError, SaveError
 from ccella_core.files import sha256_of, whole_file
-from ccella_core.provenance import SYNTHETIC_LABEL, SYNTHETIC_PREFIX, Provenance, Sequence, Sidecar
 from ccella_core.imaging.scans import NIFTI_SUFFIXES, read_scan
+from ccella_core.provenance import SYNTHETIC_LABEL, SYNTHETIC_PREFIX, Provenance, SequenceName, Sidecar
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -37,7 +37,7 @@ class SyntheticVolume:
 
     voxels: np.ndarray
     affine: np.ndarray
-    sequence: Sequence
+    sequence: SequenceName
     provenance: Provenance
 
     def __post_init__(self) -> None:
@@ -47,8 +47,8 @@ class SyntheticVolume:
             raise InputError(f"A volume has three axes (X, Y, Z), none of them empty; got shape {self.voxels.shape}.")
         if self.affine.shape != (4, 4) or not np.isfinite(self.affine).all() or np.linalg.det(self.affine) == 0:
             raise InputError("The affine must be an invertible 4x4 matrix of finite numbers, in mm.")
-        if self.sequence not in get_args(Sequence):
-            raise InputError(f"Unknown sequence {self.sequence!r}: use one of {', '.join(get_args(Sequence))}.")
+        if self.sequence not in get_args(SequenceName):
+            raise InputError(f"Unknown sequence {self.sequence!r}: use one of {', '.join(get_args(SequenceName))}.")
 
     @property
     def spacing(self) -> np.ndarray:

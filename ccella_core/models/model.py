@@ -28,17 +28,11 @@ from pydantic import (
     model_validator,
 )
 
-from ccella_core.models.weights import (
-    check_safetensors,
-    load_config,
-    load_state,
-    read_json_object,
-    save_component,
-    validated,
-)
+from ccella_core.config import read_json_object, validated
 from ccella_core.errors import BundleError, InputError, SaveError
 from ccella_core.files import READ_BLOCK_BYTES, sha256_of
-from ccella_core.provenance import Sequence
+from ccella_core.models.weights import check_safetensors, load_config, load_state, save_component
+from ccella_core.provenance import SequenceName
 
 __all__ = ["Bundle", "BundleIndex", "load_config", "load_state", "save_component", "write_bundle"]
 
@@ -69,10 +63,10 @@ class BundleIndex(BaseModel):
     intended_use: str
     description: str
     variant: str
-    sequences: Annotated[list[Sequence], Field(min_length=1)]
+    sequences: Annotated[list[SequenceName], Field(min_length=1)]
     native_shape: tuple[PositiveInt, PositiveInt, PositiveInt]  # voxels along X, Y, Z
     native_spacing_mm: tuple[Positive, Positive, Positive]
-    intensity_range: dict[Sequence, tuple[Finite, Finite]]  # what the network's 0 and 1 stand for
+    intensity_range: dict[SequenceName, tuple[Finite, Finite]]  # what the network's 0 and 1 stand for
     latent_scale_factor: Positive | tuple[Positive, ...]  # or one for each of several stacked sequences
     max_report_tokens: PositiveInt
     default_solver: str

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import platformdirs
 
-from ccella_core.models.model import INDEX_NAME, PICKLE_SUFFIXES, Bundle
 from ccella_core.errors import BundleError
+from ccella_core.models.model import INDEX_NAME, PICKLE_SUFFIXES, Bundle
 
 HOME_VARIABLE = "CCELLA_HOME"
 HUB_PREFIX = "hf:"
@@ -43,7 +43,7 @@ def user_models_dir() -> Path:
 
 def shipped_models_dir() -> Path:
     """`Resources/Models` beside the package: so they lie in a source tree and in the installed Slicer extension."""
-    return Path(__file__).resolve().parent.parent / "Resources" / "Models"
+    return Path(__file__).resolve().parent.parent.parent / "Resources" / "Models"
 
 
 def find_bundles(search_paths: Iterable[Path] | None = None) -> list[Bundle | BrokenBundle]:

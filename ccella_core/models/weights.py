@@ -5,12 +5,12 @@ A pickle can run any program when it is read, so none is read here, whatever its
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
+from ccella_core.config import Config, read_json_object, shorten, validated
 from ccella_core.errors import BundleError, NonFiniteError
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
-NAMES_IN_A_MESSAGE = 3  # enough to see the pattern, short enough to stay one sentence
 LENGTH_BYTES = 8  # a safetensors file begins with the length of its JSON header, little-endian
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 
@@ -35,8 +34,6 @@ KNOWN_BEGINNINGS = {
     b"<!DOCTYPE": "a web page",
     b"<html": "a web page",
 }
-
-Config = TypeVar("Config", bound=BaseModel)
 
 
 def save_component(module: nn.Module, config: BaseModel, folder: Path, *, dtype: torch.dtype | None = None) -> None:
@@ -121,33 +118,3 @@ def load_config(config_class: type[Config], folder: Path) -> Config:
     """Read `config.json` in `folder`. Raises BundleError where it is missing, not JSON or not a `config_class`."""
     path = folder / CONFIG_NAME
     return validated(config_class, read_json_object(path), path)
-
-
-def read_json_object(path: Path) -> dict[str, object]:
-    """The JSON object in a UTF-8 file; BundleError in one sentence otherwise."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BundleError(f"{path} is missing; is {path.parent} a whole bundle?") from error
-    except OSError as error:
-        raise BundleError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{path} is not JSON ({error}); get the bundle again.") from error
-    if not isinstance(content, dict):
-        raise BundleError(f"{path} holds no JSON object; get the bundle again.")
-    return content
-
-
-def validated(model_class: type[Config], content: dict[str, object], path: Path) -> Config:
-    """`content` as a `model_class`; BundleError naming the first fields that do not fit, and the file, otherwise."""
-    try:
-        return model_class.model_validate(content)
-    except ValidationError as error:
-        fields = [f"{'.'.join(map(str, e['loc'])) or 'content'}: {e['msg']}" for e in error.errors()]
-        raise BundleError(f"{path} does not fit this version of ccella-core ({shorten(fields)}).") from error
-
-
-def shorten(names: list[str]) -> str:
-    """The first few of `names`, and how many more there are."""
-    more = len(names) - NAMES_IN_A_MESSAGE
-    return ", ".join(names[:NAMES_IN_A_MESSAGE]) + (f" and {more} more" if more > 0 else "")

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from ccella_core.networks.config import VARIANTS, Variant
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from ccella_core.networks.config import (
+    VARIANTS,
+    AdapterConfig,
+    AutoencoderConfig,
+    DenoiserConfig,
+    UNetConfig,
+    Variant,
+)
 
 # (ours, theirs), first match wins.
 _ADAPTER = (
@@ -40,3 +52,84 @@ def published_name(name: str, variant: Variant) -> str:
         if name.startswith(ours):
             return theirs + name.removeprefix(ours)
     raise KeyError(name)
+
+
+HEAD_CHANNELS = UNetConfig().num_head_channels[-1]
+
+
+def variant_of(names: Mapping[str, Tensor]) -> Variant:
+    """Which of the eight variants has tensors of these names."""
+
+    def has(beginning: str) -> bool:
+        return any(name.startswith(beginning) for name in names)
+
+    if not has("ella."):
+        return "radmaisi" if has("pirads_layer.") else "maisi"
+    if has("ella.connector.cascade_blocks."):
+        return "ccella"
+    if has("ella.connector.classifier."):
+        return "shared" if has("classifier.") else "first"
+    if has("classifier."):
+        return "last"
+    return "decoupled" if has("unet.pirads_layer.") else "ellamaisi"
+
+
+def denoiser_config_of(tensors: Mapping[str, Tensor], variant: Variant) -> DenoiserConfig:
+    """The size of a denoiser with these tensors. Raises KeyError, IndexError or ValueError where one is missing."""
+    uses_text = VARIANTS[variant].uses_text
+    prefix = "unet." if uses_text else ""
+    levels = _count(tensors, rf"{prefix}down_blocks\.(\d+)\.")
+    channels = [tensors[f"{prefix}down_blocks.{level}.resnets.0.conv1.conv.weight"].shape[0] for level in range(levels)]
+    attention = [any(f"{prefix}down_blocks.{level}.attentions." in name for name in tensors) for level in range(levels)]
+    unet = UNetConfig(
+        latent_channels=tensors[f"{prefix}conv_in.conv.weight"].shape[1],
+        num_channels=tuple(channels),
+        attention_levels=tuple(attention),
+        num_head_channels=tuple(HEAD_CHANNELS if attends else 0 for attends in attention),
+        num_res_blocks=_count(tensors, rf"{prefix}down_blocks\.0\.resnets\.(\d+)\."),
+    )
+    adapter = _adapter_config(tensors) if uses_text else None
+    return DenoiserConfig(variant=variant, unet=unet, adapter=adapter)
+
+
+def _adapter_config(tensors: Mapping[str, Tensor]) -> AdapterConfig:
+    latents, text = tensors["ella.connector.latents"], tensors["ella.connector.proj_in.weight"]
+    hidden = [tensor.shape[0] for name, tensor in tensors.items() if name.endswith("fc1.weight")]
+    return AdapterConfig(
+        text_width=text.shape[1],
+        width=latents.shape[1],
+        num_latents=latents.shape[0],
+        layers=_count(tensors, r"ella\.connector\.perceiver_blocks\.(\d+)\."),
+        time_channels=tensors["ella.time_embedding.linear_1.weight"].shape[1],
+        **({"class_hidden": hidden[0]} if hidden else {}),
+    )
+
+
+def autoencoder_config_of(tensors: Mapping[str, Tensor]) -> AutoencoderConfig:
+    """The size of an autoencoder with these tensors. Raises KeyError, IndexError or ValueError where one is missing."""
+    # Blocks in a row: a convolution, then a level's residual blocks and the convolution that halves the size.
+    kinds: list[tuple[bool, int]] = []
+    for number in range(1, _count(tensors, r"encoder\.blocks\.(\d+)\.")):
+        residual = f"encoder.blocks.{number}.conv1.conv.conv.weight"
+        kinds.append((residual in tensors, tensors[residual].shape[0] if residual in tensors else 0))
+    channels: list[int] = []
+    blocks: list[int] = []
+    new_level = True
+    for is_residual, width in kinds:
+        if is_residual and new_level:
+            channels.append(width)
+            blocks.append(0)
+        if is_residual:
+            blocks[-1] += 1
+        new_level = not is_residual
+    if not channels:
+        raise KeyError("encoder.blocks.1.conv1")
+    return AutoencoderConfig(
+        latent_channels=tensors["quant_conv_mu.conv.weight"].shape[0],
+        num_channels=tuple(channels),
+        num_res_blocks=tuple(blocks),
+    )
+
+
+def _count(tensors: Mapping[str, Tensor], pattern: str) -> int:
+    return 1 + max(int(found[1]) for name in tensors if (found := re.match(pattern, name)))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from monai.networks.nets import ResNet
 from pydantic import Field
+from torch import nn
 
 from ccella_core.config import StrictModel
 
@@ -43,3 +46,47 @@ def bottleneck_resnet(config: ResNetConfig, *, spatial_dims: int, channels: int)
         feed_forward=False,
         bias_downsample=False,
     )
+
+
+KERAS_EPSILON = 1.001e-5  # of its batch normalisation
+
+
+class RadImageNetConfig(ResNetConfig):
+    """One of RadImageNet's releases."""
+
+    release: Literal["Keras", "PyTorch"] = Field(
+        description="Keras: as MONAI converted them, which the paper's 2-D FID uses; PyTorch: a training of its own"
+    )
+
+
+def build_radimagenet(config: RadImageNetConfig) -> ResNet:
+    """MONAI's ResNet for images (B, 3, H, W); gives (B, dimension). Keras halves the image one convolution earlier."""
+    network = bottleneck_resnet(config, spatial_dims=2, channels=3)
+    if config.release == "Keras":
+        for layer in (network.layer2, network.layer3, network.layer4):
+            one, other, *_ = (module for module in layer[0].modules() if isinstance(module, nn.Conv2d))
+            one.stride, other.stride = other.stride, one.stride
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = KERAS_EPSILON
+    return network.eval()
+
+
+DILATIONS = {"layer3": 2, "layer4": 4}
+"""MedicalNet segments: its last two layers widen their kernels where others halve the image."""
+
+
+class MedicalNetConfig(ResNetConfig):
+    """One of MedicalNet's releases."""
+
+
+def build_medicalnet(config: MedicalNetConfig) -> ResNet:
+    """MONAI's ResNet with MedicalNet's strides and dilations, for input (B, 1, X, Y, Z); gives (B, dimension)."""
+    network = bottleneck_resnet(config, spatial_dims=3, channels=1)
+    for layer, dilation in DILATIONS.items():
+        for module in network.get_submodule(layer).modules():
+            if isinstance(module, nn.Conv3d):
+                module.stride = (1, 1, 1)
+                if module.kernel_size == (3, 3, 3):
+                    module.dilation = module.padding = (dilation, dilation, dilation)
+    return network.eval()

@@ -11,10 +11,9 @@ from typing import Any, TypeVar
 import yaml
 
 from ccella_core import __version__
+from ccella_core.config import StrictModel, as_yaml, checked
 from ccella_core.errors import InputError, SaveError
 from ccella_core.files import whole_file
-from ccella_core.config import StrictModel
-from ccella_core.training.train_config import as_yaml, checked
 from ccella_core.runs.logging import RunLog, SilentLog
 
 CONFIG_NAME, RUN_NAME = "config.yaml", "run.json"

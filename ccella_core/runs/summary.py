@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ccella_core.files import whole_file
-from ccella_core.report_page import line_chart, page, table
 from ccella_core.provenance import SYNTHETIC_LABEL
+from ccella_core.report_page import line_chart, page, table
 from ccella_core.runs.folder import CONFIG_NAME, RUN_NAME
 from ccella_core.runs.logging import read_log, seconds_of
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from ccella_core.cases.prepared import PreparedSet
 from ccella_core.errors import BundleError, InputError
-from ccella_core.evaluation.features import check_kind, load_extractors
-from ccella_core.evaluation.readout import Readout, check_readable
-from ccella_core.solvers import Solver
+from ccella_core.evaluation.adherence.phantom_reader import Readout, check_readable
+from ccella_core.evaluation.features.features import check_kind, load_extractors
+from ccella_core.generation.schedulers import Solver
 from ccella_core.study.classifiers import trainings
 from ccella_core.study.config import StudyConfig, trainings_of
 

@@ -9,12 +9,13 @@ from typing import NamedTuple
 from scipy.stats import false_discovery_control
 
 from ccella_core.cases.prepared import PreparedSet
-from ccella_core.evaluation.class_scores import Interval, ScoreDifference
-from ccella_core.evaluation.classifier_config import ClassifierConfig, preset
-from ccella_core.evaluation.classifier_data import Source
-from ccella_core.evaluation.classifier_scores import ClassifierResult, compare_classifiers, test_classifier
-from ccella_core.evaluation.classify import train_classifier
-from ccella_core.evaluation.volume_set import open_volume_set
+from ccella_core.config import checked, merged
+from ccella_core.evaluation.classifier.config import ClassifierConfig, preset
+from ccella_core.evaluation.classifier.data import Source
+from ccella_core.evaluation.classifier.testing import ClassifierResult, compare_classifiers, test_classifier
+from ccella_core.evaluation.classifier.training import train_classifier
+from ccella_core.evaluation.data.volume_set import open_volume_set
+from ccella_core.evaluation.statistics.class_scores import Interval, ScoreDifference
 from ccella_core.networks.config import Variant
 from ccella_core.progress import Told
 from ccella_core.study.config import Arm, StudyConfig, with_labels
@@ -23,7 +24,6 @@ from ccella_core.study.plan import OF_TRAIN, classifier_key, variant_key
 from ccella_core.study.result import VariantResult, Volumes
 from ccella_core.study.stages import Stages
 from ccella_core.study.variant import VOLUMES_FOLDER
-from ccella_core.training.train_config import checked, merged
 
 MAY_CHANGE = ("name", "output", "tensorboard", "classifier.checkpoint_every", "classifier.keep_checkpoints")
 """Keys that change nothing in the networks, nor in which there are."""

@@ -9,13 +9,13 @@ from pydantic import Field, model_validator
 
 from ccella_core.cases.layouts import Layout
 from ccella_core.cases.prepared import PrepareSettings
+from ccella_core.config import StrictModel, checked, merged
 from ccella_core.errors import InputError
-from ccella_core.evaluation.features import Kind
+from ccella_core.evaluation.features.features import Kind
+from ccella_core.generation.schedulers import DEFAULT_SOLVER, DEFAULT_STEPS, SolverName
 from ccella_core.networks.config import VARIANTS, Variant
-from ccella_core.provenance import Sequence
-from ccella_core.settings import StrictModel
-from ccella_core.solvers import DEFAULT_SOLVER, DEFAULT_STEPS, SolverName
-from ccella_core.training.train_config import TrainConfig, checked, merged, preset
+from ccella_core.provenance import SequenceName
+from ccella_core.training.train_config import TrainConfig, preset
 
 Arm = Literal["real", "synthetic", "real+synthetic"]
 ARMS: tuple[Arm, ...] = get_args(Arm)
@@ -38,7 +38,7 @@ class Data(StrictModel):
     fractions: tuple[float, float, float] = Field((0.8, 0.1, 0.1), description="where the source gives no split")
     split_seed: Seed = 0
     missing_reports: Literal["write", "null"] = "write"
-    sequence: Sequence = Field("t2w", description="the one that is learnt, made and measured")
+    sequence: SequenceName = Field("t2w", description="the one that is learnt, made and measured")
 
 
 class Training(StrictModel):

@@ -11,8 +11,7 @@ import numpy as np
 
 from ccella_core.cases.prepared import PreparedCase, PreparedSet
 from ccella_core.networks.config import Variant
-from ccella_core.provenance import SYNTHETIC_LABEL
-from ccella_core.provenance import Sequence as SequenceName
+from ccella_core.provenance import SYNTHETIC_LABEL, SequenceName
 
 TILE_INCHES = 1.7
 """Width of a slice."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ccella_core.networks.config import Variant
-from ccella_core.page import FAINT, INK, WARNING_INK, as_svg
+from ccella_core.report_page import FAINT, INK, WARNING_INK, as_svg
 from ccella_core.study.config import ARMS, Arm
 from ccella_core.study.measures import ARM_WORDS, ArmScore, Group, Measure, Number, rows_of, variants_of
 from ccella_core.study.tables import ARROWS

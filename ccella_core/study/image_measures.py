@@ -8,17 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from ccella_core.evaluation.coverage import FEWEST, coverage_of
-from ccella_core.evaluation.distances import frechet_distance, kernel_distance
-from ccella_core.evaluation.diversity import PairSimilarity
-from ccella_core.evaluation.features import FeatureExtractor, features_of
-from ccella_core.evaluation.half_samples import standard_errors
-from ccella_core.evaluation.images import ImageScores, evaluate_images, sample_of, save_image_scores
-from ccella_core.evaluation.samples import Sample, random_halves
-from ccella_core.evaluation.volume_set import VolumeSet
+from ccella_core.config import StrictModel
+from ccella_core.evaluation.data.volume_set import VolumeSet
+from ccella_core.evaluation.features.features import FeatureExtractor, features_of
+from ccella_core.evaluation.features.samples import Sample, random_halves, standard_errors
+from ccella_core.evaluation.images.coverage import FEWEST, coverage_of
+from ccella_core.evaluation.images.distances import frechet_distance, kernel_distance
+from ccella_core.evaluation.images.diversity import PairSimilarity
+from ccella_core.evaluation.images.images import ImageScores, evaluate_images, sample_of, save_image_scores
 from ccella_core.networks.config import Variant
 from ccella_core.progress import Told
-from ccella_core.settings import StrictModel
 from ccella_core.study.measures import Better, Measure, Number
 
 REAL_CASES = "the real cases among themselves"

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from math import floor, log10
 from typing import Literal
 
+from ccella_core.config import StrictModel
 from ccella_core.networks.config import Variant
-from ccella_core.settings import StrictModel
 from ccella_core.study.config import Arm
 
 ARM_WORDS: dict[Arm, str] = {"real": "real", "synthetic": "synthetic", "real+synthetic": "real + synthetic"}

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from ccella_core.cases.prepared import PreparedSet
-from ccella_core.evaluation.class_head import ClassHeadResult, evaluate_class_head
-from ccella_core.evaluation.features import FeatureExtractor, Kind, load_extractors
-from ccella_core.evaluation.images import FEATURES
-from ccella_core.evaluation.privacy import find_copies
-from ccella_core.evaluation.privacy_report import save_privacy
-from ccella_core.evaluation.privacy_scores import PrivacyScores
-from ccella_core.evaluation.readout import Readout
-from ccella_core.evaluation.readout_training import cached_readout, load_or_train_readout
-from ccella_core.evaluation.set_adherence import SetAdherence, set_adherence
-from ccella_core.evaluation.volume_set import VolumeSet, open_volume_set
+from ccella_core.evaluation.adherence.phantom_reader import Readout
+from ccella_core.evaluation.adherence.phantom_reader_training import cached_readout, load_or_train_readout
+from ccella_core.evaluation.adherence.scores import Agreement, Proportion, ReadingScores
+from ccella_core.evaluation.adherence.set_adherence import SetAdherence, set_adherence
+from ccella_core.evaluation.classifier.class_head import ClassHeadResult, evaluate_class_head
+from ccella_core.evaluation.data.volume_set import VolumeSet, open_volume_set
+from ccella_core.evaluation.features.features import FeatureExtractor, Kind, load_extractors
+from ccella_core.evaluation.images.images import FEATURES
+from ccella_core.evaluation.privacy.privacy import find_copies
+from ccella_core.evaluation.privacy.report import PrivacyScores, Share, save_privacy
+from ccella_core.evaluation.statistics.class_scores import WORDS, ClassScores, Interval
+from ccella_core.evaluation.statistics.resampling import SCORES
+from ccella_core.networks.config import Variant
 from ccella_core.progress import Told
 from ccella_core.study.config import StudyConfig
-from ccella_core.study.conversions import of_adherence, of_class_head, of_privacy
 from ccella_core.study.image_measures import ImageResult, measure_images, of_images
-from ccella_core.study.measures import Measure
+from ccella_core.study.measures import Better, Measure, Number
 from ccella_core.study.plan import ADHERENCE, CLASS_HEAD, IMAGES, PRIVACY, variant_key
 from ccella_core.study.result import VariantResult
 from ccella_core.study.stages import Stages
@@ -167,3 +169,89 @@ class Measurer:
 def _is_at_hand(readout: Path | None) -> bool:
     """Whether a readout can be loaded: one that is named, or the cached one once it is trained."""
     return readout is not None or cached_readout().is_dir()
+
+
+READOUT = "phantom readout"
+THE_CASES_THEMSELVES = "the test cases themselves"
+HELD_OUT = "held-out real cases"
+
+
+def number_of(score: Interval | Proportion | Share) -> Number:
+    """A value with its interval and of how many it is."""
+    if isinstance(score, Interval):
+        return Number(value=score.value, low=score.low, high=score.high, n=str(score.n))
+    if not score.total:
+        return Number(value=None, n="0")
+    low, high = score.interval if isinstance(score, Proportion) else (score.low, score.high)
+    return Number(value=score.share, low=low, high=high, n=str(score.total))
+
+
+def of_class_head(variant: Variant, scores: ClassScores) -> list[Measure]:
+    return [
+        Measure(
+            variant=variant,
+            group="class_head",
+            name=WORDS[name],
+            better="higher",
+            number=number_of(getattr(scores, name)),
+        )
+        for name in sorted(SCORES, key=lambda score: score != "auroc")  # the one that needs no threshold comes first
+    ]
+
+
+def of_adherence(variant: Variant, result: SetAdherence) -> list[Measure]:
+    """Of the synthetic volumes, beside the same of the test cases that the reports belong to."""
+    own, cases = _agreements(result.generated.scores), _agreements(result.prepared.scores)
+    return [
+        Measure(
+            variant=variant,
+            group="adherence",
+            name=name,
+            extractor=READOUT,
+            better=better,
+            number=number,
+            reference=reference,
+            reference_name=THE_CASES_THEMSELVES,
+        )
+        for (name, better, number), (_, _, reference) in zip(own, cases, strict=True)
+    ]
+
+
+def _agreements(scores: ReadingScores) -> Iterator[tuple[str, Better, Number]]:
+    yield "Pathology as stated", "higher", number_of(scores.pathology)
+    yield "Lesion seen where stated", "higher", number_of(scores.sensitivity)
+    yield "No lesion seen where none is stated", "higher", number_of(scores.specificity)
+    yield "Side", "higher", number_of(scores.side)
+    yield "Zone", "higher", number_of(scores.zone)
+    yield "Level", "higher", number_of(scores.level)
+    yield from _lengths("Lesion size", "mm", scores.size_mm)
+    yield from _lengths("Gland volume", "ml", scores.gland_volume_ml)
+
+
+def _lengths(what: str, unit: str, agreement: Agreement) -> Iterator[tuple[str, Better, Number]]:
+    yield f"{what}, correlation", "higher", number_of(agreement.r)
+    yield f"{what}, mean absolute error in {unit}", "lower", number_of(agreement.error)
+    yield f"{what}, mean difference in {unit}", None, number_of(agreement.bias)
+
+
+def of_privacy(variant: Variant, scores: PrivacyScores) -> list[Measure]:
+    """Suspected copies by each comparison and by either, and how many volumes are authentic, beside held-out cases."""
+
+    def measure(name: str, by: str | None, better: Better, share: Share, real: Share | None) -> Measure:
+        return Measure(
+            variant=variant,
+            group="privacy",
+            name=name,
+            extractor=by,
+            better=better,
+            number=number_of(share),
+            reference=None if real is None else number_of(real),
+            reference_name=None if real is None else HELD_OUT,
+        )
+
+    found = scores.comparisons
+    return [
+        measure("Suspected copies", "either comparison", "lower", scores.suspected, None),
+        *(measure("Suspected copies", each.by, "lower", each.suspected, each.real_suspected) for each in found),
+        measure("Authenticity", found[-1].by, None, scores.authenticity, scores.real_authenticity),
+    ]

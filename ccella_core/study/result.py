@@ -8,12 +8,12 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
+from ccella_core.config import StrictModel
 from ccella_core.errors import SaveError
 from ccella_core.files import whole_file
 from ccella_core.networks.config import Variant
 from ccella_core.provenance import software_versions
-from ccella_core.settings import StrictModel
-from ccella_core.study import words
+from ccella_core.study import sentences as words
 from ccella_core.study.measures import ArmDifference, ArmScore, Group, Measure
 from ccella_core.study.tables import (
     Table,

@@ -16,12 +16,12 @@ from ccella_core.cases.prepare import prepare
 from ccella_core.cases.prepared import PreparedSet
 from ccella_core.cases.reports import with_reports
 from ccella_core.cases.splits import assign_splits
+from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
-from ccella_core.evaluation.volume_set import open_volume_set
+from ccella_core.evaluation.data.volume_set import open_volume_set
 from ccella_core.files import prepare_folder
 from ccella_core.networks.config import Variant
 from ccella_core.progress import Told
-from ccella_core.settings import StrictModel
 from ccella_core.study.checks import check_study
 from ccella_core.study.classifiers import compared, train_arms
 from ccella_core.study.config import StudyConfig

@@ -12,11 +12,11 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 from accelerate.state import AcceleratorState
 from pydantic import ValidationError
 
+from ccella_core.config import StrictModel
 from ccella_core.errors import InputError, SaveError
 from ccella_core.files import prepare_folder, whole_file
 from ccella_core.progress import Told
-from ccella_core.settings import StrictModel
-from ccella_core.training.run_folder import differences, flat
+from ccella_core.runs.folder import differences, flat
 
 STAGE_NAME = "stage.json"
 WEIGHTS_KEYS = {"readout_sha256", "extractor_sha256"}

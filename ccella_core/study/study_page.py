@@ -8,8 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from ccella_core.page import page, table
-from ccella_core.study import words
+from ccella_core.report_page import page, table
+from ccella_core.study import sentences as words
 from ccella_core.study.figures import classifier_plot, forest_plot
 from ccella_core.study.measures import Group
 from ccella_core.study.result import (

@@ -7,11 +7,11 @@ import io
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ccella_core import page
+from ccella_core import report_page as page
 from ccella_core.networks.config import Variant
 from ccella_core.study.config import ARMS, Arm
 from ccella_core.study.measures import ARM_WORDS, ArmDifference, ArmScore, Group, Measure, Number, rows_of, variants_of
-from ccella_core.study.words import verdict
+from ccella_core.study.sentences import verdict
 
 ARROWS = {"lower": "↓", "higher": "↑", None: ""}
 NOTHING = "–"

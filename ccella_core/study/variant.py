@@ -7,23 +7,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from ccella_core.bundle import Bundle
 from ccella_core.cases.prepared import PreparedSet
-from ccella_core.evaluation.synthesize import synthesize
-from ccella_core.evaluation.synthetic_set import CSV_NAME
+from ccella_core.evaluation.data.synthesize import synthesize
+from ccella_core.evaluation.data.synthetic_set import CSV_NAME
 from ccella_core.files import sha256_of
+from ccella_core.generation.pipeline import CCELLAPipeline
+from ccella_core.models.model import Bundle
 from ccella_core.networks.config import Variant
-from ccella_core.pipeline import CCELLAPipeline
 from ccella_core.progress import Told
+from ccella_core.runs.checkpoint import BEST_NAME
+from ccella_core.runs.folder import CHECKPOINTS, last_step, read_run
+from ccella_core.runs.logging import read_log
 from ccella_core.study.config import StudyConfig, trainings_of
 from ccella_core.study.plan import BUNDLE, OF_TEST, OF_TRAIN, TRAINING, variant_key
 from ccella_core.study.result import Model, Trained, VariantResult, Volumes
 from ccella_core.study.stages import Stages
-from ccella_core.training.checkpoint import BEST_NAME
 from ccella_core.training.export import About, export_run
-from ccella_core.training.run_folder import CHECKPOINTS, last_step, read_run
 from ccella_core.training.train import MAY_CHANGE, train
-from ccella_core.training.watch import read_log
 
 INTENDED_USE = "Made in a study that compares variants. Not for diagnosis."
 LICENCE = "none given; not to be passed on"

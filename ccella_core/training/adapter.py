@@ -16,15 +16,15 @@ from accelerate.utils import send_to_device
 from pydantic import Field
 from torch import Tensor, nn
 
+from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
+from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.phantom.fields import StructuredFields
-from ccella_core.config import StrictModel
-from ccella_core.generation.schedulers import SchedulerConfig
+from ccella_core.runs.logging import SilentLog, Watcher
+from ccella_core.runs.trainer import Run, one_cycle
 from ccella_core.training.cached_cases import CachedCases, Row
 from ccella_core.training.facts import FactHeads, facts_of, stated_facts
-from ccella_core.runs.trainer import Run, one_cycle
-from ccella_core.runs.logging import SilentLog, Watcher
 
 
 class AdapterTraining(StrictModel):

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ccella_core.runs.batches import shuffled_rows
 from ccella_core.training.cached_cases import CachedCases
 
 
@@ -63,21 +64,6 @@ def draw_batch(
             )
         )
     return draws
-
-
-def shuffled_rows(count: int, step: int, *, batch_size: int, seed: int) -> list[int]:
-    """Rows of the global batch of ``step`` (from 0), of ``count``.
-
-    They come in an order that is drawn anew for every epoch; a batch may reach over the end of one.
-    """
-    rows = []
-    orders: dict[int, np.ndarray] = {}
-    for number in range(step * batch_size, (step + 1) * batch_size):
-        epoch, position = divmod(number, count)
-        if epoch not in orders:
-            orders[epoch] = np.random.default_rng([seed, 1, epoch]).permutation(count)
-        rows.append(int(orders[epoch][position]))
-    return rows
 
 
 def own_parts(draws: list[Draw], *, process: int, processes: int, part_size: int) -> list[list[Draw]]:

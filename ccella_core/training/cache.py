@@ -27,12 +27,12 @@ from torch.nn import functional as F
 
 from ccella_core.cases.case import Split
 from ccella_core.cases.prepared import PreparedCase, PreparedSet
+from ccella_core.config import StrictModel
 from ccella_core.errors import InputError, NonFiniteError, SaveError
 from ccella_core.files import sha256_of, whole_file
-from ccella_core.progress import Told
-from ccella_core.provenance import Sequence as SequenceName
-from ccella_core.config import StrictModel
 from ccella_core.generation.text_encoder import NULL_REPORT, ReportEncoder
+from ccella_core.progress import Told
+from ccella_core.provenance import SequenceName
 from ccella_core.training.cached_cases import (
     CACHE_NAME,
     GLAND,

@@ -17,10 +17,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ccella_core.cases.case import Split
+from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.files import sha256_of
 from ccella_core.phantom.fields import StructuredFields
-from ccella_core.config import StrictModel
 
 CACHE_NAME, NULL_NAME = "cache.json", "null-report.safetensors"
 GLAND, LESION = 1, 2  # bits of a latent voxel's region

@@ -14,17 +14,17 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
+from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
+from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.networks.config import DenoiserConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
-from ccella_core.config import StrictModel
-from ccella_core.generation.schedulers import SchedulerConfig
-from ccella_core.training.cached_cases import CachedCases
+from ccella_core.runs.logging import SilentLog, Watcher
+from ccella_core.runs.trainer import Run, Schedule
 from ccella_core.training.batches import Draw, draw_batch, own_parts
+from ccella_core.training.cached_cases import CachedCases
 from ccella_core.training.losses import FOCAL_WEIGHT, JointLoss, joint_loss
 from ccella_core.training.regions import RegionWeighting, RegionWeights
-from ccella_core.runs.trainer import Run, Schedule
-from ccella_core.runs.logging import SilentLog, Watcher
 
 
 class DenoiserTraining(StrictModel):

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from pydantic import Field
 
-from ccella_core.models.model import Bundle, BundleIndex
+from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.generation.pipeline import CCELLAPipeline
-from ccella_core.config import StrictModel
 from ccella_core.generation.schedulers import DEFAULT_SOLVER, DEFAULT_STEPS, Solver
-from ccella_core.training.lineage import stages_of
-from ccella_core.training.frozen_networks import autoencoder_source, text_encoder_source
+from ccella_core.models.model import Bundle, BundleIndex
 from ccella_core.runs.folder import read_run, read_run_config
+from ccella_core.training.frozen_networks import autoencoder_source, text_encoder_source
+from ccella_core.training.lineage import stages_of
 from ccella_core.training.train import load_denoiser
 from ccella_core.training.train_config import TrainConfig
 

@@ -10,14 +10,13 @@ from pathlib import Path
 import torch
 from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
 
+from ccella_core.errors import BundleError, InputError
+from ccella_core.files import sha256_of
+from ccella_core.generation.text_encoder import ReportEncoder, folder_of
 from ccella_core.models.model import load_config, load_state
 from ccella_core.models.search import resolve_bundle
 from ccella_core.models.weights import CONFIG_NAME, WEIGHTS_NAME
-from ccella_core.errors import BundleError, InputError
-from ccella_core.files import sha256_of
 from ccella_core.networks import AutoencoderConfig, build_autoencoder
-from ccella_core.pretrained import folder_of
-from ccella_core.generation.text_encoder import ReportEncoder
 
 HASHED_END_BYTES = 1 << 20
 """Of each of a text encoder's files the beginning and the end are hashed: reading 20 GB anew would take minutes."""

@@ -7,14 +7,19 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from ccella_core.models.model import INDEX_NAME, Bundle
-from ccella_core.models.import_published import ABOUT_NAME
 from ccella_core.errors import InputError
-from ccella_core.training.frozen_networks import AutoencoderSource, TextEncoderSource, autoencoder_source, text_encoder_source
+from ccella_core.generation.import_published import ABOUT_NAME
+from ccella_core.models.model import INDEX_NAME, Bundle
 from ccella_core.runs.folder import RUN_NAME, read_recipe, read_run, read_run_config
+from ccella_core.runs.logging import read_log, seconds_of
+from ccella_core.training.frozen_networks import (
+    AutoencoderSource,
+    TextEncoderSource,
+    autoencoder_source,
+    text_encoder_source,
+)
 from ccella_core.training.train import READ_FIRST
 from ccella_core.training.train_config import TrainConfig
-from ccella_core.runs.logging import read_log, seconds_of
 
 log = logging.getLogger(__name__)
 

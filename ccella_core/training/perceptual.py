@@ -12,9 +12,9 @@ from monai.losses import PerceptualLoss
 from monai.losses.perceptual import RadImageNetPerceptualSimilarity
 from torch import nn
 
-from ccella_core.models.weights import load_config, load_state
 from ccella_core.errors import BundleError, InputError
-from ccella_core.evaluation.features.radimagenet import RadImageNetConfig, build_radimagenet
+from ccella_core.models.weights import load_config, load_state
+from ccella_core.networks.resnet import RadImageNetConfig, build_radimagenet
 
 SHARE_OF_SLICES = 0.5  # of each direction, drawn anew for every batch, as in MONAI
 

@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
-from ccella_core.errors import InputError
-from ccella_core.phantom.fields import StructuredFields
 from ccella_core.config import StrictModel
+from ccella_core.errors import InputError
 from ccella_core.generation.text_encoder import ReportEncoder
-from ccella_core.training.facts import FactHeads, facts_of, stated_facts
-from ccella_core.runs.trainer import Run, one_cycle
+from ccella_core.phantom.fields import StructuredFields
 from ccella_core.runs.logging import SilentLog, Watcher
+from ccella_core.runs.trainer import Run, one_cycle
+from ccella_core.training.facts import FactHeads, facts_of, stated_facts
 
 PAD, END, MASK = "<pad>", "</s>", "<mask>"
 MASKED_SHARE = 0.15  # of the tokens, as BERT

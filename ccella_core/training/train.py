@@ -16,17 +16,17 @@ from ccella_core.errors import InputError
 from ccella_core.networks.config import DenoiserConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.progress import Told
+from ccella_core.runs.folder import CHECKPOINTS, open_log, read_run_config, refuse_other_run, write_run
+from ccella_core.runs.logging import Watcher
+from ccella_core.runs.summary import write_summary
+from ccella_core.runs.trainer import Run, load_trained, new_accelerator
 from ccella_core.training.adapter import train_adapter
 from ccella_core.training.cache import build_cache
 from ccella_core.training.cached_cases import CachedCases
 from ccella_core.training.denoiser import train_denoiser
 from ccella_core.training.frozen_networks import autoencoder_source, text_encoder_source
-from ccella_core.runs.trainer import Run, load_trained, new_accelerator
-from ccella_core.runs.folder import CHECKPOINTS, open_log, read_run_config, refuse_other_run, write_run
-from ccella_core.runs.summary import write_summary
 from ccella_core.training.train_config import TrainConfig
 from ccella_core.training.validation import draw_samples, validate
-from ccella_core.runs.logging import Watcher
 
 READ_FIRST = "read-first"
 MAY_CHANGE = ("output", "watching", "cache_folder", "denoiser.checkpoint_every", "denoiser.keep_checkpoints",

@@ -8,19 +8,22 @@ from accelerate import Accelerator
 from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
 from pydantic import Field
 
-from ccella_core.models.model import save_component
 from ccella_core.cases.prepared import PreparedSet
+from ccella_core.config import MixedPrecision, StrictModel
 from ccella_core.errors import InputError
-from ccella_core.provenance import Sequence as SequenceName
-from ccella_core.config import StrictModel
-from ccella_core.training.autoencoder import AutoencoderTraining, reconstruction_scores, train_autoencoder
-from ccella_core.training.frozen_networks import autoencoder_source
-from ccella_core.runs.trainer import Run, new_accelerator
+from ccella_core.models.model import save_component
+from ccella_core.provenance import SequenceName
 from ccella_core.runs.folder import CHECKPOINTS, open_log, refuse_other_run, write_run
-from ccella_core.runs.summary import write_summary
-from ccella_core.training.train_config import MixedPrecision
-from ccella_core.training.volumes import PreparedVolumes
 from ccella_core.runs.logging import Watcher
+from ccella_core.runs.summary import write_summary
+from ccella_core.runs.trainer import Run, new_accelerator
+from ccella_core.training.autoencoder import (
+    AutoencoderTraining,
+    PreparedVolumes,
+    reconstruction_scores,
+    train_autoencoder,
+)
+from ccella_core.training.frozen_networks import autoencoder_source
 
 COMPONENT = "autoencoder"
 MAY_CHANGE = ("output", "validate_every", "tensorboard", "autoencoder.checkpoint_every")

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Any, get_args
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from ccella_core.config import MixedPrecision, StrictModel, read_settings
 from ccella_core.errors import InputError
+from ccella_core.generation.text_encoder import DEFAULT_MAX_TOKENS, PUBLISHED_ENCODER
 from ccella_core.networks.config import VARIANTS, Variant, demo_denoiser, published_denoiser
-from ccella_core.pretrained import PUBLISHED_ENCODER
-from ccella_core.provenance import Sequence as SequenceName
-from ccella_core.config import StrictModel
-from ccella_core.generation.text_encoder import DEFAULT_MAX_TOKENS
+from ccella_core.provenance import SequenceName
 from ccella_core.training.adapter import AdapterTraining
 from ccella_core.training.cache import CacheSettings
 from ccella_core.training.denoiser import DenoiserTraining
 
-Settings = TypeVar("Settings", bound=BaseModel)
-# YAML reads a bare `no` as false.
-MixedPrecision = Annotated[
-    Literal["no", "fp16", "bf16"], BeforeValidator(lambda value: "no" if value is False else value)
-]
 DEMO_BUNDLE = "ccella-demo"
 DEMO_LATENT_CHANNELS, DEMO_TEXT_WIDTH, DEMO_MAX_TOKENS = 8, 128, 256
 
@@ -132,92 +125,3 @@ def read_config(
         InputError: no file, no YAML, an unknown key (with the nearest known one), or a value that does not fit.
     """
     return read_settings(TrainConfig, file, overrides, preset_name=preset_name, presets=preset)
-
-
-def read_settings(
-    model: type[Settings],
-    file: Path | None,
-    overrides: Sequence[str] = (),
-    *,
-    preset_name: str | None = None,
-    presets: Callable[[str], dict[str, Any]] | None = None,
-) -> Settings:
-    """As ``read_config``, for any model. ``presets`` gives what a preset says, where there are any."""
-    content = _read_yaml(file) if file is not None else {}
-    if presets is not None:
-        base = preset_name or content.get("preset")
-        content.pop("preset", None)
-        if base is not None:
-            content = merged(presets(str(base)), content)
-    return _with_overrides(model, content, overrides)
-
-
-def _with_overrides(model: type[Settings], content: dict[str, Any], overrides: Sequence[str]) -> Settings:
-    for override in overrides:
-        content = merged(content, _parsed_override(override))
-    return checked(model, content, "The configuration")
-
-
-def checked(model: type[Settings], content: dict[str, Any], what: str) -> Settings:
-    """``content`` as a ``model``; InputError naming every key that does not fit otherwise."""
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        problems = [_explained(model, dict(each)) for each in error.errors()]
-        raise InputError(f"{what} cannot be used: {'; '.join(problems)}.") from error
-
-
-def as_yaml(config: StrictModel) -> str:
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-def _read_yaml(file: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"There is no configuration {file}.") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{file} cannot be read as YAML: {' '.join(str(error).split())}.") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{file} holds no keys and values.")
-    return content
-
-
-def _parsed_override(text: str) -> dict[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise InputError(f"{text!r} is no override; write key=value, for instance denoiser.batch_size=4.")
-    try:
-        content: Any = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise InputError(f"The value in {text!r} is not YAML.") from error
-    for part in reversed(key.strip().split(".")):
-        content = {part: content}
-    return content
-
-
-def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """``below`` with what ``above`` says over it, section by section."""
-    both = dict(below)
-    for key, value in above.items():
-        inside = both.get(key)
-        both[key] = merged(inside, value) if isinstance(inside, dict) and isinstance(value, dict) else value
-    return both
-
-
-def _explained(model: type[Any], error: dict[str, Any]) -> str:
-    """One of pydantic's errors in words, with the nearest known key for an unknown one."""
-    place = ".".join(map(str, error["loc"]))
-    if error["type"] == "missing":
-        return f"{place} is missing"
-    if error["type"] != "extra_forbidden":
-        return f"{place}: {error['msg']}" if place else str(error["msg"]).removeprefix("Value error, ")
-    section: Any = model
-    for part in error["loc"][:-1]:
-        if isinstance(part, int):
-            continue  # a place in a list; the step before found the model of its items
-        annotation = section.model_fields[part].annotation
-        # An optional section is a union of it and None.
-        section = next(each for each in (annotation, *get_args(annotation)) if hasattr(each, "model_fields"))
-    near = difflib.get_close_matches(str(error["loc"][-1]), section.model_fields, n=1)
-    return f"there is no key {place}" + (f"; did you mean {near[0]}" if near else "")

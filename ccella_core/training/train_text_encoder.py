@@ -11,13 +11,13 @@ from pathlib import Path
 from pydantic import Field
 
 from ccella_core.cases.prepared import PreparedSet
+from ccella_core.config import StrictModel
 from ccella_core.phantom.fields import StructuredFields
 from ccella_core.phantom.patient import draw_findings
 from ccella_core.phantom.report import write_report
-from ccella_core.config import StrictModel
-from ccella_core.training.report_encoder import ReportEncoderTraining, ToldReport, train_report_encoder
 from ccella_core.runs.folder import CHECKPOINTS, open_log, refuse_other_run, write_run
 from ccella_core.runs.summary import write_summary
+from ccella_core.training.report_encoder import ReportEncoderTraining, ToldReport, train_report_encoder
 
 COMPONENT = "text_encoder"
 MAY_CHANGE = ("output", "text_encoder.checkpoint_every")

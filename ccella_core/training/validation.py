@@ -15,13 +15,13 @@ from PIL import Image
 from torch import nn
 
 from ccella_core.generation.decoding import decode
-from ccella_core.networks.denoiser import ConditionalDenoiser
-from ccella_core.imaging.planes import middle_planes, side_by_side, stacked
 from ccella_core.generation.sampling import sample
 from ccella_core.generation.schedulers import DEFAULT_SOLVER
+from ccella_core.imaging.planes import middle_planes, side_by_side, stacked
+from ccella_core.networks.denoiser import ConditionalDenoiser
+from ccella_core.training.batches import Draw
 from ccella_core.training.cached_cases import CachedCases
 from ccella_core.training.denoiser import DenoiserTraining, make_batch, predict
-from ccella_core.training.batches import Draw
 from ccella_core.training.losses import joint_loss
 
 TIMESTEPS_A_CASE = 4

@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 from ccella_core.worker.channel import Channel, take_standard_streams
-from ccella_core.worker.handlers import Handlers
 from ccella_core.worker.server import Answer, Server, leave
+from ccella_core.worker.tasks import Handlers
 
 
 def main(arguments: list[str] | None = None, answer: Answer | None = None) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from ccella_core.devices import choose_dtype
 from ccella_core.generation.options import checked_guidance, checked_seeds
+from ccella_core.generation.schedulers import SchedulerConfig, Solver
 from ccella_core.models.model import Bundle, load_config
 from ccella_core.models.search import resolve_bundle
-from ccella_core.devices import choose_dtype
-from ccella_core.generation.schedulers import SchedulerConfig, Solver
 from ccella_core.worker.hardware import device_id, device_name, find_device
 from ccella_core.worker.needs import Need, need_of
 from ccella_core.worker.params import EstimateParams, read_params

@@ -6,7 +6,7 @@ import sys
 from typing import NamedTuple
 
 from ccella_core.errors import BundleError, Cancelled, CCELLAError, InputError, NonFiniteError, SaveError
-from ccella_core.worker.requests import ProtocolError
+from ccella_core.worker.protocol import ProtocolError
 
 HINTS = {
     "input": "Change the request as the sentence says, and try again.",

@@ -8,12 +8,13 @@ from typing import Any
 from transformers.utils.logging import disable_progress_bar
 
 from ccella_core.generation.options import checked_seeds, memory_explained
-from ccella_core.models.model import Bundle
 from ccella_core.generation.pipeline import CCELLAPipeline
+from ccella_core.models.model import Bundle
+from ccella_core.models.search import resolve_bundle
 from ccella_core.provenance import Provenance
 from ccella_core.worker.hardware import device_id
-from ccella_core.worker.output import save, writable_folder
-from ccella_core.worker.params import GenerateParams
+from ccella_core.worker.output import checked_name, save, writable_folder
+from ccella_core.worker.params import GenerateParams, read_params
 from ccella_core.worker.reporter import Reporter
 from ccella_core.worker.tasks import State, Task
 from ccella_core.worker.timings import Timing, Timings
@@ -87,3 +88,22 @@ def _keep_timing(how: Provenance, reporter: Reporter, state: State) -> None:
         decode=reporter.seconds("decode") / reporter.volumes,
     )
     timings.keep(how.bundle_sha256, how.device, how.shape, timing)
+
+
+def generate(task: Task, state: State) -> dict[str, Any]:
+    """Make ``count`` volumes, with the seeds that follow ``seed``.
+
+    Mistakes that can be found without torch are told at once, and the client hears that loading has begun before the
+    libraries are imported, which is its longest part.
+
+    Raises:
+        CCELLAError: see ``CCELLAPipeline.__call__`` and ``SyntheticVolume.save``.
+    """
+    asked = read_params(GenerateParams, task)
+    bundle = resolve_bundle(asked.bundle)
+    name = checked_name(asked.name or bundle.index.name)
+    reporter = Reporter(task, volumes=asked.count, spacing=asked.spacing or bundle.index.native_spacing_mm)
+    reporter.begin_loading()
+    with state.importing:
+        from ccella_core.worker.generation import run_generation
+    return run_generation(task, state, asked, bundle, name, reporter)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from ccella_core.errors import BundleError, InputError, SaveError
 from ccella_core.models.model import INDEX_NAME, Bundle
 from ccella_core.models.search import (
     HUB_PREFIX,
@@ -19,7 +20,6 @@ from ccella_core.models.search import (
     shipped_models_dir,
     user_models_dir,
 )
-from ccella_core.errors import BundleError, InputError, SaveError
 from ccella_core.worker.hardware import list_devices
 from ccella_core.worker.params import DeleteParams, DescribeParams, DownloadParams, read_params
 from ccella_core.worker.protocol import SOLVERS

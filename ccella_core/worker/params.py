@@ -6,7 +6,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ccella_core.worker.requests import ProtocolError
+from ccella_core.worker.protocol import ProtocolError
 from ccella_core.worker.tasks import Task
 
 ThreeSizes = Annotated[list[int], Field(min_length=3, max_length=3)]

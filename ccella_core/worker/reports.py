@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import AutoTokenizer
 
-from ccella_core.models.model import Bundle
-from ccella_core.models.search import resolve_bundle
 from ccella_core.errors import BundleError, InputError
 from ccella_core.generation.text_encoder import TokenCount, check_report
+from ccella_core.models.model import Bundle
+from ccella_core.models.search import resolve_bundle
 from ccella_core.worker.params import CountTokensParams, read_params
 from ccella_core.worker.tasks import State, Task
 

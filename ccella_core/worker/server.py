@@ -26,9 +26,10 @@ from ccella_core.worker.protocol import (
     JOBS,
     MAX_LINE_BYTES,
     PROTOCOL_VERSION,
+    ProtocolError,
     encode,
+    parse_request,
 )
-from ccella_core.worker.requests import ProtocolError, parse_request
 from ccella_core.worker.tasks import Task, resident_gib
 
 PATIENCE_SECONDS = 0.5

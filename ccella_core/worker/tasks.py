@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ccella_core.generation.pipeline import CCELLAPipeline
     from ccella_core.worker.needs import Need
+from importlib import import_module
 
 GIB = 2**30
 
@@ -76,3 +77,30 @@ def resident_gib() -> float | None:
     except ImportError:
         return None
     return round(psutil.Process().memory_info().rss / GIB, 3)
+
+
+MODULES = {
+    "generate": "generation",
+    "download": "models",
+    "delete": "models",
+    "describe": "models",
+    "count_tokens": "reports",
+    "estimate": "estimate",
+}
+"""Each module has a function of the method's name, ``(task, state) -> value``."""
+
+
+class Handlers:
+    """Answers every method of the protocol.
+
+    Args:
+        timings_file: see ``State``.
+    """
+
+    def __init__(self, timings_file: Path | None = None) -> None:
+        self.state = State(timings_file)
+
+    def __call__(self, task: Task) -> dict[str, Any]:
+        with self.state.importing:
+            module = import_module(f"ccella_core.worker.{MODULES[task.method]}")
+        return getattr(module, task.method)(task, self.state)

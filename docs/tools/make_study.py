@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 from _recipe import ccella, draw_patients
 
+from ccella_core.config import merged
 from ccella_core.evaluation.classifier.config import preset
-from ccella_core.training.train_config import merged
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "Resources" / "Recipes" / "study.yaml"

@@ -12,9 +12,9 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.phantom.findings import Findings, Lesion
 from ccella_core.phantom.report import write_report
-from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.provenance import SYNTHETIC_LABEL
 
 CASES = (

@@ -11,10 +11,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ccella_core.models.model import INDEX_NAME, Bundle
 from ccella_core.errors import InputError
 from ccella_core.evaluation.adherence.report import AdherenceResult
 from ccella_core.files import whole_file
+from ccella_core.models.model import INDEX_NAME, Bundle
 
 DEMO = Path(__file__).resolve().parents[2] / "Resources" / "Models" / "ccella-demo"
 

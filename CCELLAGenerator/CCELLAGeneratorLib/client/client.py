@@ -15,9 +15,8 @@ from typing import Any
 import qt
 
 from . import errors as door_errors
-from .command import worker_protocol
+from .command import ONLINE, default_command, worker_protocol
 from .errors import DoorError
-from ..worker_command import ONLINE, default_command
 from .link import WorkerLink
 
 __all__ = ["DoorError", "WorkerDoor", "default_command"]

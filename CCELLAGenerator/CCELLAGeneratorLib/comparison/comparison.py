@@ -7,6 +7,10 @@ from contextlib import ExitStack
 import slicer
 from slicer.i18n import tr as _
 
+from ..scene.geometry import sample_both
+from ..scene.nodes import TemporaryNodes
+from ..scene.volumes import NAME_PREFIX, is_synthetic
+from .former_views import FormerViews
 from .layout import (
     PLOT_VIEW,
     REAL_COLOUR,
@@ -17,13 +21,8 @@ from .layout import (
     real_name,
     show_layout,
 )
-from .former_views import FormerViews
-from ..histogram import add_histogram
-from .overlays import add_outline, hide_slices, look_at, show_slices
-from ..scene.nodes import TemporaryNodes
+from .overlays import add_histogram, add_outline, hide_slices, look_at, show_slices
 from .slice_row import SliceRow, align
-from ..scene.geometry import sample_both
-from ..scene.volumes import NAME_PREFIX, is_synthetic
 from .window_level import MatchedWindowLevel, robust_range
 
 

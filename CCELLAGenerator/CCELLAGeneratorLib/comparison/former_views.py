@@ -7,8 +7,8 @@ from collections.abc import Callable
 import slicer
 import vtk
 
-from .layout import LAYOUT_ID
 from ..scene.nodes import in_scene
+from .layout import LAYOUT_ID
 
 
 class FormerViews:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import slicer
 
-from ..scene.nodes import in_scene
 from ..scene.geometry import corners
+from ..scene.nodes import in_scene
 
 MARGIN = 1.04  # so that the edge of a volume is seen to be one
 

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import qt
 from slicer.i18n import tr as _
 
+from ..client.errors import DoorError
 from .batch import BatchRow
 from .batch_folder import BatchFolder
-from ..client.errors import DoorError
 from .run import GenerationRun
 
 State = Literal["waiting", "done", "skipped", "failed", "cancelled"]

@@ -11,12 +11,12 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
+from ..client.client import WorkerDoor, default_command
+from ..scene.volumes import add_volumes
 from .batch import BatchError, BatchRow, read_rows
 from .batch_folder import BatchFolder
 from .batch_run import BatchOutcome, BatchRun
-from ..client.client import WorkerDoor, default_command
 from .run import Consumer, GenerationError, GenerationRun, check_nodes, save_error, stay_alive_until
-from ..scene.volumes import add_volumes
 
 DEFAULT_BUNDLE = "ccella-demo"
 

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 
 from ..comparison.comparison import Comparison, ComparisonError
 from ..scene.volumes import is_synthetic
-from ..widget_states import offer, say
+from .widgets import offer, say
 
 PERCENT = 100.0
 

@@ -9,7 +9,7 @@ import qt
 from slicer.i18n import tr as _
 
 from ..client.command import ensure_core_on_path
-from ..widget_states import offer, say
+from .widgets import offer, say
 
 if TYPE_CHECKING:
     from ccella_core.phantom.findings import Findings, Lesion

@@ -10,7 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..client.errors import DoorError
-from ..widget_states import offer, say
+from .widgets import offer, say
 
 THUMBNAIL_HEIGHT = 160
 MINUTE = 60
@@ -156,3 +156,17 @@ def duration_text(seconds: float) -> str:
     if seconds < LONG:
         return _("{seconds} s").format(seconds=max(1, round(seconds)))
     return _("{minutes} min").format(minutes=round(seconds / MINUTE))
+
+
+class LogPane:
+    """Takes lines until it is closed; a line that comes later is dropped, because the widget may be gone."""
+
+    def __init__(self, ui: Any) -> None:
+        self._text = ui.logText
+
+    def write(self, line: str) -> None:
+        if self._text is not None:
+            self._text.appendPlainText(line)
+
+    def close(self) -> None:
+        self._text = None

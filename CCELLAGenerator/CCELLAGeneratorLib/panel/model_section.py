@@ -13,11 +13,10 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from .widgets import fill
 from ..client.errors import DoorError
-from .job_section import JobSection, duration_text
 from .debounced import Question
-from ..widget_states import offer, say
+from .job_section import JobSection, duration_text
+from .widgets import fill, offer, say
 
 FOLDERS_KEY = "CCELLAGenerator/bundleFolders"
 HUB_PREFIX = "hf:"

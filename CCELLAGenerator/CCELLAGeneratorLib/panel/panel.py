@@ -11,15 +11,14 @@ from slicer.i18n import tr as _
 
 from .. import dependencies
 from ..client.errors import DoorError
+from ..scene.volumes import ATTRIBUTE_PREFIX, is_synthetic
 from .compare_section import CompareSection
-from .job_section import JobSection
-from ..panel_log import LogPane
+from .job_section import JobSection, LogPane
 from .model_section import ModelSection, bundle_folders
+from .parameters import MAX_SEED, MODELS_OWN_STEPS, CCELLAGeneratorParameterNode, connect_widgets
 from .report_section import ReportSection
 from .settings_section import SettingsSection
-from .parameters import MAX_SEED, MODELS_OWN_STEPS, CCELLAGeneratorParameterNode, connect_widgets
-from ..scene.volumes import ATTRIBUTE_PREFIX, is_synthetic
-from ..widget_states import say
+from .widgets import say
 
 PREDICTION_ATTRIBUTE = f"{ATTRIBUTE_PREFIX}PredictedPositiveProbability"
 

@@ -6,10 +6,9 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from .widgets import fill
-from .parameters import AUTOMATIC_DEVICE, Sampler
 from ..scene.volumes import SYNTHETIC_ATTRIBUTE
-from ..widget_states import offer
+from .parameters import AUTOMATIC_DEVICE, Sampler
+from .widgets import fill, offer
 
 VOLUME_CLASS = "vtkMRMLScalarVolumeNode"
 

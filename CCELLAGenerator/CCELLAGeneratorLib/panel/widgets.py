@@ -82,3 +82,15 @@ def fill(box: qt.QComboBox, items: list[tuple[str, str]], text_of_unknown: str) 
         box.addItem(text, data)
     box.currentIndex = box.findData(current) if current is not None else 0
     box.blockSignals(was_blocked)
+
+
+def say(label: qt.QLabel, text: str) -> None:
+    """Show a text, or hide the label where there is none."""
+    label.text = text
+    label.visible = bool(text)
+
+
+def offer(widget: qt.QWidget, why_not: str, tool_tip: str) -> None:
+    """Switch a button or a slider on, or off with the reason as its tool tip."""
+    widget.enabled = not why_not
+    widget.toolTip = why_not or tool_tip

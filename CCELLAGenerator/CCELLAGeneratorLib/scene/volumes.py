@@ -10,7 +10,7 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from ..placement import ijk_to_world_on
+from .geometry import ijk_to_world_on
 
 # What is stored in the scene is not translated, so that a scene reads the same on every computer.
 NAME_PREFIX = "SYNTHETIC"

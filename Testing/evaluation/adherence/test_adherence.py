@@ -16,18 +16,18 @@ from PIL import Image
 
 from ccella_core.errors import InputError
 from ccella_core.evaluation.adherence.adherence import FIRST_PATIENT, check_model, generator_of, run_adherence
-from ccella_core.evaluation.adherence.report import AdherenceResult, markdown
 from ccella_core.evaluation.adherence.counterfactual import EXCHANGES, Exchange, exchanged
 from ccella_core.evaluation.adherence.measurements import REGION_OF_TISSUE, Reading, Region, measure
 from ccella_core.evaluation.adherence.phantom_reader import WINDOW, ReadoutValidation
+from ccella_core.evaluation.adherence.report import AdherenceResult, markdown
 from ccella_core.evaluation.adherence.scores import Proportion, Stated
+from ccella_core.generation.schedulers import SchedulerConfig
+from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.networks.config import Variant, published_denoiser
 from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import DEFAULT_SHAPE, DEFAULT_SPACING, Rendering, render
 from ccella_core.phantom.report import write_report
 from ccella_core.provenance import Provenance
-from ccella_core.generation.schedulers import SchedulerConfig
-from ccella_core.imaging.volume import SyntheticVolume
 
 CASES, STEERED = 6, 2
 LESION_ML = 0.1

@@ -10,9 +10,15 @@ import pytest
 import torch
 
 from ccella_core.errors import BundleError, InputError
-from ccella_core.evaluation.adherence.adherence import phantom_reader_training as training
+from ccella_core.evaluation.adherence import phantom_reader_training as training
 from ccella_core.evaluation.adherence.measurements import Region
-from ccella_core.evaluation.adherence.phantom_reader import WINDOW, Readout, ReadoutConfig, ReadoutNetwork, central_window
+from ccella_core.evaluation.adherence.phantom_reader import (
+    WINDOW,
+    Readout,
+    ReadoutConfig,
+    ReadoutNetwork,
+    central_window,
+)
 from ccella_core.evaluation.adherence.phantom_reader_training import ReadoutTraining
 from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import DEFAULT_SHAPE, Rendering, render

@@ -16,8 +16,13 @@ from ccella_core.evaluation.adherence.measurements import Reading
 from ccella_core.evaluation.adherence.phantom_reader import WINDOW, ReadoutValidation
 from ccella_core.evaluation.adherence.scores import Proportion, Stated
 from ccella_core.evaluation.adherence.set_adherence import SetAdherence, check_set, read_set, set_adherence
-from ccella_core.evaluation.data.synthetic_set import VOLUMES, SynthesisSettings, SyntheticCase
-from ccella_core.evaluation.synthetic_table import write_settings, write_table
+from ccella_core.evaluation.data.synthetic_set import (
+    VOLUMES,
+    SynthesisSettings,
+    SyntheticCase,
+    write_settings,
+    write_table,
+)
 from ccella_core.evaluation.data.volume_set import VolumeSet, open_volume_set
 from ccella_core.phantom.fields import StructuredFields
 from ccella_core.phantom.patient import draw_findings

@@ -14,8 +14,7 @@ from typer.testing import CliRunner
 from ccella_core.cli import app
 from ccella_core.errors import InputError
 from ccella_core.evaluation.classifier.class_head import evaluate_class_head
-from ccella_core.evaluation.data.synthetic_set import SyntheticCase
-from ccella_core.evaluation.synthetic_table import write_settings, write_table
+from ccella_core.evaluation.data.synthetic_set import SyntheticCase, write_settings, write_table
 
 
 def write_set(folder, cases: dict[str, tuple[str, list[float | None]]], training: Container[str] = ()) -> None:

@@ -9,7 +9,7 @@ from toy_classifier import config_of
 
 from ccella_core.errors import InputError
 from ccella_core.evaluation.classifier.data import Source, open_sources, take_real
-from ccella_core.evaluation.classify import train_classifier
+from ccella_core.evaluation.classifier.training import train_classifier
 
 
 def test_labels_are_the_cases_own_or_what_the_model_read(toy_set, toy_volumes, tmp_path):

@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.classifier.network import Augmentation, Augmenter, Preprocessing, build_classifier, preprocess
+from ccella_core.evaluation.classifier.network import (
+    Augmentation,
+    Augmenter,
+    Preprocessing,
+    build_classifier,
+    preprocess,
+)
 
 
 def test_a_volume_is_cropped_clipped_standardised_and_centred():

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from ccella_core.cli import app
 from ccella_core.errors import InputError
 from ccella_core.evaluation.classifier.testing import compare_classifiers, comparison_markdown, test_classifier
-from ccella_core.evaluation.classify import train_classifier
+from ccella_core.evaluation.classifier.training import train_classifier
 from ccella_core.evaluation.data.volume_set import open_volume_set
 
 

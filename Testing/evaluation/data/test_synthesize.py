@@ -25,9 +25,9 @@ from ccella_core.evaluation.classifier.data import labelled
 from ccella_core.evaluation.data.synthesize import seed_of, synthesize
 from ccella_core.evaluation.data.synthetic_set import SyntheticCase, read_settings, read_table
 from ccella_core.evaluation.data.volume_set import open_volume_set
-from ccella_core.networks import ConditionalDenoiser, DenoiserConfig
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.imaging.volume import SyntheticVolume
+from ccella_core.networks import ConditionalDenoiser, DenoiserConfig
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 300

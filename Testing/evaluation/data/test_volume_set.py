@@ -21,8 +21,9 @@ from ccella_core.evaluation.data.synthetic_set import (
     is_synthetic_set,
     read_settings,
     read_table,
+    write_settings,
+    write_table,
 )
-from ccella_core.evaluation.synthetic_table import write_settings, write_table
 from ccella_core.evaluation.data.volume_set import open_volume_set
 
 UPRIGHT = np.diag([*SPACING, 1.0])

@@ -17,12 +17,11 @@ from typer.testing import CliRunner
 
 from ccella_core.cli import app
 from ccella_core.errors import BundleError, InputError, SaveError
-from ccella_core.evaluation.features.features import extractor_import
-from ccella_core.evaluation.features.features import features
+from ccella_core.evaluation.features import extractor_import, features
 from ccella_core.evaluation.features.extractor_import import import_extractor
 from ccella_core.evaluation.features.features import load_extractor, load_extractors
-from ccella_core.evaluation.features.medicalnet import MedicalNetConfig, build_medicalnet
-from ccella_core.evaluation.features.radimagenet import PLANES, RadImageNetConfig, build_radimagenet, evenly_spaced
+from ccella_core.evaluation.features.radimagenet import PLANES, evenly_spaced
+from ccella_core.networks.resnet import MedicalNetConfig, RadImageNetConfig, build_medicalnet, build_radimagenet
 
 SPACING = (1.0, 1.0, 3.0)
 MEDICALNET = {"strides": (1, 2, 1, 1), "dilations": (1, 1, 2, 4)}

@@ -10,9 +10,15 @@ import torch
 from volume_sets import ROW, SLICE, FirstVoxels, smooth_volumes, volume_set
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.features.features import features
-from ccella_core.evaluation.features.features import PHANTOM_NAME, features_of, load_extractor, load_extractors, mean_per_volume
 from ccella_core.evaluation.adherence.phantom_reader import WINDOW, Readout, ReadoutConfig, ReadoutNetwork
+from ccella_core.evaluation.features import features
+from ccella_core.evaluation.features.features import (
+    PHANTOM_NAME,
+    features_of,
+    load_extractor,
+    load_extractors,
+    mean_per_volume,
+)
 
 FILTERS = (4, 4, 4)
 

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from ccella_core.errors import InputError
+from ccella_core.evaluation.features.samples import Sample, standard_errors
 from ccella_core.evaluation.images.distances import frechet_distance
-from ccella_core.evaluation.half_samples import standard_errors
-from ccella_core.evaluation.features.samples import Sample
 
 
 def difference_of_means(a: Sample, b: Sample) -> dict[str, float]:

@@ -7,8 +7,8 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.images.coverage import Coverage, coverage_between_halves, coverage_of
 from ccella_core.evaluation.features.samples import Sample
+from ccella_core.evaluation.images.coverage import Coverage, coverage_between_halves, coverage_of
 
 
 def normal(count: int, dimension: int = 4, *, seed: int = 0, mean: float = 0.0, sd: float = 1.0) -> np.ndarray:

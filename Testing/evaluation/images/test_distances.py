@@ -9,13 +9,13 @@ from monai.metrics import FIDMetric, MMDMetric
 from sklearn.metrics.pairwise import polynomial_kernel
 
 from ccella_core.errors import InputError
+from ccella_core.evaluation.features.samples import Sample, random_halves
 from ccella_core.evaluation.images.distances import (
     compare,
     frechet_between_gaussians,
     frechet_distance,
     kernel_distance,
 )
-from ccella_core.evaluation.features.samples import Sample, random_halves
 
 
 def normal(count: int, dimension: int, *, seed: int = 0, mean: float = 0.0, sd: float = 1.0) -> np.ndarray:

@@ -16,7 +16,7 @@ from volume_sets import SLICE, FirstVoxels, smooth_volumes, volume_set, with_fea
 
 from ccella_core.cli import app
 from ccella_core.errors import InputError, SaveError
-from ccella_core.evaluation.features.features import features
+from ccella_core.evaluation.features import features
 from ccella_core.evaluation.images.images import ImageScores, evaluate_images, markdown, save_image_scores
 
 

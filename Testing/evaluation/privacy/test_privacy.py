@@ -17,12 +17,11 @@ from typer.testing import CliRunner
 
 from ccella_core.cli import app
 from ccella_core.errors import InputError
+from ccella_core.evaluation.data.volume_set import Member, VolumeSet
 from ccella_core.evaluation.privacy.alignment import aligned_distances
 from ccella_core.evaluation.privacy.neighbours import MOST, NEXT, find_neighbours, threshold
 from ccella_core.evaluation.privacy.privacy import find_copies
-from ccella_core.evaluation.privacy.report import markdown, save_privacy
-from ccella_core.evaluation.privacy_scores import PrivacyScores, Share
-from ccella_core.evaluation.data.volume_set import Member, VolumeSet
+from ccella_core.evaluation.privacy.report import PrivacyScores, Share, markdown, save_privacy
 from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import render
 from ccella_core.provenance import SYNTHETIC_LABEL
@@ -231,7 +230,9 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         app, ["evaluate", "privacy", *sets, "--out", str(tmp_path), "--held-out-split", "train"]
     )
     assert result.exit_code == 2 and "was trained on; name another" in result.stderr
-    monkeypatch.setattr("ccella_core.evaluation.features.features.load_extractor", lambda *_, **__: pytest.fail("it was loaded"))
+    monkeypatch.setattr(
+        "ccella_core.evaluation.features.features.load_extractor", lambda *_, **__: pytest.fail("it was loaded")
+    )
     for changes, words in (
         (["--false-alarms", "1.5"], "such as 0.001, not 1.5"),
         (["--extractor", "phantom"], "The extractor phantom is a stand-in and cannot read these volumes"),
@@ -247,6 +248,8 @@ def test_features_come_before_the_long_alignment(training: VolumeSet, monkeypatc
         def __call__(self, voxels: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
             raise InputError("not this grid")
 
-    monkeypatch.setattr("ccella_core.evaluation.privacy.privacy.aligned_distances", lambda *_, **__: pytest.fail("aligned"))
+    monkeypatch.setattr(
+        "ccella_core.evaluation.privacy.privacy.aligned_distances", lambda *_, **__: pytest.fail("aligned")
+    )
     with pytest.raises(InputError, match="not this grid"):
         find_copies(phantoms(NEW, "new"), training, None, Reads())

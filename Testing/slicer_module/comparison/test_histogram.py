@@ -13,7 +13,7 @@ import slicer
 @pytest.fixture
 def histogram(slicer_bench: Any) -> ModuleType:
     """The module under test, imported once Slicer's stand-ins are there."""
-    from CCELLAGeneratorLib import histogram
+    from CCELLAGeneratorLib.comparison import overlays as histogram
 
     return histogram
 
@@ -27,9 +27,9 @@ def own_density(histogram: ModuleType, values: np.ndarray) -> np.ndarray:
 
 def add_histogram(histogram: ModuleType, synthetic: np.ndarray, real: np.ndarray, overlap: bool = True) -> Any:
     """The chart, and the nodes that were made for it."""
-    from CCELLAGeneratorLib.scene.nodes import TemporaryNodes
-    from CCELLAGeneratorLib.scene.geometry import Samples
     from CCELLAGeneratorLib.comparison.window_level import robust_range
+    from CCELLAGeneratorLib.scene.geometry import Samples
+    from CCELLAGeneratorLib.scene.nodes import TemporaryNodes
 
     nodes = TemporaryNodes()
     ranges = robust_range(synthetic), robust_range(real)

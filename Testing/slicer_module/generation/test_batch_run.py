@@ -22,8 +22,8 @@ class Room:
     """A generator with a door that answers by itself, and a folder for the results."""
 
     def __init__(self, folder: Path) -> None:
-        from CCELLAGeneratorLib.generation.run import GenerationError
         from CCELLAGeneratorLib.generation.generator import Generator
+        from CCELLAGeneratorLib.generation.run import GenerationError
 
         self.error_class = GenerationError
         self.folder = folder
@@ -232,9 +232,9 @@ def test_a_table_of_results_that_is_locked_costs_no_volume(room: Room) -> None:
 
 
 def test_a_long_table_does_not_nest(slicer_bench: Any) -> None:
+    from CCELLAGeneratorLib.client.errors import DoorError
     from CCELLAGeneratorLib.generation.batch import BatchRow
     from CCELLAGeneratorLib.generation.batch_run import BatchRun
-    from CCELLAGeneratorLib.client.errors import DoorError
 
     def fail(row: Any, **_: Any) -> None:
         raise DoorError("save", "There is no room.")

@@ -19,8 +19,8 @@ class Room:
     """A generator, the door that it knocks at, and what it tells."""
 
     def __init__(self, bench: Any) -> None:
-        from CCELLAGeneratorLib.generation import run as generation_run
         from CCELLAGeneratorLib.generation import generator
+        from CCELLAGeneratorLib.generation import run as generation_run
 
         self.bench = bench
         self.error_class = generation_run.GenerationError

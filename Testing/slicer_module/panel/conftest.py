@@ -72,7 +72,7 @@ class PanelCase:
         bench.load_module()
         from CCELLAGeneratorLib import dependencies
         from CCELLAGeneratorLib.client import client as door
-        from CCELLAGeneratorLib.panel.panel import debounced as question
+        from CCELLAGeneratorLib.panel import debounced as question
 
         self.bench = bench
         self.door = PanelDoor()

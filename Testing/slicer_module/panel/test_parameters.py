@@ -35,7 +35,7 @@ def test_pathologies_are_the_worker_s(slicer_bench):
 
 
 def test_limits_are_the_worker_s_and_qt_s(slicer_bench):
-    from CCELLAGeneratorLib.panel.panel import parameters
+    from CCELLAGeneratorLib.panel import parameters
 
     assert parameters.MAX_COUNT == MAX_COUNT
     assert parameters.MAX_SEED + MAX_COUNT - 1 <= 2**31 - 1

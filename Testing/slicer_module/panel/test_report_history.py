@@ -8,7 +8,7 @@ from ccella_core.phantom.report import write_report
 
 @pytest.fixture
 def history(slicer_bench):
-    from CCELLAGeneratorLib.report_history import ReportHistory
+    from CCELLAGeneratorLib.panel.report_section import ReportHistory
 
     return ReportHistory()
 
@@ -26,7 +26,7 @@ def test_forgets_the_oldest(history):
 
 
 def test_keeps_every_character_and_outlives_the_session(history):
-    from CCELLAGeneratorLib.report_history import ReportHistory
+    from CCELLAGeneratorLib.panel.report_section import ReportHistory
 
     report = write_report(Findings(45, 6.5, 65, 2)) + '\n"Läsion", 5 mm; 100 % \\ 前列腺'
     history.remember(report)
@@ -56,7 +56,7 @@ def test_switched_off_it_forgets_and_remembers_nothing(history):
 @pytest.mark.parametrize("stored", ["no JSON", '{"a": 1}', "[1, null]", ""])
 def test_settings_that_someone_spoiled_hold_no_reports(history, stored):
     import qt
-    from CCELLAGeneratorLib.report_history import REPORTS_KEY
+    from CCELLAGeneratorLib.panel.report_section import REPORTS_KEY
 
     qt.QSettings().setValue(REPORTS_KEY, stored)
     assert history.reports == []

@@ -13,22 +13,22 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ccella_core.generation.options import checked_guidance
 from ccella_core.errors import InputError, SaveError
-from ccella_core.evaluation.adherence.picture import lesion_slice
-from ccella_core.evaluation.adherence.report import AdherenceResult, Case
-from ccella_core.evaluation.adherence.store import CaseStore, phantom_slice_name, slice_name
 from ccella_core.evaluation.adherence.counterfactual import EXCHANGES, Exchange, exchanged
 from ccella_core.evaluation.adherence.measurements import Reading
 from ccella_core.evaluation.adherence.phantom_reader import ReadoutValidation, check_readable
+from ccella_core.evaluation.adherence.picture import lesion_slice
+from ccella_core.evaluation.adherence.report import AdherenceResult, Case
 from ccella_core.evaluation.adherence.scores import Stated
+from ccella_core.evaluation.adherence.store import CaseStore, phantom_slice_name, slice_name
+from ccella_core.generation.options import checked_guidance
+from ccella_core.generation.pipeline import CCELLAPipeline
+from ccella_core.generation.schedulers import Solver
+from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.phantom.findings import Findings
 from ccella_core.phantom.patient import Patient, draw_patient
 from ccella_core.phantom.render import render
 from ccella_core.phantom.report import write_report
-from ccella_core.generation.pipeline import CCELLAPipeline
-from ccella_core.generation.schedulers import Solver
-from ccella_core.imaging.volume import SyntheticVolume
 
 FIRST_PATIENT = 1_000_000  # the held-out reports of the demonstration bundle begin here
 SEQUENCE = "t2w"

@@ -10,10 +10,10 @@ from enum import IntEnum
 import numpy as np
 from scipy import ndimage
 
+from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.phantom.anatomy import GLAND_TISSUES, Tissue
 from ccella_core.phantom.findings import Level, Side, Zone
-from ccella_core.config import StrictModel
 
 MM3_PER_ML = 1000.0
 LEVEL_BOUNDARY = 0.24  # of the gland's half height; halfway between mid-gland (0) and base or apex (0.48)

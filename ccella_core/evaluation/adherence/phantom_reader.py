@@ -17,14 +17,14 @@ from monai.networks.nets import DynUNet
 from pydantic import Field
 from torch import Tensor, nn
 
-from ccella_core.models.weights import load_config, load_state, read_json_object, save_component, validated
+from ccella_core.config import StrictModel, read_json_object, validated
 from ccella_core.errors import InputError
 from ccella_core.evaluation.adherence.measurements import Reading, Region, measure
 from ccella_core.evaluation.adherence.scores import ReadingScores
 from ccella_core.evaluation.data.volume_set import INTENSITY_SLACK, SPACING_TOLERANCE
 from ccella_core.files import whole_file
+from ccella_core.models.weights import load_config, load_state, save_component
 from ccella_core.phantom.render import DEFAULT_SPACING
-from ccella_core.config import StrictModel
 
 WINDOW = (80, 64, 28)  # voxels around the centre of the volume: the largest gland of the phantom, and a rim
 VALIDATION_NAME = "validation.json"

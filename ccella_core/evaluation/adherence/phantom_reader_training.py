@@ -21,6 +21,7 @@ from monai.losses import DiceCELoss
 from pydantic import Field
 from scipy.ndimage import gaussian_filter1d
 
+from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.evaluation.adherence.measurements import REGION_OF_TISSUE, Reading
 from ccella_core.evaluation.adherence.phantom_reader import (
@@ -35,7 +36,6 @@ from ccella_core.evaluation.adherence.scores import Stated, score_readings
 from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import render
 from ccella_core.progress import Told
-from ccella_core.config import StrictModel
 from ccella_core.runs.trainer import Run, one_cycle
 
 log = logging.getLogger(__name__)

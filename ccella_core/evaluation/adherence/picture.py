@@ -10,10 +10,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ccella_core.evaluation.adherence.report import Case, is_followed
 from ccella_core.evaluation.adherence.counterfactual import WORDS
 from ccella_core.evaluation.adherence.measurements import Reading
 from ccella_core.evaluation.adherence.phantom_reader import WINDOW, central_window
+from ccella_core.evaluation.adherence.report import Case, is_followed
 from ccella_core.evaluation.adherence.scores import Stated
 from ccella_core.phantom.findings import Findings
 from ccella_core.phantom.patient import LEVEL_HEIGHT, Patient

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from ccella_core.evaluation.statistics.class_scores import THRESHOLD, Interval
+from ccella_core.config import StrictModel
 from ccella_core.evaluation.adherence.counterfactual import EXCHANGES, WORDS, Exchange, follows
 from ccella_core.evaluation.adherence.measurements import Reading
 from ccella_core.evaluation.adherence.phantom_reader import ReadoutValidation
@@ -17,7 +17,7 @@ from ccella_core.evaluation.adherence.scores import (
     Stated,
     score_readings,
 )
-from ccella_core.config import StrictModel
+from ccella_core.evaluation.statistics.class_scores import THRESHOLD, Interval
 
 ATTRIBUTE_WORDS: dict[Attribute, str] = {"pathology": "Pathology", "side": "Side", "zone": "Zone", "level": "Level"}
 HOW_COUNTED = (

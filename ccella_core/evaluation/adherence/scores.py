@@ -11,13 +11,13 @@ from typing import Literal, TypeVar, get_args
 import numpy as np
 from scipy.stats import binomtest, pearsonr
 
+from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
+from ccella_core.evaluation.adherence.measurements import Reading
 from ccella_core.evaluation.statistics.class_scores import RESAMPLES, Interval
 from ccella_core.evaluation.statistics.intervals import TAILS
-from ccella_core.evaluation.adherence.measurements import Reading
 from ccella_core.phantom.fields import StructuredFields
 from ccella_core.phantom.findings import Findings, Level, Pathology, Side, Zone
-from ccella_core.config import StrictModel
 
 Value = TypeVar("Value", bound=Hashable)
 Attribute = Literal["pathology", "side", "zone", "level"]

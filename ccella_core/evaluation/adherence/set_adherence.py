@@ -12,18 +12,18 @@ import numpy as np
 
 from ccella_core.cases.case import Split
 from ccella_core.cases.prepared import PreparedSet
+from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.evaluation.adherence.adherence import Reads
-from ccella_core.evaluation.adherence.report import HOW_COUNTED, agreement_table, confusion_tables
-from ccella_core.evaluation.adherence.store import RESULT_NAME
 from ccella_core.evaluation.adherence.measurements import Reading
 from ccella_core.evaluation.adherence.phantom_reader import ReadoutValidation, check_readable
-from ccella_core.evaluation.results import save_result
+from ccella_core.evaluation.adherence.report import HOW_COUNTED, agreement_table, confusion_tables
 from ccella_core.evaluation.adherence.scores import ReadingScores, Stated, score_readings
+from ccella_core.evaluation.adherence.store import RESULT_NAME
 from ccella_core.evaluation.data.synthetic_set import SynthesisSettings, read_settings
 from ccella_core.evaluation.data.volume_set import VolumeSet, open_volume_set
 from ccella_core.progress import Told
-from ccella_core.config import StrictModel
+from ccella_core.report_page import save_result
 
 SEVERAL_OF_A_CASE = "Volumes of one case count as independent, so that the intervals are somewhat too narrow."
 

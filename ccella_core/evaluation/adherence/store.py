@@ -10,11 +10,11 @@ from PIL import Image
 from pydantic import ValidationError
 
 from ccella_core.errors import InputError
+from ccella_core.evaluation.adherence.counterfactual import Exchange
 from ccella_core.evaluation.adherence.picture import PAIRS_A_ROW, Pair, beside_exchanged, beside_phantom, draw_pairs
 from ccella_core.evaluation.adherence.report import AdherenceResult, Case, markdown
-from ccella_core.evaluation.adherence.counterfactual import Exchange
-from ccella_core.evaluation.results import save_result
 from ccella_core.files import whole_file
+from ccella_core.report_page import save_result
 
 CASES_NAME, SLICES_NAME = "cases.jsonl", "slices"
 RESULT_NAME = "adherence"  # .json and .md

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from ccella_core.cases.case import Split
-from ccella_core.errors import InputError
-from ccella_core.evaluation.statistics.class_scores import RESAMPLES, ClassScores, class_scores, scores_table
-from ccella_core.evaluation.results import save_result
-from ccella_core.evaluation.data.synthetic_set import SyntheticCase, read_settings, read_table
 from ccella_core.config import StrictModel
+from ccella_core.errors import InputError
+from ccella_core.evaluation.data.synthetic_set import SyntheticCase, read_settings, read_table
+from ccella_core.evaluation.statistics.class_scores import RESAMPLES, ClassScores, class_scores, scores_table
+from ccella_core.report_page import save_result
 
 RESULT = "class_head"
 

@@ -10,12 +10,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from ccella_core.config import MixedPrecision, StrictModel, read_settings
 from ccella_core.errors import InputError
-from ccella_core.evaluation.classifier.network import EFFICIENTNET_MULTIPLE, Augmentation, Network, Preprocessing
 from ccella_core.evaluation.classifier.data import Source
-from ccella_core.provenance import Sequence as SequenceName
-from ccella_core.config import StrictModel
-from ccella_core.training.train_config import MixedPrecision, read_settings
+from ccella_core.evaluation.classifier.network import EFFICIENTNET_MULTIPLE, Augmentation, Network, Preprocessing
+from ccella_core.provenance import SequenceName
 
 PUBLISHED_SPACING = (0.5, 0.5, 2.0)
 """mm: the field of view of the published grid in 256 x 256 x 32 voxels."""

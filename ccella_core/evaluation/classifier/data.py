@@ -14,13 +14,13 @@ from torch import Tensor
 
 from ccella_core.cases.case import Split
 from ccella_core.cases.prepared import CASES_NAME, PreparedSet
+from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.evaluation.classifier.network import Preprocessing, preprocess
 from ccella_core.evaluation.data.synthetic_set import CSV_NAME, is_synthetic_set, read_table
 from ccella_core.evaluation.data.volume_set import Member, VolumeSet, open_volume_set
 from ccella_core.files import sha256_of
-from ccella_core.provenance import Sequence as SequenceName
-from ccella_core.config import StrictModel
+from ccella_core.provenance import SequenceName
 
 Kind = Literal["real", "synthetic"]
 Labels = Literal["clinical", "predicted"]

@@ -40,8 +40,8 @@ from monai.utils import convert_to_tensor
 from pydantic import Field
 from torch import Tensor, nn
 
-from ccella_core.errors import InputError
 from ccella_core.config import StrictModel
+from ccella_core.errors import InputError
 
 Network = Literal["efficientnet-b0", "resnet10"]
 FOREGROUND = 0.02

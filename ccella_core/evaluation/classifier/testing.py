@@ -16,7 +16,13 @@ from pathlib import Path
 import numpy as np
 from accelerate import Accelerator
 
+from ccella_core.config import StrictModel
 from ccella_core.errors import InputError, SaveError
+from ccella_core.evaluation.classifier.config import ClassifierConfig
+from ccella_core.evaluation.classifier.data import Images, labelled, refuse_shared
+from ccella_core.evaluation.classifier.network import build_classifier
+from ccella_core.evaluation.classifier.training import predict, seed_folder
+from ccella_core.evaluation.data.volume_set import VolumeSet
 from ccella_core.evaluation.statistics.class_scores import (
     RESAMPLES,
     WORDS,
@@ -26,20 +32,13 @@ from ccella_core.evaluation.statistics.class_scores import (
     paired_bootstrap,
     scores_table,
 )
-from ccella_core.evaluation.classifier.network import build_classifier
-from ccella_core.evaluation.classifier.config import ClassifierConfig
-from ccella_core.evaluation.classifier.data import Images, labelled, refuse_shared
-from ccella_core.evaluation.classifier.training import predict
-from ccella_core.evaluation.classify import seed_folder
 from ccella_core.evaluation.statistics.delong import AurocComparison, compare_aurocs
 from ccella_core.evaluation.statistics.resampling import ScoreName
-from ccella_core.evaluation.results import save_result
-from ccella_core.evaluation.data.volume_set import VolumeSet
 from ccella_core.files import whole_file
 from ccella_core.phantom.findings import Pathology
-from ccella_core.config import StrictModel
-from ccella_core.runs.trainer import load_trained
+from ccella_core.report_page import save_result
 from ccella_core.runs.folder import CHECKPOINTS, last_step, read_run, read_run_config
+from ccella_core.runs.trainer import load_trained
 
 RESULT, COMPARISON, CSV_NAME = "scores", "comparison", "probabilities.csv"
 COMPARED: tuple[ScoreName, ...] = ("accuracy", "auroc", "average_precision")

@@ -14,21 +14,28 @@ from typing import Literal
 
 from accelerate import Accelerator
 
-from ccella_core.generation.options import checked_guidance, checked_seeds
 from ccella_core.cases.case import Split
 from ccella_core.cases.prepared import PreparedCase, PreparedSet
 from ccella_core.errors import InputError
-from ccella_core.evaluation.statistics.class_scores import THRESHOLD
-from ccella_core.evaluation.data.synthetic_set import VOLUMES, SynthesisSettings, SyntheticCase
-from ccella_core.evaluation.synthetic_table import refuse_other_synthesis, require_pyarrow, write_settings, write_table
+from ccella_core.evaluation.data.synthetic_set import (
+    VOLUMES,
+    SynthesisSettings,
+    SyntheticCase,
+    refuse_other_synthesis,
+    require_pyarrow,
+    write_settings,
+    write_table,
+)
 from ccella_core.evaluation.data.volume_set import times
+from ccella_core.evaluation.statistics.class_scores import THRESHOLD
+from ccella_core.generation.options import checked_guidance, checked_seeds
 from ccella_core.generation.pipeline import CCELLAPipeline
-from ccella_core.progress import Told
-from ccella_core.provenance import SYNTHETIC_PREFIX, Sequence
 from ccella_core.generation.sampling import NUM_SEEDS
 from ccella_core.generation.schedulers import Solver, SolverName
 from ccella_core.generation.text_encoder import NULL_REPORT, check_report
 from ccella_core.imaging.volume import SyntheticVolume, read_sidecar, sidecar_of
+from ccella_core.progress import Told
+from ccella_core.provenance import SYNTHETIC_PREFIX, SequenceName
 
 log = logging.getLogger(__name__)
 
@@ -157,9 +164,9 @@ class _Examination:
     report: str | None
     """``None`` where the model reads none."""
     pathology: str | None
-    sequences: tuple[Sequence, ...]
+    sequences: tuple[SequenceName, ...]
 
-    def path(self, sequence: Sequence) -> str:
+    def path(self, sequence: SequenceName) -> str:
         return f"{VOLUMES}/{SYNTHETIC_PREFIX}_{self.id}_{sequence}.nii.gz"
 
     def is_made(self, out: Path, settings: SynthesisSettings) -> bool:

@@ -13,10 +13,10 @@ from ccella_core.cases.case import Split
 from ccella_core.cases.prepared import CASES_NAME, PreparedSet
 from ccella_core.errors import InputError
 from ccella_core.evaluation.data.synthetic_set import is_synthetic_set, read_table
-from ccella_core.phantom.findings import Pathology
-from ccella_core.provenance import Sequence
 from ccella_core.imaging.scans import read_scan, refuse_nan
 from ccella_core.imaging.volume import IMAGE_SUFFIXES, affine_of
+from ccella_core.phantom.findings import Pathology
+from ccella_core.provenance import SequenceName
 
 INTENSITY_SLACK = 0.1
 """Beyond 0 … 1: what a network overshoots; more means other units."""
@@ -91,7 +91,7 @@ class VolumeSet:
         return (self.voxels(index) for index in range(len(self)))
 
 
-def open_volume_set(folder: Path, *, sequence: Sequence = "t2w", split: Split | None = None) -> VolumeSet:
+def open_volume_set(folder: Path, *, sequence: SequenceName = "t2w", split: Split | None = None) -> VolumeSet:
     """The volumes in a folder of `ccella prepare`, of `ccella synthesize`, or of image files (upright, RAS+, 0 … 1).
 
     Args:
@@ -114,7 +114,7 @@ def open_volume_set(folder: Path, *, sequence: Sequence = "t2w", split: Split | 
     return _of_images(folder, sorted(path for path in visible if path.name.lower().endswith(IMAGE_SUFFIXES)))
 
 
-def _of_prepared(folder: Path, sequence: Sequence, split: Split | None) -> VolumeSet:
+def _of_prepared(folder: Path, sequence: SequenceName, split: Split | None) -> VolumeSet:
     prepared = PreparedSet.open(folder)
     members = [
         Member(
@@ -136,7 +136,7 @@ def _of_prepared(folder: Path, sequence: Sequence, split: Split | None) -> Volum
     return VolumeSet(str(folder), members, prepared.settings.shape, prepared.settings.spacing)
 
 
-def _of_synthetic(folder: Path, sequence: Sequence, split: Split | None) -> VolumeSet:
+def _of_synthetic(folder: Path, sequence: SequenceName, split: Split | None) -> VolumeSet:
     rows = [row for row in read_table(folder) if row.sequence == sequence and split in (None, row.split)]
     if not rows:
         raise InputError(f"There are no {sequence} volumes{_of_split(split)} in {folder}.")

@@ -17,13 +17,12 @@ import platformdirs
 from monai.networks.nets import ResNet
 from torch import Tensor
 
-from ccella_core.models.import_published import fill, read_pickle, tensors_by_name, unwrapped
+from ccella_core.errors import BundleError, InputError, SaveError
+from ccella_core.files import sha256_of
+from ccella_core.generation.import_published import fill, read_pickle, tensors_by_name, unwrapped
 from ccella_core.models.search import HOME_VARIABLE
 from ccella_core.models.weights import save_component
-from ccella_core.errors import BundleError, InputError, SaveError
-from ccella_core.evaluation.features.medicalnet import MedicalNetConfig, build_medicalnet
-from ccella_core.evaluation.features.radimagenet import RadImageNetConfig, build_radimagenet
-from ccella_core.files import sha256_of
+from ccella_core.networks.resnet import MedicalNetConfig, RadImageNetConfig, build_medicalnet, build_radimagenet
 
 Published = Literal["medicalnet", "radimagenet"]
 PUBLISHED: tuple[Published, ...] = get_args(Published)

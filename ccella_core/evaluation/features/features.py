@@ -13,6 +13,9 @@ import numpy as np
 
 from ccella_core.devices import choose_device
 from ccella_core.errors import BundleError, InputError
+from ccella_core.evaluation.adherence.phantom_reader import Readout, check_geometry, check_readable, weights_fingerprint
+from ccella_core.evaluation.adherence.phantom_reader_training import load_or_train_readout
+from ccella_core.evaluation.data.volume_set import VolumeSet
 from ccella_core.evaluation.features.extractor_import import (
     IMPORT_COMMAND,
     PUBLISHED,
@@ -23,12 +26,9 @@ from ccella_core.evaluation.features.extractor_import import (
 )
 from ccella_core.evaluation.features.medicalnet import MedicalNetExtractor
 from ccella_core.evaluation.features.radimagenet import SLICES, RadImageNetExtractor
-from ccella_core.evaluation.adherence.phantom_reader import Readout, check_geometry, check_readable, weights_fingerprint
-from ccella_core.evaluation.adherence.phantom_reader_training import load_or_train_readout
-from ccella_core.evaluation.data.volume_set import VolumeSet
 from ccella_core.files import whole_file
 from ccella_core.progress import Told
-from ccella_core.provenance import Sequence
+from ccella_core.provenance import SequenceName
 
 Kind = Literal["phantom", "medicalnet", "radimagenet"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -71,7 +71,7 @@ class PhantomExtractor:
 
 
 def check_kind(
-    kind: str, shape: tuple[int, int, int], spacing: tuple[float, float, float], sequence: Sequence = "t2w"
+    kind: str, shape: tuple[int, int, int], spacing: tuple[float, float, float], sequence: SequenceName = "t2w"
 ) -> None:
     """Whether volumes can be read by a kind of extractor, before its weights are loaded or, of ``phantom``, trained.
 

@@ -10,31 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from monai.networks.nets import ResNet
-from torch import nn
 
 from ccella_core.models.weights import load_config, load_state
-from ccella_core.networks.resnet import ResNetConfig, bottleneck_resnet
+from ccella_core.networks.resnet import MedicalNetConfig, build_medicalnet
 
-DILATIONS = {"layer3": 2, "layer4": 4}
-"""MedicalNet segments: its last two layers widen their kernels where others halve the image."""
 NO_SPREAD = 1e-8
 """Added to a standard deviation, for a volume of one grey."""
-
-
-class MedicalNetConfig(ResNetConfig):
-    """One of MedicalNet's releases."""
-
-
-def build_medicalnet(config: MedicalNetConfig) -> ResNet:
-    """MONAI's ResNet with MedicalNet's strides and dilations, for input (B, 1, X, Y, Z); gives (B, dimension)."""
-    network = bottleneck_resnet(config, spatial_dims=3, channels=1)
-    for layer, dilation in DILATIONS.items():
-        for module in network.get_submodule(layer).modules():
-            if isinstance(module, nn.Conv3d):
-                module.stride = (1, 1, 1)
-                if module.kernel_size == (3, 3, 3):
-                    module.dilation = module.padding = (dilation, dilation, dilation)
-    return network.eval()
 
 
 class MedicalNetExtractor:

@@ -11,13 +11,12 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 from monai.networks.nets import ResNet
-from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from ccella_core.models.weights import load_config, load_state
 from ccella_core.errors import InputError
-from ccella_core.networks.resnet import ResNetConfig, bottleneck_resnet
+from ccella_core.models.weights import load_config, load_state
+from ccella_core.networks.resnet import RadImageNetConfig, build_radimagenet
 
 Plane = Literal["XY", "YZ", "XZ"]
 PLANES: tuple[Plane, ...] = get_args(Plane)
@@ -26,30 +25,8 @@ ACROSS: dict[Plane, int] = {"XY": 2, "YZ": 0, "XZ": 1}
 SLICES = 32
 SLICES_A_BATCH = 16
 
-KERAS_EPSILON = 1.001e-5  # of its batch normalisation
 MEANS_BGR = (0.406, 0.456, 0.485)
 """ImageNet's, subtracted when the Keras weights were trained; in MONAI's and MAISI's evaluation too."""
-
-
-class RadImageNetConfig(ResNetConfig):
-    """One of RadImageNet's releases."""
-
-    release: Literal["Keras", "PyTorch"] = Field(
-        description="Keras: as MONAI converted them, which the paper's 2-D FID uses; PyTorch: a training of its own"
-    )
-
-
-def build_radimagenet(config: RadImageNetConfig) -> ResNet:
-    """MONAI's ResNet for images (B, 3, H, W); gives (B, dimension). Keras halves the image one convolution earlier."""
-    network = bottleneck_resnet(config, spatial_dims=2, channels=3)
-    if config.release == "Keras":
-        for layer in (network.layer2, network.layer3, network.layer4):
-            one, other, *_ = (module for module in layer[0].modules() if isinstance(module, nn.Conv2d))
-            one.stride, other.stride = other.stride, one.stride
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eps = KERAS_EPSILON
-    return network.eval()
 
 
 class RadImageNetExtractor:

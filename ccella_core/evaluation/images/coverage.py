@@ -12,9 +12,9 @@ import numpy as np
 from pydantic import Field
 from scipy.spatial.distance import cdist
 
+from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.evaluation.features.samples import Sample, random_halves
-from ccella_core.config import StrictModel
 
 PRECISION_NEIGHBOURS = 3  # as Kynkäänniemi et al.
 COVERAGE_NEIGHBOURS = 5  # as Naeem et al.

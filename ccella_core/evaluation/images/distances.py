@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
+from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.evaluation.features.samples import Sample, random_halves
-from ccella_core.config import StrictModel
 
 KERNEL_DEGREE = 3  # the polynomial kernel (x.y / D + 1)**3 of Bińkowski et al. 2018
 SUBSETS = 100

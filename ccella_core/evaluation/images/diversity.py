@@ -13,10 +13,10 @@ import torch
 from monai.metrics.regression import compute_ms_ssim
 from pydantic import Field
 
+from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.evaluation.data.volume_set import VolumeSet
 from ccella_core.progress import Told
-from ccella_core.config import StrictModel
 
 PAIRS = 50
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)

@@ -14,18 +14,17 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
-from ccella_core.evaluation.images.images import coverage
-from ccella_core.evaluation.images.images import distances
+from ccella_core.evaluation.data.volume_set import SPACING_TOLERANCE, VolumeSet, times
+from ccella_core.evaluation.features.features import FeatureExtractor, features_of
+from ccella_core.evaluation.features.samples import Sample
+from ccella_core.evaluation.images import coverage, distances
 from ccella_core.evaluation.images.coverage import Coverage, coverage_between_halves, coverage_of
 from ccella_core.evaluation.images.distances import Distances
 from ccella_core.evaluation.images.diversity import PAIRS, Diversity, diversity_of, scales_for
-from ccella_core.evaluation.features.features import FeatureExtractor, features_of
-from ccella_core.evaluation.results import save_result
-from ccella_core.evaluation.features.samples import Sample
-from ccella_core.evaluation.data.volume_set import SPACING_TOLERANCE, VolumeSet, times
 from ccella_core.progress import Told
-from ccella_core.config import StrictModel
+from ccella_core.report_page import save_result
 
 RESULT, FEATURES = "images", "features"
 

@@ -14,12 +14,18 @@ from pathlib import Path
 import numpy as np
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.privacy.alignment import aligned_distances, coarse_volumes, reach_of
+from ccella_core.evaluation.data.volume_set import SPACING_TOLERANCE, VolumeSet, times
 from ccella_core.evaluation.features.features import FeatureExtractor, features_of, mean_per_volume
 from ccella_core.evaluation.images.images import Stage, silent
-from ccella_core.evaluation.privacy.neighbours import Neighbours, find_neighbours, rank_of, standardised_distances, threshold
-from ccella_core.evaluation.privacy_scores import Comparison, Nearest, PrivacyScores, Share
-from ccella_core.evaluation.data.volume_set import SPACING_TOLERANCE, VolumeSet, times
+from ccella_core.evaluation.privacy.alignment import aligned_distances, coarse_volumes, reach_of
+from ccella_core.evaluation.privacy.neighbours import (
+    Neighbours,
+    find_neighbours,
+    rank_of,
+    standardised_distances,
+    threshold,
+)
+from ccella_core.evaluation.privacy.report import Comparison, Nearest, PrivacyScores, Share
 
 FALSE_ALARM_RATE = 0.001
 """Of each of the two comparisons: a thousand new volumes are worth two needless looks."""

@@ -15,11 +15,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.evaluation.statistics import intervals
 from ccella_core.evaluation.statistics.intervals import ROUNDING, Reach
 from ccella_core.evaluation.statistics.resampling import SCORES, Draws, ScoreName, weighted_scores
-from ccella_core.config import StrictModel
 
 WORDS: dict[ScoreName, str] = {
     "accuracy": "Accuracy",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import norm, rankdata
 
+from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.evaluation.statistics.class_scores import checked
 from ccella_core.evaluation.statistics.intervals import ROUNDING, TAILS
-from ccella_core.config import StrictModel
 
 
 class AurocComparison(StrictModel):

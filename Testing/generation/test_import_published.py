@@ -13,10 +13,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from ccella_core.models.model import Bundle
-from ccella_core.models.import_published import read_autoencoder, read_denoiser
 from ccella_core.cli import app
 from ccella_core.errors import InputError
+from ccella_core.generation.import_published import read_autoencoder, read_denoiser
+from ccella_core.imaging.volume import SyntheticVolume
+from ccella_core.models.model import Bundle
 from ccella_core.networks import (
     VARIANTS,
     AdapterConfig,
@@ -27,10 +28,8 @@ from ccella_core.networks import (
     build_autoencoder,
     published_denoiser,
 )
-from ccella_core.networks.published import published_name
-from ccella_core.networks.published_sizes import denoiser_config_of, variant_of
+from ccella_core.networks.published import denoiser_config_of, published_name, variant_of
 from ccella_core.training.frozen_networks import autoencoder_source
-from ccella_core.imaging.volume import SyntheticVolume
 
 TINY_UNET = UNetConfig(num_channels=(32, 32, 64, 64), num_res_blocks=1)
 TINY_AUTOENCODER = AutoencoderConfig(num_channels=(32, 32), num_res_blocks=(1, 1))

@@ -17,16 +17,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ccella_core.models.model import Bundle, BundleIndex
-from ccella_core.models.weights import save_component, shorten
-from ccella_core.generation.components import Components, check_components, save_components
+from ccella_core.config import shorten
 from ccella_core.errors import BundleError, InputError, SaveError
 from ccella_core.files import sha256_of, whole_folder
-from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser, Variant, build_autoencoder
-from ccella_core.networks.published import published_name
-from ccella_core.networks.published_sizes import autoencoder_config_of, denoiser_config_of, variant_of
+from ccella_core.generation.components import Components, check_components, save_components
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.generation.text_encoder import ReportEncoder
+from ccella_core.models.model import Bundle, BundleIndex
+from ccella_core.models.weights import save_component
+from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser, Variant, build_autoencoder
+from ccella_core.networks.published import autoencoder_config_of, denoiser_config_of, published_name, variant_of
 
 log = logging.getLogger(__name__)
 
