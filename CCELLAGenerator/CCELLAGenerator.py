@@ -149,7 +149,7 @@ class CCELLAGeneratorLogic(ScriptedLoadableModuleLogic):
         self.process, self.processBatch = generator.process, generator.processBatch
         self.cancel, self.close = generator.cancel, generator.close
         self.describe, self.countTokens, self.estimate = generator.describe, generator.countTokens, generator.estimate
-        self.download, self.deleteBundle = generator.download, generator.deleteBundle
+        self.download, self.deleteModel = generator.download, generator.deleteModel
         self.cancelRequest = door.cancel
 
     def getParameterNode(self) -> CCELLAGeneratorParameterNode:

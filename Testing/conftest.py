@@ -96,13 +96,13 @@ def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> CCELLAPipeline:
     from ccella_core.generation.pipeline import CCELLAPipeline
 
     pipeline = build_tiny_pipeline()
-    bundle = pipeline.save_pretrained(tmp_path_factory.mktemp("models") / "tiny")
-    return CCELLAPipeline.from_pretrained(bundle.path, device="cpu", dtype="float32")
+    model = pipeline.save_pretrained(tmp_path_factory.mktemp("models") / "tiny")
+    return CCELLAPipeline.from_pretrained(model.path, device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the bundle of ``tiny_pipeline``; tests that alter it work on a copy."""
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the model of ``tiny_pipeline``; tests that alter it work on a copy."""
     return build_tiny_pipeline().save_pretrained(tmp_path_factory.mktemp("models") / "tiny").path
 
 
@@ -113,7 +113,7 @@ def build_tiny_pipeline() -> CCELLAPipeline:
     from ccella_core.generation.pipeline import CCELLAPipeline
     from ccella_core.generation.schedulers import SchedulerConfig
     from ccella_core.generation.text_encoder import ReportEncoder
-    from ccella_core.models.model import BundleIndex
+    from ccella_core.models.model import ModelIndex
     from ccella_core.networks import (
         AdapterConfig,
         AutoencoderConfig,
@@ -151,7 +151,7 @@ def build_tiny_pipeline() -> CCELLAPipeline:
         autoencoder_config=autoencoder,
         scheduler_config=SchedulerConfig(),
         encoder=ReportEncoder(_draw_weights(T5EncoderModel(t5)), tokenizer, max_tokens=max_tokens),  # type: ignore[arg-type]
-        index=BundleIndex(
+        index=ModelIndex(
             name="tiny",
             version="1",
             licence="Apache-2.0",

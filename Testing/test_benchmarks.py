@@ -36,11 +36,11 @@ def invoked(module: ModuleType, *arguments: object) -> Result:
 
 @pytest.mark.parametrize("benchmark_module", ["steps_quality"], indirect=True)
 def test_steps_against_quality(
-    benchmark_module: ModuleType, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    benchmark_module: ModuleType, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(benchmark_module, "load_or_train_readout", lambda cache: MeanReadout())
     options = ["--solver", "unipc", "--solver", "ddim", "--steps", 1, "--reference-steps", 2]
-    options += ["--bundle", tiny_bundle, "--device", "cpu", "--dtype", "float32", "--out", tmp_path]
+    options += ["--model", tiny_model, "--device", "cpu", "--dtype", "float32", "--out", tmp_path]
     first = invoked(benchmark_module, *options, "--count", 4, "--batch", 3)
     assert first.exit_code == 0, first.output
     assert "min left" in first.output
@@ -87,22 +87,20 @@ def test_the_cheapest_row_has_the_fewest_steps_among_the_good(benchmark_module: 
 @pytest.mark.parametrize("benchmark_module", ["steps_quality"], indirect=True)
 @pytest.mark.parametrize(("option", "value", "complaint"), [("--solver", "euler", "euler"), ("--count", 3, "count")])
 def test_what_cannot_be_measured_is_refused(
-    benchmark_module: ModuleType, option: str, value: object, complaint: str, tiny_bundle: Path, tmp_path: Path
+    benchmark_module: ModuleType, option: str, value: object, complaint: str, tiny_model: Path, tmp_path: Path
 ) -> None:
-    refused = invoked(benchmark_module, "--bundle", tiny_bundle, "--out", tmp_path, option, value)
+    refused = invoked(benchmark_module, "--model", tiny_model, "--out", tmp_path, option, value)
     assert refused.exit_code == 2
     assert complaint in refused.output
 
 
 @pytest.mark.parametrize("benchmark_module", ["speed"], indirect=True)
-def test_speed(
-    benchmark_module: ModuleType, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_speed(benchmark_module: ModuleType, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from _speed_case import measure  # type: ignore[import-not-found]  # beside the benchmark
 
     # Not in processes of their own, each of which would load torch: the memory means nothing here.
     monkeypatch.setattr("_measure.in_own_process", lambda script, case, result: measure(case))
-    done = invoked(benchmark_module, "--bundle", tiny_bundle, "--quick", "--out", tmp_path)
+    done = invoked(benchmark_module, "--model", tiny_model, "--quick", "--out", tmp_path)
     assert done.exit_code == 0, done.output
     result = json.loads((tmp_path / "speed.json").read_text(encoding="utf-8"))
     assert len(result["results"]) == 7
@@ -114,12 +112,12 @@ def test_speed(
 
 @pytest.mark.parametrize("benchmark_module", ["train_step"], indirect=True)
 def test_a_training_step(
-    benchmark_module: ModuleType, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    benchmark_module: ModuleType, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from _train_case import measure  # type: ignore[import-not-found]  # beside the benchmark
 
     monkeypatch.setattr("_measure.in_own_process", lambda script, case, result: measure(case))
-    done = invoked(benchmark_module, "--bundle", tiny_bundle, "--batch", 1, "--batch", 2, "--out", tmp_path)
+    done = invoked(benchmark_module, "--model", tiny_model, "--batch", 1, "--batch", 2, "--out", tmp_path)
     assert done.exit_code == 0, done.output
     assert "Measured in float32 on" in done.output
     result = json.loads((tmp_path / "train_step.json").read_text(encoding="utf-8"))
@@ -175,7 +173,7 @@ def test_what_has_no_room_is_left_out_with_a_sentence(benchmark_module: ModuleTy
 
 @pytest.mark.parametrize("benchmark_module", ["synthesize"], indirect=True)
 def test_synthesis_on_several_processes(
-    benchmark_module: ModuleType, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    benchmark_module: ModuleType, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def seconds(run: Any, prepared: Path, *_: object) -> float:
         cases = PreparedSet.open(prepared).split("train")
@@ -184,12 +182,12 @@ def test_synthesis_on_several_processes(
 
     monkeypatch.setattr(benchmark_module, "measure", seconds)
     monkeypatch.setattr(benchmark_module, "_keep_to_cores", lambda count: None)
-    done = invoked(benchmark_module, "--bundle", tiny_bundle, "--cases", 4, "--out", tmp_path)
+    done = invoked(benchmark_module, "--model", tiny_model, "--cases", 4, "--out", tmp_path)
     assert done.exit_code == 0, done.output
     result = json.loads((tmp_path / "synthesize.json").read_text(encoding="utf-8"))
     assert result["times_as_fast"] == {"one_core": pytest.approx(1.9), "as_many_cores": pytest.approx(1.9 / 1.25)}
     assert "2 processes are 1.90 times as fast as one on one core (the goal for two is 1.8)" in done.output
-    refused = invoked(benchmark_module, "--bundle", tiny_bundle, "--cases", 5, "--out", tmp_path)
+    refused = invoked(benchmark_module, "--model", tiny_model, "--cases", 5, "--out", tmp_path)
     assert refused.exit_code == 2
     assert "choose a multiple" in refused.output
 

@@ -1,4 +1,4 @@
-"""The demonstration bundle as it is shipped."""
+"""The demonstration model as it is shipped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from ccella_core.evaluation.adherence.counterfactual import WORDS
 from ccella_core.evaluation.adherence.report import AdherenceResult, agreement_table, confusion_tables
 from ccella_core.generation.pipeline import CCELLAPipeline
-from ccella_core.models.model import Bundle
+from ccella_core.models.model import ModelFolder
 
 REPOSITORY = Path(__file__).parent.parent
 DEMO = REPOSITORY / "Resources" / "Models" / "ccella-demo"
@@ -26,13 +26,13 @@ def pipeline() -> CCELLAPipeline:
 
 
 def test_is_whole_and_small():
-    Bundle.open(DEMO).verify()
+    ModelFolder.open(DEMO).verify()
     packed = sum(len(zlib.compress(file.read_bytes())) for file in DEMO.rglob("*") if file.is_file())
     assert packed <= MOST_BYTES_IN_GIT
 
 
 def test_says_what_it_is():
-    index = Bundle.open(DEMO).index
+    index = ModelFolder.open(DEMO).index
     assert index.variant == "ccella"
     assert index.licence == "Apache-2.0"
     assert "Not for diagnosis" in index.intended_use
@@ -62,9 +62,9 @@ def test_reads_a_negative_report_as_negative(pipeline):
 
 @pytest.fixture
 def measured() -> AdherenceResult:
-    bundle = Bundle.open(DEMO)
-    found = AdherenceResult.model_validate({**bundle.index.measured["adherence"], "cases": []})
-    assert bundle.sha256[:12] in found.model
+    model = ModelFolder.open(DEMO)
+    found = AdherenceResult.model_validate({**model.index.measured["adherence"], "cases": []})
+    assert model.sha256[:12] in found.model
     return found
 
 

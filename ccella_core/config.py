@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from ccella_core.errors import BundleError, InputError
+from ccella_core.errors import InputError, ModelError
 
 
 class StrictModel(BaseModel):
@@ -141,27 +141,27 @@ Config = TypeVar("Config", bound=BaseModel)
 
 
 def read_json_object(path: Path) -> dict[str, object]:
-    """The JSON object in a UTF-8 file; BundleError in one sentence otherwise."""
+    """The JSON object in a UTF-8 file; ModelError in one sentence otherwise."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise BundleError(f"{path} is missing; is {path.parent} a whole bundle?") from error
+        raise ModelError(f"{path} is missing; is {path.parent} a whole model?") from error
     except OSError as error:
-        raise BundleError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"{path} is not JSON ({error}); get the bundle again.") from error
+        raise ModelError(f"{path} is not JSON ({error}); get the model again.") from error
     if not isinstance(content, dict):
-        raise BundleError(f"{path} holds no JSON object; get the bundle again.")
+        raise ModelError(f"{path} holds no JSON object; get the model again.")
     return content
 
 
 def validated(model_class: type[Config], content: dict[str, object], path: Path) -> Config:
-    """`content` as a `model_class`; BundleError naming the first fields that do not fit, and the file, otherwise."""
+    """`content` as a `model_class`; ModelError naming the first fields that do not fit, and the file, otherwise."""
     try:
         return model_class.model_validate(content)
     except ValidationError as error:
         fields = [f"{'.'.join(map(str, e['loc'])) or 'content'}: {e['msg']}" for e in error.errors()]
-        raise BundleError(f"{path} does not fit this version of ccella-core ({shorten(fields)}).") from error
+        raise ModelError(f"{path} does not fit this version of ccella-core ({shorten(fields)}).") from error
 
 
 def shorten(names: list[str]) -> str:

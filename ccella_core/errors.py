@@ -15,7 +15,7 @@ class InputError(CCELLAError, ValueError):
     """An argument that cannot be used: a report, pathology, count, shape, file name, …"""
 
 
-class BundleError(CCELLAError):
+class ModelError(CCELLAError):
     """A model on disk that is missing, altered, truncated, of an unknown format, or unsafe to read."""
 
 

@@ -34,9 +34,9 @@ class Provenance(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    bundle_name: str
-    bundle_version: str
-    bundle_sha256: str
+    model_name: str
+    model_version: str
+    model_sha256: str
     report: str = Field(description="The text given to the encoder; empty when there was none.")
     pathology_requested: str | float | None = Field(
         description="A class, the probability of a positive one, or nothing: as the report says."

@@ -31,14 +31,14 @@ from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder
 from ccella_core.generation.text_encoder import DEFAULT_MAX_TOKENS
 from ccella_core.models.model import load_config
-from ccella_core.models.search import resolve_bundle
+from ccella_core.models.search import resolve_model
 from ccella_core.networks import AutoencoderConfig, DenoiserConfig, published_denoiser
 
 PARTS: dict[str, tuple[Measured, ...]] = {  # the plain way first
     "step": (Measured.STEP_WITH_ADAPTER, Measured.STEP, Measured.CONDITIONS, Measured.STEP_BF16),
     "decode": (Measured.DECODE_MONAI, Measured.DECODE, Measured.DECODE_FLOAT16),
 }
-DEMO_BUNDLE = "ccella-demo"
+DEMO_MODEL = "ccella-demo"
 PUBLISHED_LATENT_SHAPE = (64, 64, 32)
 COLUMNS = ("What", "Seconds", "× plain", "Memory, GiB", "× plain")
 NOTE = (
@@ -54,15 +54,15 @@ app = typer.Typer(add_completion=False)
 def main(
     size: Annotated[Literal["demo", "published", "both"], typer.Option(help="Of the networks.")] = "demo",
     parts: Annotated[str, typer.Option(help="What to measure, separated by commas.")] = ",".join(PARTS),
-    bundle: Annotated[
-        str | None, typer.Option(help=f"Whose sizes are 'demo'; by default {DEMO_BUNDLE}'s, found or not.")
+    model: Annotated[
+        str | None, typer.Option(help=f"Whose sizes are 'demo'; by default {DEMO_MODEL}'s, found or not.")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="One warm call instead of several.")] = False,
     out: Annotated[Path, typer.Option(help="Folder for speed.json and speed.md.")] = DEFAULT_OUT,
 ) -> None:
     chosen = _checked_parts(parts)
     prepare_folder(out)
-    sizes = sizes_of(size, bundle)
+    sizes = sizes_of(size, model)
     facts = machine()
     tables, results, notes = [], [], [NOTE, f"Measured on {machine_in_words(facts)}."]
     for each in sizes:
@@ -91,20 +91,20 @@ def attempt(case: Case) -> Measurement | str:
     return measured_apart("_speed_case.py", case, Measurement, what=what, needed_gib=needed_gib(case))
 
 
-def sizes_of(which: str, bundle: str | None) -> list[Size]:
+def sizes_of(which: str, model: str | None) -> list[Size]:
     """Those of ``demo``, ``published`` or ``both``."""
-    found = [demo_size(bundle)] if which != "published" else []
+    found = [demo_size(model)] if which != "published" else []
     return [*found, published_size()] if which != "demo" else found
 
 
-def demo_size(bundle: str | None) -> Size:
-    """The size of a bundle's networks, by default the demonstration's."""
-    found = resolve_bundle(bundle or DEMO_BUNDLE)
+def demo_size(model: str | None) -> Size:
+    """The size of a model's networks, by default the demonstration's."""
+    found = resolve_model(model or DEMO_MODEL)
     denoiser = load_config(DenoiserConfig, found.component_path("denoiser"))
     if not denoiser.uses_text:
         raise InputError(f"{found.index.name} reads no report, and what it would measure needs one; choose another.")
     autoencoder = load_config(AutoencoderConfig, found.component_path("autoencoder"))
-    name = "demo" if bundle is None else found.index.name
+    name = "demo" if model is None else found.index.name
     return _size(name, denoiser, autoencoder, found.index.native_shape, found.index.max_report_tokens)
 
 

@@ -1,6 +1,6 @@
 """Steps against quality: what each solver costs at some numbers of steps, and how near it comes to real phantoms.
 
-    python Testing/benchmarks/steps_quality.py --bundle ccella-demo
+    python Testing/benchmarks/steps_quality.py --model ccella-demo
 
 Every row generates the same volumes, of the same reports of held-out patients and the same seeds. Their features, as
 the readout of the phantom sees them, are compared with those of other held-out phantoms. Two floors say what can be
@@ -75,7 +75,7 @@ class Row(NamedTuple):
 @app.command(help=__doc__)
 @explained
 def main(
-    bundle: Annotated[str, typer.Option(help="A folder, or a name.")] = "ccella-demo",
+    model: Annotated[str, typer.Option(help="A folder, or a name.")] = "ccella-demo",
     solver: Annotated[list[str], typer.Option(help="Repeat for several.")] = ["unipc", "dpm++", "ddim"],  # noqa: B006
     steps: Annotated[list[int], typer.Option(help="Repeat for several.")] = [10, 20, 30, 50],  # noqa: B006
     reference_steps: Annotated[int, typer.Option(min=1, help=f"Of the reference, {REFERENCE_SOLVER}.")] = 1000,
@@ -88,7 +88,7 @@ def main(
 ) -> None:
     prepare_folder(out)
     quiet_libraries()
-    pipeline = CCELLAPipeline.from_pretrained(bundle, device=device, dtype=dtype)
+    pipeline = CCELLAPipeline.from_pretrained(model, device=device, dtype=dtype)
     if pipeline.index.sequences != [SEQUENCE]:
         raise InputError(f"The readout reads {SEQUENCE} and {pipeline.index.name} makes {pipeline.index.sequences[0]}.")
     reference = Run(REFERENCE_SOLVER, reference_steps)
@@ -100,7 +100,7 @@ def main(
 
     # Batches change a latent by rounding only; everything that changes it more has its own folder.
     dtype_name = str(pipeline.dtype).removeprefix("torch.")
-    key = f"{pipeline.bundle_sha256[:12]}-{readout_fingerprint(ReadoutTraining())}-{dtype_name}"
+    key = f"{pipeline.model_sha256[:12]}-{readout_fingerprint(ReadoutTraining())}-{dtype_name}"
     folder = out / "steps_quality_features" / key
     prepare_folder(folder)
     say("Loading the readout, which is trained on its first use.", style="dim")
@@ -270,7 +270,7 @@ def _save(out: Path, rows: list[Row], notes: list[str], pipeline: CCELLAPipeline
     ]
     content = {
         "machine": facts,
-        "bundle": {"name": index.name, "version": index.version, "sha256": pipeline.bundle_sha256},
+        "model": {"name": index.name, "version": index.version, "sha256": pipeline.model_sha256},
         "count": count,
         "batch": batch,
         "rows": entries,

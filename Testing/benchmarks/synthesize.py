@@ -27,14 +27,14 @@ from ccella_core.cases.prepared import PreparedCase, PreparedSet, PrepareSetting
 from ccella_core.cli.output import explained, say
 from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder
-from ccella_core.models.model import BundleIndex
-from ccella_core.models.search import resolve_bundle
+from ccella_core.models.model import ModelIndex
+from ccella_core.models.search import resolve_model
 from ccella_core.phantom.patient import draw_findings
 from ccella_core.phantom.report import write_report
 
 GOAL = 1.8
 """Times as fast as one process on one core, for two."""
-DEMO_BUNDLE = "ccella-demo"
+DEMO_MODEL = "ccella-demo"
 COLUMNS = ("What", "Seconds", "Seconds a volume", "× one core", "× as many cores")
 
 app = typer.Typer(add_completion=False)
@@ -55,11 +55,11 @@ class Run:
 def main(
     processes: Annotated[int, typer.Option(min=2, help="Beside each other, a core each.")] = 2,
     cases: Annotated[int, typer.Option(min=1, help="Volumes to make; a multiple of the processes.")] = 16,
-    bundle: Annotated[str, typer.Option(help="The model.")] = DEMO_BUNDLE,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps; by default the bundle's.")] = None,
+    model: Annotated[str, typer.Option(help="The model.")] = DEMO_MODEL,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps; by default the model's.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for synthesize.json and synthesize.md.")] = DEFAULT_OUT,
 ) -> None:
-    model = resolve_bundle(bundle)
+    found = resolve_model(model)
     if cases % processes:
         raise InputError(f"{cases} cases are not shared evenly by {processes} processes; choose a multiple.")
     prepare_folder(out)
@@ -72,16 +72,16 @@ def main(
     ]
     seconds = []
     with tempfile.TemporaryDirectory() as work:
-        prepared = prepared_reports(Path(work) / "prepared", cases, model.index)
+        prepared = prepared_reports(Path(work) / "prepared", cases, found.index)
         for number, run in enumerate(runs):
             say(f"{run.label}: {cases} volumes", style="dim")
-            seconds.append(measure(run, prepared.folder, model.path, steps, Path(work) / str(number)))
+            seconds.append(measure(run, prepared.folder, found.path, steps, Path(work) / str(number)))
     ratios = {"one_core": seconds[0] / seconds[-1], "as_many_cores": seconds[1] / seconds[-1]}
     rows = [
         [run.label, f"{took:.1f}", f"{took / cases:.2f}", f"{seconds[0] / took:.2f}", f"{seconds[1] / took:.2f}"]
         for run, took in zip(runs, seconds, strict=True)
     ]
-    table = Table(f"Making {cases} volumes, {model.index.name} {model.index.version}", COLUMNS, rows)
+    table = Table(f"Making {cases} volumes, {found.index.name} {found.index.version}", COLUMNS, rows)
     table.show()
     facts = machine()
     notes = [
@@ -95,7 +95,7 @@ def main(
     content: dict[str, Any] = {
         "machine": facts,
         "load_before": busy,
-        "bundle": {"name": model.index.name, "version": model.index.version, "sha256": model.sha256},
+        "model": {"name": found.index.name, "version": found.index.version, "sha256": found.sha256},
         "cases": cases,
         "results": [
             {"label": run.label, "processes": run.processes, "threads": run.threads, "seconds": took}
@@ -106,12 +106,12 @@ def main(
     save_results(out, "synthesize", content, [table], notes)
 
 
-def measure(run: Run, prepared: Path, bundle: Path, steps: int | None, out: Path) -> float:
+def measure(run: Run, prepared: Path, model: Path, steps: int | None, out: Path) -> float:
     """Seconds that the command tells, without loading."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(run.processes)]
     command = [
         sys.executable, *(launcher if run.processes > 1 else []), "-m", "ccella_core", "synthesize", str(prepared),
-        "--bundle", str(bundle), "--out", str(out), "--device", "cpu", "--json",
+        "--model", str(model), "--out", str(out), "--device", "cpu", "--json",
         *([] if steps is None else ["--steps", str(steps)]),
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": str(run.threads)}
@@ -119,7 +119,7 @@ def measure(run: Run, prepared: Path, bundle: Path, steps: int | None, out: Path
     return float(json.loads(done.stdout)["seconds"])
 
 
-def prepared_reports(folder: Path, cases: int, index: BundleIndex) -> PreparedSet:
+def prepared_reports(folder: Path, cases: int, index: ModelIndex) -> PreparedSet:
     """Cases of which there is nothing but the report: nothing else is read."""
     settings = PrepareSettings(shape=index.native_shape, spacing=index.native_spacing_mm)
     write_index(folder, settings)

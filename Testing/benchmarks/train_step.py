@@ -30,7 +30,7 @@ from _measure import (
 )
 from _speed_case import Size
 from _train_case import DEFAULT_STEPS, Case, Measurement, Way, needed_gib
-from speed import DEMO_BUNDLE, sizes_of
+from speed import DEMO_MODEL, sizes_of
 
 from ccella_core.cli.output import explained, say
 from ccella_core.devices import choose_device
@@ -54,15 +54,15 @@ def main(
     batch: Annotated[list[int], typer.Option(min=1, help="Cases a step; may be given several times.")] = list(BATCHES),  # noqa: B006
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where.")] = "cpu",
     bf16: Annotated[bool, typer.Option("--bf16", help="Both ways under bfloat16 autocast.")] = False,
-    bundle: Annotated[
-        str | None, typer.Option(help=f"Whose sizes are 'demo'; by default {DEMO_BUNDLE}'s, found or not.")
+    model: Annotated[
+        str | None, typer.Option(help=f"Whose sizes are 'demo'; by default {DEMO_MODEL}'s, found or not.")
     ] = None,
     steps: Annotated[int, typer.Option(min=2, help="All but the first are measured.")] = DEFAULT_STEPS,
     out: Annotated[Path, typer.Option(help="Folder for train_step.json and train_step.md.")] = DEFAULT_OUT,
 ) -> None:
     choose_device(device)  # refuses one that is not there
     prepare_folder(out)
-    sizes = sizes_of(size, bundle)
+    sizes = sizes_of(size, model)
     facts = machine()
     where = f"{torch.cuda.get_device_name()} and " if device == "cuda" else ""
     precision = "bfloat16 autocast" if bf16 else "float32"

@@ -28,21 +28,21 @@ def ccella(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def generate(bundle: Path, out: Path, *more: object) -> Result:
-    return ccella("generate", "--bundle", bundle, "--report", REPORT, "--device", "cpu", "--out", out, *more)
+def generate(model: Path, out: Path, *more: object) -> Result:
+    return ccella("generate", "--model", model, "--report", REPORT, "--device", "cpu", "--out", out, *more)
 
 
 @pytest.fixture
-def models(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def models(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of models holds the tiny one and a broken one, and nothing else is found."""
-    broken = tiny_bundle.parent / "broken" / "denoiser"
+    broken = tiny_model.parent / "broken" / "denoiser"
     broken.mkdir(parents=True, exist_ok=True)
-    monkeypatch.setattr("ccella_core.models.search.default_search_paths", lambda: [tiny_bundle.parent])
-    return tiny_bundle.parent
+    monkeypatch.setattr("ccella_core.models.search.default_search_paths", lambda: [tiny_model.parent])
+    return tiny_model.parent
 
 
-def test_generate_writes_volume_sidecar_and_picture(tiny_bundle: Path, tmp_path: Path) -> None:
-    result = generate(tiny_bundle, tmp_path / "new", "--seed", 7, "--pathology", "0.7", "--count", 2)
+def test_generate_writes_volume_sidecar_and_picture(tiny_model: Path, tmp_path: Path) -> None:
+    result = generate(tiny_model, tmp_path / "new", "--seed", 7, "--pathology", "0.7", "--count", 2)
     assert result.exit_code == 0, result.output
     assert {file.name for file in (tmp_path / "new").iterdir()} == {
         f"SYNTHETIC_tiny_seed{seed}{suffix}" for seed in (7, 8) for suffix in (".nii.gz", ".json", ".png")
@@ -56,16 +56,16 @@ def test_generate_writes_volume_sidecar_and_picture(tiny_bundle: Path, tmp_path:
     assert "Denoising 2/2" in result.stderr and "Denoising" not in result.stdout
 
 
-def test_generate_prints_one_json_object(tiny_bundle: Path, tmp_path: Path) -> None:
-    result = generate(tiny_bundle, tmp_path, "--seed", 7, "--json", "--no-picture", "--pathology", "negative")
+def test_generate_prints_one_json_object(tiny_model: Path, tmp_path: Path) -> None:
+    result = generate(tiny_model, tmp_path, "--seed", 7, "--json", "--no-picture", "--pathology", "negative")
     printed = json.loads(result.stdout)
     (volume,) = printed["volumes"]
     assert Path(volume["volume"]).is_file() and Path(volume["sidecar"]).is_file() and volume["picture"] is None
     assert volume["seed"] == 7 and volume["positive_probability"] == pytest.approx(0.5593, abs=1e-3)
-    assert len(volume["warnings"]) == 1 and printed["bundle"] == "tiny"
+    assert len(volume["warnings"]) == 1 and printed["model"] == "tiny"
 
 
-def test_generate_takes_shape_format_report_file_and_place(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_generate_takes_shape_format_report_file_and_place(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "report.txt").write_bytes("\ufeffThe prostate is enlarged.".encode())
     scan = sitk.Image(10, 10, 10, sitk.sitkFloat32)
     scan.SetOrigin((100, 0, 0))
@@ -73,7 +73,7 @@ def test_generate_takes_shape_format_report_file_and_place(tiny_bundle: Path, tm
     options = ["--shape", 8, 16, 8, "--spacing", 1, 2, 3, "--format", "nrrd", "--place-on", tmp_path / "scan.nii"]
     files = ["--report-file", tmp_path / "report.txt", "--out", tmp_path]
     sampler = ["--steps", 1, "--solver", "ddim", "--seed", 7, "--device", "cpu"]
-    result = ccella("generate", "--bundle", tiny_bundle, *files, *options, *sampler)
+    result = ccella("generate", "--model", tiny_model, *files, *options, *sampler)
     assert result.exit_code == 0, result.output
     volume = SyntheticVolume.load(tmp_path / f"{STEM}.nrrd")
     assert volume.voxels.shape == (8, 16, 8) and volume.provenance.report == "The prostate is enlarged."
@@ -82,11 +82,11 @@ def test_generate_takes_shape_format_report_file_and_place(tiny_bundle: Path, tm
     assert volume.affine[0, 3] < -90  # the scan lies 100 mm to the left
 
 
-def test_generate_refuses_a_taken_name_before_it_generates(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_generate_refuses_a_taken_name_before_it_generates(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / f"{STEM}.nii.gz").write_bytes(b"precious")
-    result = generate(tiny_bundle, tmp_path, "--seed", 7)
+    result = generate(tiny_model, tmp_path, "--seed", 7)
     assert result.exit_code == 2 and "exists already" in result.stderr and "Denoising" not in result.stderr
-    assert generate(tiny_bundle, tmp_path, "--seed", 7, "--overwrite").exit_code == 0
+    assert generate(tiny_model, tmp_path, "--seed", 7, "--overwrite").exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -104,26 +104,24 @@ def test_generate_refuses_a_taken_name_before_it_generates(tiny_bundle: Path, tm
         (["--format", "jpg"], "jpg"),
     ],
 )
-def test_bad_arguments_end_with_2_and_a_sentence(
-    tiny_bundle: Path, tmp_path: Path, more: list[str], words: str
-) -> None:
-    result = generate(tiny_bundle, tmp_path, *more)
+def test_bad_arguments_end_with_2_and_a_sentence(tiny_model: Path, tmp_path: Path, more: list[str], words: str) -> None:
+    result = generate(tiny_model, tmp_path, *more)
     assert result.exit_code == 2
     assert words in result.stderr and "Traceback" not in result.output and not result.stdout
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_report_that_cannot_be_read_ends_with_2(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_a_report_that_cannot_be_read_ends_with_2(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "latin.txt").write_bytes("Läsion".encode("latin-1"))
     for name, words in (("missing.txt", "cannot be read"), ("latin.txt", "not UTF-8")):
-        result = ccella("generate", "--report-file", tmp_path / name, "--bundle", tiny_bundle, "--out", tmp_path)
+        result = ccella("generate", "--report-file", tmp_path / name, "--model", tiny_model, "--out", tmp_path)
         assert result.exit_code == 2 and words in result.stderr
 
 
-def test_other_failures_end_with_1(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_other_failures_end_with_1(tiny_model: Path, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("", encoding="utf-8")
-    result = generate(tiny_bundle, file / "folder")
+    result = generate(tiny_model, file / "folder")
     assert result.exit_code == 1 and "Nothing can be written" in result.stderr
     result = generate(tmp_path / "nowhere", tmp_path)
     assert result.exit_code == 1 and "There is no folder" in result.stderr
@@ -131,45 +129,45 @@ def test_other_failures_end_with_1(tiny_bundle: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), Cancelled("Stopped.")])
 def test_stopping_ends_with_130(
-    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     def stop(*_: Any, **__: Any) -> None:
         raise error
 
     monkeypatch.setattr("ccella_core.generation.pipeline.sample", stop)
-    result = generate(tiny_bundle, tmp_path, "--seed", 7)
+    result = generate(tiny_model, tmp_path, "--seed", 7)
     assert result.exit_code == 130 and "Stopped." in result.stderr and list(tmp_path.iterdir()) == []
 
 
-def test_bundles_list_show_and_verify(models: Path) -> None:
-    listed = json.loads(ccella("bundles", "list", "--json").stdout)
-    assert [bundle["name"] for bundle in listed["bundles"]] == ["tiny"]
+def test_models_list_show_and_verify(models: Path) -> None:
+    listed = json.loads(ccella("models", "list", "--json").stdout)
+    assert [model["name"] for model in listed["models"]] == ["tiny"]
     assert [Path(entry["path"]).name for entry in listed["broken"]] == ["broken"]
-    plain = ccella("bundles", "list")
+    plain = ccella("models", "list")
     assert "tiny 1" in plain.stdout and "Cannot be used" in plain.stderr
 
-    assert "licence: Apache-2.0" in ccella("bundles", "show", "tiny").stdout
-    assert json.loads(ccella("bundles", "show", "tiny", "--json").stdout)["native_shape"] == [16, 16, 8]
-    assert "tiny is whole" in ccella("bundles", "verify", "tiny").stdout
-    assert json.loads(ccella("bundles", "verify", "tiny", "--json").stdout)["files"] > 5
+    assert "licence: Apache-2.0" in ccella("models", "show", "tiny").stdout
+    assert json.loads(ccella("models", "show", "tiny", "--json").stdout)["native_shape"] == [16, 16, 8]
+    assert "tiny is whole" in ccella("models", "verify", "tiny").stdout
+    assert json.loads(ccella("models", "verify", "tiny", "--json").stdout)["files"] > 5
 
-    unknown = ccella("bundles", "show", "tinny")
+    unknown = ccella("models", "show", "tinny")
     assert unknown.exit_code == 1 and "Did you mean tiny?" in unknown.stderr
 
 
-def test_an_unverified_bundle_ends_with_1(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_an_unverified_model_ends_with_1(tiny_model: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    shutil.copytree(tiny_bundle, copy)
+    shutil.copytree(tiny_model, copy)
     (copy / "scheduler" / "config.json").write_text("{}", encoding="utf-8")
-    result = ccella("bundles", "verify", copy)
+    result = ccella("models", "verify", copy)
     assert result.exit_code == 1 and "truncated" in result.stderr
 
 
 def test_download_needs_a_reference_and_is_what_the_error_names(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ccella_core.models.search.user_models_dir", lambda: models)
-    assert ccella("bundles", "download", "tiny").exit_code == 2
-    result = ccella("bundles", "show", "hf:nobody/nothing")
-    assert result.exit_code == 1 and "`ccella bundles download hf:nobody/nothing`" in result.stderr
+    assert ccella("models", "download", "tiny").exit_code == 2
+    result = ccella("models", "show", "hf:nobody/nothing")
+    assert result.exit_code == 1 and "`ccella models download hf:nobody/nothing`" in result.stderr
 
 
 def test_phantom_writes_labelled_volumes_report_and_findings(tmp_path: Path) -> None:
@@ -199,7 +197,7 @@ def test_phantom_writes_labelled_volumes_report_and_findings(tmp_path: Path) -> 
 
 
 def test_evaluate_adherence_reads_what_the_model_makes(
-    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ccella_core.evaluation.adherence.measurements import Reading
 
@@ -212,11 +210,11 @@ def test_evaluate_adherence_reads_what_the_model_makes(
 
     monkeypatch.setattr("ccella_core.evaluation.adherence.phantom_reader.Readout.load", lambda _: Reader())
     large = tmp_path / "large"  # the readout's window must fit into what the model makes
-    shutil.copytree(tiny_bundle, large)
+    shutil.copytree(tiny_model, large)
     index = json.loads((large / "model_index.json").read_text(encoding="utf-8"))
     index["native_shape"] = [80, 64, 32]
     (large / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
-    arguments = ["--bundle", large, "--readout", tmp_path, "--out", tmp_path / "out", "--cases", 2]
+    arguments = ["--model", large, "--readout", tmp_path, "--out", tmp_path / "out", "--cases", 2]
     more = ["--steered", 1, "--exchange", "volume", "--json", "--steps", 1, "--device", "cpu"]
     result = ccella("evaluate", "adherence", *arguments, *more)
     assert result.exit_code == 0, result.output
@@ -232,17 +230,17 @@ def test_evaluate_adherence_says_what_it_needs(tmp_path: Path) -> None:
 
 
 def test_evaluate_adherence_refuses_before_a_readout_is_trained(
-    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     training = "ccella_core.evaluation.adherence.phantom_reader_training.load_or_train_readout"
     monkeypatch.setattr(training, lambda *_: pytest.fail("it was trained"))
     for arguments, words in (
-        (["--cases", 0, "--bundle", tiny_bundle], "needs at least one case"),
-        (["--bundle", tmp_path / "nowhere"], "nowhere"),
-        (["--bundle", tiny_bundle, "--solver", "dpm--"], "There is no solver 'dpm--'"),
-        (["--bundle", tiny_bundle, "--steps", 0], "must be a whole number from 1 to 1000, not 0"),
-        (["--bundle", tiny_bundle, "--guidance", -1], "guidance scale"),
-        (["--bundle", tiny_bundle], "What tiny makes cannot be read: The readout needs a volume of at least"),
+        (["--cases", 0, "--model", tiny_model], "needs at least one case"),
+        (["--model", tmp_path / "nowhere"], "nowhere"),
+        (["--model", tiny_model, "--solver", "dpm--"], "There is no solver 'dpm--'"),
+        (["--model", tiny_model, "--steps", 0], "must be a whole number from 1 to 1000, not 0"),
+        (["--model", tiny_model, "--guidance", -1], "guidance scale"),
+        (["--model", tiny_model], "What tiny makes cannot be read: The readout needs a volume of at least"),
         (["--synthetic", tmp_path, "--data", tmp_path], "was not made by `ccella synthesize`"),
     ):
         result = ccella("evaluate", "adherence", "--out", tmp_path / "out", "--device", "cpu", *arguments)
@@ -253,7 +251,7 @@ def test_evaluate_adherence_refuses_before_a_readout_is_trained(
 def test_info(models: Path) -> None:
     printed = json.loads(ccella("info", "--json").stdout)
     assert {"python", "torch", "ccella-core"} <= printed["versions"].keys()
-    assert printed["devices"][-1]["kind"] == "cpu" and printed["bundle_folders"] == [str(models)]
+    assert printed["devices"][-1]["kind"] == "cpu" and printed["model_folders"] == [str(models)]
     assert "Models are looked for in" in ccella("info").stdout
 
 
@@ -269,7 +267,7 @@ def test_phantoms_of_several_processes_are_the_same(tmp_path: Path) -> None:
     assert drawn[1] == drawn[2] and len(drawn[1]) == 2 * 6 + 1
 
 
-@pytest.mark.parametrize("command", [[], ["generate"], ["bundles"], ["phantom"]])
+@pytest.mark.parametrize("command", [[], ["generate"], ["models"], ["phantom"]])
 def test_help_tells_the_exit_codes(command: list[str]) -> None:
     result = ccella(*command, "--help")
     assert result.exit_code == 0 and "Exit codes" in result.stdout
@@ -286,11 +284,11 @@ def test_help_works_as_a_module_without_heavy_libraries() -> None:
     )
     result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, encoding="utf-8")
     assert result.returncode == 0, result.stderr
-    assert "generate" in result.stdout and "bundles" in result.stdout
+    assert "generate" in result.stdout and "models" in result.stdout
 
 
-def test_a_poor_console_gets_question_marks_not_a_traceback(tiny_bundle: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "ccella_core", "bundles", "show", str(tmp_path / "Größe")]
+def test_a_poor_console_gets_question_marks_not_a_traceback(tiny_model: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "ccella_core", "models", "show", str(tmp_path / "Größe")]
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     result = subprocess.run(command, cwd=ROOT, capture_output=True, env=environment)
     assert result.returncode == 1 and b"Traceback" not in result.stderr and b"There is no folder" in result.stderr

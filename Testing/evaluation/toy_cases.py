@@ -23,9 +23,9 @@ from ccella_core.evaluation.data.synthetic_set import SynthesisSettings, Synthet
 SIDE = 16
 SPACING = (1.0, 1.0, 1.0)
 SETTINGS = SynthesisSettings(
-    bundle_name="tiny",
-    bundle_version="1",
-    bundle_sha256="0" * 64,
+    model_name="tiny",
+    model_version="1",
+    model_sha256="0" * 64,
     source="0" * 16,
     split=None,
     per_case=1,

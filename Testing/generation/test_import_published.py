@@ -17,7 +17,7 @@ from ccella_core.cli import app
 from ccella_core.errors import InputError
 from ccella_core.generation.import_published import read_autoencoder, read_denoiser
 from ccella_core.imaging.volume import SyntheticVolume
-from ccella_core.models.model import Bundle
+from ccella_core.models.model import ModelFolder
 from ccella_core.networks import (
     VARIANTS,
     AdapterConfig,
@@ -202,18 +202,18 @@ def test_the_published_size_is_told_by_its_tensors(variant, reference_folder):
     assert denoiser_config_of(tensors, variant) == published_denoiser(variant)
 
 
-def test_a_bundle_from_checkpoints_makes_a_volume(tmp_path, models, vae):
+def test_a_model_from_checkpoints_makes_a_volume(tmp_path, models, vae):
     path = save(tmp_path / "m.pt", authors_state(models["maisi"]))
-    said = run("import", path, "--autoencoder", vae, "--out", tmp_path / "bundle", *ABOUT, *SIZE)
+    said = run("import", path, "--autoencoder", vae, "--out", tmp_path / "model", *ABOUT, *SIZE)
     assert "Licence: CC-BY-NC-4.0" in said and "Intended use: Research." in said and "(maisi)" in said
-    bundle = Bundle.open(tmp_path / "bundle")
-    bundle.verify()
-    assert bundle.index.scale_factors == (0.9,) and bundle.index.training["imported_from"] == ["m.pt", "vae.pt"]
-    run("generate", "--bundle", tmp_path / "bundle", "--steps", 2, "--seed", 1, "--out", tmp_path / "out")
+    model = ModelFolder.open(tmp_path / "model")
+    model.verify()
+    assert model.index.scale_factors == (0.9,) and model.index.training["imported_from"] == ["m.pt", "vae.pt"]
+    run("generate", "--model", tmp_path / "model", "--steps", 2, "--seed", 1, "--out", tmp_path / "out")
     (image,) = (tmp_path / "out").glob("*.nii.gz")
     assert SyntheticVolume.load(image).voxels.shape == (16, 16, 16)
     assert "exists already" in run(
-        "import", path, "--autoencoder", vae, "--out", tmp_path / "bundle", *ABOUT, *SIZE, code=1
+        "import", path, "--autoencoder", vae, "--out", tmp_path / "model", *ABOUT, *SIZE, code=1
     )
 
 
@@ -221,11 +221,11 @@ def test_three_scale_factors_are_three_sequences(tmp_path, vae):
     torch.manual_seed(0)
     model = ConditionalDenoiser(config_of("maisi", latent_channels=12))
     path = save(tmp_path / "m.pt", authors_state(model), (0.9, torch.tensor(1.1), 1.3))
-    common = ["import", path, "--autoencoder", vae, "--out", tmp_path / "bundle", *ABOUT, *SIZE]
+    common = ["import", path, "--autoencoder", vae, "--out", tmp_path / "model", *ABOUT, *SIZE]
     assert "has 3 scale factors and 1 sequences were named" in run(*common, code=2)
     run(*common, "--sequences", "t2w,adc,hbv")
-    assert Bundle.open(tmp_path / "bundle").index.scale_factors == pytest.approx((0.9, 1.1, 1.3))
-    run("generate", "--bundle", tmp_path / "bundle", "--steps", 2, "--seed", 4, "--out", tmp_path / "out", "--count", 2)
+    assert ModelFolder.open(tmp_path / "model").index.scale_factors == pytest.approx((0.9, 1.1, 1.3))
+    run("generate", "--model", tmp_path / "model", "--steps", 2, "--seed", 4, "--out", tmp_path / "out", "--count", 2)
     found = {image.name: SyntheticVolume.load(image) for image in (tmp_path / "out").glob("*.nii.gz")}
     assert sorted(found) == [
         f"SYNTHETIC_authors_seed{seed}_{name}.nii.gz" for seed in (4, 5) for name in ("adc", "hbv", "t2w")

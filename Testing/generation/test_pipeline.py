@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from ccella_core.errors import BundleError, Cancelled, InputError, NonFiniteError, SaveError
+from ccella_core.errors import Cancelled, InputError, ModelError, NonFiniteError, SaveError
 from ccella_core.generation.options import MAX_COUNT
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.generation.text_encoder import MAX_REPORT_CHARACTERS, NULL_REPORT
-from ccella_core.models.model import Bundle
+from ccella_core.models.model import ModelFolder
 from ccella_core.progress import Progress, Stopwatch
 
 REPORT = "IMPRESSION: PI-RADS 4 lesion in the left apex."
@@ -85,11 +85,11 @@ def test_the_null_report_is_read_where_it_is_no_mistake(tiny_pipeline: CCELLAPip
         tiny_pipeline(" ", seed=0, allow_null=True)
 
 
-def test_provenance_is_complete(tiny_pipeline: CCELLAPipeline, tiny_bundle: Path) -> None:
+def test_provenance_is_complete(tiny_pipeline: CCELLAPipeline, tiny_model: Path) -> None:
     (volume,) = tiny_pipeline(REPORT, seed=7, pathology=0.25, num_steps=3, solver="unipc", guidance_scale=2)
     provenance = volume.provenance
-    assert (provenance.bundle_name, provenance.bundle_version) == ("tiny", "1")
-    assert provenance.bundle_sha256 == Bundle.open(tiny_bundle).sha256
+    assert (provenance.model_name, provenance.model_version) == ("tiny", "1")
+    assert provenance.model_sha256 == ModelFolder.open(tiny_model).sha256
     assert (provenance.report, provenance.pathology_requested) == (REPORT, 0.25)
     assert (provenance.seed, provenance.sampler, provenance.steps) == (7, "unipc", 3)
     assert (provenance.guidance_scale, provenance.shape) == (2, (16, 16, 8))
@@ -219,7 +219,7 @@ def test_nan_is_never_a_result_and_never_saved(tiny_pipeline: CCELLAPipeline, pa
         with pytest.raises(NonFiniteError):
             tiny_pipeline(REPORT, seed=0)
         with pytest.raises(NonFiniteError):
-            tiny_pipeline.save_pretrained(tmp_path / "bundle")
+            tiny_pipeline.save_pretrained(tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -233,8 +233,8 @@ def test_memory_that_runs_out_is_explained(tiny_pipeline: CCELLAPipeline, monkey
 
 
 def test_a_saved_model_makes_the_same_volumes(tiny_pipeline: CCELLAPipeline, tmp_path: Path) -> None:
-    bundle = tiny_pipeline.save_pretrained(tmp_path / "again", storage_dtype=None)
-    again = CCELLAPipeline.from_pretrained(bundle, device="cpu", dtype="float32")
+    model = tiny_pipeline.save_pretrained(tmp_path / "again", storage_dtype=None)
+    again = CCELLAPipeline.from_pretrained(model, device="cpu", dtype="float32")
     assert np.array_equal(again(REPORT, seed=0)[0].voxels, tiny_pipeline(REPORT, seed=0)[0].voxels)
     assert again.index.components.keys() == {"denoiser", "autoencoder", "scheduler", "text_encoder", "tokenizer"}
     with pytest.raises(SaveError, match="exists already"):
@@ -242,26 +242,26 @@ def test_a_saved_model_makes_the_same_volumes(tiny_pipeline: CCELLAPipeline, tmp
 
 
 @pytest.mark.parametrize("name", ["denoiser/model.safetensors", "scheduler/config.json", "text_encoder/config.json"])
-def test_an_altered_file_is_refused(tiny_bundle: Path, tmp_path: Path, name: str) -> None:
+def test_an_altered_file_is_refused(tiny_model: Path, tmp_path: Path, name: str) -> None:
     copy = tmp_path / "copy"
-    shutil.copytree(tiny_bundle, copy)
+    shutil.copytree(tiny_model, copy)
     content = bytearray((copy / name).read_bytes())
     content[-2] ^= 1
     (copy / name).write_bytes(content)
-    with pytest.raises(BundleError, match="altered"):
+    with pytest.raises(ModelError, match="altered"):
         CCELLAPipeline.from_pretrained(copy, device="cpu")
 
 
-def test_unverified_weights_that_do_not_fit_are_refused(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_unverified_weights_that_do_not_fit_are_refused(tiny_model: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    shutil.copytree(tiny_bundle, copy)
+    shutil.copytree(tiny_model, copy)
     shutil.copy(copy / "denoiser" / "model.safetensors", copy / "autoencoder" / "model.safetensors")
-    with pytest.raises(BundleError, match="does not fit AutoencoderKlMaisi"):
+    with pytest.raises(ModelError, match="does not fit AutoencoderKlMaisi"):
         CCELLAPipeline.from_pretrained(copy, device="cpu", verify=False)
 
 
 def test_parts_that_do_not_belong_together_are_refused(tiny_pipeline: CCELLAPipeline) -> None:
-    with pytest.raises(BundleError, match="needs a text encoder"):
+    with pytest.raises(ModelError, match="needs a text encoder"):
         CCELLAPipeline(
             denoiser=tiny_pipeline.denoiser,
             autoencoder=tiny_pipeline.autoencoder,
@@ -273,8 +273,8 @@ def test_parts_that_do_not_belong_together_are_refused(tiny_pipeline: CCELLAPipe
         )
 
 
-def test_a_released_encoder_still_knows_its_report(tiny_bundle: Path) -> None:
-    pipeline = CCELLAPipeline.from_pretrained(tiny_bundle, device="cpu")
+def test_a_released_encoder_still_knows_its_report(tiny_model: Path) -> None:
+    pipeline = CCELLAPipeline.from_pretrained(tiny_model, device="cpu")
     before = pipeline(REPORT, seed=0)[0].voxels
     assert pipeline.encoder is not None
     pipeline.encoder.release()

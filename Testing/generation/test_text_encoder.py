@@ -16,7 +16,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from ccella_core.errors import BundleError, InputError, NonFiniteError
+from ccella_core.errors import InputError, ModelError, NonFiniteError
 from ccella_core.generation import text_encoder as text
 from ccella_core.generation.text_encoder import (
     MAX_REPORT_CHARACTERS,
@@ -233,21 +233,21 @@ def test_another_family(tmp_path: Path) -> None:
 
 
 def test_missing_encoder_says_how_to_fetch_it(tmp_path: Path) -> None:
-    with pytest.raises(BundleError) as of_folder:
+    with pytest.raises(ModelError) as of_folder:
         ReportEncoder.from_pretrained(tmp_path / "encoder")
     assert str(tmp_path / "encoder") in str(of_folder.value)
     assert "hf download google/flan-t5-xxl" in str(of_folder.value) and "--local-dir" in str(of_folder.value)
-    with pytest.raises(BundleError, match="hf download nobody/no-such-encoder --include") as of_name:
+    with pytest.raises(ModelError, match="hf download nobody/no-such-encoder --include") as of_name:
         ReportEncoder.from_pretrained("nobody/no-such-encoder")
     assert "hub" in str(of_name.value)
 
 
 def test_pickles_are_refused(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
-    with pytest.raises(BundleError, match="no weights"):
+    with pytest.raises(ModelError, match="no weights"):
         ReportEncoder.from_pretrained(folder)
     (folder / "pytorch_model.bin").write_bytes(b"\x80\x02")
-    with pytest.raises(BundleError, match=r"pickle \(pytorch_model.bin\)"):
+    with pytest.raises(ModelError, match=r"pickle \(pytorch_model.bin\)"):
         ReportEncoder.from_pretrained(folder)
 
 
@@ -255,13 +255,13 @@ def test_damaged_weights_are_refused(folder: Path, tmp_path: Path) -> None:
     broken = shutil.copytree(folder, tmp_path / "broken")
     weights = broken / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-200])
-    with pytest.raises(BundleError, match="Cannot load"):
+    with pytest.raises(ModelError, match="Cannot load"):
         ReportEncoder.from_pretrained(broken)
     BertModel(
         BertConfig(vocab_size=8, hidden_size=4, num_hidden_layers=1, num_attention_heads=1, intermediate_size=4)
     ).save_pretrained(tmp_path / "bert")
     shutil.copy(tmp_path / "bert" / "model.safetensors", weights)  # the weights of something else
-    with pytest.raises(BundleError, match="lacks"):
+    with pytest.raises(ModelError, match="lacks"):
         ReportEncoder.from_pretrained(broken)
 
 

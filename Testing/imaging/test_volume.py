@@ -33,7 +33,7 @@ def rotation(seed: int, largest_angle: float) -> np.ndarray:
 
 def provenance(**changes: Any) -> Provenance:
     facts: dict[str, Any] = {
-        "bundle_name": "tiny", "bundle_version": "1.0", "bundle_sha256": "0" * 64, "report": "Läsion links, 5 mm: $7",
+        "model_name": "tiny", "model_version": "1.0", "model_sha256": "0" * 64, "report": "Läsion links, 5 mm: $7",
         "pathology_requested": "positive", "predicted_positive_probability": 0.25, "seed": 2**40, "sampler": "unipc",
         "steps": 20, "guidance_scale": 1.5, "shape": SHAPE, "spacing": SPACING, "device": "cpu", "dtype": "float32",
     }  # fmt: skip
@@ -86,7 +86,7 @@ def test_all_formats_give_the_same_points(tmp_path: Path, suffix: str) -> None:
 
 
 def test_files_say_that_they_are_synthetic(tmp_path: Path) -> None:
-    volume = make(bundle_name="ä" * 60)
+    volume = make(model_name="ä" * 60)
     nifti = nib.Nifti1Image.from_filename(volume.save(tmp_path / "SYNTHETIC-x.nii.gz"))
     assert nifti.header["descrip"].item().startswith(SYNTHETIC_LABEL.encode())
     assert len(nifti.header["descrip"].item()) <= 79

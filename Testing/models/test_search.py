@@ -1,4 +1,4 @@
-"""How a name becomes a bundle, and that nothing is downloaded unasked."""
+"""How a name becomes a model, and that nothing is downloaded unasked."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import platformdirs
 import pytest
 
 import ccella_core
-from ccella_core.errors import BundleError
-from ccella_core.models.model import Bundle, BundleIndex, write_bundle
-from ccella_core.models.search import BrokenBundle, default_search_paths, find_bundles, resolve_bundle
+from ccella_core.errors import ModelError
+from ccella_core.models.model import ModelFolder, ModelIndex, write_model
+from ccella_core.models.search import BrokenModel, default_search_paths, find_models, resolve_model
 
 
 def write_scheduler(folder: Path) -> None:
     (folder / "config.json").write_text("{}", encoding="utf-8")
 
 
-def make_bundle(path: Path, name: str = "prostate-demo") -> Bundle:
-    index = BundleIndex(
+def make_model(path: Path, name: str = "prostate-demo") -> ModelFolder:
+    index = ModelIndex(
         name=name,
         version="1.0",
         licence="Apache-2.0",
@@ -41,7 +41,7 @@ def make_bundle(path: Path, name: str = "prostate-demo") -> Bundle:
         components={"scheduler": "DDPMScheduler"},
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    return write_bundle(path, index, {"scheduler": write_scheduler})
+    return write_model(path, index, {"scheduler": write_scheduler})
 
 
 @pytest.fixture
@@ -56,53 +56,53 @@ def test_search_order(user_dir: Path, tmp_path: Path) -> None:
     assert default_search_paths({"CCELLA_HOME": str(tmp_path)}) == [tmp_path / "models", user_dir, shipped]
 
 
-def test_find_lists_broken_bundles_beside_whole_ones(tmp_path: Path) -> None:
-    whole = make_bundle(tmp_path / "b-whole")
-    newer = make_bundle(tmp_path / "c-newer").path / "model_index.json"
-    newer.write_text(json.dumps({"format": "ccella-bundle", "format_version": 9}), encoding="utf-8")
-    (make_bundle(tmp_path / "a-garbled").path / "model_index.json").write_bytes(b"\x00\xff")
-    (make_bundle(tmp_path / "d-no-index").path / "model_index.json").unlink()
+def test_find_lists_broken_models_beside_whole_ones(tmp_path: Path) -> None:
+    whole = make_model(tmp_path / "b-whole")
+    newer = make_model(tmp_path / "c-newer").path / "model_index.json"
+    newer.write_text(json.dumps({"format": "ccella-model", "format_version": 9}), encoding="utf-8")
+    (make_model(tmp_path / "a-garbled").path / "model_index.json").write_bytes(b"\x00\xff")
+    (make_model(tmp_path / "d-no-index").path / "model_index.json").unlink()
     (tmp_path / "unrelated").mkdir()
-    make_bundle(tmp_path / ".hidden")
+    make_model(tmp_path / ".hidden")
     (tmp_path / "file.txt").write_text("x", encoding="utf-8")
 
-    garbled, found, from_future, no_index = find_bundles([tmp_path / "nowhere", tmp_path, tmp_path / "file.txt"])
+    garbled, found, from_future, no_index = find_models([tmp_path / "nowhere", tmp_path, tmp_path / "file.txt"])
     assert found == whole
-    assert isinstance(garbled, BrokenBundle) and "is not JSON" in garbled.reason
-    assert isinstance(from_future, BrokenBundle) and "newer version" in from_future.reason
-    assert isinstance(no_index, BrokenBundle) and "is missing" in no_index.reason
+    assert isinstance(garbled, BrokenModel) and "is not JSON" in garbled.reason
+    assert isinstance(from_future, BrokenModel) and "newer version" in from_future.reason
+    assert isinstance(no_index, BrokenModel) and "is missing" in no_index.reason
 
 
 def test_resolve_takes_paths_and_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bundle = make_bundle(tmp_path / "one" / "folder-name")
-    make_bundle(tmp_path / "two" / "other")
+    model = make_model(tmp_path / "one" / "folder-name")
+    make_model(tmp_path / "two" / "other")
     paths = [tmp_path / "one", tmp_path / "two"]
-    assert resolve_bundle(bundle.path) == bundle
-    assert resolve_bundle(str(bundle.path), search_paths=[]) == bundle
-    assert resolve_bundle("prostate-demo", search_paths=paths) == bundle  # both have that name: the first wins
-    assert resolve_bundle("folder-name", search_paths=paths) == bundle
-    assert resolve_bundle("other", search_paths=paths).path == tmp_path / "two" / "other"
+    assert resolve_model(model.path) == model
+    assert resolve_model(str(model.path), search_paths=[]) == model
+    assert resolve_model("prostate-demo", search_paths=paths) == model  # both have that name: the first wins
+    assert resolve_model("folder-name", search_paths=paths) == model
+    assert resolve_model("other", search_paths=paths).path == tmp_path / "two" / "other"
     monkeypatch.chdir(tmp_path / "one")
-    assert resolve_bundle("folder-name", search_paths=[]).index == bundle.index
-    with pytest.raises(BundleError, match="There is no folder"):
-        resolve_bundle(str(tmp_path / "nowhere"))
+    assert resolve_model("folder-name", search_paths=[]).index == model.index
+    with pytest.raises(ModelError, match="There is no folder"):
+        resolve_model(str(tmp_path / "nowhere"))
 
 
 def test_resolve_explains_an_unknown_name(tmp_path: Path) -> None:
-    make_bundle(tmp_path / "prostate-demo")
-    with pytest.raises(BundleError) as caught:
-        resolve_bundle("prostate-dmeo", search_paths=[tmp_path])
+    make_model(tmp_path / "prostate-demo")
+    with pytest.raises(ModelError) as caught:
+        resolve_model("prostate-dmeo", search_paths=[tmp_path])
     text = str(caught.value)
-    assert "no bundle named 'prostate-dmeo'. Did you mean prostate-demo? Found: prostate-demo;" in text
+    assert "no model named 'prostate-dmeo'. Did you mean prostate-demo? Found: prostate-demo;" in text
     assert str(tmp_path) in text
-    with pytest.raises(BundleError, match="Found: none; looked in no folder"):
-        resolve_bundle("x", search_paths=[])
+    with pytest.raises(ModelError, match="Found: none; looked in no folder"):
+        resolve_model("x", search_paths=[])
 
 
-def test_resolve_gives_the_reason_of_a_broken_bundle(tmp_path: Path) -> None:
-    (make_bundle(tmp_path / "mine").path / "model_index.json").write_text("{", encoding="utf-8")
-    with pytest.raises(BundleError, match="is not JSON"):
-        resolve_bundle("mine", search_paths=[tmp_path])
+def test_resolve_gives_the_reason_of_a_broken_model(tmp_path: Path) -> None:
+    (make_model(tmp_path / "mine").path / "model_index.json").write_text("{", encoding="utf-8")
+    with pytest.raises(ModelError, match="is not JSON"):
+        resolve_model("mine", search_paths=[tmp_path])
 
 
 def fake_download(monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], object]) -> list[str]:
@@ -119,7 +119,7 @@ def fake_download(monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], objec
 
 
 def download_whole(folder: Path) -> None:
-    source = make_bundle(folder.parent / "source", name="from-hub")
+    source = make_model(folder.parent / "source", name="from-hub")
     for file in source.path.rglob("*"):
         target = folder / file.relative_to(source.path)
         if file.is_file():
@@ -130,25 +130,25 @@ def download_whole(folder: Path) -> None:
 
 def test_hub_is_asked_only_when_allowed_and_only_once(user_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = fake_download(monkeypatch, download_whole)
-    with pytest.raises(BundleError, match=r"download it with `ccella .*hf:someone/model`"):
-        resolve_bundle("hf:someone/model")
+    with pytest.raises(ModelError, match=r"download it with `ccella .*hf:someone/model`"):
+        resolve_model("hf:someone/model")
     assert asked == []
-    bundle = resolve_bundle("hf:someone/model", allow_download=True)
-    assert bundle.path == user_dir / "someone--model"
-    assert sorted(path.name for path in bundle.path.iterdir()) == ["model_index.json", "scheduler"]
-    bundle.verify()
-    assert resolve_bundle("hf:someone/model") == bundle
+    model = resolve_model("hf:someone/model", allow_download=True)
+    assert model.path == user_dir / "someone--model"
+    assert sorted(path.name for path in model.path.iterdir()) == ["model_index.json", "scheduler"]
+    model.verify()
+    assert resolve_model("hf:someone/model") == model
     assert asked == ["someone/model"]
 
 
-def test_a_download_that_is_no_bundle_is_removed(user_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_that_is_no_model_is_removed(user_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def altered(folder: Path) -> None:
         download_whole(folder)
         (folder / "scheduler" / "config.json").write_text("[]", encoding="utf-8")
 
     fake_download(monkeypatch, altered)
-    with pytest.raises(BundleError, match=r"no usable bundle, so it was removed: .*altered"):
-        resolve_bundle("hf:someone/model", allow_download=True)
+    with pytest.raises(ModelError, match=r"no usable model, so it was removed: .*altered"):
+        resolve_model("hf:someone/model", allow_download=True)
     assert [path.name for path in user_dir.iterdir()] == ["source"]
 
 
@@ -157,12 +157,12 @@ def test_a_failed_connection_is_one_sentence(user_dir: Path, monkeypatch: pytest
         raise ConnectionError("no route to host")
 
     fake_download(monkeypatch, fail)
-    with pytest.raises(BundleError, match=r"could not be downloaded \(no route to host\)"):
-        resolve_bundle("hf:someone/model", allow_download=True)
+    with pytest.raises(ModelError, match=r"could not be downloaded \(no route to host\)"):
+        resolve_model("hf:someone/model", allow_download=True)
     assert not (user_dir / "someone--model").exists()
 
 
 @pytest.mark.parametrize("reference", ["hf:", "hf:model", "hf:a/b/c", "hf:../x", "hf:a/..", "hf:a b/c"])
 def test_a_reference_must_name_a_repository(reference: str) -> None:
-    with pytest.raises(BundleError, match="write hf:owner/name"):
-        resolve_bundle(reference, allow_download=True)
+    with pytest.raises(ModelError, match="write hf:owner/name"):
+        resolve_model(reference, allow_download=True)

@@ -1,4 +1,4 @@
-"""Networks as parts of a bundle: safetensors in, safetensors out, and a clear word for anything else."""
+"""Networks as parts of a model: safetensors in, safetensors out, and a clear word for anything else."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
-from ccella_core.errors import BundleError, NonFiniteError
+from ccella_core.errors import ModelError, NonFiniteError
 from ccella_core.models.model import load_config, load_state, save_component
 
 
@@ -73,17 +73,17 @@ def test_weights_that_are_not_numbers_are_neither_saved_nor_loaded(tmp_path: Pat
     assert not (tmp_path / "part").exists()
     nn.init.constant_(network[0].bias, float("nan"))
     save_file(dict(network.state_dict()), tmp_path / "model.safetensors")
-    with pytest.raises(BundleError, match=r"tensors NaN or infinite: 0\.bias"):
+    with pytest.raises(ModelError, match=r"tensors NaN or infinite: 0\.bias"):
         load_state(tiny_network(), tmp_path)
 
 
 def test_tensors_that_do_not_fit_are_named(folder: Path) -> None:
     untouched = nn.Linear(2, 3)
     before = untouched.weight.detach().clone()
-    with pytest.raises(BundleError, match=r"missing: bias, weight; unexpected: 0\.bias, 0\.weight, 1\.bias and 4 more"):
+    with pytest.raises(ModelError, match=r"missing: bias, weight; unexpected: 0\.bias, 0\.weight, 1\.bias and 4 more"):
         load_state(untouched, folder)
     assert torch.equal(untouched.weight, before)
-    with pytest.raises(BundleError, match=r"of another shape: 0\.weight \(3, 2\) instead of \(5, 2\)"):
+    with pytest.raises(ModelError, match=r"of another shape: 0\.weight \(3, 2\) instead of \(5, 2\)"):
         load_state(tiny_network(width=5), folder)
 
 
@@ -116,7 +116,7 @@ def disguise_lfs_pointer(path: Path) -> None:
 )
 def test_other_formats_under_the_name_of_safetensors_are_recognised(folder: Path, disguise: object, told: str) -> None:
     disguise(folder / "model.safetensors")  # type: ignore[operator]
-    with pytest.raises(BundleError, match=told):
+    with pytest.raises(ModelError, match=told):
         load_state(tiny_network(), folder)
 
 
@@ -124,7 +124,7 @@ def test_other_formats_under_the_name_of_safetensors_are_recognised(folder: Path
 def test_a_truncated_file_is_called_so(folder: Path, kept: int) -> None:
     file = folder / "model.safetensors"
     os.truncate(file, kept % file.stat().st_size)
-    with pytest.raises(BundleError, match="is truncated"):
+    with pytest.raises(ModelError, match="is truncated"):
         load_state(tiny_network(), folder)
 
 
@@ -143,11 +143,11 @@ def test_a_header_length_that_begins_like_a_pickle_is_no_pickle(tmp_path: Path) 
 
 def test_missing_or_unfit_parts_are_named(folder: Path) -> None:
     (folder / "config.json").write_text('{"width": 3, "colour": "red"}', encoding="utf-8")
-    with pytest.raises(BundleError, match=r"config\.json does not fit .*colour"):
+    with pytest.raises(ModelError, match=r"config\.json does not fit .*colour"):
         load_config(TinyConfig, folder)
     (folder / "config.json").unlink()
-    with pytest.raises(BundleError, match=r"config\.json is missing"):
+    with pytest.raises(ModelError, match=r"config\.json is missing"):
         load_config(TinyConfig, folder)
     (folder / "model.safetensors").unlink()
-    with pytest.raises(BundleError, match=r"model\.safetensors is missing"):
+    with pytest.raises(ModelError, match=r"model\.safetensors is missing"):
         load_state(tiny_network(), folder)

@@ -117,9 +117,9 @@ def test_the_library_and_its_model_are_found_beside_the_module(tree: str, reques
     program = """
 import json
 import ccella_core
-from ccella_core.models.search import default_search_paths, find_bundles
-bundles = [str(bundle.path) for bundle in find_bundles(default_search_paths({})[-1:])]
-print(json.dumps([ccella_core.__file__, *bundles]))
+from ccella_core.models.search import default_search_paths, find_models
+models = [str(model.path) for model in find_models(default_search_paths({})[-1:])]
+print(json.dumps([ccella_core.__file__, *models]))
 """
     expected = [modules / "ccella_core" / "__init__.py", modules / "Resources" / "Models" / "ccella-demo"]
     assert [Path(found) for found in answer_of(program, modules)] == expected
@@ -169,7 +169,7 @@ def test_the_worker_runs_from_the_package(installed: Path) -> None:
         assert worker.stdin and worker.stdout
         watch = Timer(PATIENCE, worker.kill)  # a worker that says nothing would be waited for without end
         watch.start()
-        worker.stdin.write(b'{"id": 1, "method": "describe", "params": {"bundle_folders": []}}\n')
+        worker.stdin.write(b'{"id": 1, "method": "describe", "params": {"model_folders": []}}\n')
         worker.stdin.flush()
         events = []
         for line in worker.stdout:
@@ -181,7 +181,7 @@ def test_the_worker_runs_from_the_package(installed: Path) -> None:
         watch.cancel()
     assert events[0]["event"] == "ready"
     assert events[-1]["event"] == "result", events[-1]
-    (demo,) = [bundle for bundle in events[-1]["value"]["bundles"] if bundle["origin"] == "shipped"]
+    (demo,) = [model for model in events[-1]["value"]["models"] if model["origin"] == "shipped"]
     assert (demo["name"], demo["problem"]) == ("ccella-demo", None)
     assert Path(demo["path"]) == installed / "Resources" / "Models" / "ccella-demo"
 

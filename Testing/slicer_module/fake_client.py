@@ -30,7 +30,7 @@ def save_volume(
         affine = np.diag([*SPACING, 1.0])
         affine[:3, 3] = -np.multiply(SPACING, np.subtract(voxels.shape, 1)) / 2
     made: dict[str, Any] = {
-        "bundle_name": "tiny", "bundle_version": "1", "bundle_sha256": "0" * 64, "report": "PI-RADS 4.",
+        "model_name": "tiny", "model_version": "1", "model_sha256": "0" * 64, "report": "PI-RADS 4.",
         "pathology_requested": None, "predicted_positive_probability": 0.25, "seed": 7, "sampler": "dpm++",
         "steps": 2, "guidance_scale": 1.0, "shape": voxels.shape, "spacing": SPACING, "device": "cpu",
         "dtype": "float32",

@@ -52,7 +52,7 @@ def show_environment(number: int, params: dict) -> None:
 
 
 def fail(number: int, params: dict) -> None:
-    say(event="error", id=number, code="bundle", message="It is broken.", hint="Mend it.", volumes=["a.nii"])
+    say(event="error", id=number, code="model", message="It is broken.", hint="Mend it.", volumes=["a.nii"])
 
 
 def work(number: int, params: dict) -> None:

@@ -71,7 +71,7 @@ def test_the_examples(page: Page) -> None:
 
     printed = page.run("What a volume tells of itself")
     assert re.search(r"reads the report as \d+% positive", printed)
-    assert f"7 ccella-demo {volume.GetAttribute('CCELLA.BundleSha256')} {FEW_STEPS}" in printed
+    assert f"7 ccella-demo {volume.GetAttribute('CCELLA.ModelSha256')} {FEW_STEPS}" in printed
 
     page.run("On a real scan")
     replaced, second = page.names["placed"]
@@ -81,7 +81,7 @@ def test_the_examples(page: Page) -> None:
     assert np.abs(slicer.util.arrayFromVolume(replaced)).std() > 0
 
     printed = page.run("When something goes wrong")
-    assert printed.startswith("bundle\n") and "no-such-model" in printed
+    assert printed.startswith("model\n") and "no-such-model" in printed
 
     printed = page.run("In the background")
     assert "denoise 2 of 2" in printed and "finished: SYNTHETIC t2w seed 9 (ccella-demo)" in printed
@@ -96,7 +96,7 @@ def test_the_examples(page: Page) -> None:
     assert {"SYNTHETIC_case 1_seed1.nii", "SYNTHETIC_case 2_seed2.nii", "results.csv"} < files and len(files) == 5
 
     printed = page.run("Models, lengths, estimates")
-    for answer in ("'bundles'", "'tokens'", "'seconds'"):
+    for answer in ("'models'", "'tokens'", "'seconds'"):
         assert answer in printed
     assert len(printed.splitlines()) == 3
 

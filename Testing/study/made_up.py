@@ -72,7 +72,7 @@ def study_result(**changes: Any) -> StudyResult:
         VariantResult(
             variant=variant,  # type: ignore[arg-type]
             trained=Trained(parameters=1_234_567, steps=1200, validation_loss=0.123, weights_sha256="0" * 64),
-            model=Model(path=f"variants/{variant}/model/bundle", sha256="0" * 64),
+            model=Model(path=f"variants/{variant}/model/model", sha256="0" * 64),
             of_test=Volumes(path=f"variants/{variant}/of-test-reports", count=64, sha256="0" * 64),
             of_train=Volumes(path=f"variants/{variant}/of-train-reports", count=300, sha256="0" * 64),
         )

@@ -21,8 +21,8 @@ NEVER_READ = Path("manifest.jsonl")
 
 
 @pytest.fixture
-def content(readout: Path, tiny_bundle: Path, tmp_path: Path) -> dict[str, Any]:
-    return tiny_study(NEVER_READ, readout, tiny_bundle, tmp_path)
+def content(readout: Path, tiny_model: Path, tmp_path: Path) -> dict[str, Any]:
+    return tiny_study(NEVER_READ, readout, tiny_model, tmp_path)
 
 
 def configured(content: dict[str, Any], changes: dict[str, Any]) -> StudyConfig:

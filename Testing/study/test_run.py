@@ -68,9 +68,9 @@ def result_in(folder: Path) -> StudyResult:
 
 @pytest.fixture(scope="module")
 def content(
-    manifest: Path, readout: Path, tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory
+    manifest: Path, readout: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
-    return tiny_study(manifest, readout, tiny_bundle, tmp_path_factory.mktemp("work"))
+    return tiny_study(manifest, readout, tiny_model, tmp_path_factory.mktemp("work"))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typing import Any
 SHAPE, SPACING = (16, 16, 8), (1.0, 1.0, 3.0)
 
 
-def tiny_study(manifest: Path, readout: Path, bundle: Path, folder: Path) -> dict[str, Any]:
+def tiny_study(manifest: Path, readout: Path, model: Path, folder: Path) -> dict[str, Any]:
     unet = {"latent_channels": 4, "num_channels": [8, 8], "attention_levels": [False, True],
             "num_head_channels": [0, 8], "num_res_blocks": 1, "norm_num_groups": 4}  # fmt: skip
     adapter = {"text_width": 16, "width": 16, "num_latents": 4, "layers": 2, "heads": 2, "time_channels": 8,
@@ -23,7 +23,7 @@ def tiny_study(manifest: Path, readout: Path, bundle: Path, folder: Path) -> dic
         "variants": ["ccella", "maisi", "decoupled"],
         "training": {
             "settings": {
-                "autoencoder": str(bundle), "text_encoder": str(bundle), "max_tokens": 16,
+                "autoencoder": str(model), "text_encoder": str(model), "max_tokens": 16,
                 "cache": {"mirror": False},
                 "denoiser": {"network": {"unet": unet, "adapter": adapter}, "steps": 4, "batch_size": 2,
                              "checkpoint_every": 2, "warmup_steps": 1},

@@ -1,4 +1,4 @@
-"""What a bundle tells of its making, whatever is there of it."""
+"""What a model tells of its making, whatever is there of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ccella_core.models.model import save_component
 from ccella_core.training.frozen_networks import autoencoder_source
 from ccella_core.training.lineage import stages_of
 
-BUNDLE = Path(__file__).parents[2] / "Resources" / "Models" / "ccella-demo"
+MODEL = Path(__file__).parents[2] / "Resources" / "Models" / "ccella-demo"
 
 
 def write_run(folder: Path, recipe: dict[str, Any], seconds: list[float] | None) -> Path:
@@ -65,10 +65,10 @@ def test_what_is_gone_is_left_out_with_a_warning(tmp_path, autoencoder, caplog):
     assert "gone, from which" in caplog.text and "the model will not tell of it" in caplog.text
 
 
-def test_parts_of_bundles_and_strangers_are_known_by_their_hashes(tmp_path, autoencoder):
+def test_parts_of_models_and_strangers_are_known_by_their_hashes(tmp_path, autoencoder):
     run = denoiser(tmp_path / "run", [1.0])
-    bundle = autoencoder_source(str(BUNDLE))
-    assert stages_of(run, bundle)[-1].keys() == {"stage", "bundle", "sha256"}
+    model = autoencoder_source(str(MODEL))
+    assert stages_of(run, model)[-1].keys() == {"stage", "model", "sha256"}
     save_component(tiny_autoencoder(), TINY_AUTOENCODER, tmp_path / "folder")
     stranger = autoencoder_source(str(tmp_path / "folder"))
     assert stages_of(run, stranger)[-1] == {"stage": "decoder", "fingerprint": stranger.fingerprint}

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from ccella_core.cases.prepared import PreparedSet
 from ccella_core.cli import app
 from ccella_core.imaging.volume import RAS_FROM_LPS, SyntheticVolume
-from ccella_core.models.model import Bundle
+from ccella_core.models.model import ModelFolder
 from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import render
 from ccella_core.phantom.report import write_report
@@ -115,10 +115,10 @@ def work(tmp_path_factory) -> Path:
         ccella("train-autoencoder", "autoencoder.yaml")
         ccella("train-text-encoder", "text_encoder.yaml")
         ccella("train", "denoiser.yaml")
-        ccella("export", "run", "--out", "bundle", "--licence", "CC0-1.0", "--intended-use", "Tests.", "--trained-on",
+        ccella("export", "run", "--out", "model", "--licence", "CC0-1.0", "--intended-use", "Tests.", "--trained-on",
                "ten phantoms")  # fmt: skip
         ccella(
-            "generate", "--bundle", "bundle", "--report", "PI-RADS 4 lesion.", "--steps", 2, "--seed", 1, "--out", "out"
+            "generate", "--model", "model", "--report", "PI-RADS 4 lesion.", "--steps", 2, "--seed", 1, "--out", "out"
         )
     return folder
 
@@ -173,18 +173,18 @@ def test_the_last_checkpoints_and_the_best_are_kept(work):
     assert names == ["best.safetensors", *(f"step-{step:08d}.safetensors" for step in (8, 16, 24))]
 
 
-def test_the_bundle_is_whole_and_makes_a_volume(work):
-    bundle = Bundle.open(work / "bundle")
-    bundle.verify()
-    assert bundle.index.licence == "CC0-1.0" and bundle.index.name == "tiny"
-    assert bundle.index.native_shape == SHAPE and bundle.index.native_spacing_mm == SPACING
+def test_the_model_is_whole_and_makes_a_volume(work):
+    model = ModelFolder.open(work / "model")
+    model.verify()
+    assert model.index.licence == "CC0-1.0" and model.index.name == "tiny"
+    assert model.index.native_shape == SHAPE and model.index.native_spacing_mm == SPACING
     (image,) = (work / "out").glob("SYNTHETIC*.nii.gz")
     volume = SyntheticVolume.load(image)
-    assert volume.voxels.shape == SHAPE and volume.provenance.bundle_sha256 == bundle.sha256
+    assert volume.voxels.shape == SHAPE and volume.provenance.model_sha256 == model.sha256
 
 
-def test_the_bundle_tells_of_its_making(work):
-    stages = Bundle.open(work / "bundle").index.training["stages"]
+def test_the_model_tells_of_its_making(work):
+    stages = ModelFolder.open(work / "model").index.training["stages"]
     assert [stage["stage"] for stage in stages] == ["autoencoder", "text_encoder", "read_first", "denoiser"]
     assert all(stage["seconds"] > 0 for stage in stages)
     autoencoder, text_encoder, read_first, denoiser = (stage["recipe"] for stage in stages)

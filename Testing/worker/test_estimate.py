@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from ccella_core.errors import BundleError, InputError
-from ccella_core.models.model import Bundle
+from ccella_core.errors import InputError, ModelError
+from ccella_core.models.model import ModelFolder
 from ccella_core.worker import estimate as module
 from ccella_core.worker.estimate import estimate, operations_per_second
 from ccella_core.worker.needs import need_of
@@ -28,47 +28,47 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> State:
 
 
 def ask(state: State, model: Path, **params: Any) -> dict[str, Any]:
-    task = Task(1, "estimate", {"bundle": str(model), "device": "cpu"} | params, send=lambda *_, **__: None)
+    task = Task(1, "estimate", {"model": str(model), "device": "cpu"} | params, send=lambda *_, **__: None)
     return estimate(task, state)
 
 
-def test_before_any_run_time_is_reckoned_from_operations(tiny_bundle: Path, state: State) -> None:
-    need = need_of(Bundle.open(tiny_bundle), SHAPE, guided=False)
-    value = ask(state, tiny_bundle, num_steps=20, count=3)
+def test_before_any_run_time_is_reckoned_from_operations(tiny_model: Path, state: State) -> None:
+    need = need_of(ModelFolder.open(tiny_model), SHAPE, guided=False)
+    value = ask(state, tiny_model, num_steps=20, count=3)
     expected = 3 * (20 * need.step.operations + need.decode_operations) / 1e9
     assert value["seconds"] == pytest.approx(expected, abs=0.01) and value["basis"] == "estimated"
     assert value["memory_gib"] == pytest.approx(need.weights_gib("cpu") + need.activations_gib, abs=1e-3)
     assert value["device"].startswith("CPU")
     assert value["fits"] is True and value["available_gib"] > value["memory_gib"] > 0
-    guided = ask(state, tiny_bundle, num_steps=20, count=3, guidance_scale=2.0)["seconds"]
+    guided = ask(state, tiny_model, num_steps=20, count=3, guidance_scale=2.0)["seconds"]
     assert value["seconds"] < guided < 2 * value["seconds"]
 
 
-def test_after_a_run_time_is_what_was_measured(tiny_bundle: Path, state: State) -> None:
+def test_after_a_run_time_is_what_was_measured(tiny_model: Path, state: State) -> None:
     timing = Timing(load=10, encode=1, step=0.5, decode=2)
-    Timings(state.timings_file).keep(Bundle.open(tiny_bundle).sha256, "cpu", SHAPE, timing)
-    value = ask(state, tiny_bundle, num_steps=4, count=3)
+    Timings(state.timings_file).keep(ModelFolder.open(tiny_model).sha256, "cpu", SHAPE, timing)
+    value = ask(state, tiny_model, num_steps=4, count=3)
     assert (value["seconds"], value["basis"]) == (10 + 1 + 3 * (4 * 0.5 + 2), "measured")
-    assert ask(state, tiny_bundle, num_steps=4, guidance_scale=0.0)["seconds"] == 10 + 1 + 4 * 2 * 0.5 + 2
-    assert ask(state, tiny_bundle)["seconds"] == 10 + 1 + 2 * 0.5 + 2  # the bundle's own number of steps
-    assert ask(state, tiny_bundle, shape=[32, 16, 8])["basis"] == "estimated"
+    assert ask(state, tiny_model, num_steps=4, guidance_scale=0.0)["seconds"] == 10 + 1 + 4 * 2 * 0.5 + 2
+    assert ask(state, tiny_model)["seconds"] == 10 + 1 + 2 * 0.5 + 2  # the model's own number of steps
+    assert ask(state, tiny_model, shape=[32, 16, 8])["basis"] == "estimated"
 
 
 def test_a_loaded_model_is_neither_loaded_nor_counted_again(
-    tiny_bundle: Path, tiny_pipeline: Any, state: State, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path, tiny_pipeline: Any, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bundle = Bundle.open(tiny_bundle)
-    Timings(state.timings_file).keep(bundle.sha256, "cpu", SHAPE, Timing(load=10, encode=1, step=1, decode=1))
-    cold = ask(state, tiny_bundle)
-    monkeypatch.setattr(tiny_pipeline, "bundle_sha256", bundle.sha256)
+    model = ModelFolder.open(tiny_model)
+    Timings(state.timings_file).keep(model.sha256, "cpu", SHAPE, Timing(load=10, encode=1, step=1, decode=1))
+    cold = ask(state, tiny_model)
+    monkeypatch.setattr(tiny_pipeline, "model_sha256", model.sha256)
     state.pipeline = tiny_pipeline
-    assert ask(state, tiny_bundle)["seconds"] == cold["seconds"] - 10
-    monkeypatch.setattr(tiny_pipeline, "bundle_sha256", "another")
-    assert ask(state, tiny_bundle)["seconds"] == cold["seconds"]
+    assert ask(state, tiny_model)["seconds"] == cold["seconds"] - 10
+    monkeypatch.setattr(tiny_pipeline, "model_sha256", "another")
+    assert ask(state, tiny_model)["seconds"] == cold["seconds"]
 
 
-def test_what_does_not_fit_is_said(tiny_bundle: Path, state: State) -> None:
-    value = ask(state, tiny_bundle, shape=[1024, 1024, 1024])
+def test_what_does_not_fit_is_said(tiny_model: Path, state: State) -> None:
+    value = ask(state, tiny_model, shape=[1024, 1024, 1024])
     assert value["fits"] is False and value["memory_gib"] > 20
     assert 0 < value["available_gib"] < value["memory_gib"]
 
@@ -76,7 +76,7 @@ def test_what_does_not_fit_is_said(tiny_bundle: Path, state: State) -> None:
 @pytest.mark.parametrize(
     ("params", "error", "words"),
     [
-        ({"bundle": "/nowhere/at all"}, BundleError, "no folder"),
+        ({"model": "/nowhere/at all"}, ModelError, "no folder"),
         ({"device": "cuda:99"}, InputError, "no device"),
         ({"num_steps": 0}, InputError, "number of steps"),
         ({"count": 1000}, InputError, "count"),
@@ -88,10 +88,10 @@ def test_what_does_not_fit_is_said(tiny_bundle: Path, state: State) -> None:
     ],
 )
 def test_bad_arguments_are_explained(
-    params: dict[str, Any], error: type[Exception], words: str, tiny_bundle: Path, state: State
+    params: dict[str, Any], error: type[Exception], words: str, tiny_model: Path, state: State
 ) -> None:
     with pytest.raises(error, match=words):
-        ask(state, tiny_bundle, **params)
+        ask(state, tiny_model, **params)
 
 
 def test_speed_is_measured_and_plausible() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ccella_core.errors import BundleError, Cancelled, InputError, NonFiniteError, SaveError
+from ccella_core.errors import Cancelled, InputError, ModelError, NonFiniteError, SaveError
 from ccella_core.generation.options import memory_explained
 from ccella_core.worker.failures import explain
 from ccella_core.worker.protocol import ProtocolError
@@ -15,7 +15,7 @@ from ccella_core.worker.protocol import ProtocolError
     ("error", "code"),
     [
         (InputError("The report is empty."), "input"),
-        (BundleError("The model is missing."), "bundle"),
+        (ModelError("The model is missing."), "model"),
         (SaveError("The disk is full."), "save"),
         (NonFiniteError("NaN."), "nonfinite"),
         (Cancelled("Stopped."), "cancelled"),

@@ -14,7 +14,7 @@ from ccella_core.errors import Cancelled, InputError
 from ccella_core.generation.decoding import decode
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.imaging.volume import SyntheticVolume
-from ccella_core.models.model import INDEX_NAME, Bundle
+from ccella_core.models.model import INDEX_NAME, ModelFolder
 from ccella_core.worker.failures import explain
 from ccella_core.worker.output import checked_name
 from ccella_core.worker.tasks import Handlers, Task
@@ -28,39 +28,39 @@ def handlers(tmp_path: Path) -> Handlers:
     return Handlers(tmp_path / "timings.json")
 
 
-def task_of(bundle: Path, folder: Path, **more: Any) -> Task:
-    params = {"bundle": str(bundle), "device": "cpu", "report": "PI-RADS 4.", "seed": 7, "output_dir": str(folder)}
+def task_of(model: Path, folder: Path, **more: Any) -> Task:
+    params = {"model": str(model), "device": "cpu", "report": "PI-RADS 4.", "seed": 7, "output_dir": str(folder)}
     return Task(1, "generate", params | more, send=lambda *_, **__: None)
 
 
 def test_measured_times_are_kept_and_warm_runs_keep_those_of_the_cold_one(
-    tiny_bundle: Path, handlers: Handlers, tmp_path: Path
+    tiny_model: Path, handlers: Handlers, tmp_path: Path
 ) -> None:
-    timings, sha256 = Timings(tmp_path / "timings.json"), Bundle.open(tiny_bundle).sha256
-    handlers(task_of(tiny_bundle, tmp_path))
+    timings, sha256 = Timings(tmp_path / "timings.json"), ModelFolder.open(tiny_model).sha256
+    handlers(task_of(tiny_model, tmp_path))
     cold = timings.find(sha256, "cpu", SHAPE)
-    handlers(task_of(tiny_bundle, tmp_path, count=2, guidance_scale=1.5))
+    handlers(task_of(tiny_model, tmp_path, count=2, guidance_scale=1.5))
     warm = timings.find(sha256, "cpu", SHAPE)
     assert cold is not None and warm is not None
     assert min(cold.load, cold.encode, cold.step, cold.decode) > 0
     assert (warm.load, warm.encode) == (cold.load, cold.encode) and warm.step != cold.step
 
 
-def test_another_bundle_takes_the_place_of_the_first(tiny_bundle: Path, handlers: Handlers, tmp_path: Path) -> None:
-    other = Path(shutil.copytree(tiny_bundle, tmp_path / "other"))
+def test_another_model_takes_the_place_of_the_first(tiny_model: Path, handlers: Handlers, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(tiny_model, tmp_path / "other"))
     index = json.loads((other / INDEX_NAME).read_text(encoding="utf-8"))
     (other / INDEX_NAME).write_text(json.dumps(index | {"name": "other"}), encoding="utf-8")
     loaded = []
-    for bundle in (tiny_bundle, tiny_bundle, other):
-        handlers(task_of(bundle, tmp_path))
+    for model in (tiny_model, tiny_model, other):
+        handlers(task_of(model, tmp_path))
         loaded.append(handlers.state.pipeline)
     assert loaded[0] is loaded[1] is not loaded[2]
-    assert handlers.state.holds(Bundle.open(other).sha256, "cpu")
-    assert not handlers.state.holds(Bundle.open(tiny_bundle).sha256, "cpu")
+    assert handlers.state.holds(ModelFolder.open(other).sha256, "cpu")
+    assert not handlers.state.holds(ModelFolder.open(tiny_model).sha256, "cpu")
 
 
 def test_a_model_of_several_sequences_gives_a_file_of_each(
-    tiny_bundle: Path,
+    tiny_model: Path,
     tiny_pipeline: CCELLAPipeline,
     handlers: Handlers,
     tmp_path: Path,
@@ -71,14 +71,14 @@ def test_a_model_of_several_sequences_gives_a_file_of_each(
         return [volume, dataclasses.replace(volume, sequence="adc")]
 
     monkeypatch.setattr("ccella_core.worker.generation.load", lambda *_: draw_two)
-    value = handlers(task_of(tiny_bundle, tmp_path, count=2))
+    value = handlers(task_of(tiny_model, tmp_path, count=2))
     names = [Path(volume["path"]).name for volume in value["volumes"]]
     assert names == [f"SYNTHETIC_tiny_seed{seed}_{sequence}.nii" for seed in (7, 8) for sequence in ("t2w", "adc")]
     assert [SyntheticVolume.load(tmp_path / name).sequence for name in names] == ["t2w", "adc"] * 2
 
 
 def test_running_out_of_memory_is_survived(
-    tiny_bundle: Path, handlers: Handlers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path, handlers: Handlers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def decode_one(*arguments: Any, **more: Any) -> Any:
         monkeypatch.setattr("ccella_core.generation.pipeline.decode", fail)
@@ -88,17 +88,17 @@ def test_running_out_of_memory_is_survived(
         raise MemoryError
 
     monkeypatch.setattr("ccella_core.generation.pipeline.decode", decode_one)
-    task = task_of(tiny_bundle, tmp_path, count=2)
+    task = task_of(tiny_model, tmp_path, count=2)
     with pytest.raises(InputError) as caught:
         handlers(task)
     assert explain(caught.value).code == "memory"
     assert [Path(volume["path"]).name for volume in task.finished["volumes"]] == ["SYNTHETIC_tiny_seed7.nii"]
     monkeypatch.setattr("ccella_core.generation.pipeline.decode", decode)
-    assert handlers(task_of(tiny_bundle, tmp_path))["load_seconds"] == 0
+    assert handlers(task_of(tiny_model, tmp_path))["load_seconds"] == 0
 
 
-def test_a_cancellation_while_loading_is_heeded(tiny_bundle: Path, handlers: Handlers, tmp_path: Path) -> None:
-    task = task_of(tiny_bundle, tmp_path / "out")
+def test_a_cancellation_while_loading_is_heeded(tiny_model: Path, handlers: Handlers, tmp_path: Path) -> None:
+    task = task_of(tiny_model, tmp_path / "out")
     task.cancelled.set()
     with pytest.raises(Cancelled):
         handlers(task)

@@ -60,7 +60,7 @@ def line_of(**changes: Any) -> bytes:
 
 
 def test_a_request_is_read() -> None:
-    assert parse_request(line_of(params={"bundle_folders": []})) == Request(7, "describe", {"bundle_folders": []})
+    assert parse_request(line_of(params={"model_folders": []})) == Request(7, "describe", {"model_folders": []})
     assert parse_request(b'{"id": 7, "method": "shutdown"}\r\n') == Request(7, "shutdown", {})
     assert parse_request(line_of(method="cancel", params={"id": 3})) == Request(7, "cancel", {"id": 3})
 

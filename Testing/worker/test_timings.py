@@ -37,9 +37,9 @@ def test_a_broken_file_counts_as_empty_and_is_replaced(content: bytes, tmp_path:
 def test_the_oldest_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ccella_core.worker.timings.MAX_TIMINGS", 2)
     timings = Timings(tmp_path / "timings.json")
-    for bundle in ("first", "second", "first", "third"):
-        timings.keep(bundle, "cpu", SHAPE, TIMING)
-    assert [timings.find(bundle, "cpu", SHAPE) for bundle in ("first", "second", "third")] == [TIMING, None, TIMING]
+    for model in ("first", "second", "first", "third"):
+        timings.keep(model, "cpu", SHAPE, TIMING)
+    assert [timings.find(model, "cpu", SHAPE) for model in ("first", "second", "third")] == [TIMING, None, TIMING]
     assert MAX_TIMINGS > 2
 
 

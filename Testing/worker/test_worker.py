@@ -13,7 +13,7 @@ import pytest
 
 from ccella_core.generation.text_encoder import ReportEncoder
 from ccella_core.imaging.volume import SyntheticVolume
-from ccella_core.models.model import INDEX_NAME, Bundle
+from ccella_core.models.model import INDEX_NAME, ModelFolder
 
 WorkerProcess = Any  # the client in conftest.py, which tests cannot import
 
@@ -22,14 +22,14 @@ MANY_STEPS = 200  # some seconds, in which a test can do what it does in mid-run
 LINE_ID = 10**6  # apart from those that the client counts
 
 
-def asked(bundle: Path, output_dir: Path, **more: Any) -> dict[str, Any]:
-    return {"report": REPORT, "bundle": str(bundle), "device": "cpu", "output_dir": str(output_dir), "seed": 7} | more
+def asked(model: Path, output_dir: Path, **more: Any) -> dict[str, Any]:
+    return {"report": REPORT, "model": str(model), "device": "cpu", "output_dir": str(output_dir), "seed": 7} | more
 
 
-def test_a_generation_from_start_to_end(worker: WorkerProcess, tiny_bundle: Path, tmp_path: Path) -> None:
+def test_a_generation_from_start_to_end(worker: WorkerProcess, tiny_model: Path, tmp_path: Path) -> None:
     folder = tmp_path / "Ausgänge 出力"
     report = "Prostata vergrößert – kein Verdacht (前立腺)."
-    number = worker.send("generate", **asked(tiny_bundle, folder, report=report, count=2, num_steps=3))
+    number = worker.send("generate", **asked(tiny_model, folder, report=report, count=2, num_steps=3))
     events = worker.events_of(number)
 
     progress = [event for event in events if event["event"] == "progress"]
@@ -54,17 +54,17 @@ def test_a_generation_from_start_to_end(worker: WorkerProcess, tiny_bundle: Path
 
 
 def test_the_second_run_loads_nothing_and_spares_the_first_ones_file(
-    worker: WorkerProcess, tiny_bundle: Path, tmp_path: Path
+    worker: WorkerProcess, tiny_model: Path, tmp_path: Path
 ) -> None:
-    first, second = (worker.ask("generate", **asked(tiny_bundle, tmp_path, name="für mich")) for _ in range(2))
+    first, second = (worker.ask("generate", **asked(tiny_model, tmp_path, name="für mich")) for _ in range(2))
     assert second["value"]["load_seconds"] == 0.0
     paths = [Path(event["value"]["volumes"][0]["path"]) for event in (first, second)]
     assert [path.name for path in paths] == ["SYNTHETIC_für mich_seed7.nii", "SYNTHETIC_für mich_seed7_2.nii"]
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
-def test_cancel_in_mid_run_keeps_what_was_finished(worker: WorkerProcess, tiny_bundle: Path, tmp_path: Path) -> None:
-    number = worker.send("generate", **asked(tiny_bundle, tmp_path, num_steps=MANY_STEPS, count=2, solver="ddpm"))
+def test_cancel_in_mid_run_keeps_what_was_finished(worker: WorkerProcess, tiny_model: Path, tmp_path: Path) -> None:
+    number = worker.send("generate", **asked(tiny_model, tmp_path, num_steps=MANY_STEPS, count=2, solver="ddpm"))
     worker.read_until(lambda event: event.get("volume") == 2 and event["stage"] == "denoise")
     cancel = worker.send("cancel", id=number)
     last = worker.read_until(lambda event: event["event"] == "error")
@@ -72,31 +72,29 @@ def test_cancel_in_mid_run_keeps_what_was_finished(worker: WorkerProcess, tiny_b
     assert (last[-1]["id"], last[-1]["code"]) == (number, "cancelled")
     assert [Path(volume["path"]).name for volume in last[-1]["volumes"]] == ["SYNTHETIC_tiny_seed7.nii"]
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".nii"]
-    assert worker.ask("generate", **asked(tiny_bundle, tmp_path))["value"]["load_seconds"] == 0.0
+    assert worker.ask("generate", **asked(tiny_model, tmp_path))["value"]["load_seconds"] == 0.0
 
 
-def test_questions_are_answered_while_a_volume_is_made(
-    worker: WorkerProcess, tiny_bundle: Path, tmp_path: Path
-) -> None:
-    number = worker.send("generate", **asked(tiny_bundle, tmp_path, num_steps=MANY_STEPS, count=64, solver="ddpm"))
+def test_questions_are_answered_while_a_volume_is_made(worker: WorkerProcess, tiny_model: Path, tmp_path: Path) -> None:
+    number = worker.send("generate", **asked(tiny_model, tmp_path, num_steps=MANY_STEPS, count=64, solver="ddpm"))
     worker.read_until(lambda event: event.get("stage") == "denoise")
-    described = worker.ask("describe", bundle_folders=[str(tiny_bundle)])["value"]
-    tokens = worker.ask("count_tokens", bundle=str(tiny_bundle), report=REPORT)["value"]
-    estimate = worker.ask("estimate", bundle=str(tiny_bundle), device="cpu")["value"]
-    assert str(tiny_bundle) in {bundle["path"] for bundle in described["bundles"]}
+    described = worker.ask("describe", model_folders=[str(tiny_model)])["value"]
+    tokens = worker.ask("count_tokens", model=str(tiny_model), report=REPORT)["value"]
+    estimate = worker.ask("estimate", model=str(tiny_model), device="cpu")["value"]
+    assert str(tiny_model) in {model["path"] for model in described["models"]}
     own = ReportEncoder.from_pretrained(
-        tiny_bundle / "text_encoder", tokenizer_source=tiny_bundle / "tokenizer", max_tokens=16
+        tiny_model / "text_encoder", tokenizer_source=tiny_model / "tokenizer", max_tokens=16
     ).count_tokens(REPORT)
     assert tokens == {"tokens": own.tokens, "limit": own.limit, "truncated": own.truncated}
     assert estimate["fits"] is True and estimate["seconds"] >= 0
-    assert worker.ask("generate", **asked(tiny_bundle, tmp_path))["code"] == "busy"
+    assert worker.ask("generate", **asked(tiny_model, tmp_path))["code"] == "busy"
     worker.send("cancel", id=number)
     assert worker.events_of(number)[-1]["code"] == "cancelled"
 
 
-def test_after_a_run_the_estimate_is_measured(worker: WorkerProcess, tiny_bundle: Path, tmp_path: Path) -> None:
-    assert worker.ask("generate", **asked(tiny_bundle, tmp_path))["event"] == "result"
-    value = worker.ask("estimate", bundle=str(tiny_bundle), device="cpu")["value"]
+def test_after_a_run_the_estimate_is_measured(worker: WorkerProcess, tiny_model: Path, tmp_path: Path) -> None:
+    assert worker.ask("generate", **asked(tiny_model, tmp_path))["event"] == "result"
+    value = worker.ask("estimate", model=str(tiny_model), device="cpu")["value"]
     assert value["basis"] == "measured" and value["seconds"] > 0
 
 
@@ -120,8 +118,8 @@ def test_after_a_run_the_estimate_is_measured(worker: WorkerProcess, tiny_bundle
         ({"name": "../escape"}, "input", "name"),
         ({"name": "n" * 101}, "input", "name"),
         ({"memory_limit_gib": 1e-6}, "input", "GiB are allowed"),
-        ({"bundle": "no-such-model"}, "bundle", "no bundle named"),
-        ({"bundle": "hf:some/model"}, "bundle", "not on this computer"),
+        ({"model": "no-such-model"}, "model", "no model named"),
+        ({"model": "hf:some/model"}, "model", "not on this computer"),
         ({"seed": "7"}, "protocol", "parameter seed"),
         ({"count": True}, "protocol", "parameter count"),
         ({"shape": [16, 16]}, "protocol", "parameter shape"),
@@ -130,9 +128,9 @@ def test_after_a_run_the_estimate_is_measured(worker: WorkerProcess, tiny_bundle
     ],
 )
 def test_bad_input_is_one_sentence_and_nothing_is_written(
-    more: dict[str, Any], code: str, words: str, worker: WorkerProcess, tiny_bundle: Path, tmp_path: Path
+    more: dict[str, Any], code: str, words: str, worker: WorkerProcess, tiny_model: Path, tmp_path: Path
 ) -> None:
-    parameters = json.dumps(asked(tiny_bundle, tmp_path) | more)
+    parameters = json.dumps(asked(tiny_model, tmp_path) | more)
     worker.write(f'{{"id": {LINE_ID}, "method": "generate", "params": {parameters}}}\n'.encode())
     error = worker.events_of(LINE_ID)[-1]
     assert (error["event"], error["code"]) == ("error", code) and words in error["message"] and error["hint"]
@@ -140,33 +138,33 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(
 
 
 def test_a_folder_that_cannot_be_written_is_noticed_first(
-    worker: WorkerProcess, tiny_bundle: Path, tmp_path: Path
+    worker: WorkerProcess, tiny_model: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     for folder in (tmp_path / "file" / "below", tmp_path / "nul\0"):
-        assert worker.ask("generate", **asked(tiny_bundle, folder))["code"] == "save"
+        assert worker.ask("generate", **asked(tiny_model, folder))["code"] == "save"
 
 
-def test_an_altered_bundle_is_refused(worker: WorkerProcess, tiny_bundle: Path, tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(tiny_bundle, tmp_path / "copy"))
+def test_an_altered_model_is_refused(worker: WorkerProcess, tiny_model: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(tiny_model, tmp_path / "copy"))
     weights = copy / "denoiser" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     index = json.loads((copy / INDEX_NAME).read_text(encoding="utf-8"))
     (copy / INDEX_NAME).write_text(json.dumps(index | {"version": "altered"}), encoding="utf-8")
     error = worker.ask("generate", **asked(copy, tmp_path / "out"))
-    assert error["code"] == "bundle" and "altered" in error["message"] and str(weights) in error["message"]
+    assert error["code"] == "model" and "altered" in error["message"] and str(weights) in error["message"]
     shutil.rmtree(copy / "tokenizer")
-    assert worker.ask("count_tokens", bundle=str(copy), report=REPORT)["code"] == "bundle"
-    assert worker.ask("generate", **asked(tiny_bundle, tmp_path / "out"))["event"] == "result"
+    assert worker.ask("count_tokens", model=str(copy), report=REPORT)["code"] == "model"
+    assert worker.ask("generate", **asked(tiny_model, tmp_path / "out"))["event"] == "result"
 
 
-def test_a_model_without_reports_has_no_tokens(worker: WorkerProcess, tiny_bundle: Path, tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(tiny_bundle, tmp_path / "copy"))
+def test_a_model_without_reports_has_no_tokens(worker: WorkerProcess, tiny_model: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(tiny_model, tmp_path / "copy"))
     index = json.loads((copy / INDEX_NAME).read_text(encoding="utf-8"))
     del index["components"]["tokenizer"]
     (copy / INDEX_NAME).write_text(json.dumps(index), encoding="utf-8")
-    assert Bundle.open(copy).index.name == "tiny"
-    error = worker.ask("count_tokens", bundle=str(copy), report=REPORT)
+    assert ModelFolder.open(copy).index.name == "tiny"
+    error = worker.ask("count_tokens", model=str(copy), report=REPORT)
     assert error["code"] == "input" and "reads no report" in error["message"]
 
 
@@ -177,11 +175,11 @@ def test_nothing_but_the_protocol_was_on_stdout(worker: WorkerProcess) -> None:
 
 @pytest.mark.parametrize("stage", ["load", "denoise"])
 def test_a_parent_that_dies_in_mid_run_leaves_no_orphan(
-    stage: str, start_worker: Callable[..., WorkerProcess], tiny_bundle: Path, tmp_path: Path
+    stage: str, start_worker: Callable[..., WorkerProcess], tiny_model: Path, tmp_path: Path
 ) -> None:
     process = start_worker("--timings", str(tmp_path / "timings.json"))
     assert process.read()["event"] == "ready"
-    process.send("generate", **asked(tiny_bundle, tmp_path, num_steps=MANY_STEPS, count=64, solver="ddpm"))
+    process.send("generate", **asked(tiny_model, tmp_path, num_steps=MANY_STEPS, count=64, solver="ddpm"))
     process.read_until(lambda event: event.get("stage") == stage)
     process.close_stdin()
     assert process.seconds_to_end() < 1.0 + (4.0 if sys.platform == "win32" else 1.0)

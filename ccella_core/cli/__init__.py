@@ -32,7 +32,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("generate", epilog=EXIT_CODES)(generate.generate)
-app.add_typer(models.app, name="bundles")
+app.add_typer(models.app, name="models")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(classify.app, name="classify")
 app.command("prepare", epilog=EXIT_CODES)(prepare.prepare)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ccella_core.cli.generate import DEFAULT_BUNDLE
+from ccella_core.cli.generate import DEFAULT_MODEL
 from ccella_core.cli.output import AsJson, StepDisplay, explained, print_json, quiet_libraries, show_log
 from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder
@@ -34,13 +34,13 @@ def adherence(
         Path | None, typer.Option(help="With --synthetic: the prepared cases that the volumes were made from.")
     ] = None,
     split: Annotated[Split | None, typer.Option(help="With --synthetic: only volumes of this split.")] = None,
-    bundle: Annotated[str, typer.Option(help="The model: a name or a folder.")] = DEFAULT_BUNDLE,
+    model: Annotated[str, typer.Option(help="The model: a name or a folder.")] = DEFAULT_MODEL,
     cases: Annotated[int, typer.Option(help="Held-out patients.")] = 64,
     steered: Annotated[int, typer.Option(help="Of these, for each exchange: reports generated again with it.")] = 16,
     exchange: Annotated[str, typer.Option(help="Which facts are exchanged in reports, one at a time.")] = ALL_EXCHANGES,
     seed: Annotated[int, typer.Option(min=0, help="Of the first volume.")] = 0,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps; by default the bundle's.")] = None,
-    solver: Annotated[str | None, typer.Option(help="By default the bundle's.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps; by default the model's.")] = None,
+    solver: Annotated[str | None, typer.Option(help="By default the model's.")] = None,
     guidance: Annotated[float, typer.Option(help="Classifier-free guidance; 1 is off. Experimental.")] = 1.0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     as_json: AsJson = False,
@@ -74,7 +74,7 @@ def adherence(
         from ccella_core.generation.pipeline import CCELLAPipeline
 
         check_numbers(cases, steered)
-        pipeline = CCELLAPipeline.from_pretrained(bundle, device=device)
+        pipeline = CCELLAPipeline.from_pretrained(model, device=device)
         check_model(pipeline, num_steps=steps, solver=solver, guidance_scale=guidance)
         reader = Readout.load(readout) if readout else load_or_train_readout()
         with StepDisplay("Volumes") as display:

@@ -46,10 +46,10 @@ def export(
         default_solver=solver,
         default_steps=steps,
     )
-    bundle = export_run(run, out, about, best=weights == "best", autoencoder=autoencoder, overwrite=overwrite)
+    model = export_run(run, out, about, best=weights == "best", autoencoder=autoencoder, overwrite=overwrite)
     if as_json:
-        print_json({"name": bundle.index.name, "path": str(bundle.path), "sha256": bundle.sha256})
+        print_json({"name": model.index.name, "path": str(model.path), "sha256": model.sha256})
         return
-    typer.echo(f"{bundle.index.name} {bundle.index.version} is in {bundle.path}.")
-    typer.echo(f"Licence: {bundle.index.licence}\nIntended use: {bundle.index.intended_use}")
-    typer.echo(f'Use it with: ccella generate --bundle {bundle.path} --report "…" --out out')
+    typer.echo(f"{model.index.name} {model.index.version} is in {model.path}.")
+    typer.echo(f"Licence: {model.index.licence}\nIntended use: {model.index.intended_use}")
+    typer.echo(f'Use it with: ccella generate --model {model.path} --report "…" --out out')

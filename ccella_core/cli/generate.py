@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ccella_core.imaging.volume import SyntheticVolume
 
 ImageFormat = Literal["nii.gz", "nii", "nrrd", "mha"]
-DEFAULT_BUNDLE = "ccella-demo"
+DEFAULT_MODEL = "ccella-demo"
 
 
 @explained
@@ -30,10 +30,10 @@ def generate(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same volume; by default a new one.")] = None,
     count: Annotated[int, typer.Option(help="Volumes, with the seeds that follow.")] = 1,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps; by default the bundle's.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps; by default the model's.")] = None,
     solver: Annotated[str | None, typer.Option(help="dpm++, unipc, ddim, ddpm or ddpm-reference.")] = None,
     guidance: Annotated[float, typer.Option(help="Classifier-free guidance; 1 is off. Experimental.")] = 1.0,
-    bundle: Annotated[str, typer.Option(help="The model: a name, a folder, or hf:owner/name.")] = DEFAULT_BUNDLE,
+    model: Annotated[str, typer.Option(help="The model: a name, a folder, or hf:owner/name.")] = DEFAULT_MODEL,
     shape: Annotated[tuple[int, int, int] | None, typer.Option(help="Voxels along X Y Z.")] = None,
     spacing: Annotated[tuple[float, float, float] | None, typer.Option(help="Millimetres along X Y Z.")] = None,
     format: Annotated[ImageFormat, typer.Option(help="File format of the volumes.")] = "nii.gz",
@@ -52,15 +52,15 @@ def generate(
     prepare_folder(out)
 
     from ccella_core.generation.options import checked_seeds
-    from ccella_core.models.search import resolve_bundle
+    from ccella_core.models.search import resolve_model
 
-    model = resolve_bundle(bundle)
+    found = resolve_model(model)
     seeds = checked_seeds(seed, count)
-    several = len(model.index.sequences) > 1
+    several = len(found.index.sequences) > 1
     names = {
-        (each, sequence): out / f"SYNTHETIC_{model.index.name}_seed{each}{f'_{sequence}' if several else ''}.{format}"
+        (each, sequence): out / f"SYNTHETIC_{found.index.name}_seed{each}{f'_{sequence}' if several else ''}.{format}"
         for each in seeds
-        for sequence in model.index.sequences
+        for sequence in found.index.sequences
     }
     taken = [str(path) for path in names.values() if path.exists()]
     if taken and not overwrite:
@@ -71,7 +71,7 @@ def generate(
 
     started = time.monotonic()
     with ProgressDisplay() as progress:
-        pipeline = CCELLAPipeline.from_pretrained(model, device=device, dtype=dtype)
+        pipeline = CCELLAPipeline.from_pretrained(found, device=device, dtype=dtype)
         volumes = pipeline(
             text,
             pathology=_pathology(pathology),
@@ -94,7 +94,7 @@ def generate(
         )
 
     if as_json:
-        print_json({"bundle": model.index.name, "bundle_sha256": model.sha256, "seconds": seconds, "volumes": saved})
+        print_json({"model": found.index.name, "model_sha256": found.sha256, "seconds": seconds, "volumes": saved})
         return
     for entry in saved:
         _print_entry(entry)

@@ -43,8 +43,8 @@ def import_checkpoints(
     show_log(logging.INFO)
     from ccella_core.cases.intensity import scaled_range
     from ccella_core.config import checked
-    from ccella_core.generation.import_published import import_bundle
-    from ccella_core.models.model import BundleIndex
+    from ccella_core.generation.import_published import import_model
+    from ccella_core.models.model import ModelIndex
     from ccella_core.networks.config import VARIANTS
     from ccella_core.training.frozen_networks import text_encoder_source
 
@@ -70,9 +70,9 @@ def import_checkpoints(
         "training": {"imported_from": [denoiser.name, autoencoder.name]},
         "components": {},
     }
-    index = checked(BundleIndex, content, "What is said of the model")
+    index = checked(ModelIndex, content, "What is said of the model")
     encoder = None if text_encoder is None else text_encoder_source(text_encoder).load(max_tokens)
-    bundle = import_bundle(
+    model = import_model(
         out,
         index,
         denoiser=denoiser,
@@ -82,11 +82,11 @@ def import_checkpoints(
         overwrite=overwrite,
     )
     if as_json:
-        print_json({"name": bundle.index.name, "path": str(bundle.path), "sha256": bundle.sha256,
-                    "variant": bundle.index.variant, "licence": licence})  # fmt: skip
+        print_json({"name": model.index.name, "path": str(model.path), "sha256": model.sha256,
+                    "variant": model.index.variant, "licence": licence})  # fmt: skip
         return
-    typer.echo(f"{bundle.index.name} {bundle.index.version} ({bundle.index.variant}) is in {bundle.path}.")
-    typer.echo(f"Licence: {bundle.index.licence}\nIntended use: {bundle.index.intended_use}")
+    typer.echo(f"{model.index.name} {model.index.version} ({model.index.variant}) is in {model.path}.")
+    typer.echo(f"Licence: {model.index.licence}\nIntended use: {model.index.intended_use}")
 
 
 @explained

@@ -1,4 +1,4 @@
-"""``ccella bundles``: the models on this computer."""
+"""``ccella models``: the models on this computer."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from ccella_core.cli.output import EXIT_CODES, AsJson, explained, print_json, sa
 MEGABYTE = 10**6
 
 app = typer.Typer(help="List, show, verify and download models.", no_args_is_help=True, epilog=EXIT_CODES)
-Name = Annotated[str, typer.Argument(help="A bundle's name or folder.")]
+Name = Annotated[str, typer.Argument(help="A model's name or folder.")]
 
 
 @app.command("list")
 @explained
-def list_bundles(as_json: AsJson = False) -> None:
+def list_models(as_json: AsJson = False) -> None:
     """Every model in the folders where models are looked for."""
-    from ccella_core.models.model import Bundle
-    from ccella_core.models.search import default_search_paths, find_bundles
+    from ccella_core.models.model import ModelFolder
+    from ccella_core.models.search import default_search_paths, find_models
 
-    found = find_bundles()
-    usable = [entry.describe() for entry in found if isinstance(entry, Bundle)]
-    broken = [{"path": str(e.path), "reason": e.reason} for e in found if not isinstance(e, Bundle)]
+    found = find_models()
+    usable = [entry.describe() for entry in found if isinstance(entry, ModelFolder)]
+    broken = [{"path": str(e.path), "reason": e.reason} for e in found if not isinstance(e, ModelFolder)]
     folders = [str(folder) for folder in default_search_paths()]
     if as_json:
-        print_json({"bundles": usable, "broken": broken, "searched": folders})
+        print_json({"models": usable, "broken": broken, "searched": folders})
         return
-    for bundle in usable:
-        size = f"{bundle['file_size_bytes'] / MEGABYTE:.0f} MB"
-        typer.echo(f"{bundle['name']} {bundle['version']}  {bundle['variant']}  {size}  {bundle['path']}")
+    for model in usable:
+        size = f"{model['file_size_bytes'] / MEGABYTE:.0f} MB"
+        typer.echo(f"{model['name']} {model['version']}  {model['variant']}  {size}  {model['path']}")
     for entry in broken:
         say(f"Cannot be used: {entry['reason']}", style="yellow")
     if not found:
@@ -43,9 +43,9 @@ def list_bundles(as_json: AsJson = False) -> None:
 @explained
 def show(name: Name, as_json: AsJson = False) -> None:
     """What a model is, what it was trained on, and what it is for."""
-    from ccella_core.models.search import resolve_bundle
+    from ccella_core.models.search import resolve_model
 
-    description = resolve_bundle(name).describe()
+    description = resolve_model(name).describe()
     if as_json:
         print_json(description)
         return
@@ -57,15 +57,15 @@ def show(name: Name, as_json: AsJson = False) -> None:
 @explained
 def verify(name: Name, as_json: AsJson = False) -> None:
     """Read every file of a model and compare it with its recorded hash."""
-    from ccella_core.models.search import resolve_bundle
+    from ccella_core.models.search import resolve_model
 
-    bundle = resolve_bundle(name)
-    bundle.verify()
-    files = len(bundle.index.sha256)
+    model = resolve_model(name)
+    model.verify()
+    files = len(model.index.sha256)
     if as_json:
-        print_json({"name": bundle.index.name, "path": str(bundle.path), "sha256": bundle.sha256, "files": files})
+        print_json({"name": model.index.name, "path": str(model.path), "sha256": model.sha256, "files": files})
         return
-    typer.echo(f"{bundle.index.name} is whole: {files} files in {bundle.path} are as they were made.")
+    typer.echo(f"{model.index.name} is whole: {files} files in {model.path} are as they were made.")
 
 
 @app.command("download")
@@ -75,15 +75,15 @@ def download(
 ) -> None:
     """Fetch a model from the Hugging Face Hub and verify it."""
     from ccella_core.errors import InputError
-    from ccella_core.models.search import HUB_PREFIX, resolve_bundle
+    from ccella_core.models.search import HUB_PREFIX, resolve_model
 
     if not reference.startswith(HUB_PREFIX):
         raise InputError(f"{reference!r} is not on the Hub; write {HUB_PREFIX}owner/name.")
-    bundle = resolve_bundle(reference, allow_download=True)
+    model = resolve_model(reference, allow_download=True)
     if as_json:
-        print_json({"name": bundle.index.name, "path": str(bundle.path), "sha256": bundle.sha256})
+        print_json({"name": model.index.name, "path": str(model.path), "sha256": model.sha256})
         return
-    typer.echo(f"{bundle.index.name} {bundle.index.version} is in {bundle.path}.")
+    typer.echo(f"{model.index.name} {model.index.version} is in {model.path}.")
 
 
 def _words(value: Any) -> str:
@@ -108,7 +108,7 @@ def info(as_json: AsJson = False) -> None:
     versions = {**software_versions(), "ccella-core": __version__}
     if as_json:
         print_json(
-            {"versions": versions, "device": str(chosen), "dtype": dtype, "devices": devices, "bundle_folders": folders}
+            {"versions": versions, "device": str(chosen), "dtype": dtype, "devices": devices, "model_folders": folders}
         )
         return
     for package, version in versions.items():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ccella_core.cli.generate import DEFAULT_BUNDLE
+from ccella_core.cli.generate import DEFAULT_MODEL
 from ccella_core.cli.output import AsJson, StepDisplay, explained, print_json, quiet_libraries, show_log
 from ccella_core.files import prepare_folder
 
@@ -27,7 +27,7 @@ and a launch ends all its processes anyway where one fails."""
 def synthesize(
     data: Annotated[Path, typer.Argument(help="A folder of prepared cases.")],
     out: Annotated[Path, typer.Option(help="Folder for volumes and table; a run that was stopped goes on there.")],
-    bundle: Annotated[str, typer.Option(help="The model: a name, a folder, or hf:owner/name.")] = DEFAULT_BUNDLE,
+    model: Annotated[str, typer.Option(help="The model: a name, a folder, or hf:owner/name.")] = DEFAULT_MODEL,
     split: Annotated[
         Literal["train", "validation", "test", "all"],
         typer.Option(help="Whose reports are used: train for classifiers, test to be measured."),
@@ -38,7 +38,7 @@ def synthesize(
         Literal["report", "case"] | None,
         typer.Option(help="Read from the report, or told as the case has it; by default read, where the model can."),
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps; by default the bundle's.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps; by default the model's.")] = None,
     solver: Annotated[str | None, typer.Option(help="dpm++, unipc, ddim, ddpm or ddpm-reference.")] = None,
     guidance: Annotated[float, typer.Option(help="Classifier-free guidance; 1 is off. Experimental.")] = 1.0,
     memory_limit: Annotated[float | None, typer.Option(help="GiB that decoding may take.")] = None,
@@ -65,7 +65,7 @@ def synthesize(
     show_log(logging.INFO if accelerator.is_main_process else logging.ERROR)
     own = accelerator.device if accelerator.device.type == "cuda" else accelerator.device.type
     pipeline = CCELLAPipeline.from_pretrained(
-        bundle, device=device if accelerator.num_processes == 1 else str(own), dtype=dtype
+        model, device=device if accelerator.num_processes == 1 else str(own), dtype=dtype
     )
     started = time.monotonic()
     with StepDisplay("Making volumes") as display:

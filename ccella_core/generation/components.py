@@ -1,4 +1,4 @@
-"""The parts of a model, read from a bundle and written into one."""
+"""The parts of a model, read from a model and written into one."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TypedDict
 import torch
 from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
 
-from ccella_core.errors import BundleError
+from ccella_core.errors import ModelError
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.generation.text_encoder import ReportEncoder
-from ccella_core.models.model import Bundle, BundleIndex, load_config, load_state, save_component, write_bundle
+from ccella_core.models.model import ModelFolder, ModelIndex, load_config, load_state, save_component, write_model
 from ccella_core.models.weights import CONFIG_NAME
 from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser, DenoiserConfig, build_autoencoder
 
@@ -27,38 +27,38 @@ class Components(TypedDict):
     encoder: ReportEncoder | None
 
 
-def load_components(bundle: Bundle, encoder_device: torch.device) -> Components:
+def load_components(model: ModelFolder, encoder_device: torch.device) -> Components:
     """Read all parts: networks on the CPU in float32, the report encoder where it will run.
 
     Raises:
-        BundleError: a part is missing or its weights do not fit; nothing is ever left at random.
+        ModelError: a part is missing or its weights do not fit; nothing is ever left at random.
     """
-    denoiser = ConditionalDenoiser(load_config(DenoiserConfig, bundle.component_path("denoiser")))
-    load_state(denoiser, bundle.component_path("denoiser"))
-    autoencoder_config = load_config(AutoencoderConfig, bundle.component_path("autoencoder"))
+    denoiser = ConditionalDenoiser(load_config(DenoiserConfig, model.component_path("denoiser")))
+    load_state(denoiser, model.component_path("denoiser"))
+    autoencoder_config = load_config(AutoencoderConfig, model.component_path("autoencoder"))
     autoencoder = build_autoencoder(autoencoder_config)
-    load_state(autoencoder, bundle.component_path("autoencoder"))
+    load_state(autoencoder, model.component_path("autoencoder"))
     encoder = None
     if denoiser.config.uses_text:
         encoder = ReportEncoder.from_pretrained(
-            bundle.component_path("text_encoder"),
-            tokenizer_source=bundle.component_path("tokenizer"),
-            max_tokens=bundle.index.max_report_tokens,
+            model.component_path("text_encoder"),
+            tokenizer_source=model.component_path("tokenizer"),
+            max_tokens=model.index.max_report_tokens,
             device=encoder_device,
         )
     return {
         "denoiser": denoiser,
         "autoencoder": autoencoder,
         "autoencoder_config": autoencoder_config,
-        "scheduler_config": load_config(SchedulerConfig, bundle.component_path("scheduler")),
+        "scheduler_config": load_config(SchedulerConfig, model.component_path("scheduler")),
         "encoder": encoder,
     }
 
 
 def save_components(
-    path: str | Path, parts: Components, index: BundleIndex, *, overwrite: bool, storage_dtype: torch.dtype | None
-) -> Bundle:
-    """Write a bundle, filling in ``variant``, ``components`` and the hashes of ``index``; see ``save_pretrained``."""
+    path: str | Path, parts: Components, index: ModelIndex, *, overwrite: bool, storage_dtype: torch.dtype | None
+) -> ModelFolder:
+    """Write a model, filling in ``variant``, ``components`` and the hashes of ``index``; see ``save_pretrained``."""
     denoiser, autoencoder, encoder = parts["denoiser"], parts["autoencoder"], parts["encoder"]
     writers: dict[str, Callable[[Path], None]] = {
         "denoiser": lambda to: save_component(denoiser, denoiser.config, to, dtype=storage_dtype),
@@ -74,13 +74,13 @@ def save_components(
         writers["text_encoder"] = lambda to: encoder.save_pretrained(to, to.parent / "tokenizer", storage_dtype=rounded)
         classes |= {"tokenizer": "AutoTokenizer", "text_encoder": "AutoModelForTextEncoding"}
     filled = index.model_copy(update={"variant": denoiser.config.variant, "components": classes})
-    return write_bundle(path, filled, writers, overwrite=overwrite)
+    return write_model(path, filled, writers, overwrite=overwrite)
 
 
 def check_components(
-    denoiser: DenoiserConfig, autoencoder: AutoencoderConfig, encoder: ReportEncoder | None, index: BundleIndex
+    denoiser: DenoiserConfig, autoencoder: AutoencoderConfig, encoder: ReportEncoder | None, index: ModelIndex
 ) -> None:
-    """Raises BundleError where the parts do not fit each other."""
+    """Raises ModelError where the parts do not fit each other."""
     problem = None
     if denoiser.latent_channels != len(index.sequences) * autoencoder.latent_channels:
         problem = (
@@ -94,7 +94,7 @@ def check_components(
     elif encoder is not None and encoder.max_tokens != index.max_report_tokens:
         problem = f"its text encoder pads to {encoder.max_tokens} tokens, its index says {index.max_report_tokens}"
     if problem is not None:
-        raise BundleError(f"The parts of the model {index.name} do not fit: {problem}.")
+        raise ModelError(f"The parts of the model {index.name} do not fit: {problem}.")
 
 
 def _write_config(config: SchedulerConfig, folder: Path) -> None:

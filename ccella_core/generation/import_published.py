@@ -1,4 +1,4 @@
-"""Import of published checkpoints: the authors' denoiser and the MAISI autoencoder, pickles both, into a bundle.
+"""Import of published checkpoints: the authors' denoiser and the MAISI autoencoder, pickles both, into a model.
 
 This is the one place that reads a pickle, with ``weights_only=True``: tensors and plain values come out of it, and
 anything else is refused before it can run. Variant and sizes are told by the names and shapes of the tensors; every
@@ -18,12 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from ccella_core.config import shorten
-from ccella_core.errors import BundleError, InputError, SaveError
+from ccella_core.errors import InputError, ModelError, SaveError
 from ccella_core.files import sha256_of, whole_folder
 from ccella_core.generation.components import Components, check_components, save_components
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.generation.text_encoder import ReportEncoder
-from ccella_core.models.model import Bundle, BundleIndex
+from ccella_core.models.model import ModelFolder, ModelIndex
 from ccella_core.models.weights import save_component
 from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser, Variant, build_autoencoder
 from ccella_core.networks.published import autoencoder_config_of, denoiser_config_of, published_name, variant_of
@@ -46,30 +46,30 @@ class Published(NamedTuple):
     """One, or in CCELLA++ three: those of t2w, adc and hbv, whose latents are stacked."""
 
 
-def import_bundle(
+def import_model(
     out: Path,
-    index: BundleIndex,
+    index: ModelIndex,
     *,
     denoiser: Path,
     autoencoder: Path,
     encoder: ReportEncoder | None,
     variant: Variant | None = None,
     overwrite: bool = False,
-) -> Bundle:
-    """Write a bundle of published weights, whole or not at all.
+) -> ModelFolder:
+    """Write a model of published weights, whole or not at all.
 
     Args:
-        out: the bundle's folder.
+        out: the model's folder.
         index: what only a person knows; variant and scale factors are filled in.
         denoiser: the authors' ``.pt``.
         autoencoder: MAISI's ``.pt``.
         encoder: ``None`` for variants without text.
         variant: what it should be; by default what its names say.
-        overwrite: replace a bundle that is there.
+        overwrite: replace a model that is there.
 
     Raises:
         InputError: a file that is not what it should be, in a sentence that says what it looks like.
-        BundleError: the parts do not fit each other.
+        ModelError: the parts do not fit each other.
         SaveError: ``out`` is taken, or the disk refuses.
     """
     published = read_denoiser(denoiser, variant)
@@ -83,7 +83,7 @@ def import_bundle(
     filled = index.model_copy(update={"latent_scale_factor": factors[0] if len(factors) == 1 else factors})
     try:
         check_components(published.denoiser.config, vae_config, encoder, filled)
-    except BundleError as error:
+    except ModelError as error:
         raise InputError(str(error)) from error
     parts: Components = {
         "denoiser": published.denoiser,

@@ -26,8 +26,8 @@ from ccella_core.generation.sampling import StepInfo, latent_shape_multiple, par
 from ccella_core.generation.schedulers import SchedulerConfig, Solver, SolverName
 from ccella_core.generation.text_encoder import NULL_REPORT, ReportEncoder, check_report
 from ccella_core.imaging.volume import SyntheticVolume
-from ccella_core.models.model import Bundle, BundleIndex
-from ccella_core.models.search import resolve_bundle
+from ccella_core.models.model import ModelFolder, ModelIndex
+from ccella_core.models.search import resolve_model
 from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser
 from ccella_core.progress import Progress, ProgressCallback, Stage, Stopwatch
 from ccella_core.provenance import Provenance, SequenceName
@@ -39,7 +39,7 @@ MAX_BATCH = 8
 
 
 class CCELLAPipeline:
-    """A model that is ready to generate: networks, noise schedule, report encoder and what the bundle says of them.
+    """A model that is ready to generate: networks, noise schedule, report encoder and what the model says of them.
 
     To free the report encoder's memory once a report was encoded: ``pipeline.encoder.release()``.
 
@@ -50,11 +50,11 @@ class CCELLAPipeline:
         scheduler_config: the noise schedule that ``denoiser`` was trained with.
         encoder: the report encoder that it was trained with; ``None`` for variants without text.
         index: name, defaults, ranges and scale. ``save_pretrained`` fills in ``variant``, ``components`` and hashes.
-        bundle_sha256: the hash of the bundle that this was loaded from, ``""`` if it never was saved.
+        model_sha256: the hash of the model that this was loaded from, ``""`` if it never was saved.
         device, dtype: see ``devices.choose_device`` and ``choose_dtype``. The encoder stays where it is.
 
     Raises:
-        BundleError: the parts do not fit each other.
+        ModelError: the parts do not fit each other.
     """
 
     def __init__(
@@ -65,8 +65,8 @@ class CCELLAPipeline:
         autoencoder_config: AutoencoderConfig,
         scheduler_config: SchedulerConfig,
         encoder: ReportEncoder | None,
-        index: BundleIndex,
-        bundle_sha256: str = "",
+        index: ModelIndex,
+        model_sha256: str = "",
         device: str = "auto",
         dtype: str = "auto",
     ) -> None:
@@ -79,46 +79,46 @@ class CCELLAPipeline:
         self.scheduler_config = scheduler_config
         self.encoder = encoder
         self.index = index
-        self.bundle_sha256 = bundle_sha256
+        self.model_sha256 = model_sha256
 
     @classmethod
     def from_pretrained(
         cls,
-        bundle: str | Path | Bundle,
+        model: str | Path | ModelFolder,
         *,
         device: str = "auto",
         dtype: str = "auto",
         verify: bool = True,
         allow_download: bool = False,
     ) -> CCELLAPipeline:
-        """Load a bundle.
+        """Load a model.
 
         Args:
-            bundle: a folder, a name, or ``hf:owner/name``, see ``bundle_search.resolve_bundle``.
+            model: a folder, a name, or ``hf:owner/name``, see ``model_search.resolve_model``.
             device, dtype: see ``devices.choose_device`` and ``choose_dtype``.
             verify: read every file and compare its hash first: a second per GB.
-            allow_download: fetch a bundle that is named ``hf:owner/name`` and not on this computer.
+            allow_download: fetch a model that is named ``hf:owner/name`` and not on this computer.
 
         Raises:
-            BundleError: missing, altered, or not fitting; nothing ever runs on weights that were not loaded.
+            ModelError: missing, altered, or not fitting; nothing ever runs on weights that were not loaded.
             InputError: no such device or precision.
         """
         where = choose_device(device)
-        found = bundle if isinstance(bundle, Bundle) else resolve_bundle(bundle, allow_download=allow_download)
+        found = model if isinstance(model, ModelFolder) else resolve_model(model, allow_download=allow_download)
         if verify:
             found.verify()
         return cls(
-            **load_components(found, where), index=found.index, bundle_sha256=found.sha256, device=device, dtype=dtype
+            **load_components(found, where), index=found.index, model_sha256=found.sha256, device=device, dtype=dtype
         )
 
     def save_pretrained(
         self, path: str | Path, *, overwrite: bool = False, storage_dtype: torch.dtype | None = torch.float16
-    ) -> Bundle:
-        """Write everything as a bundle, whole or not at all.
+    ) -> ModelFolder:
+        """Write everything as a model, whole or not at all.
 
         Args:
             path: the new folder.
-            overwrite: replace a bundle that is there.
+            overwrite: replace a model that is there.
             storage_dtype: of the weights of denoiser and autoencoder on the disk; ``None`` keeps theirs. What is
                 loaded again computes in float32, from the rounded weights.
 
@@ -133,9 +133,9 @@ class CCELLAPipeline:
             "scheduler_config": self.scheduler_config,
             "encoder": self.encoder,
         }
-        bundle = save_components(path, parts, self.index, overwrite=overwrite, storage_dtype=storage_dtype)
-        self.index, self.bundle_sha256 = bundle.index, bundle.sha256
-        return bundle
+        model = save_components(path, parts, self.index, overwrite=overwrite, storage_dtype=storage_dtype)
+        self.index, self.model_sha256 = model.index, model.sha256
+        return model
 
     @property
     def shape_multiple(self) -> int:
@@ -158,24 +158,24 @@ class CCELLAPipeline:
         allow_null: bool = False,
         callback: ProgressCallback | None = None,
     ) -> list[SyntheticVolume]:
-        """Generate ``count`` examinations of one report, each of as many volumes as the bundle has sequences.
+        """Generate ``count`` examinations of one report, each of as many volumes as the model has sequences.
 
         Args:
             report: the radiology report; ``None`` for variants that read none.
             pathology: ``"negative"``, ``"positive"``, a probability of positive, or ``None``: as the report says.
             seed: 0 … 2**63 - 1; ``None`` draws a new one. The volumes get ``seed``, ``seed + 1``, …, and each can be
                 made again alone from the seed in its provenance, equal up to rounding.
-            num_steps, solver: default to the bundle's.
+            num_steps, solver: default to the model's.
             guidance_scale: 1: off; see ``sampling.sample``.
             count: 1 … ``MAX_COUNT``.
-            shape: (X, Y, Z) voxels, multiples of ``shape_multiple``; the bundle's native shape by default.
-            spacing: mm along X, Y, Z; the bundle's native spacing by default.
+            shape: (X, Y, Z) voxels, multiples of ``shape_multiple``; the model's native shape by default.
+            spacing: mm along X, Y, Z; the model's native spacing by default.
             memory_limit_gib: see ``decode.decode``.
             allow_null: ``NULL_REPORT`` is no mistake: the case has no report.
             callback: told of every step; ``False`` stops with ``Cancelled``.
 
         Returns:
-            Volumes in RAS+, their centre at the origin, in the bundle's intensity range of the sequence. A bundle of
+            Volumes in RAS+, their centre at the origin, in the model's intensity range of the sequence. A model of
             several sequences gives each of them for every seed: those of the first seed, then of the next.
 
         Raises:
@@ -248,9 +248,9 @@ class CCELLAPipeline:
                 for row, own_seed in enumerate(batch):
                     predicted = None if positive is None else float(positive[row])
                     provenance = Provenance(
-                        bundle_name=self.index.name,
-                        bundle_version=self.index.version,
-                        bundle_sha256=self.bundle_sha256,
+                        model_name=self.index.name,
+                        model_version=self.index.version,
+                        model_sha256=self.model_sha256,
                         report=report,
                         pathology_requested=pathology,
                         predicted_positive_probability=predicted,
@@ -291,8 +291,8 @@ class CCELLAPipeline:
             warnings.append(
                 f"The pathology asked for is {words}, but the model reads the report as {predicted:.0%} positive."
             )
-        if not self.bundle_sha256:
-            warnings.append("The model was never saved as a bundle, so this volume cannot be traced to its weights.")
+        if not self.model_sha256:
+            warnings.append("The model was never saved as a model, so this volume cannot be traced to its weights.")
         return warnings
 
     def _volume(self, decoded: np.ndarray, sequence: SequenceName, provenance: Provenance) -> SyntheticVolume:

@@ -21,7 +21,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from ccella_core.errors import BundleError, InputError, NonFiniteError
+from ccella_core.errors import InputError, ModelError, NonFiniteError
 from ccella_core.files import whole_file
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class ReportEncoder:
         """Load an encoder from a folder, or by its Hugging Face name from the local cache (or the network, if allowed).
 
         ``dtype`` of the weights: bfloat16 on a GPU and float32 elsewhere unless given. Of an encoder-decoder only the
-        encoder is kept. Raises ``BundleError`` if the weights are missing, incomplete or pickled, ``InputError`` for
+        encoder is kept. Raises ``ModelError`` if the weights are missing, incomplete or pickled, ``InputError`` for
         float16 with a T5.
         """
         from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
@@ -145,11 +145,11 @@ class ReportEncoder:
         except InputError:
             raise
         except (OSError, ValueError, SafetensorError) as error:
-            raise BundleError(f"Cannot load the text encoder in {folder}: {str(error).splitlines()[0]}") from error
+            raise ModelError(f"Cannot load the text encoder in {folder}: {str(error).splitlines()[0]}") from error
         # Transformers fills what a file lacks with random numbers; only the pooler is never used here.
         missing = [name for name in loading["missing_keys"] if "pooler" not in name]
         if missing:
-            raise BundleError(f"The text encoder in {folder} lacks {len(missing)} weights, the first {missing[0]!r}.")
+            raise ModelError(f"The text encoder in {folder} lacks {len(missing)} weights, the first {missing[0]!r}.")
         if model.config.is_encoder_decoder and config.model_type not in T5_FAMILY:
             model = model.get_encoder()
         return cls(model.to(device), tokenizer, max_tokens=max_tokens, cache_dir=cache_dir)
@@ -190,7 +190,7 @@ class ReportEncoder:
     def save_pretrained(
         self, text_encoder_dir: Path, tokenizer_dir: Path, *, storage_dtype: torch.dtype | None = None
     ) -> None:
-        """Write the model (safetensors) and the tokenizer, each to its folder of a bundle.
+        """Write the model (safetensors) and the tokenizer, each to its folder of a model.
 
         ``storage_dtype`` rounds the weights on the disk, bfloat16 for a T5; ``None`` keeps their type.
         """
@@ -295,7 +295,7 @@ FETCH_OPTIONS = " ".join(f'--include "{pattern}"' for pattern in FETCHED_FILES)
 
 
 def folder_of(source: str | Path, local_files_only: bool) -> Path:
-    """The local folder of ``source``, a folder or a Hugging Face repository; ``BundleError`` if there is none."""
+    """The local folder of ``source``, a folder or a Hugging Face repository; ``ModelError`` if there is none."""
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -313,18 +313,18 @@ def folder_of(source: str | Path, local_files_only: bool) -> Path:
         except (LocalEntryNotFoundError, HfHubHTTPError, OSError):
             fetch = f"hf download {source} {FETCH_OPTIONS}"
             looked_in = Path(constants.HF_HUB_CACHE)
-    raise BundleError(f"The text encoder {source} is not in {looked_in}. Fetch it with: {fetch}")
+    raise ModelError(f"The text encoder {source} is not in {looked_in}. Fetch it with: {fetch}")
 
 
 def refuse_pickles(folder: Path) -> None:
-    """Raise ``BundleError`` unless the folder holds weights as safetensors."""
+    """Raise ``ModelError`` unless the folder holds weights as safetensors."""
     if any(folder.glob("*.safetensors")):
         return
     if pickles := sorted(
         path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(pattern)
     ):
-        raise BundleError(
+        raise ModelError(
             f"The text encoder in {folder} is a pickle ({pickles[0]}), which can run code when it is read: "
             "use a copy that is saved as safetensors."
         )
-    raise BundleError(f"There are no weights (*.safetensors) of a text encoder in {folder}: fetch it again.")
+    raise ModelError(f"There are no weights (*.safetensors) of a text encoder in {folder}: fetch it again.")

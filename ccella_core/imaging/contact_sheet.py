@@ -94,7 +94,7 @@ def draw_contact_sheet(volume: SyntheticVolume, *, width: int = 1600) -> Image.I
     sheet = _Sheet(width, tiles_top + rows * (tile[1] + GAP) - GAP + MARGIN)
 
     sheet.text(MARGIN, MARGIN * 0.8, SYNTHETIC_LABEL, TITLE_SIZE, WARNING, weight="bold")
-    made_by = f"{volume.provenance.bundle_name} {volume.provenance.bundle_version}"
+    made_by = f"{volume.provenance.model_name} {volume.provenance.model_version}"
     sheet.text(1 - MARGIN, MARGIN, f"{volume.sequence.upper()}  ·  {made_by}", TEXT_SIZE, FAINT, ha="right")
 
     x, y, z = (size // 2 for size in voxels.shape)

@@ -95,7 +95,7 @@ class SyntheticVolume:
         image.set_qform(self.affine, NIFTI_SCANNER_COORDINATES)
         image.set_sform(self.affine, NIFTI_SCANNER_COORDINATES)
         image.header.set_xyzt_units(xyz="mm")
-        maker = f"{self.sequence}, {self.provenance.bundle_name} {self.provenance.bundle_version}"
+        maker = f"{self.sequence}, {self.provenance.model_name} {self.provenance.model_version}"
         image.header["descrip"] = f"{SYNTHETIC_LABEL}; {maker}".encode()[:NIFTI_DESCRIPTION_BYTES]
         image.to_filename(path)
 

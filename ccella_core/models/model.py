@@ -2,7 +2,7 @@
 
 The layout is the one that Hugging Face Diffusers made common: `model_index.json` and a folder for each component
 (`text_encoder`, `tokenizer`, `denoiser`, `autoencoder`, `scheduler`) with `config.json` and, for networks,
-`model.safetensors`. Importing this module does not import torch, so that listing bundles is quick.
+`model.safetensors`. Importing this module does not import torch, so that listing models is quick.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from pydantic import (
 )
 
 from ccella_core.config import read_json_object, validated
-from ccella_core.errors import BundleError, InputError, SaveError
+from ccella_core.errors import InputError, ModelError, SaveError
 from ccella_core.files import READ_BLOCK_BYTES, sha256_of
 from ccella_core.models.weights import check_safetensors, load_config, load_state, save_component
 from ccella_core.provenance import SequenceName
 
-__all__ = ["Bundle", "BundleIndex", "load_config", "load_state", "save_component", "write_bundle"]
+__all__ = ["ModelFolder", "ModelIndex", "load_config", "load_state", "save_component", "write_model"]
 
-FORMAT = "ccella-bundle"
+FORMAT = "ccella-model"
 FORMAT_VERSION = 1
 INDEX_NAME = "model_index.json"
-# Formats that are pickles or may hold one. The bundle has no use for any of them.
+# Formats that are pickles or may hold one. The model has no use for any of them.
 PICKLE_SUFFIXES = frozenset([".bin", ".ckpt", ".joblib", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth"])
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -50,12 +50,12 @@ Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Progress = Callable[[int, int], None]  # bytes read so far, bytes in all; may raise Cancelled
 
 
-class BundleIndex(BaseModel):
-    """What `model_index.json` holds. `write_bundle` fills in `sha256` and `size_bytes`."""
+class ModelIndex(BaseModel):
+    """What `model_index.json` holds. `write_model` fills in `sha256` and `size_bytes`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal["ccella-bundle"] = "ccella-bundle"
+    format: Literal["ccella-model"] = "ccella-model"
     format_version: int = FORMAT_VERSION
     name: Name
     version: str
@@ -75,7 +75,7 @@ class BundleIndex(BaseModel):
     training: dict[str, JsonValue]
     measured: dict[str, JsonValue] = Field(default_factory=dict)
     components: dict[ComponentName, str]  # folder: name of the class that reads it
-    sha256: dict[str, Hash] = Field(default_factory=dict)  # by path within the bundle, with forward slashes
+    sha256: dict[str, Hash] = Field(default_factory=dict)  # by path within the model, with forward slashes
     size_bytes: dict[str, NonNegativeInt] = Field(default_factory=dict)
 
     @field_validator("sha256", "size_bytes")
@@ -84,7 +84,7 @@ class BundleIndex(BaseModel):
         for name in files:
             parts = name.split("/")
             if any(part in ("", ".", "..") for part in parts) or re.search(r"[\\:\x00]", name):
-                raise ValueError(f"the path {name!r} leads out of the bundle")
+                raise ValueError(f"the path {name!r} leads out of the model")
         return files
 
     @property
@@ -94,7 +94,7 @@ class BundleIndex(BaseModel):
         return factor if isinstance(factor, tuple) else (factor,) * len(self.sequences)
 
     @model_validator(mode="after")
-    def _agree(self) -> BundleIndex:
+    def _agree(self) -> ModelIndex:
         if len(self.scale_factors) != len(self.sequences):
             raise ValueError("latent_scale_factor must hold one number for each of the sequences")
         if set(self.intensity_range) != set(self.sequences):
@@ -107,30 +107,30 @@ class BundleIndex(BaseModel):
 
 
 @dataclass(frozen=True)
-class Bundle:
-    """A bundle whose index has been read and understood; its files have not been, until `verify`."""
+class ModelFolder:
+    """A model whose index has been read and understood; its files have not been, until `verify`."""
 
     path: Path
-    index: BundleIndex
+    index: ModelIndex
 
     @classmethod
-    def open(cls, path: str | Path) -> Bundle:
-        """Read the index of the bundle in the folder `path`. Raises BundleError where that cannot be done."""
+    def open(cls, path: str | Path) -> ModelFolder:
+        """Read the index of the model in the folder `path`. Raises ModelError where that cannot be done."""
         path = Path(path)
         if not path.is_dir():
-            raise BundleError(f"There is no folder {path}; give the folder that holds {INDEX_NAME}.")
+            raise ModelError(f"There is no folder {path}; give the folder that holds {INDEX_NAME}.")
         file = path / INDEX_NAME
         content = read_json_object(file)
         if content.get("format") != FORMAT:
-            raise BundleError(f"{file} does not describe a CCELLA bundle (its format is {content.get('format')!r}).")
+            raise ModelError(f"{file} does not describe a CCELLA model (its format is {content.get('format')!r}).")
         version = content.get("format_version")
         if isinstance(version, int) and version > FORMAT_VERSION:
             # Asked before the fields are read, because a newer format may well have others.
-            raise BundleError(
-                f"The bundle {path} was made by a newer version of this software (format {version}; this one reads "
+            raise ModelError(
+                f"The model {path} was made by a newer version of this software (format {version}; this one reads "
                 f"{FORMAT_VERSION} and older); update ccella-core."
             )
-        return cls(path, validated(BundleIndex, content, file))
+        return cls(path, validated(ModelIndex, content, file))
 
     @property
     def sha256(self) -> str:
@@ -141,17 +141,17 @@ class Bundle:
         return hashlib.sha256(canonical.encode("utf-8")).hexdigest()
 
     def component_path(self, name: str) -> Path:
-        """The folder of a component. Raises BundleError where the bundle has none of that name."""
+        """The folder of a component. Raises ModelError where the model has none of that name."""
         if name not in self.index.components:
             has = ", ".join(sorted(self.index.components)) or "none"
-            raise BundleError(f"The bundle {self.path} has no component {name!r}; it has {has}.")
+            raise ModelError(f"The model {self.path} has no component {name!r}; it has {has}.")
         folder = self.path / name
         if not folder.is_dir():
-            raise BundleError(f"The bundle {self.path} is not whole: its folder {name} is missing.")
+            raise ModelError(f"The model {self.path} is not whole: its folder {name} is missing.")
         return folder
 
     def verify(self, progress: Progress | None = None) -> None:
-        """Read every file and compare it with the index. Raises BundleError naming the first file that is missing,
+        """Read every file and compare it with the index. Raises ModelError naming the first file that is missing,
         truncated, altered, not listed, or a pickle."""
         for name in self.index.components:
             self.component_path(name)
@@ -160,10 +160,10 @@ class Bundle:
         for name, expected in self.index.sha256.items():
             file, size = self.path / name, self.index.size_bytes[name]
             if not file.is_file():
-                raise BundleError(f"{file} is missing; get the bundle again.")
+                raise ModelError(f"{file} is missing; get the model again.")
             actual_size = file.stat().st_size
             if actual_size < size:
-                raise BundleError(f"{file} is truncated ({actual_size} of {size} bytes); get the bundle again.")
+                raise ModelError(f"{file} is truncated ({actual_size} of {size} bytes); get the model again.")
             if file.suffix == ".safetensors":
                 check_safetensors(file)
             digest = hashlib.sha256()
@@ -173,19 +173,17 @@ class Bundle:
                 if progress:
                     progress(min(done, total), total)
             if actual_size != size or digest.hexdigest() != expected:
-                raise BundleError(f"{file} was altered since the bundle was made; get the bundle again.")
+                raise ModelError(f"{file} was altered since the model was made; get the model again.")
 
     def _refuse_strangers(self) -> None:
         for name in _files(self.path):
             if PurePosixPath(name).suffix.lower() in PICKLE_SUFFIXES:
-                raise BundleError(f"{self.path / name} may hold a pickle, which a bundle must not; remove it.")
+                raise ModelError(f"{self.path / name} may hold a pickle, which a model must not; remove it.")
             # Libraries load what they find in a component's folder; beside the folders a README may lie.
             in_component = name.partition("/")[0] in self.index.components
             hidden = PurePosixPath(name).name.startswith(".")  # .DS_Store and its like
             if in_component and not hidden and name not in self.index.sha256:
-                raise BundleError(
-                    f"{self.path / name} is not listed in {INDEX_NAME}; remove it or get the bundle again."
-                )
+                raise ModelError(f"{self.path / name} is not listed in {INDEX_NAME}; remove it or get the model again.")
 
     def describe(self) -> dict[str, Any]:
         """What a person wants to know before using the model, ready for JSON."""
@@ -200,14 +198,14 @@ class Bundle:
         }
 
 
-def write_bundle(
-    path: str | Path, index: BundleIndex, components: dict[str, Callable[[Path], None]], *, overwrite: bool = False
-) -> Bundle:
-    """Write a whole bundle or nothing.
+def write_model(
+    path: str | Path, index: ModelIndex, components: dict[str, Callable[[Path], None]], *, overwrite: bool = False
+) -> ModelFolder:
+    """Write a whole model or nothing.
 
     Each function in `components` writes into the empty folder that it is given. Everything is written into a folder
     beside `path` and renamed when complete. Raises InputError where the components are not those in the index,
-    BundleError where one wrote a pickle, SaveError where `path` exists (unless `overwrite`, and it is a bundle) or the
+    ModelError where one wrote a pickle, SaveError where `path` exists (unless `overwrite`, and it is a model) or the
     disk refuses.
     """
     path = Path(path)
@@ -216,7 +214,7 @@ def write_bundle(
     if path.exists() and not overwrite:
         raise SaveError(f"{path} exists already; choose another folder or allow it to be overwritten.")
     if path.exists() and not (path / INDEX_NAME).is_file():
-        raise SaveError(f"{path} exists and is not a bundle, so it is not overwritten; choose another folder.")
+        raise SaveError(f"{path} exists and is not a model, so it is not overwritten; choose another folder.")
 
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.writing")
     try:
@@ -227,16 +225,16 @@ def write_bundle(
         files = sorted(_files(aside))
         hashes = {name: sha256_of(aside / name) for name in files}
         sizes = {name: (aside / name).stat().st_size for name in files}
-        listed = BundleIndex(**{**index.model_dump(), "sha256": hashes, "size_bytes": sizes})
+        listed = ModelIndex(**{**index.model_dump(), "sha256": hashes, "size_bytes": sizes})
         text = listed.model_dump_json(indent=2) + "\n"
         (aside / INDEX_NAME).write_text(text, encoding="utf-8", newline="\n")
-        Bundle(aside, listed).verify()
+        ModelFolder(aside, listed).verify()
         _move_into_place(aside, path)
     except OSError as error:
-        raise SaveError(f"The bundle could not be written to {path}: {error}.") from error
+        raise SaveError(f"The model could not be written to {path}: {error}.") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return Bundle(path, listed)
+    return ModelFolder(path, listed)
 
 
 def _move_into_place(new: Path, path: Path) -> None:
@@ -264,4 +262,4 @@ def _chunks(file: Path) -> Iterator[bytes]:
             while chunk := stream.read(READ_BLOCK_BYTES):
                 yield chunk
     except OSError as error:
-        raise BundleError(f"{file} cannot be read: {error.strerror or error}.") from error
+        raise ModelError(f"{file} cannot be read: {error.strerror or error}.") from error

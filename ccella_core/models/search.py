@@ -1,4 +1,4 @@
-"""Where bundles are looked for, and how a name becomes one."""
+"""Where models are looked for, and how a name becomes one."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from pathlib import Path
 
 import platformdirs
 
-from ccella_core.errors import BundleError
-from ccella_core.models.model import INDEX_NAME, PICKLE_SUFFIXES, Bundle
+from ccella_core.errors import ModelError
+from ccella_core.models.model import INDEX_NAME, PICKLE_SUFFIXES, ModelFolder
 
 HOME_VARIABLE = "CCELLA_HOME"
 HUB_PREFIX = "hf:"
-DOWNLOAD_COMMAND = "ccella bundles download {reference}"
+DOWNLOAD_COMMAND = "ccella models download {reference}"
 USUAL_COMPONENTS = ("text_encoder", "tokenizer", "denoiser", "autoencoder", "scheduler")
 
 
 @dataclass(frozen=True)
-class BrokenBundle:
-    """A folder that means to be a bundle and cannot be opened; `reason` is one sentence."""
+class BrokenModel:
+    """A folder that means to be a model and cannot be opened; `reason` is one sentence."""
 
     path: Path
     reason: str
 
 
 def default_search_paths(environ: Mapping[str, str] = os.environ) -> list[Path]:
-    """Folders of bundles, first choice first: `models` in `$CCELLA_HOME`, the user's own, those shipped."""
+    """Folders of models, first choice first: `models` in `$CCELLA_HOME`, the user's own, those shipped."""
     home = environ.get(HOME_VARIABLE)
     chosen = [Path(home).expanduser() / "models"] if home else []
     return [*chosen, user_models_dir(), shipped_models_dir()]
 
 
 def user_models_dir() -> Path:
-    """The user's own folder of bundles, where downloads go."""
+    """The user's own folder of models, where downloads go."""
     return platformdirs.user_data_path("ccella", appauthor=False) / "models"
 
 
@@ -46,79 +46,77 @@ def shipped_models_dir() -> Path:
     return Path(__file__).resolve().parent.parent.parent / "Resources" / "Models"
 
 
-def find_bundles(search_paths: Iterable[Path] | None = None) -> list[Bundle | BrokenBundle]:
-    """Every bundle directly inside the folders `search_paths`, in their order, then by folder name.
+def find_models(search_paths: Iterable[Path] | None = None) -> list[ModelFolder | BrokenModel]:
+    """Every model directly inside the folders `search_paths`, in their order, then by folder name.
 
-    Only indexes are read. A bundle that cannot be opened is listed with the reason instead of raising.
+    Only indexes are read. A model that cannot be opened is listed with the reason instead of raising.
     """
-    found: list[Bundle | BrokenBundle] = []
+    found: list[ModelFolder | BrokenModel] = []
     for folder in default_search_paths() if search_paths is None else search_paths:
         for path in _subfolders(Path(folder)):
             try:
-                found.append(Bundle.open(path))
-            except BundleError as error:
-                found.append(BrokenBundle(path, str(error)))
+                found.append(ModelFolder.open(path))
+            except ModelError as error:
+                found.append(BrokenModel(path, str(error)))
     return found
 
 
 def _subfolders(folder: Path) -> list[Path]:
     try:
-        return sorted(
-            path for path in folder.iterdir() if not path.name.startswith(".") and _means_to_be_a_bundle(path)
-        )
+        return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and _means_to_be_a_model(path))
     except OSError:  # missing, not a folder, or not ours to read: nothing to find there
         return []
 
 
-def _means_to_be_a_bundle(path: Path) -> bool:
+def _means_to_be_a_model(path: Path) -> bool:
     return (path / INDEX_NAME).exists() or any((path / name).is_dir() for name in USUAL_COMPONENTS)
 
 
-def resolve_bundle(
+def resolve_model(
     name_or_path: str | Path, *, search_paths: Iterable[Path] | None = None, allow_download: bool = False
-) -> Bundle:
-    """The bundle meant by a folder, by a name in one of `search_paths`, or by `hf:owner/name` on the Hugging Face Hub.
+) -> ModelFolder:
+    """The model meant by a folder, by a name in one of `search_paths`, or by `hf:owner/name` on the Hugging Face Hub.
 
-    A name is the bundle's own or its folder's; the first found wins. A bundle from the Hub is kept in the user's folder
-    and fetched only with `allow_download`. Raises BundleError saying what was found and where it was looked for.
+    A name is the model's own or its folder's; the first found wins. A model from the Hub is kept in the user's folder
+    and fetched only with `allow_download`. Raises ModelError saying what was found and where it was looked for.
     """
     text = str(name_or_path)
     if text.startswith(HUB_PREFIX):
         return _from_hub(text, allow_download)
     path = Path(name_or_path).expanduser()
     if isinstance(name_or_path, Path) or "/" in text or "\\" in text or (path / INDEX_NAME).is_file():
-        return Bundle.open(path)
+        return ModelFolder.open(path)
 
     folders = default_search_paths() if search_paths is None else [Path(folder) for folder in search_paths]
-    found = find_bundles(folders)
+    found = find_models(folders)
     for entry in found:
         if text in _names(entry):
-            if isinstance(entry, BrokenBundle):
-                raise BundleError(entry.reason)
+            if isinstance(entry, BrokenModel):
+                raise ModelError(entry.reason)
             return entry
     known = sorted({_names(entry)[0] for entry in found})
     nearest = difflib.get_close_matches(text, known, n=1)
     hint = f" Did you mean {nearest[0]}?" if nearest else ""
-    raise BundleError(
-        f"There is no bundle named {text!r}.{hint} Found: {', '.join(known) or 'none'}; "
+    raise ModelError(
+        f"There is no model named {text!r}.{hint} Found: {', '.join(known) or 'none'}; "
         f"looked in {', '.join(map(str, folders)) or 'no folder'}."
     )
 
 
-def _names(entry: Bundle | BrokenBundle) -> tuple[str, ...]:
-    return (entry.path.name,) if isinstance(entry, BrokenBundle) else (entry.index.name, entry.path.name)
+def _names(entry: ModelFolder | BrokenModel) -> tuple[str, ...]:
+    return (entry.path.name,) if isinstance(entry, BrokenModel) else (entry.index.name, entry.path.name)
 
 
-def _from_hub(reference: str, allow_download: bool) -> Bundle:
+def _from_hub(reference: str, allow_download: bool) -> ModelFolder:
     repository = reference.removeprefix(HUB_PREFIX)
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", repository):
-        raise BundleError(f"{reference!r} names no repository; write {HUB_PREFIX}owner/name.")
+        raise ModelError(f"{reference!r} names no repository; write {HUB_PREFIX}owner/name.")
     final = user_models_dir() / repository.replace("/", "--")
     if final.is_dir():
-        return Bundle.open(final)
+        return ModelFolder.open(final)
     if not allow_download:
         command = DOWNLOAD_COMMAND.format(reference=reference)
-        raise BundleError(f"{reference} is not on this computer; download it with `{command}`.")
+        raise ModelError(f"{reference} is not on this computer; download it with `{command}`.")
 
     from huggingface_hub import snapshot_download
 
@@ -128,17 +126,17 @@ def _from_hub(reference: str, allow_download: bool) -> Bundle:
         aside.mkdir(parents=True, exist_ok=True)
         snapshot_download(repository, local_dir=aside, ignore_patterns=[f"*{suffix}" for suffix in PICKLE_SUFFIXES])
     except Exception as error:  # the hub's client lets through those of whichever HTTP library it uses
-        raise BundleError(
+        raise ModelError(
             f"{reference} could not be downloaded ({error}); check the name and the connection."
         ) from error
     try:
-        Bundle.open(aside).verify()
-    except BundleError as error:
+        ModelFolder.open(aside).verify()
+    except ModelError as error:
         shutil.rmtree(aside, ignore_errors=True)
-        raise BundleError(f"{reference} was downloaded and is no usable bundle, so it was removed: {error}") from error
+        raise ModelError(f"{reference} was downloaded and is no usable model, so it was removed: {error}") from error
     shutil.rmtree(aside / ".cache", ignore_errors=True)  # the client's notes for resuming
     try:
         aside.rename(final)
     except OSError as error:
-        raise BundleError(f"{reference} was downloaded but could not be moved to {final}: {error}.") from error
-    return Bundle.open(final)
+        raise ModelError(f"{reference} was downloaded but could not be moved to {final}: {error}.") from error
+    return ModelFolder.open(final)

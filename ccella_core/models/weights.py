@@ -1,4 +1,4 @@
-"""The parts of a bundle that are networks: weights as safetensors beside a JSON configuration, and nothing else.
+"""The parts of a model that are networks: weights as safetensors beside a JSON configuration, and nothing else.
 
 A pickle can run any program when it is read, so none is read here, whatever its name.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from ccella_core.config import Config, read_json_object, shorten, validated
-from ccella_core.errors import BundleError, NonFiniteError
+from ccella_core.errors import ModelError, NonFiniteError
 
 if TYPE_CHECKING:
     import torch
@@ -62,7 +62,7 @@ def save_component(module: nn.Module, config: BaseModel, folder: Path, *, dtype:
 def load_state(module: nn.Module, folder: Path) -> None:
     """Fill `module` from `model.safetensors` in `folder`; every tensor must be there, with its shape, and no other.
 
-    Tensors stored in half precision become the precision of the module. Raises BundleError naming what does not fit.
+    Tensors stored in half precision become the precision of the module. Raises ModelError naming what does not fit.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -72,7 +72,7 @@ def load_state(module: nn.Module, folder: Path) -> None:
     try:
         stored = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise BundleError(f"{path} is truncated or damaged ({error}); get the bundle again.") from error
+        raise ModelError(f"{path} is truncated or damaged ({error}); get the model again.") from error
 
     expected = module.state_dict()
     misfits = {
@@ -87,34 +87,34 @@ def load_state(module: nn.Module, folder: Path) -> None:
     }
     problems = [f"{problem}: {shorten(names)}" for problem, names in misfits.items() if names]
     if problems:
-        raise BundleError(f"{path} does not fit {type(module).__name__}; tensors {'; '.join(problems)}.")
+        raise ModelError(f"{path} does not fit {type(module).__name__}; tensors {'; '.join(problems)}.")
     module.load_state_dict(stored)
 
 
 def check_safetensors(path: Path) -> None:
-    """Raise BundleError unless `path` begins as a safetensors file does; the error says what it looks like instead."""
+    """Raise ModelError unless `path` begins as a safetensors file does; the error says what it looks like instead."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
             beginning = file.read(32)
     except FileNotFoundError as error:
-        raise BundleError(f"{path} is missing; get the bundle again.") from error
+        raise ModelError(f"{path} is missing; get the model again.") from error
     except OSError as error:
-        raise BundleError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
 
     header_bytes = int.from_bytes(beginning[:LENGTH_BYTES], "little")
     opens_a_header = beginning[LENGTH_BYTES : LENGTH_BYTES + 1] == b"{" and header_bytes <= MAX_HEADER_BYTES
     if opens_a_header and LENGTH_BYTES + header_bytes <= size:
         return
     if opens_a_header or size <= LENGTH_BYTES:
-        raise BundleError(f"{path} is truncated; get the bundle again.")
+        raise ModelError(f"{path} is truncated; get the model again.")
     # Asked last: the length of a true header may happen to begin like a pickle.
     looks = next((what for start, what in KNOWN_BEGINNINGS.items() if beginning.startswith(start)), "")
     hint = f" (looks like {looks})" if looks else ""
-    raise BundleError(f"{path} is not safetensors{hint}; only safetensors is read.")
+    raise ModelError(f"{path} is not safetensors{hint}; only safetensors is read.")
 
 
 def load_config(config_class: type[Config], folder: Path) -> Config:
-    """Read `config.json` in `folder`. Raises BundleError where it is missing, not JSON or not a `config_class`."""
+    """Read `config.json` in `folder`. Raises ModelError where it is missing, not JSON or not a `config_class`."""
     path = folder / CONFIG_NAME
     return validated(config_class, read_json_object(path), path)

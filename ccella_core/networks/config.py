@@ -131,7 +131,7 @@ def published_denoiser(variant: Variant = "ccella") -> DenoiserConfig:
 
 
 def demo_denoiser(variant: Variant = "ccella", *, latent_channels: int = 4, text_width: int = 128) -> DenoiserConfig:
-    """A size that two CPU cores train in an hour or a few and sample in seconds; used by the demonstration bundle."""
+    """A size that two CPU cores train in an hour or a few and sample in seconds; used by the demonstration model."""
     return DenoiserConfig(
         variant=variant,
         unet=UNetConfig(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ccella_core.cases.prepared import PreparedSet
-from ccella_core.errors import BundleError, InputError
+from ccella_core.errors import InputError, ModelError
 from ccella_core.evaluation.adherence.phantom_reader import Readout, check_readable
 from ccella_core.evaluation.features.features import check_kind, load_extractors
 from ccella_core.generation.schedulers import Solver
@@ -54,7 +54,7 @@ def _check_weights(config: StudyConfig) -> None:
             continue
         try:
             load_extractors(kind, weights)
-        except BundleError as error:
+        except ModelError as error:
             raise InputError(f"images.extractors.{kind} cannot be used: {error}") from error
     if config.adherence is not None:
         _check_readout(config.adherence.readout, "adherence.readout")
@@ -66,5 +66,5 @@ def _check_readout(folder: Path | None, key: str) -> None:
         return
     try:
         Readout.load(folder)
-    except BundleError as error:
+    except ModelError as error:
         raise InputError(f"{key} cannot be used: {error}") from error

@@ -7,7 +7,7 @@ from ccella_core.study.config import Arm, StudyConfig, with_labels
 from ccella_core.study.stages import Stage
 
 CASES = "cases"
-TRAINING, BUNDLE, OF_TEST, OF_TRAIN = "training", "model", "of-test-reports", "of-train-reports"
+TRAINING, MODEL, OF_TEST, OF_TRAIN = "training", "model", "of-test-reports", "of-train-reports"
 IMAGES, CLASS_HEAD, ADHERENCE, PRIVACY = "images", "class-head", "adherence", "privacy"
 SHORT: dict[Arm, str] = {"real": "real", "synthetic": "synthetic", "real+synthetic": "both"}
 """Of the arms, for folders."""
@@ -38,7 +38,7 @@ def _of_variant(config: StudyConfig, variant: Variant) -> list[Stage]:
     head = None if traits.class_heads is not None else "it has no class head"
     return [
         Stage(variant_key(variant, TRAINING), f"Train {variant}", counted="Cases encoded"),
-        Stage(variant_key(variant, BUNDLE), f"Make a model of {variant}"),
+        Stage(variant_key(variant, MODEL), f"Make a model of {variant}"),
         Stage(variant_key(variant, OF_TEST), f"Synthesize volumes of the test reports with {variant}"),
         Stage(variant_key(variant, OF_TRAIN), f"Synthesize volumes of the training reports with {variant}",
               None if per_case else left_out),

@@ -54,7 +54,7 @@ class Trained(StrictModel):
 
 
 class Model(StrictModel):
-    """The bundle of a variant."""
+    """The model of a variant."""
 
     path: str
     """In the study's folder, with forward slashes."""

@@ -12,14 +12,14 @@ from ccella_core.evaluation.data.synthesize import synthesize
 from ccella_core.evaluation.data.synthetic_set import CSV_NAME
 from ccella_core.files import sha256_of
 from ccella_core.generation.pipeline import CCELLAPipeline
-from ccella_core.models.model import Bundle
+from ccella_core.models.model import ModelFolder
 from ccella_core.networks.config import Variant
 from ccella_core.progress import Told
 from ccella_core.runs.checkpoint import BEST_NAME
 from ccella_core.runs.folder import CHECKPOINTS, last_step, read_run
 from ccella_core.runs.logging import read_log
 from ccella_core.study.config import StudyConfig, trainings_of
-from ccella_core.study.plan import BUNDLE, OF_TEST, OF_TRAIN, TRAINING, variant_key
+from ccella_core.study.plan import MODEL, OF_TEST, OF_TRAIN, TRAINING, variant_key
 from ccella_core.study.result import Model, Trained, VariantResult, Volumes
 from ccella_core.study.stages import Stages
 from ccella_core.training.export import About, export_run
@@ -27,7 +27,7 @@ from ccella_core.training.train import MAY_CHANGE, train
 
 INTENDED_USE = "Made in a study that compares variants. Not for diagnosis."
 LICENCE = "none given; not to be passed on"
-BUNDLE_FOLDER, VOLUMES_FOLDER = "bundle", "synthetic"
+MODEL_FOLDER, VOLUMES_FOLDER = "model", "synthetic"
 
 
 class VariantMaker:
@@ -86,11 +86,11 @@ class VariantMaker:
                 default_solver=synthesis.solver,
                 default_steps=synthesis.steps,
             )
-            out, best = folder / BUNDLE_FOLDER, training.weights == "best"
-            bundle = export_run(self._trainings[-1].output, out, about, best=best, overwrite=True)
-            return Model(path=self._inside(out), sha256=bundle.sha256)
+            out, best = folder / MODEL_FOLDER, training.weights == "best"
+            exported = export_run(self._trainings[-1].output, out, about, best=best, overwrite=True)
+            return Model(path=self._inside(out), sha256=exported.sha256)
 
-        return self._stages.done(self._key(BUNDLE), made_with, Model, work)
+        return self._stages.done(self._key(MODEL), made_with, Model, work)
 
     def _synthesize(self, model: Model, split: Literal["train", "test"], per_case: int) -> Volumes:
         synthesis = self._config.synthesis
@@ -124,7 +124,7 @@ class VariantMaker:
     @cached_property
     def _pipeline(self) -> CCELLAPipeline:
         """Loaded where volumes are still to be made, once for both sets of reports."""
-        return CCELLAPipeline.from_pretrained(Bundle.open(self._stages.folder / self._key(BUNDLE) / BUNDLE_FOLDER))
+        return CCELLAPipeline.from_pretrained(ModelFolder.open(self._stages.folder / self._key(MODEL) / MODEL_FOLDER))
 
     def _inside(self, path: Path) -> str:
         return path.relative_to(self._stages.folder).as_posix()

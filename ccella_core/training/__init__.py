@@ -1,1 +1,1 @@
-"""Training: the joint loss, the three trainings that a bundle needs, and the demonstration bundle."""
+"""Training: the joint loss, the three trainings that a model needs, and the demonstration model."""

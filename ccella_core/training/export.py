@@ -1,4 +1,4 @@
-"""From a training to a bundle."""
+"""From a training to a model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.generation.schedulers import DEFAULT_SOLVER, DEFAULT_STEPS, Solver
-from ccella_core.models.model import Bundle, BundleIndex
+from ccella_core.models.model import ModelFolder, ModelIndex
 from ccella_core.runs.folder import read_run, read_run_config
 from ccella_core.training.frozen_networks import autoencoder_source, text_encoder_source
 from ccella_core.training.lineage import stages_of
@@ -33,16 +33,16 @@ class About(StrictModel):
 
 def export_run(
     run: Path, out: Path, about: About, *, best: bool = False, autoencoder: str | None = None, overwrite: bool = False
-) -> Bundle:
-    """Write a bundle of what a training left, whole or not at all.
+) -> ModelFolder:
+    """Write a model of what a training left, whole or not at all.
 
     Args:
         run: its folder.
-        out: the bundle's.
-        about: what the bundle says of itself.
+        out: the model's.
+        about: what the model says of itself.
         best: the weights that did best on the validation cases, instead of the last.
         autoencoder: instead of the one that the latents were made with; only its decoder is used.
-        overwrite: replace a bundle that is there.
+        overwrite: replace a model that is there.
 
     Raises:
         InputError: ``run`` is no training, has saved nothing yet, or a part of it is gone.
@@ -59,7 +59,7 @@ def export_run(
     if config.text_encoder is not None:
         encoder = text_encoder_source(config.text_encoder).load(config.max_tokens)
     factors = record["latent_scale_factor"]
-    index = BundleIndex(
+    index = ModelIndex(
         name=about.name or config.name,
         version=about.version,
         licence=about.licence,

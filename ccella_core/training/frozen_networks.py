@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
 
-from ccella_core.errors import BundleError, InputError
+from ccella_core.errors import InputError, ModelError
 from ccella_core.files import sha256_of
 from ccella_core.generation.text_encoder import ReportEncoder, folder_of
 from ccella_core.models.model import load_config, load_state
-from ccella_core.models.search import resolve_bundle
+from ccella_core.models.search import resolve_model
 from ccella_core.models.weights import CONFIG_NAME, WEIGHTS_NAME
 from ccella_core.networks import AutoencoderConfig, build_autoencoder
 
@@ -74,28 +74,28 @@ class TextEncoderSource:
 
 def autoencoder_source(where: str) -> AutoencoderSource:
     """A folder with an autoencoder's ``config.json`` and ``model.safetensors``, a run of ``train-autoencoder``, or a
-    bundle by folder or name. Raises InputError where it is none of them."""
+    model by folder or name. Raises InputError where it is none of them."""
     folder = Path(where)
     for candidate in (folder, folder / "autoencoder"):
         if (candidate / WEIGHTS_NAME).is_file() and (candidate / CONFIG_NAME).is_file():
             return AutoencoderSource(candidate)
     try:
-        return AutoencoderSource(resolve_bundle(where).component_path("autoencoder"))
-    except BundleError as error:
+        return AutoencoderSource(resolve_model(where).component_path("autoencoder"))
+    except ModelError as error:
         raise InputError(f"There is no trained autoencoder in {where}: {error}") from error
 
 
 def text_encoder_source(where: str) -> TextEncoderSource:
-    """A Hugging Face encoder's folder, its name in the local cache, or a bundle by folder or name."""
+    """A Hugging Face encoder's folder, its name in the local cache, or a model by folder or name."""
     folder = Path(where)
     for candidate in (folder, folder / "text_encoder"):  # the second: a run of train-text-encoder
         if (candidate / CONFIG_NAME).is_file() and any(candidate.glob("tokenizer*")):
             return TextEncoderSource(candidate, candidate)
     if "/" not in where or folder.is_dir():
         try:
-            bundle = resolve_bundle(where)
-            return TextEncoderSource(bundle.component_path("text_encoder"), bundle.component_path("tokenizer"))
-        except BundleError as error:
+            model = resolve_model(where)
+            return TextEncoderSource(model.component_path("text_encoder"), model.component_path("tokenizer"))
+        except ModelError as error:
             raise InputError(f"There is no text encoder in {where}: {error}") from error
     found = folder_of(where, True)
     return TextEncoderSource(found, found)

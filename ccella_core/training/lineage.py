@@ -1,4 +1,4 @@
-"""What a bundle tells of its making: of every stage the recipe, the software and machine, and the time it took."""
+"""What a model tells of its making: of every stage the recipe, the software and machine, and the time it took."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from ccella_core.errors import InputError
 from ccella_core.generation.import_published import ABOUT_NAME
-from ccella_core.models.model import INDEX_NAME, Bundle
+from ccella_core.models.model import INDEX_NAME, ModelFolder
 from ccella_core.runs.folder import RUN_NAME, read_recipe, read_run, read_run_config
 from ccella_core.runs.logging import read_log, seconds_of
 from ccella_core.training.frozen_networks import (
@@ -65,13 +65,13 @@ def _trainings(run: Path, config: TrainConfig) -> list[dict[str, Any]]:
 
 
 def _part(stage: str, source: AutoencoderSource | TextEncoderSource) -> dict[str, Any]:
-    """Of a run of ours, of a bundle, or of something that we know no more of than its fingerprint."""
+    """Of a run of ours, of a model, or of something that we know no more of than its fingerprint."""
     holder = source.folder.parent
     if (holder / RUN_NAME).is_file():
         return {"stage": stage, **_training(holder)}
     if (holder / INDEX_NAME).is_file():
-        bundle = Bundle.open(holder)
-        return {"stage": stage, "bundle": f"{bundle.index.name} {bundle.index.version}", "sha256": bundle.sha256}
+        model = ModelFolder.open(holder)
+        return {"stage": stage, "model": f"{model.index.name} {model.index.version}", "sha256": model.sha256}
     return {"stage": stage, "fingerprint": source.fingerprint, **_imported(source.folder)}
 
 

@@ -12,7 +12,7 @@ from monai.losses import PerceptualLoss
 from monai.losses.perceptual import RadImageNetPerceptualSimilarity
 from torch import nn
 
-from ccella_core.errors import BundleError, InputError
+from ccella_core.errors import InputError, ModelError
 from ccella_core.models.weights import load_config, load_state
 from ccella_core.networks.resnet import RadImageNetConfig, build_radimagenet
 
@@ -44,7 +44,7 @@ class _Similarity(RadImageNetPerceptualSimilarity):
             config = load_config(RadImageNetConfig, weights.parent)
             network = build_radimagenet(config)
             load_state(network, weights.parent)
-        except BundleError as error:
+        except ModelError as error:
             raise InputError(f"The weights for the perceptual loss cannot be used: {error}") from error
         if config.release != "Keras":
             raise InputError(f"The perceptual loss reads weights that MONAI converted from Keras, not {config.source}.")

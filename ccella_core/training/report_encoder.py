@@ -1,4 +1,4 @@
-"""Training of a small T5 encoder on phantom reports, for bundles that must fit into a few megabytes.
+"""Training of a small T5 encoder on phantom reports, for models that must fit into a few megabytes.
 
 The published model reads reports with a general-purpose language model, FLAN-T5-XXL; the demonstration cannot ship one.
 Its own encoder learns two things at once from written reports: to fill in masked words, and to state the

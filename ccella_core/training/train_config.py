@@ -18,7 +18,7 @@ from ccella_core.training.adapter import AdapterTraining
 from ccella_core.training.cache import CacheSettings
 from ccella_core.training.denoiser import DenoiserTraining
 
-DEMO_BUNDLE = "ccella-demo"
+DEMO_MODEL = "ccella-demo"
 DEMO_LATENT_CHANNELS, DEMO_TEXT_WIDTH, DEMO_MAX_TOKENS = 8, 128, 256
 
 
@@ -35,11 +35,11 @@ class Watching(StrictModel):
 class TrainConfig(StrictModel):
     """One training of a denoiser, from prepared cases to checkpoints. Paths are taken from the current folder."""
 
-    name: str = Field("ccella", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="of the run, and of its bundle")
+    name: str = Field("ccella", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="of the run, and of its model")
     data: Path = Field(description="the folder that `ccella prepare` made")
     output: Path = Field(description="folder of the run; a run that was stopped goes on there")
-    autoencoder: str = Field(description="a trained autoencoder's folder, or a bundle whose autoencoder is taken")
-    text_encoder: str | None = Field(None, description="a Hugging Face encoder's folder or name, or a bundle")
+    autoencoder: str = Field(description="a trained autoencoder's folder, or a model whose autoencoder is taken")
+    text_encoder: str | None = Field(None, description="a Hugging Face encoder's folder or name, or a model")
     max_tokens: int = Field(DEFAULT_MAX_TOKENS, gt=0, description="to which reports are padded or cut on the left")
     sequences: tuple[SequenceName, ...] = Field(("t2w",), min_length=1, description="several are stacked in the latent")
     mixed_precision: MixedPrecision = Field("no", description="half precision where it is safe")
@@ -92,7 +92,7 @@ def preset(name: str) -> dict[str, Any]:
     else:
         network = demo_denoiser(variant, latent_channels=DEMO_LATENT_CHANNELS, text_width=DEMO_TEXT_WIDTH)  # type: ignore[arg-type]
         content = {
-            "autoencoder": DEMO_BUNDLE,
+            "autoencoder": DEMO_MODEL,
             "max_tokens": DEMO_MAX_TOKENS,
             "cache": {"mirror": True},
             "denoiser": {
@@ -107,7 +107,7 @@ def preset(name: str) -> dict[str, Any]:
             },
             "watching": {"validate_every": 100, "picture_every": 500, "picture_steps": 10},
         }
-        encoder = DEMO_BUNDLE
+        encoder = DEMO_MODEL
     return {**content, **({"text_encoder": encoder} if uses_text else {})}
 
 

@@ -1,4 +1,4 @@
-"""``train-text-encoder``: a small language model of one's own, for bundles that must be small.
+"""``train-text-encoder``: a small language model of one's own, for models that must be small.
 
 The published model reads with FLAN-T5-XXL, which needs no training. This is for a demonstration, or for a computer on
 which five billion parameters find no room.

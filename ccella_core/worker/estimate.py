@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from ccella_core.devices import choose_dtype
 from ccella_core.generation.options import checked_guidance, checked_seeds
 from ccella_core.generation.schedulers import SchedulerConfig, Solver
-from ccella_core.models.model import Bundle, load_config
-from ccella_core.models.search import resolve_bundle
+from ccella_core.models.model import ModelFolder, load_config
+from ccella_core.models.search import resolve_model
 from ccella_core.worker.hardware import device_id, device_name, find_device
 from ccella_core.worker.needs import Need, need_of
 from ccella_core.worker.params import EstimateParams, read_params
@@ -29,28 +29,28 @@ KERNEL = 3  # voxels along each axis, in almost all of the networks' convolution
 
 
 def estimate(task: Task, state: State) -> dict[str, Any]:
-    """Seconds, memory, and whether it fits, for ``count`` volumes of one bundle on one device.
+    """Seconds, memory, and whether it fits, for ``count`` volumes of one model on one device.
 
     Raises:
         InputError: an argument that ``generate`` would refuse too.
-        BundleError: no such bundle, or one that cannot be read.
+        ModelError: no such model, or one that cannot be read.
     """
     asked = read_params(EstimateParams, task)
-    bundle = resolve_bundle(asked.bundle)
+    model = resolve_model(asked.model)
     where = device_id(asked.device)
     device = find_device(where)
     count = len(checked_seeds(None, asked.count))
     guided = checked_guidance(asked.guidance_scale) != 1
-    steps = bundle.index.default_steps if asked.num_steps is None else asked.num_steps
-    scheduler = load_config(SchedulerConfig, bundle.component_path("scheduler"))
-    Solver(bundle.index.default_solver, scheduler, steps)  # type: ignore[arg-type]  # refuses impossible numbers
-    need = _need(bundle, tuple(asked.shape or bundle.index.native_shape), guided, state)
+    steps = model.index.default_steps if asked.num_steps is None else asked.num_steps
+    scheduler = load_config(SchedulerConfig, model.component_path("scheduler"))
+    Solver(model.index.default_solver, scheduler, steps)  # type: ignore[arg-type]  # refuses impossible numbers
+    need = _need(model, tuple(asked.shape or model.index.native_shape), guided, state)
 
-    is_loaded = state.holds(bundle.sha256, where)
+    is_loaded = state.holds(model.sha256, where)
     weights = need.weights_gib(device.kind)
     memory = weights + need.activations_gib
     available = device.memory_free_gib + (weights if is_loaded else 0)
-    timing = Timings(state.timings_file).find(bundle.sha256, where, need.shape)
+    timing = Timings(state.timings_file).find(model.sha256, where, need.shape)
     if timing is not None:
         once = timing.encode + (0 if is_loaded else timing.load)
         seconds = once + count * (steps * (2 if guided else 1) * timing.step + timing.decode)
@@ -83,10 +83,10 @@ def operations_per_second(device: str, dtype: torch.dtype, channels: int, shape:
     return operations / min(durations)
 
 
-def _need(bundle: Bundle, shape: tuple[int, ...], guided: bool, state: State) -> Need:
-    key = (bundle.sha256, shape, guided)
+def _need(model: ModelFolder, shape: tuple[int, ...], guided: bool, state: State) -> Need:
+    key = (model.sha256, shape, guided)
     if key not in state.needs:
-        state.needs[key] = need_of(bundle, shape, guided=guided)
+        state.needs[key] = need_of(model, shape, guided=guided)
     return state.needs[key]
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from typing import NamedTuple
 
-from ccella_core.errors import BundleError, Cancelled, CCELLAError, InputError, NonFiniteError, SaveError
+from ccella_core.errors import Cancelled, CCELLAError, InputError, ModelError, NonFiniteError, SaveError
 from ccella_core.worker.protocol import ProtocolError
 
 HINTS = {
     "input": "Change the request as the sentence says, and try again.",
-    "bundle": "Choose another model, or get this one again.",
+    "model": "Choose another model, or get this one again.",
     "dependency": "Install what is missing and start again.",
     "memory": "Ask for a smaller volume, close other programs, or choose a smaller model.",
     "gpu_memory": "Close other programs that use the graphics card, ask for a smaller volume, or choose the CPU.",
@@ -54,7 +54,7 @@ def explain(error: Exception) -> Failure:
 _CODES: dict[type[CCELLAError], str] = {
     ProtocolError: "protocol",
     InputError: "input",
-    BundleError: "bundle",
+    ModelError: "model",
     SaveError: "save",
     NonFiniteError: "nonfinite",
     Cancelled: "cancelled",

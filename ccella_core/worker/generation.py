@@ -9,8 +9,8 @@ from transformers.utils.logging import disable_progress_bar
 
 from ccella_core.generation.options import checked_seeds, memory_explained
 from ccella_core.generation.pipeline import CCELLAPipeline
-from ccella_core.models.model import Bundle
-from ccella_core.models.search import resolve_bundle
+from ccella_core.models.model import ModelFolder
+from ccella_core.models.search import resolve_model
 from ccella_core.provenance import Provenance
 from ccella_core.worker.hardware import device_id
 from ccella_core.worker.output import checked_name, save, writable_folder
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 def run_generation(
-    task: Task, state: State, asked: GenerateParams, bundle: Bundle, name: str, reporter: Reporter
+    task: Task, state: State, asked: GenerateParams, model: ModelFolder, name: str, reporter: Reporter
 ) -> dict[str, Any]:
     """The value of ``generate``.
 
@@ -34,7 +34,7 @@ def run_generation(
     device = device_id(asked.device)
     seeds = checked_seeds(asked.seed, asked.count)
     folder = writable_folder(asked.output_dir)
-    pipeline = load(bundle, device, state, reporter)
+    pipeline = load(model, device, state, reporter)
     load_seconds = reporter.seconds("load")
     saved: list[dict[str, Any]] = []
     task.finished["volumes"] = saved
@@ -61,23 +61,23 @@ def run_generation(
     return {"volumes": saved, "seconds": round(reporter.total_seconds(), 3), "load_seconds": round(load_seconds, 3)}
 
 
-def load(bundle: Bundle, device: str, state: State, reporter: Reporter) -> CCELLAPipeline:
-    """The bundle's pipeline: the one of the last run, if that was of the same bundle and device."""
-    if state.pipeline is not None and state.holds(bundle.sha256, device):
+def load(model: ModelFolder, device: str, state: State, reporter: Reporter) -> CCELLAPipeline:
+    """The model's pipeline: the one of the last run, if that was of the same model and device."""
+    if state.pipeline is not None and state.holds(model.sha256, device):
         return state.pipeline
     state.pipeline = None  # its memory is free before the next one needs it
-    logger.info("Loading %s from %s on %s", bundle.index.name, bundle.path, device)
-    bundle.verify(reporter.tell_verified)
+    logger.info("Loading %s from %s on %s", model.index.name, model.path, device)
+    model.verify(reporter.tell_verified)
     with state.importing, memory_explained():
         disable_progress_bar()
-        state.pipeline = CCELLAPipeline.from_pretrained(bundle, device=device, verify=False)
+        state.pipeline = CCELLAPipeline.from_pretrained(model, device=device, verify=False)
     reporter.tell_loaded()
     return state.pipeline
 
 
 def _keep_timing(how: Provenance, reporter: Reporter, state: State) -> None:
     timings = Timings(state.timings_file)
-    former = timings.find(how.bundle_sha256, how.device, how.shape)
+    former = timings.find(how.model_sha256, how.device, how.shape)
     # A run with a loaded model measures no loading, and no encoding either where the report is the same as before.
     known = former if former is not None and reporter.seconds("load") == 0 else None
     copies = 1 if how.guidance_scale == 1 else 2
@@ -87,7 +87,7 @@ def _keep_timing(how: Provenance, reporter: Reporter, state: State) -> None:
         step=reporter.seconds("denoise") / (reporter.volumes * how.steps * copies),
         decode=reporter.seconds("decode") / reporter.volumes,
     )
-    timings.keep(how.bundle_sha256, how.device, how.shape, timing)
+    timings.keep(how.model_sha256, how.device, how.shape, timing)
 
 
 def generate(task: Task, state: State) -> dict[str, Any]:
@@ -100,10 +100,10 @@ def generate(task: Task, state: State) -> dict[str, Any]:
         CCELLAError: see ``CCELLAPipeline.__call__`` and ``SyntheticVolume.save``.
     """
     asked = read_params(GenerateParams, task)
-    bundle = resolve_bundle(asked.bundle)
-    name = checked_name(asked.name or bundle.index.name)
-    reporter = Reporter(task, volumes=asked.count, spacing=asked.spacing or bundle.index.native_spacing_mm)
+    model = resolve_model(asked.model)
+    name = checked_name(asked.name or model.index.name)
+    reporter = Reporter(task, volumes=asked.count, spacing=asked.spacing or model.index.native_spacing_mm)
     reporter.begin_loading()
     with state.importing:
         from ccella_core.worker.generation import run_generation
-    return run_generation(task, state, asked, bundle, name, reporter)
+    return run_generation(task, state, asked, model, name, reporter)

@@ -1,4 +1,4 @@
-"""The bundles on this computer: ``describe``, ``download`` and ``delete``."""
+"""The models on this computer: ``describe``, ``download`` and ``delete``."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from ccella_core.errors import BundleError, InputError, SaveError
-from ccella_core.models.model import INDEX_NAME, Bundle
+from ccella_core.errors import InputError, ModelError, SaveError
+from ccella_core.models.model import INDEX_NAME, ModelFolder
 from ccella_core.models.search import (
     HUB_PREFIX,
-    BrokenBundle,
+    BrokenModel,
     default_search_paths,
-    find_bundles,
-    resolve_bundle,
+    find_models,
+    resolve_model,
     shipped_models_dir,
     user_models_dir,
 )
@@ -31,32 +31,32 @@ logger = logging.getLogger(__name__)
 
 
 def describe(task: Task, state: State) -> dict[str, Any]:
-    """All bundles, those in the client's ``bundle_folders`` last, all devices, and the solvers."""
+    """All models, those in the client's ``model_folders`` last, all devices, and the solvers."""
     asked = read_params(DescribeParams, task)
     found: dict[Path, dict[str, Any]] = {}
-    for origin, entry in _all_bundles(asked.bundle_folders):
-        found.setdefault(entry.path.resolve(), describe_bundle(entry, origin))
-    return {"bundles": list(found.values()), "devices": list_devices(), "solvers": list(SOLVERS)}
+    for origin, entry in _all_models(asked.model_folders):
+        found.setdefault(entry.path.resolve(), describe_model(entry, origin))
+    return {"models": list(found.values()), "devices": list_devices(), "solvers": list(SOLVERS)}
 
 
 def download(task: Task, state: State) -> dict[str, Any]:
-    """Fetch a bundle from the Hugging Face Hub. A download that was ended goes on where it stopped when tried again."""
+    """Fetch a model from the Hugging Face Hub. A download that was ended goes on where it stopped when tried again."""
     asked = read_params(DownloadParams, task)
     if not asked.name.startswith(HUB_PREFIX):
         raise InputError(f"{asked.name!r} is not on the Hugging Face Hub; write {HUB_PREFIX}owner/name.")
     logger.info("Downloading %s into %s", asked.name, user_models_dir())
-    return describe_bundle(resolve_bundle(asked.name, allow_download=True), "user")
+    return describe_model(resolve_model(asked.name, allow_download=True), "user")
 
 
 def delete(task: Task, state: State) -> dict[str, Any]:
-    """Remove a bundle from the user's own folder.
+    """Remove a model from the user's own folder.
 
     Raises:
-        InputError: it lies elsewhere, or is no bundle.
-        SaveError: the disk refuses; then the bundle is whole.
+        InputError: it lies elsewhere, or is no model.
+        SaveError: the disk refuses; then the model is whole.
     """
     asked = read_params(DeleteParams, task)
-    path = next((entry.path for entry in find_bundles([user_models_dir()]) if entry.path == Path(asked.path)), None)
+    path = next((entry.path for entry in find_models([user_models_dir()]) if entry.path == Path(asked.path)), None)
     if path is None or not _is_deletable(path):
         raise InputError(f"{asked.path} is not a downloaded model in {user_models_dir()}, so it is not deleted.")
     state.pipeline = None  # it may hold the files open
@@ -70,9 +70,9 @@ def delete(task: Task, state: State) -> dict[str, Any]:
     return {}
 
 
-def describe_bundle(entry: Bundle | BrokenBundle, origin: Origin) -> dict[str, Any]:
-    """A bundle as the protocol has it; where it cannot be opened all is null but its path, and ``problem`` says why."""
-    index = entry.index if isinstance(entry, Bundle) else None
+def describe_model(entry: ModelFolder | BrokenModel, origin: Origin) -> dict[str, Any]:
+    """A model as the protocol has it; where it cannot be opened all is null but its path, and ``problem`` says why."""
+    index = entry.index if isinstance(entry, ModelFolder) else None
     copied = ("version", "licence", "intended_use", "description", "variant", "default_steps", "default_solver")
     return {
         "name": index.name if index else entry.path.name,
@@ -86,26 +86,26 @@ def describe_bundle(entry: Bundle | BrokenBundle, origin: Origin) -> dict[str, A
         "reads_report": "text_encoder" in index.components if index else None,
         "size_bytes": sum(index.size_bytes.values()) if index else None,
         "deletable": _is_deletable(entry.path),
-        "problem": entry.reason if isinstance(entry, BrokenBundle) else None,
+        "problem": entry.reason if isinstance(entry, BrokenModel) else None,
     }
 
 
-def _all_bundles(more_folders: list[str]) -> Iterator[tuple[Origin, Bundle | BrokenBundle]]:
+def _all_models(more_folders: list[str]) -> Iterator[tuple[Origin, ModelFolder | BrokenModel]]:
     for folder in default_search_paths():
         shipped = folder == shipped_models_dir()
         origin: Origin = "user" if folder == user_models_dir() else "shipped" if shipped else "home"
-        yield from ((origin, entry) for entry in find_bundles([folder]))
+        yield from ((origin, entry) for entry in find_models([folder]))
     for folder in map(Path, more_folders):
         # A person may choose the folder of models, or the model itself.
-        entries = [_open(folder)] if (folder / INDEX_NAME).is_file() else find_bundles([folder])
+        entries = [_open(folder)] if (folder / INDEX_NAME).is_file() else find_models([folder])
         yield from (("folder", entry) for entry in entries)
 
 
-def _open(path: Path) -> Bundle | BrokenBundle:
+def _open(path: Path) -> ModelFolder | BrokenModel:
     try:
-        return Bundle.open(path)
-    except BundleError as error:
-        return BrokenBundle(path, str(error))
+        return ModelFolder.open(path)
+    except ModelError as error:
+        return BrokenModel(path, str(error))
 
 
 def _is_deletable(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""What a bundle needs at one size: memory and operations, found without loading its weights."""
+"""What a model needs at one size: memory and operations, found without loading its weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from ccella_core.generation.decoding import check_volume_shape, estimate_decode_gib
-from ccella_core.models.model import Bundle, load_config
+from ccella_core.models.model import ModelFolder, load_config
 from ccella_core.models.weights import LENGTH_BYTES, check_safetensors
 from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser, DenoiserConfig, build_autoencoder
 from ccella_core.worker.tasks import GIB
@@ -57,15 +57,15 @@ class Need:
         return max(self.step.peak_bytes / GIB, self.decode_gib)
 
 
-def need_of(bundle: Bundle, shape: tuple[int, ...], *, guided: bool) -> Need:
-    """What ``bundle`` needs for a volume of ``shape`` (X, Y, Z).
+def need_of(model: ModelFolder, shape: tuple[int, ...], *, guided: bool) -> Need:
+    """What ``model`` needs for a volume of ``shape`` (X, Y, Z).
 
     Raises:
-        BundleError: a configuration that cannot be read.
+        ModelError: a configuration that cannot be read.
         InputError: a shape that the networks cannot make.
     """
-    denoiser_config = load_config(DenoiserConfig, bundle.component_path("denoiser"))
-    autoencoder_config = load_config(AutoencoderConfig, bundle.component_path("autoencoder"))
+    denoiser_config = load_config(DenoiserConfig, model.component_path("denoiser"))
+    autoencoder_config = load_config(AutoencoderConfig, model.component_path("autoencoder"))
     factor = autoencoder_config.factor
     X, Y, Z = check_volume_shape(shape, multiple=factor * denoiser_config.unet.shape_multiple)
     latent_shape = (X // factor, Y // factor, Z // factor)
@@ -87,14 +87,14 @@ def need_of(bundle: Bundle, shape: tuple[int, ...], *, guided: bool) -> Need:
         )
         decode = cost_of(lambda: autoencoder.decoder(latent), parameters)
 
-    has_encoder = "text_encoder" in bundle.index.components
+    has_encoder = "text_encoder" in model.index.components
     return Need(
         network_bytes=sum(parameter.nbytes for parameter in parameters),
-        encoder_values=stored_values(bundle.component_path("text_encoder")) if has_encoder else 0,
+        encoder_values=stored_values(model.component_path("text_encoder")) if has_encoder else 0,
         shape=(X, Y, Z),
         latent_shape=latent_shape,
         step=step,
-        decode_operations=len(bundle.index.sequences) * decode.operations,
+        decode_operations=len(model.index.sequences) * decode.operations,
         decode_gib=estimate_decode_gib(autoencoder, latent_shape),
         channels=denoiser_config.unet.num_channels[0],
     )

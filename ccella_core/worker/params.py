@@ -20,16 +20,16 @@ class Params(BaseModel):
 
 
 class DescribeParams(Params):
-    bundle_folders: list[str] = []
+    model_folders: list[str] = []
 
 
 class CountTokensParams(Params):
-    bundle: str
+    model: str
     report: str
 
 
 class EstimateParams(Params):
-    bundle: str
+    model: str
     device: str = "auto"
     num_steps: int | None = None
     count: int = 1
@@ -40,7 +40,7 @@ class EstimateParams(Params):
 class GenerateParams(Params):
     report: str | None = None
     pathology: str | float | None = None
-    bundle: str
+    model: str
     seed: int | None = None
     count: int = 1
     num_steps: int | None = None

@@ -25,7 +25,7 @@ EVENTS = ("ready", "progress", "preview", "heartbeat", "log", "result", "error")
 STAGES = ("load", "encode", "denoise", "decode", "save")
 ERROR_CODES = (
     "input",
-    "bundle",
+    "model",
     "dependency",
     "memory",
     "gpu_memory",

@@ -53,7 +53,7 @@ class Reporter:
         self.tell("load", 0, LOAD_STEPS)
 
     def tell_verified(self, done: int, total: int) -> None:
-        """``Bundle.verify``'s progress, in bytes; raises Cancelled where that was asked for."""
+        """``ModelFolder.verify``'s progress, in bytes; raises Cancelled where that was asked for."""
         self._task.stop_if_cancelled()
         percent = (LOAD_STEPS - 1) * done // max(total, 1)
         if percent > self._last_percent:

@@ -55,19 +55,19 @@ class State:
     pipeline: CCELLAPipeline | None = None
     """The last one, ready to run again."""
     tokenizers: dict[str, PreTrainedTokenizerBase] = field(default_factory=dict)
-    """By the bundle's hash."""
+    """By the model's hash."""
     needs: dict[tuple[str, tuple[int, ...], bool], Need] = field(default_factory=dict)
-    """By the bundle's hash, the shape, and whether there is guidance."""
+    """By the model's hash, the shape, and whether there is guidance."""
     speeds: dict[tuple[str, torch.dtype, int, tuple[int, int, int]], float] = field(default_factory=dict)
     """Operations a second, by device, precision, channels and latent shape."""
     importing: threading.Lock = field(default_factory=threading.Lock)
     """Held while modules are imported or may be: large libraries do so late and in circles, and of two threads in one
     circle one sees modules that are half there."""
 
-    def holds(self, bundle_sha256: str, device: str) -> bool:
-        """Whether the loaded pipeline is of that bundle and on that device."""
+    def holds(self, model_sha256: str, device: str) -> bool:
+        """Whether the loaded pipeline is of that model and on that device."""
         pipeline = self.pipeline  # once, for another thread may replace it
-        return pipeline is not None and (pipeline.bundle_sha256, str(pipeline.device)) == (bundle_sha256, device)
+        return pipeline is not None and (pipeline.model_sha256, str(pipeline.device)) == (model_sha256, device)
 
 
 def resident_gib() -> float | None:

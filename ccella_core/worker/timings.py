@@ -34,7 +34,7 @@ _TIMINGS = TypeAdapter(dict[str, Timing])
 
 
 class Timings:
-    """The last measured run of each bundle, device and shape.
+    """The last measured run of each model, device and shape.
 
     A file that cannot be read counts as empty, one that cannot be written costs an estimate and never a run.
 
@@ -45,13 +45,13 @@ class Timings:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path or platformdirs.user_cache_path("ccella", appauthor=False) / FILE_NAME
 
-    def find(self, bundle_sha256: str, device: str, shape: tuple[int, int, int]) -> Timing | None:
+    def find(self, model_sha256: str, device: str, shape: tuple[int, int, int]) -> Timing | None:
         """The last run, if there was one."""
-        return self._read().get(_key(bundle_sha256, device, shape))
+        return self._read().get(_key(model_sha256, device, shape))
 
-    def keep(self, bundle_sha256: str, device: str, shape: tuple[int, int, int], timing: Timing) -> None:
+    def keep(self, model_sha256: str, device: str, shape: tuple[int, int, int], timing: Timing) -> None:
         """Replace the last run by ``timing``."""
-        key = _key(bundle_sha256, device, shape)
+        key = _key(model_sha256, device, shape)
         timings = self._read()
         timings.pop(key, None)  # so that it moves to the end, where the newest are
         newest = dict([*timings.items(), (key, timing)][-MAX_TIMINGS:])
@@ -69,5 +69,5 @@ class Timings:
             return {}
 
 
-def _key(bundle_sha256: str, device: str, shape: tuple[int, int, int]) -> str:
-    return f"{bundle_sha256} {device} {'x'.join(map(str, shape))}"
+def _key(model_sha256: str, device: str, shape: tuple[int, int, int]) -> str:
+    return f"{model_sha256} {device} {'x'.join(map(str, shape))}"

@@ -16,7 +16,7 @@ from _recipe import ccella, draw_patients
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "Resources" / "Recipes" / "ccella-demo"
-BUNDLE = ROOT / "Resources" / "Models" / "ccella-demo"
+MODEL = ROOT / "Resources" / "Models" / "ccella-demo"
 # Seeds of the patients: no two uses of them share one; those of the text encoder stand in its configuration.
 TRAINING_PATIENTS = range(0, 1250)
 VALIDATION_PATIENTS = range(5_000, 5_032)
@@ -37,7 +37,7 @@ ABOUT = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("runs/demo"), help="phantoms, prepared cases and checkpoints")
-    parser.add_argument("--out", type=Path, default=BUNDLE, help="the model")
+    parser.add_argument("--out", type=Path, default=MODEL, help="the model")
     parser.add_argument("--shorter", type=int, default=1, help="how many times shorter")
     options = parser.parse_args()
     work, shorter = options.work.resolve(), options.shorter

@@ -1,6 +1,6 @@
 """Makes the synthetic volume that the Slicer module offers as sample data, its sidecar and its thumbnail.
 
-``python docs/tools/make_sample_data.py [--bundle ccella-demo] [--out CCELLAGenerator/Resources/SampleData]``
+``python docs/tools/make_sample_data.py [--model ccella-demo] [--out CCELLAGenerator/Resources/SampleData]``
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ THUMBNAIL_LABEL = "SYNTHETIC"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", default="ccella-demo")
+    parser.add_argument("--model", default="ccella-demo")
     parser.add_argument("--out", type=Path, default=ROOT / "CCELLAGenerator" / "Resources" / "SampleData")
     options = parser.parse_args()
 
-    pipeline = CCELLAPipeline.from_pretrained(options.bundle, device="cpu")
+    pipeline = CCELLAPipeline.from_pretrained(options.model, device="cpu")
     (volume,) = pipeline(REPORT.read_text(encoding="utf-8"), seed=SEED)
     low, high = pipeline.index.intensity_range[volume.sequence]
     step = (high - low) / (GREY_LEVELS - 1)

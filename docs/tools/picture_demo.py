@@ -1,6 +1,6 @@
 """Draws docs/pictures/demo.png: reports, and what the demonstration model makes of them.
 
-``python docs/tools/picture_demo.py [--bundle ccella-demo] [--out docs/pictures/demo.png]``
+``python docs/tools/picture_demo.py [--model ccella-demo] [--out docs/pictures/demo.png]``
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ SLICE_NAMES = ("apex", "mid-gland", "bladder")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", default="ccella-demo")
+    parser.add_argument("--model", default="ccella-demo")
     parser.add_argument("--out", type=Path, default=Path("docs/pictures/demo.png"))
     options = parser.parse_args()
-    pipeline = CCELLAPipeline.from_pretrained(options.bundle)
+    pipeline = CCELLAPipeline.from_pretrained(options.model)
 
     columns = len(SEEDS) * len(SLICES)
     figure = Figure(figsize=(15, 2.45 * len(CASES)), facecolor="white")

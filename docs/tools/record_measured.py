@@ -1,9 +1,9 @@
-"""Keeps in a bundle what was measured of it: the numbers of an adherence run, without its cases.
+"""Keeps in a model what was measured of it: the numbers of an adherence run, without its cases.
 
 ``ccella evaluate adherence --out out/adherence``, then
-``python docs/tools/record_measured.py out/adherence [--bundle Resources/Models/ccella-demo]``
+``python docs/tools/record_measured.py out/adherence [--model Resources/Models/ccella-demo]``
 
-A bundle's hash leaves out what was measured of it, so volumes that were made before stay traceable.
+A model's hash leaves out what was measured of it, so volumes that were made before stay traceable.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from ccella_core.errors import InputError
 from ccella_core.evaluation.adherence.report import AdherenceResult
 from ccella_core.files import whole_file
-from ccella_core.models.model import INDEX_NAME, Bundle
+from ccella_core.models.model import INDEX_NAME, ModelFolder
 
 DEMO = Path(__file__).resolve().parents[2] / "Resources" / "Models" / "ccella-demo"
 
@@ -22,15 +22,15 @@ DEMO = Path(__file__).resolve().parents[2] / "Resources" / "Models" / "ccella-de
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, help="folder of `ccella evaluate adherence`")
-    parser.add_argument("--bundle", type=Path, default=DEMO)
+    parser.add_argument("--model", type=Path, default=DEMO)
     options = parser.parse_args()
-    bundle = Bundle.open(options.bundle)
+    model = ModelFolder.open(options.model)
     result = AdherenceResult.model_validate_json((options.results / "adherence.json").read_bytes())
-    if bundle.sha256[:12] not in result.model:
-        raise InputError(f"{options.results} measured {result.model}, and {options.bundle} is {bundle.sha256[:12]}.")
-    measured = {**bundle.index.measured, "adherence": result.model_dump(mode="json", exclude={"cases"})}
-    with whole_file(bundle.path / INDEX_NAME) as unfinished:
-        text = bundle.index.model_copy(update={"measured": measured}).model_dump_json(indent=2)
+    if model.sha256[:12] not in result.model:
+        raise InputError(f"{options.results} measured {result.model}, and {options.model} is {model.sha256[:12]}.")
+    measured = {**model.index.measured, "adherence": result.model_dump(mode="json", exclude={"cases"})}
+    with whole_file(model.path / INDEX_NAME) as unfinished:
+        text = model.index.model_copy(update={"measured": measured}).model_dump_json(indent=2)
         unfinished.write_text(text + "\n", encoding="utf-8", newline="\n")
 
 

@@ -21,7 +21,7 @@ class DoorError(Exception):
     """Why a request was not answered.
 
     Attributes:
-        code: the worker's own ("input", "bundle", "memory", …), or "start", "version", "died", "hung", "rubbish".
+        code: the worker's own ("input", "model", "memory", …), or "start", "version", "died", "hung", "rubbish".
         message: one sentence that says what happened.
         hint: one that says what to do.
         finished: what the worker had completed before, under the names of a result ("volumes").

@@ -18,7 +18,7 @@ from .batch_folder import BatchFolder
 from .batch_run import BatchOutcome, BatchRun
 from .run import Consumer, GenerationError, GenerationRun, check_nodes, save_error, stay_alive_until
 
-DEFAULT_BUNDLE = "ccella-demo"
+DEFAULT_MODEL = "ccella-demo"
 
 Callback = Callable[[Any], None]
 
@@ -41,7 +41,7 @@ class Generator:
         self,
         report: str | None = None,
         pathology: str | float | None = None,
-        bundle: str | Path = DEFAULT_BUNDLE,
+        model: str | Path = DEFAULT_MODEL,
         seed: int | None = None,
         count: int = 1,
         numSteps: int | None = None,
@@ -63,7 +63,7 @@ class Generator:
         Args:
             report: the radiology report; ``None`` for models that read none.
             pathology: ``"negative"``, ``"positive"``, a probability of positive, or ``None``: as the report says.
-            bundle: the model: a name, a folder, or ``hf:owner/name``.
+            model: the model: a name, a folder, or ``hf:owner/name``.
             seed, count: the volumes get ``seed``, ``seed + 1``, …; ``None`` draws a new first one. A model of several
                 sequences gives one of each for every seed.
             numSteps, solver, shape, spacing: by default the model's own; (X, Y, Z) in voxels and mm.
@@ -91,7 +91,7 @@ class Generator:
             {
                 "report": report,
                 "pathology": _plain(pathology),
-                "bundle": str(bundle),
+                "model": str(model),
                 "seed": _plain(seed),
                 "count": _plain(count),
                 "num_steps": _plain(numSteps),
@@ -114,7 +114,7 @@ class Generator:
         self,
         csvPath: str | Path,
         outputFolder: str | Path | None = None,
-        bundle: str | Path = DEFAULT_BUNDLE,
+        model: str | Path = DEFAULT_MODEL,
         solver: str | None = None,
         guidanceScale: float = 1.0,
         device: str = "auto",
@@ -130,7 +130,7 @@ class Generator:
             csvPath: the table.
             outputFolder: takes the files, and a table of results; rows that it holds already are skipped. By default
                 the volumes go into the scene.
-            bundle, solver, guidanceScale, device: of ``process``, for all rows.
+            model, solver, guidanceScale, device: of ``process``, for all rows.
             referenceVolume: the real scan to lay the volumes in the scene on.
             wait: return when all rows are done; Slicer's window stays alive meanwhile.
             onProgress: told of every step (a dict, with "row" and "rows").
@@ -160,7 +160,7 @@ class Generator:
             params = {
                 "report": row.report,
                 "pathology": row.pathology,
-                "bundle": str(bundle),
+                "model": str(model),
                 "seed": row.seed,
                 "count": row.count,
                 "num_steps": row.steps,
@@ -208,20 +208,20 @@ class Generator:
             self._batch.abandon()
             self._batch = None
 
-    def describe(self, bundleFolders: Sequence[str | Path] = (), *, onResult: Callback, onError: Callback) -> int:
+    def describe(self, modelFolders: Sequence[str | Path] = (), *, onResult: Callback, onError: Callback) -> int:
         """Ask for models and devices; ``onResult`` gets the worker's answer. Returns the request's number."""
-        params = {"bundle_folders": [str(folder) for folder in bundleFolders]}
+        params = {"model_folders": [str(folder) for folder in modelFolders]}
         return self._ask("describe", params, onResult, onError)
 
     def countTokens(
-        self, report: str, bundle: str | Path = DEFAULT_BUNDLE, *, onResult: Callback, onError: Callback
+        self, report: str, model: str | Path = DEFAULT_MODEL, *, onResult: Callback, onError: Callback
     ) -> int:
         """Ask how long a report is to the model: "tokens", "limit", "truncated". Returns the request's number."""
-        return self._ask("count_tokens", {"bundle": str(bundle), "report": report}, onResult, onError)
+        return self._ask("count_tokens", {"model": str(model), "report": report}, onResult, onError)
 
     def estimate(
         self,
-        bundle: str | Path = DEFAULT_BUNDLE,
+        model: str | Path = DEFAULT_MODEL,
         device: str = "auto",
         numSteps: int | None = None,
         count: int = 1,
@@ -232,7 +232,7 @@ class Generator:
     ) -> int:
         """Ask for the time and memory that a generation will take. Returns the request's number."""
         params = {
-            "bundle": str(bundle),
+            "model": str(model),
             "device": device,
             "num_steps": numSteps,
             "count": count,
@@ -244,7 +244,7 @@ class Generator:
         """Fetch the model ``hf:owner/name``; ``onResult`` gets its description. Returns the request's number."""
         return self._ask("download", {"name": name}, onResult, onError, onProgress)
 
-    def deleteBundle(self, path: str | Path, *, onResult: Callback, onError: Callback) -> int:
+    def deleteModel(self, path: str | Path, *, onResult: Callback, onError: Callback) -> int:
         """Delete a model that was downloaded. Returns the request's number."""
         return self._ask("delete", {"path": str(path)}, onResult, onError)
 

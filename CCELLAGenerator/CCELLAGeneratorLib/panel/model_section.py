@@ -18,7 +18,7 @@ from .debounced import Question
 from .job_section import JobSection, duration_text
 from .widgets import fill, offer, say
 
-FOLDERS_KEY = "CCELLAGenerator/bundleFolders"
+FOLDERS_KEY = "CCELLAGenerator/modelFolders"
 HUB_PREFIX = "hf:"
 MEGABYTE = 1e6
 
@@ -49,7 +49,7 @@ class ModelSection:
         self._job = job
         self._on_list_outdated = on_list_outdated
         self._on_estimate = on_estimate
-        self._bundles: dict[str, Description] | None = None
+        self._models: dict[str, Description] | None = None
         self._estimated: dict[str, Any] | None = None
         self._question = Question(logic.estimate, self._show_estimate)
         self.chosen: Description | None = None
@@ -64,7 +64,7 @@ class ModelSection:
     @property
     def known(self) -> bool:
         """Whether the worker has told which models there are."""
-        return self._bundles is not None
+        return self._models is not None
 
     @property
     def why_not(self) -> str:
@@ -77,10 +77,10 @@ class ModelSection:
             return estimate_text(self._estimated)
         return ""
 
-    def set_bundles(self, descriptions: list[Description]) -> None:
+    def set_models(self, descriptions: list[Description]) -> None:
         """What the worker found."""
-        self._bundles = keyed(descriptions)
-        items = [(_title(bundle), key) for key, bundle in self._bundles.items()]
+        self._models = keyed(descriptions)
+        items = [(_title(model), key) for key, model in self._models.items()]
         fill(self._ui.modelBox, items, _("{value} (not on this computer)"))
 
     def refresh(self, key: str, asked: dict[str, Any], *, again: bool = False) -> None:
@@ -88,11 +88,11 @@ class ModelSection:
 
         With `again` the estimate is asked for even if that is the same: memory and times change.
         """
-        self.chosen = (self._bundles or {}).get(key)
+        self.chosen = (self._models or {}).get(key)
         usable = self.chosen is not None and not self.chosen["problem"]
         say(self._ui.modelDetails, details(self.chosen) if self.chosen else escape(self.why_not))
         self._ui.modelDetails.toolTip = self.chosen["path"] if self.chosen else ""
-        self._question.put({"bundle": key, **asked} if usable else None, again=again)
+        self._question.put({"model": key, **asked} if usable else None, again=again)
         self._offer()
 
     def close(self) -> None:
@@ -120,8 +120,8 @@ class ModelSection:
 
     def _add_folder(self, _checked: bool) -> None:
         chosen = qt.QFileDialog.getExistingDirectory(self._ui.modelBox, _("Add a folder with models"), "")
-        if chosen and chosen not in bundle_folders():
-            qt.QSettings().setValue(FOLDERS_KEY, json.dumps([*bundle_folders(), chosen]))
+        if chosen and chosen not in model_folders():
+            qt.QSettings().setValue(FOLDERS_KEY, json.dumps([*model_folders(), chosen]))
         if chosen:
             self._on_list_outdated()
 
@@ -131,10 +131,10 @@ class ModelSection:
         if self.chosen is None:
             return ""
         within = (Path(self.chosen["path"]), Path(self.chosen["path"]).parent)
-        return next((folder for folder in bundle_folders() if Path(folder) in within), "")
+        return next((folder for folder in model_folders() if Path(folder) in within), "")
 
     def _remove_folder(self, _checked: bool) -> None:
-        left = [folder for folder in bundle_folders() if folder != self._added_folder]
+        left = [folder for folder in model_folders() if folder != self._added_folder]
         qt.QSettings().setValue(FOLDERS_KEY, json.dumps(left))
         self._on_list_outdated()
 
@@ -146,7 +146,7 @@ class ModelSection:
         if slicer.util.confirmOkCancelDisplay(question.format(name=self.chosen["name"])):
             path = self.chosen["path"]
             self._job.begin(_("Deleting the model…"))
-            self._logic.deleteBundle(path, onResult=self._deleted, onError=self._failed)
+            self._logic.deleteModel(path, onResult=self._deleted, onError=self._failed)
 
     def _deleted(self, _value: dict[str, Any]) -> None:
         self._job.end(_("The model was deleted."))
@@ -164,9 +164,9 @@ class ModelSection:
             )
             self._job.begin(_("Downloading {name}…").format(name=name), partial(self._logic.cancelRequest, number))
 
-    def _downloaded(self, bundle: Description) -> None:
+    def _downloaded(self, model: Description) -> None:
         self._ui.downloadName.text = ""
-        self._job.end(_("{name} was downloaded and can be chosen above.").format(name=bundle["name"]))
+        self._job.end(_("{name} was downloaded and can be chosen above.").format(name=model["name"]))
         self._on_list_outdated()
 
     def _failed(self, error: DoorError) -> None:
@@ -174,7 +174,7 @@ class ModelSection:
         self._on_list_outdated()
 
 
-def bundle_folders() -> list[str]:
+def model_folders() -> list[str]:
     """The folders that the user has added."""
     try:
         folders = json.loads(slicer.util.settingsValue(FOLDERS_KEY, "[]"))
@@ -188,27 +188,27 @@ def keyed(descriptions: list[Description]) -> dict[str, Description]:
 
     The first of a name hides the others; those in folders that the user added are found under their path only.
     """
-    bundles: dict[str, Description] = {}
-    for bundle in descriptions:
-        by_name = bundle["origin"] != "folder" and bundle["name"] not in bundles
-        bundles[bundle["name"] if by_name else bundle["path"]] = bundle
-    return bundles
+    models: dict[str, Description] = {}
+    for model in descriptions:
+        by_name = model["origin"] != "folder" and model["name"] not in models
+        models[model["name"] if by_name else model["path"]] = model
+    return models
 
 
-def details(bundle: Description) -> str:
+def details(model: Description) -> str:
     """What a user should know of a model before using it, a line each."""
-    if bundle["problem"]:
-        return _("This model cannot be used: {problem}").format(problem=escape(bundle["problem"]))
-    size = " × ".join(map(str, bundle["native_shape"]))
-    spacing = " × ".join(f"{length:g}" for length in bundle["native_spacing_mm"])
+    if model["problem"]:
+        return _("This model cannot be used: {problem}").format(problem=escape(model["problem"]))
+    size = " × ".join(map(str, model["native_shape"]))
+    spacing = " × ".join(f"{length:g}" for length in model["native_spacing_mm"])
     lines = [
-        escape(bundle["description"]),
-        _("<b>For:</b> {use}").format(use=escape(bundle["intended_use"])),
+        escape(model["description"]),
+        _("<b>For:</b> {use}").format(use=escape(model["intended_use"])),
         _("<b>Licence:</b> {licence}; {megabytes} MB on disk").format(
-            licence=escape(bundle["licence"]), megabytes=round(bundle["size_bytes"] / MEGABYTE)
+            licence=escape(model["licence"]), megabytes=round(model["size_bytes"] / MEGABYTE)
         ),
         _("<b>Draws:</b> {sequences}, {size} voxels of {spacing} mm").format(
-            sequences=escape(", ".join(bundle["sequences"])), size=size, spacing=spacing
+            sequences=escape(", ".join(model["sequences"])), size=size, spacing=spacing
         ),
     ]
     return "<br>".join(line for line in lines if line)
@@ -231,8 +231,8 @@ def estimate_text(value: dict[str, Any]) -> str:
     return f"{time.format(duration=duration)} {memory.format(needed=needed, free=free, device=device)}"
 
 
-def _title(bundle: Description) -> str:
-    name = f"{bundle['name']} {bundle['version'] or ''}".strip()
-    if bundle["origin"] == "folder":
-        return f"{name} ({Path(bundle['path']).parent.name})"
+def _title(model: Description) -> str:
+    name = f"{model['name']} {model['version'] or ''}".strip()
+    if model["origin"] == "folder":
+        return f"{name} ({Path(model['path']).parent.name})"
     return name

@@ -14,7 +14,7 @@ from ..client.errors import DoorError
 from ..scene.volumes import ATTRIBUTE_PREFIX, is_synthetic
 from .compare_section import CompareSection
 from .job_section import JobSection, LogPane
-from .model_section import ModelSection, bundle_folders
+from .model_section import ModelSection, model_folders
 from .parameters import MAX_SEED, MODELS_OWN_STEPS, CCELLAGeneratorParameterNode, connect_widgets
 from .report_section import ReportSection
 from .settings_section import SettingsSection
@@ -62,7 +62,7 @@ class Panel:
             told = _("The first press of Generate installs what is missing, after asking: {names}.")
             self.job.tell(told.format(names=names))
             return
-        self._logic.describe(bundle_folders(), onResult=self._described, onError=self._not_described)
+        self._logic.describe(model_folders(), onResult=self._described, onError=self._not_described)
 
     def refresh(self, _caller: Any = None, _event: Any = None) -> None:
         """A parameter or what it refers to changed."""
@@ -72,7 +72,7 @@ class Panel:
             self._offer()
             return
         self._ask_about_model()
-        self.report.refresh(parameters.report, parameters.bundle, self.model.chosen)
+        self.report.refresh(parameters.report, parameters.model, self.model.chosen)
         self.settings.refresh(self.model.chosen, parameters.newSeed)
         self.compare.refresh(parameters.result, parameters.realScan)
         not_real = is_synthetic(parameters.realScan)
@@ -95,10 +95,10 @@ class Panel:
             "count": parameters.count,
             "guidanceScale": parameters.guidance,
         }
-        self.model.refresh(parameters.bundle, asked, again=again)
+        self.model.refresh(parameters.model, asked, again=again)
 
     def _described(self, value: dict[str, Any]) -> None:
-        self.model.set_bundles(value["bundles"])
+        self.model.set_models(value["models"])
         self.settings.set_devices(value["devices"])
         self.refresh()
 
@@ -133,7 +133,7 @@ class Panel:
             self._logic.process(
                 report=parameters.report if parameters.report.strip() else None,
                 pathology=parameters.pathology.value,
-                bundle=parameters.bundle,
+                model=parameters.model,
                 seed=parameters.seed,
                 count=parameters.count,
                 numSteps=_steps(parameters),

@@ -12,7 +12,7 @@ from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
 from .widgets import ChoiceConnector, PlainTextConnector
 
-DEFAULT_BUNDLE = "ccella-demo"
+DEFAULT_MODEL = "ccella-demo"
 AUTOMATIC_DEVICE = "auto"
 MODELS_OWN_STEPS = 0
 MAX_COUNT = 64
@@ -61,11 +61,11 @@ class Sampler(Enum):
 
 @parameterNodeWrapper
 class CCELLAGeneratorParameterNode:
-    """``bundle`` and ``device`` are the worker's names for them; steps 0: the model's own; guidance 1: off."""
+    """``model`` and ``device`` are the worker's names for them; steps 0: the model's own; guidance 1: off."""
 
     report: str = ""
     pathology: Pathology = Pathology.FROM_REPORT
-    bundle: str = DEFAULT_BUNDLE
+    model: str = DEFAULT_MODEL
     realScan: vtkMRMLScalarVolumeNode
     count: Annotated[int, WithinRange(1, MAX_COUNT)] = 1
     newSeed: bool = True
@@ -78,7 +78,7 @@ class CCELLAGeneratorParameterNode:
     result: vtkMRMLScalarVolumeNode
 
 
-OWN_CONNECTORS = {"report": PlainTextConnector, "bundle": ChoiceConnector, "device": ChoiceConnector}
+OWN_CONNECTORS = {"report": PlainTextConnector, "model": ChoiceConnector, "device": ChoiceConnector}
 """For the widgets that Slicer has no connector for."""
 
 

@@ -40,17 +40,17 @@ class ReportSection:
         cursor.select(qt.QTextCursor.Document)
         cursor.insertText(report)
 
-    def refresh(self, report: str, bundle_key: str, bundle: dict[str, Any] | None) -> None:
-        """The report or the model changed; `bundle` as the worker described it, if it did."""
+    def refresh(self, report: str, model_key: str, model: dict[str, Any] | None) -> None:
+        """The report or the model changed; `model` as the worker described it, if it did."""
         if report != self._read:
             self.show_prediction(None)  # it was read from another report
-        if bundle is not None and bundle["reads_report"] is False:
+        if model is not None and model["reads_report"] is False:
             self._count.put(None)
             self._ui.tokensLabel.text = _("This model reads no report.")
-        elif bundle is None or bundle["problem"] or not report.strip():
+        elif model is None or model["problem"] or not report.strip():
             self._count.put(None)
         else:
-            self._count.put({"report": report, "bundle": bundle_key})
+            self._count.put({"report": report, "model": model_key})
 
     def show_prediction(self, probability: float | None, report: str = "") -> None:
         """What the model read from the report of the last volume; `None` where it does not say."""

@@ -28,10 +28,10 @@ class SettingsSection:
         items = [(_device_text(device), device["id"]) for device in devices]
         fill(self._ui.deviceBox, [automatic, *items], _("{value} (not on this computer)"))
 
-    def refresh(self, bundle: dict[str, Any] | None, new_seed: bool) -> None:
+    def refresh(self, model: dict[str, Any] | None, new_seed: bool) -> None:
         """The model, or where seeds come from, changed."""
-        steps = bundle["default_steps"] if bundle else None
-        sampler = bundle["default_solver"] if bundle else None
+        steps = model["default_steps"] if model else None
+        sampler = model["default_solver"] if model else None
         own = Sampler.MODELS_OWN.label()
         own_sampler = f"{own} ({Sampler(sampler).label()})" if sampler else own
         self._ui.stepsSpin.specialValueText = f"{own} ({steps})" if steps else own

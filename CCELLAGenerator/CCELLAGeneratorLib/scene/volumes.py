@@ -107,7 +107,7 @@ def _describe(node: slicer.vtkMRMLScalarVolumeNode, sidecar: dict[str, Any]) -> 
 def _name(node: slicer.vtkMRMLScalarVolumeNode, sidecar: dict[str, Any], title: str) -> None:
     made = sidecar["provenance"]
     words = [NAME_PREFIX, *([title] if title else []), sidecar["sequence"]]
-    name = f"{' '.join(words)} seed {made['seed']} ({made['bundle_name']})"
+    name = f"{' '.join(words)} seed {made['seed']} ({made['model_name']})"
     if not (node.GetName() or "").startswith(name):  # a node whose volume is made again keeps its number
         node.SetName(slicer.mrmlScene.GenerateUniqueName(name))
 

@@ -82,9 +82,9 @@ class Generator:
         self.seeds.append(seed)
         rendering = self.choose(report)
         provenance = Provenance(
-            bundle_name="fake",
-            bundle_version="1",
-            bundle_sha256="0" * 64,
+            model_name="fake",
+            model_version="1",
+            model_sha256="0" * 64,
             report=report,
             pathology_requested=None,
             predicted_positive_probability=self.positive,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from ccella_core.errors import BundleError, InputError
+from ccella_core.errors import InputError, ModelError
 from ccella_core.evaluation.adherence import phantom_reader_training as training
 from ccella_core.evaluation.adherence.measurements import Region
 from ccella_core.evaluation.adherence.phantom_reader import (
@@ -77,10 +77,10 @@ def test_saved_and_loaded_it_reads_the_same(readout: Readout, phantom: Rendering
     assert loaded.config == readout.config
     np.testing.assert_array_equal(loaded.probability(phantom.voxels), readout.probability(phantom.voxels))
     assert loaded.validation is None
-    with pytest.raises(BundleError, match="missing"):
+    with pytest.raises(ModelError, match="missing"):
         Readout.load(tmp_path / "nowhere")
     (tmp_path / "readout" / "validation.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(BundleError, match=r"validation\.json does not fit"):
+    with pytest.raises(ModelError, match=r"validation\.json does not fit"):
         Readout.load(tmp_path / "readout")
 
 

@@ -78,7 +78,7 @@ def synthetic(folder: Path, prepared: PreparedSet, pages: dict[str, int], *, sou
     write_settings(
         folder,
         SynthesisSettings(
-            bundle_name="fake", bundle_version="1", bundle_sha256="0" * 64, source=source or prepared.fingerprint,
+            model_name="fake", model_version="1", model_sha256="0" * 64, source=source or prepared.fingerprint,
             split=None, per_case=1, seed=0, pathology="report", solver="dpm++", steps=2, guidance_scale=1,
         ),
     )  # fmt: skip

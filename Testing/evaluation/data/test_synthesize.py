@@ -181,11 +181,11 @@ def test_what_is_whole_stays_and_what_is_damaged_is_made_again(
     assert [path.stat().st_mtime_ns == before[path] for path in images] == [False] * 4 + [True] * 2
 
 
-def test_two_processes_make_what_one_makes(tiny_bundle: Path, prepared: PreparedSet, tmp_path: Path):
-    alone = synthesize(CCELLAPipeline.from_pretrained(tiny_bundle, device="cpu"), prepared, tmp_path / "one", seed=3)
+def test_two_processes_make_what_one_makes(tiny_model: Path, prepared: PreparedSet, tmp_path: Path):
+    alone = synthesize(CCELLAPipeline.from_pretrained(tiny_model, device="cpu"), prepared, tmp_path / "one", seed=3)
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "ccella_core",
-        "synthesize", str(prepared.folder), "--bundle", str(tiny_bundle), "--out", str(tmp_path / "two"), "--seed", "3",
+        "synthesize", str(prepared.folder), "--model", str(tiny_model), "--out", str(tmp_path / "two"), "--seed", "3",
         "--device", "cpu", "--json",
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -202,10 +202,10 @@ def test_two_processes_make_what_one_makes(tiny_bundle: Path, prepared: Prepared
         np.testing.assert_allclose(*voxels, atol=1e-4)
 
 
-def test_killed_and_started_again_it_ends_with_the_same_table(tiny_bundle: Path, tmp_path: Path):
+def test_killed_and_started_again_it_ends_with_the_same_table(tiny_model: Path, tmp_path: Path):
     prepared = prepared_set(tmp_path / "prepared", [prepared_case(f"case{number}") for number in range(16)])
     command = [
-        sys.executable, "-m", "ccella_core", "synthesize", str(prepared.folder), "--bundle", str(tiny_bundle),
+        sys.executable, "-m", "ccella_core", "synthesize", str(prepared.folder), "--model", str(tiny_model),
         "--out", str(tmp_path / "killed"), "--steps", "20", "--device", "cpu",
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -219,7 +219,7 @@ def test_killed_and_started_again_it_ends_with_the_same_table(tiny_bundle: Path,
     with pytest.raises(InputError, match="let `ccella synthesize` finish first"):
         read_table(tmp_path / "killed")
     told: list[tuple[int, int]] = []
-    pipeline = CCELLAPipeline.from_pretrained(tiny_bundle, device="cpu")
+    pipeline = CCELLAPipeline.from_pretrained(tiny_model, device="cpu")
     rows = synthesize(
         pipeline, prepared, tmp_path / "killed", num_steps=20, progress=lambda *counts: told.append(counts)
     )
@@ -282,8 +282,8 @@ def test_bad_cases_and_variants_are_explained(tiny_pipeline: CCELLAPipeline, pre
     assert result.exit_code == 2 and "holds no prepared cases" in result.stderr
 
 
-def test_the_command(tiny_bundle: Path, prepared: PreparedSet, tmp_path: Path):
-    arguments = [str(prepared.folder), "--bundle", str(tiny_bundle), "--out", str(tmp_path / "out"), "--split", "all"]
+def test_the_command(tiny_model: Path, prepared: PreparedSet, tmp_path: Path):
+    arguments = [str(prepared.folder), "--model", str(tiny_model), "--out", str(tmp_path / "out"), "--split", "all"]
     result = CliRunner().invoke(app, ["synthesize", *arguments, "--steps", "1", "--device", "cpu"])
     assert result.exit_code == 0, result.output
     assert "4 synthetic volumes are in" in result.stdout and "not for diagnosis" in result.stdout

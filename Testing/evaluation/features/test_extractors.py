@@ -16,7 +16,7 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from ccella_core.cli import app
-from ccella_core.errors import BundleError, InputError, SaveError
+from ccella_core.errors import InputError, ModelError, SaveError
 from ccella_core.evaluation.features import extractor_import, features
 from ccella_core.evaluation.features.extractor_import import import_extractor
 from ccella_core.evaluation.features.features import load_extractor, load_extractors
@@ -182,10 +182,10 @@ def test_an_extractor_is_not_replaced_unasked(tmp_path: Path) -> None:
 
 
 def test_missing_weights_and_pickles_say_what_to_do(tmp_path: Path, home: Path) -> None:
-    with pytest.raises(BundleError, match="import them with: ccella import-extractor medicalnet FILE"):
+    with pytest.raises(ModelError, match="import them with: ccella import-extractor medicalnet FILE"):
         load_extractor("medicalnet")
     file = saved(tmp_path / "m.pth", checkpoint(3))
-    with pytest.raises(BundleError, match=r"is a file; import it once with: .* medicalnet .*m\.pth"):
+    with pytest.raises(ModelError, match=r"is a file; import it once with: .* medicalnet .*m\.pth"):
         load_extractor("medicalnet", file)
     with pytest.raises(InputError, match="no feature extractor 'vgg'; there are phantom, medicalnet, radimagenet"):
         load_extractor("vgg")  # type: ignore[arg-type]
@@ -202,7 +202,7 @@ def test_nothing_is_fetched_without_permission(tmp_path: Path, home: Path, monke
         return str(saved(tmp_path / name, checkpoint(3)))
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", fetch)
-    with pytest.raises(BundleError):
+    with pytest.raises(ModelError):
         load_extractor("medicalnet")
     assert not asked
     assert load_extractor("medicalnet", allow_download=True).dimension == 128
@@ -216,7 +216,7 @@ def test_a_hub_that_cannot_be_reached(home: Path, monkeypatch: pytest.MonkeyPatc
         raise OSError("offline")
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", fail)
-    with pytest.raises(BundleError, match=r"hf download MONAI/checkpoints RadImageNet-ResNet50_notop\.pth, and"):
+    with pytest.raises(ModelError, match=r"hf download MONAI/checkpoints RadImageNet-ResNet50_notop\.pth, and"):
         load_extractor("radimagenet", allow_download=True)
 
 

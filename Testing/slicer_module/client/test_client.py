@@ -68,7 +68,7 @@ def test_progress_and_preview_may_go_unheard(room: Room) -> None:
 
 def test_an_error_of_the_worker_keeps_it(room: Room) -> None:
     error = room.answer("fail").error
-    assert (error.code, error.message, error.hint) == ("bundle", "It is broken.", "Mend it.")
+    assert (error.code, error.message, error.hint) == ("model", "It is broken.", "Mend it.")
     assert str(error) == "It is broken. Mend it."
     assert error.finished == {"volumes": ["a.nii"]}
     assert room.works_again() and len(room.pids) == 1

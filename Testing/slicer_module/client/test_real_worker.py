@@ -46,17 +46,17 @@ def answer(room: Room, method: str, **params: Any) -> Answers:
     return answers
 
 
-def generate(tiny_bundle: Path, folder: Path, **more: Any) -> dict[str, Any]:
-    return {"report": REPORT, "bundle": str(tiny_bundle), "output_dir": str(folder), "device": "cpu", **more}
+def generate(tiny_model: Path, folder: Path, **more: Any) -> dict[str, Any]:
+    return {"report": REPORT, "model": str(tiny_model), "output_dir": str(folder), "device": "cpu", **more}
 
 
-def test_a_session(room: Room, tiny_bundle: Path, tmp_path: Path) -> None:
+def test_a_session(room: Room, tiny_model: Path, tmp_path: Path) -> None:
     """Questions, a volume, a second one from the warm model, a cancelled one, and one more."""
-    described = answer(room, "describe", bundle_folders=[str(tiny_bundle.parent)]).results[0]
-    assert "tiny" in [bundle["name"] for bundle in described["bundles"]]
-    assert answer(room, "count_tokens", bundle=str(tiny_bundle), report=REPORT).results[0]["limit"] == 16
+    described = answer(room, "describe", model_folders=[str(tiny_model.parent)]).results[0]
+    assert "tiny" in [model["name"] for model in described["models"]]
+    assert answer(room, "count_tokens", model=str(tiny_model), report=REPORT).results[0]["limit"] == 16
 
-    first = answer(room, "generate", **generate(tiny_bundle, tmp_path, seed=7, num_steps=2))
+    first = answer(room, "generate", **generate(tiny_model, tmp_path, seed=7, num_steps=2))
     (volume,) = first.results[0]["volumes"]
     assert nib.load(volume["path"]).shape == (16, 16, 8)
     assert volume["provenance"]["report"] == REPORT and volume["provenance"]["seed"] == 7
@@ -64,10 +64,10 @@ def test_a_session(room: Room, tiny_bundle: Path, tmp_path: Path) -> None:
     assert all(preview.startswith(b"\x89PNG") for preview in first.previews)
     assert first.results[0]["load_seconds"] > 0
 
-    second = answer(room, "generate", **generate(tiny_bundle, tmp_path, seed=8, num_steps=2))
+    second = answer(room, "generate", **generate(tiny_model, tmp_path, seed=8, num_steps=2))
     assert second.results[0]["load_seconds"] == 0
 
-    number, endless = ask(room, "generate", **generate(tiny_bundle, tmp_path, num_steps=1000, count=50))
+    number, endless = ask(room, "generate", **generate(tiny_model, tmp_path, num_steps=1000, count=50))
     room.wait_for(lambda: any(event["stage"] == "denoise" for event in endless.progress))
     started = time.perf_counter()
     room.door.cancel(number)
@@ -75,20 +75,20 @@ def test_a_session(room: Room, tiny_bundle: Path, tmp_path: Path) -> None:
     assert time.perf_counter() - started < 1.0
     assert endless.error.code == "cancelled"
 
-    after = answer(room, "generate", **generate(tiny_bundle, tmp_path, seed=7, num_steps=2))
+    after = answer(room, "generate", **generate(tiny_model, tmp_path, seed=7, num_steps=2))
     assert after.results[0]["volumes"][0]["provenance"]["seed"] == 7
 
 
 def test_an_error_comes_with_its_code(room: Room, tmp_path: Path) -> None:
-    error = answer(room, "count_tokens", bundle=str(tmp_path / "nothing"), report=REPORT).error
-    assert error.code == "bundle" and str(tmp_path) in error.message and error.hint
+    error = answer(room, "count_tokens", model=str(tmp_path / "nothing"), report=REPORT).error
+    assert error.code == "model" and str(tmp_path) in error.message and error.hint
 
 
-def test_a_worker_that_is_killed_at_work(room: Room, tiny_bundle: Path, tmp_path: Path) -> None:
-    _, answers = ask(room, "generate", **generate(tiny_bundle, tmp_path, num_steps=1000, count=50))
+def test_a_worker_that_is_killed_at_work(room: Room, tiny_model: Path, tmp_path: Path) -> None:
+    _, answers = ask(room, "generate", **generate(tiny_model, tmp_path, num_steps=1000, count=50))
     room.bench.wait_until(lambda: answers.progress, timeout=FIRST_START)
     (worker,) = workers()
     worker.kill()
     room.wait_for(lambda: answers.done)
     assert answers.error.code == "died"
-    assert answer(room, "count_tokens", bundle=str(tiny_bundle), report=REPORT).results[0]["limit"] == 16
+    assert answer(room, "count_tokens", model=str(tiny_model), report=REPORT).results[0]["limit"] == 16

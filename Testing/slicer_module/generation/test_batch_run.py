@@ -65,7 +65,7 @@ def test_into_the_scene(room: Room) -> None:
     scan = slicer.util.addVolumeFromArray(np.zeros((4, 4, 4)), name="T2")
     scan.SetOrigin(10, 20, 30)
     table = room.table("first,PI-RADS 2.,,negative,3,2,5", "second,PI-RADS 4.,,,,,")
-    outcomes = room.generator.processBatch(table, referenceVolume=scan, bundle="other", solver="unipc", device="cpu")
+    outcomes = room.generator.processBatch(table, referenceVolume=scan, model="other", solver="unipc", device="cpu")
     assert [(outcome.row.name, outcome.state, len(outcome.volumes)) for outcome in outcomes] == [
         ("first", "done", 2),
         ("second", "done", 1),
@@ -79,7 +79,7 @@ def test_into_the_scene(room: Room) -> None:
     assert {key: first[key] for key in ("report", "pathology", "seed", "count", "num_steps")} == {
         "report": "PI-RADS 2.", "pathology": "negative", "seed": 3, "count": 2, "num_steps": 5,
     }  # fmt: skip
-    assert (second["bundle"], second["solver"], second["device"], second["seed"]) == ("other", "unipc", "cpu", None)
+    assert (second["model"], second["solver"], second["device"], second["seed"]) == ("other", "unipc", "cpu", None)
     boxes = [[0.0] * 6, [0.0] * 6]
     scan.GetRASBounds(boxes[0])
     outcomes[1].volumes[0].GetRASBounds(boxes[1])

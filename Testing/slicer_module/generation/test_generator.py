@@ -58,13 +58,13 @@ def add_scan(name: str = "T2 of a patient") -> Any:
 
 def test_what_the_worker_is_asked(room: Room) -> None:
     request = room.start(
-        report="Läsion", pathology=np.float64(0.25), bundle=Path("some") / "bundle", seed=np.int64(3), count=2,
+        report="Läsion", pathology=np.float64(0.25), model=Path("some") / "model", seed=np.int64(3), count=2,
         numSteps=9, solver="unipc", guidanceScale=2.0, device="cuda:1", shape=(16, 16, 8), spacing=np.ones(3),
     )  # fmt: skip
     params = dict(request.params)
     assert Path(params.pop("output_dir")).is_absolute()
     assert request.method == "generate" and params == {
-        "report": "Läsion", "pathology": 0.25, "bundle": str(Path("some") / "bundle"), "seed": 3, "count": 2,
+        "report": "Läsion", "pathology": 0.25, "model": str(Path("some") / "model"), "seed": 3, "count": 2,
         "num_steps": 9, "solver": "unipc", "guidance_scale": 2.0, "device": "cuda:1", "shape": [16, 16, 8],
         "spacing": [1.0, 1.0, 1.0],
     }  # fmt: skip
@@ -310,15 +310,15 @@ def test_an_unused_generator_starts_nothing(slicer_bench: Any) -> None:
 @pytest.mark.parametrize(
     ("ask", "method", "params"),
     [
-        (("describe", ["/a", Path("b")]), "describe", {"bundle_folders": ["/a", "b"]}),
-        (("countTokens", "text"), "count_tokens", {"bundle": "ccella-demo", "report": "text"}),
+        (("describe", ["/a", Path("b")]), "describe", {"model_folders": ["/a", "b"]}),
+        (("countTokens", "text"), "count_tokens", {"model": "ccella-demo", "report": "text"}),
         (
             ("estimate", "m", "cpu", 9, 2, 1.5),
             "estimate",
-            {"bundle": "m", "device": "cpu", "num_steps": 9, "count": 2, "guidance_scale": 1.5},
+            {"model": "m", "device": "cpu", "num_steps": 9, "count": 2, "guidance_scale": 1.5},
         ),
         (("download", "hf:a/b"), "download", {"name": "hf:a/b"}),
-        (("deleteBundle", Path("c")), "delete", {"path": "c"}),
+        (("deleteModel", Path("c")), "delete", {"path": "c"}),
     ],
 )
 def test_questions_are_passed_on(room: Room, ask: tuple, method: str, params: dict) -> None:
@@ -327,5 +327,5 @@ def test_questions_are_passed_on(room: Room, ask: tuple, method: str, params: di
     request = room.door.last
     assert (request.method, request.params) == (method, params)
     request.give()
-    request.fail("bundle", "No such model.")
-    assert answers[0]["volumes"] == [] and room.error.code == "bundle"
+    request.fail("model", "No such model.")
+    assert answers[0]["volumes"] == [] and room.error.code == "model"

@@ -33,7 +33,7 @@ class PanelDoor(FakeDoor):
         super().__init__()
         self._callbacks: dict[str, dict[str, Any]] = {}
         self.replies: dict[str, Any] = {
-            "describe": {"bundles": [DEMO], "devices": [GPU, CPU], "solvers": ["dpm++"]},
+            "describe": {"models": [DEMO], "devices": [GPU, CPU], "solvers": ["dpm++"]},
             "count_tokens": {"tokens": 12, "limit": 256, "truncated": False},
             "estimate": FITS,
         }
@@ -48,9 +48,9 @@ class PanelDoor(FakeDoor):
             qt.QTimer.singleShot(0, lambda: self.closed or callbacks["on_result"](reply))
         return number
 
-    def set_bundles(self, *changes: dict[str, Any]) -> None:
+    def set_models(self, *changes: dict[str, Any]) -> None:
         """What the worker will find: a model for each argument, which says how it differs from the demonstration's."""
-        self.replies["describe"] = {**self.replies["describe"], "bundles": [{**DEMO, **change} for change in changes]}
+        self.replies["describe"] = {**self.replies["describe"], "models": [{**DEMO, **change} for change in changes]}
 
     def asked(self, method: str) -> list[dict[str, Any]]:
         """The parameters of every request of that method, in order."""

@@ -54,7 +54,7 @@ def test_asks_for_what_the_panel_says(panel):
     assert asked == {
         "report": "Läsion links.",
         "pathology": "negative",
-        "bundle": "ccella-demo",
+        "model": "ccella-demo",
         "seed": 0,
         "count": 3,
         "num_steps": 12,

@@ -44,7 +44,7 @@ def test_estimates_once_for_what_was_chosen_last(panel):
     assert panel.ui.estimateLabel.text == ""
     panel.settle()
     assert panel.door.asked("estimate")[before:] == [
-        {"bundle": "ccella-demo", "device": "auto", "num_steps": None, "count": 4, "guidance_scale": 1.0}
+        {"model": "ccella-demo", "device": "auto", "num_steps": None, "count": 4, "guidance_scale": 1.0}
     ]
 
 
@@ -81,7 +81,7 @@ def test_what_does_not_fit_in_memory_is_not_started(panel):
 
 
 def test_a_model_that_cannot_be_used_says_why(case):
-    case.door.set_bundles({}, BROKEN)
+    case.door.set_models({}, BROKEN)
     panel = case.open()
     panel.ui.reportEdit.plainText = "PI-RADS 4."
     choose(panel, "broken")
@@ -94,11 +94,11 @@ def test_a_model_that_cannot_be_used_says_why(case):
 
 def test_a_model_of_another_computer_stays_chosen_and_says_so(case):
     case.open()
-    case.parameters.bundle = "theirs"
+    case.parameters.model = "theirs"
     case.bench.leave_module()
     panel = case.open()
     panel.ui.reportEdit.plainText = "PI-RADS 4."
-    assert panel.parameters.bundle == "theirs"
+    assert panel.parameters.model == "theirs"
     assert panel.ui.modelBox.currentText == "theirs (not on this computer)"
     assert "not on this computer" in panel.ui.modelDetails.text
     assert "not on this computer" in panel.ui.generateButton.toolTip
@@ -107,7 +107,7 @@ def test_a_model_of_another_computer_stays_chosen_and_says_so(case):
 
 def test_of_models_with_the_same_name_the_first_is_found_by_it(case):
     added = {"name": "ccella-demo", "path": "/added/ccella-demo", "origin": "folder", "version": "2"}
-    case.door.set_bundles(MINE, {}, {**MINE, "path": "/user/other"}, added)
+    case.door.set_models(MINE, {}, {**MINE, "path": "/user/other"}, added)
     panel = case.open()
     assert items(panel.ui.modelBox) == [
         ("mine 1.0.0", "mine"),
@@ -115,7 +115,7 @@ def test_of_models_with_the_same_name_the_first_is_found_by_it(case):
         ("mine 1.0.0", "/user/other"),
         ("ccella-demo 2 (added)", "/added/ccella-demo"),
     ]
-    assert panel.parameters.bundle == "ccella-demo"
+    assert panel.parameters.model == "ccella-demo"
 
 
 def test_folders_are_added_once_and_kept(panel):
@@ -123,17 +123,17 @@ def test_folders_are_added_once_and_kept(panel):
     panel.bench.answer_file(folder, folder, "")
     for _press in range(3):
         panel.ui.addFolderButton.click()
-    assert [asked["bundle_folders"] for asked in panel.door.asked("describe")] == [[], [folder], [folder]]
+    assert [asked["model_folders"] for asked in panel.door.asked("describe")] == [[], [folder], [folder]]
     panel.bench.leave_module()
     panel.open()
-    assert panel.door.asked("describe")[-1] == {"bundle_folders": [folder]}
+    assert panel.door.asked("describe")[-1] == {"model_folders": [folder]}
 
 
 def test_an_added_folder_can_be_taken_off_the_list_again(case):
     folders = ["/data/models", "/data/one/model"]
     within = {"name": "within", "path": "/data/models/within", "origin": "folder"}
     itself = {"name": "itself", "path": "/data/one/model", "origin": "folder"}
-    case.door.set_bundles({}, within, itself)
+    case.door.set_models({}, within, itself)
     panel = case.open()
     for folder in folders:
         panel.bench.answer_file(folder)
@@ -143,10 +143,10 @@ def test_an_added_folder_can_be_taken_off_the_list_again(case):
     choose(panel, "/data/models/within")
     assert panel.ui.removeFolderButton.enabled and "its files stay" in panel.ui.removeFolderButton.toolTip
     panel.ui.removeFolderButton.click()
-    assert panel.door.asked("describe")[-1] == {"bundle_folders": folders[1:]}
+    assert panel.door.asked("describe")[-1] == {"model_folders": folders[1:]}
     choose(panel, "/data/one/model")
     panel.ui.removeFolderButton.click()
-    assert panel.door.asked("describe")[-1] == {"bundle_folders": []}
+    assert panel.door.asked("describe")[-1] == {"model_folders": []}
 
 
 def test_devices_are_named_with_their_memory(panel):
@@ -167,7 +167,7 @@ def test_the_folder_of_a_model_is_opened(panel):
 
 
 def test_only_what_was_downloaded_can_be_deleted_and_only_after_a_yes(case):
-    case.door.set_bundles({}, MINE)
+    case.door.set_models({}, MINE)
     panel = case.open()
     assert not panel.ui.deleteModelButton.enabled
     assert panel.ui.deleteModelButton.toolTip == "Only models that were downloaded can be deleted."
@@ -179,7 +179,7 @@ def test_only_what_was_downloaded_can_be_deleted_and_only_after_a_yes(case):
     assert panel.door.asked("delete") == [{"path": "/user/mine"}]
     assert not panel.ui.generateButton.enabled
     assert panel.ui.generateButton.toolTip == "This is soon over and cannot be stopped."
-    panel.door.set_bundles({})
+    panel.door.set_models({})
     panel.door.reply("delete", {})
     panel.settle()
     assert panel.ui.statusLabel.text == "The model was deleted."
@@ -197,7 +197,7 @@ def test_downloads_by_name_after_a_yes(panel, typed):
     assert panel.ui.generateButton.text == "Cancel"
     assert not panel.ui.downloadButton.enabled
     assert panel.ui.downloadButton.toolTip == "Wait until what is under way has ended."
-    panel.door.set_bundles({}, MINE)
+    panel.door.set_models({}, MINE)
     panel.door.reply("download", {"name": "mine"})
     panel.settle()
     assert panel.ui.statusLabel.text == "mine was downloaded and can be chosen above."
@@ -219,7 +219,7 @@ def test_a_download_that_fails_is_told(panel):
     panel.ui.downloadName.text = "owner/name"
     panel.bench.answer(True)
     panel.ui.downloadButton.click()
-    panel.door.job("download").fail("bundle", "hf:owner/name could not be downloaded.", "Check the name.")
+    panel.door.job("download").fail("model", "hf:owner/name could not be downloaded.", "Check the name.")
     assert panel.ui.statusLabel.text == "hf:owner/name could not be downloaded. Check the name."
     assert panel.bench.messages[-1].kind == "critical"
     assert panel.ui.downloadButton.enabled

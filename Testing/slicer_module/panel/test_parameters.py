@@ -15,7 +15,7 @@ def parameters(slicer_bench):
 
 
 def test_begins_with_what_needs_no_thought(parameters):
-    assert (parameters.report, parameters.bundle, parameters.device) == ("", "ccella-demo", "auto")
+    assert (parameters.report, parameters.model, parameters.device) == ("", "ccella-demo", "auto")
     assert (parameters.count, parameters.newSeed, parameters.steps, parameters.guidance) == (1, True, 0, 1.0)
     assert parameters.pathology.value is None and parameters.sampler.value is None
     assert parameters.realScan is None and parameters.outputVolume is None and parameters.result is None

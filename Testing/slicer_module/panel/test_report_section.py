@@ -18,7 +18,7 @@ def test_what_is_typed_is_a_parameter_and_counted_once(panel):
         panel.ui.reportEdit.plainText = text
     panel.settle()
     assert panel.parameters.report == "PI-RADS 4."
-    assert panel.door.asked("count_tokens") == [{"bundle": "ccella-demo", "report": "PI-RADS 4."}]
+    assert panel.door.asked("count_tokens") == [{"model": "ccella-demo", "report": "PI-RADS 4."}]
     assert panel.ui.tokensLabel.text == "12 of 256 tokens"
 
 
@@ -121,7 +121,7 @@ def test_reports_can_be_forgotten_and_no_longer_remembered(panel):
 
 
 def test_a_model_without_text_says_so_and_needs_no_report(case):
-    case.door.set_bundles({"reads_report": False})
+    case.door.set_models({"reads_report": False})
     panel = case.open()
     assert panel.ui.tokensLabel.text == "This model reads no report."
     assert panel.ui.generateButton.enabled

@@ -20,7 +20,7 @@ MAX_BYTES = 700_000  # every user downloads it with the extension
 
 def test_what_is_shipped() -> None:
     volume = SyntheticVolume.load(IMAGE)  # compares its SHA-256 with the sidecar's
-    assert volume.provenance.bundle_name == "ccella-demo" and volume.provenance.bundle_sha256
+    assert volume.provenance.model_name == "ccella-demo" and volume.provenance.model_sha256
     assert volume.voxels.std() > 0.05
     assert IMAGE.stat().st_size < MAX_BYTES
     with Image.open(IMAGE.with_suffix(".png")) as thumbnail:
@@ -28,9 +28,9 @@ def test_what_is_shipped() -> None:
 
 
 def test_it_is_made_by_the_model_that_is_shipped() -> None:
-    from ccella_core.models.search import resolve_bundle
+    from ccella_core.models.search import resolve_model
 
-    assert SyntheticVolume.load(IMAGE).provenance.bundle_sha256 == resolve_bundle("ccella-demo").sha256
+    assert SyntheticVolume.load(IMAGE).provenance.model_sha256 == resolve_model("ccella-demo").sha256
 
 
 @pytest.fixture

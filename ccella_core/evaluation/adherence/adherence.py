@@ -30,7 +30,7 @@ from ccella_core.phantom.patient import Patient, draw_patient
 from ccella_core.phantom.render import render
 from ccella_core.phantom.report import write_report
 
-FIRST_PATIENT = 1_000_000  # the held-out reports of the demonstration bundle begin here
+FIRST_PATIENT = 1_000_000  # the held-out reports of the demonstration model begin here
 SEQUENCE = "t2w"
 
 Generate = Callable[[str, int], SyntheticVolume]
@@ -170,7 +170,7 @@ def _run_case(generate: Generate, readout: Reads, job: _Job, volume_seed: int) -
         patient=patient.seed,
         exchanged=exchange,
         volume_seed=volume_seed,
-        model=f"{made_by.bundle_name} {made_by.bundle_version} {made_by.bundle_sha256[:12]}".strip(),
+        model=f"{made_by.model_name} {made_by.model_version} {made_by.model_sha256[:12]}".strip(),
         sampler=f"{made_by.sampler}, {made_by.steps} steps, guidance {made_by.guidance_scale:g}",
         report=report,
         stated=Stated.by(findings),

@@ -137,7 +137,7 @@ class Readout:
 
     @classmethod
     def load(cls, folder: Path) -> Readout:
-        """Raises BundleError where the folder does not hold a whole readout."""
+        """Raises ModelError where the folder does not hold a whole readout."""
         config = load_config(ReadoutConfig, folder)
         network = ReadoutNetwork(config.filters)
         load_state(network, folder)

@@ -41,7 +41,7 @@ from ccella_core.runs.trainer import Run, one_cycle
 log = logging.getLogger(__name__)
 
 SEQUENCE = "t2w"
-# Seeds of the patients: no two uses share one, and the demonstration bundle's (below 1,000,064) are others again.
+# Seeds of the patients: no two uses share one, and the demonstration model's (below 1,000,064) are others again.
 TRAINING_PATIENTS = range(2_000_000, 2_500_000)
 CALIBRATION_PATIENTS = range(2_500_000, 2_500_128)
 VALIDATION_PATIENTS = range(2_600_000, 2_600_200)

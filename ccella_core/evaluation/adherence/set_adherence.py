@@ -113,7 +113,7 @@ def set_adherence(
     settings, prepared, volumes = _opened(synthetic, data, split)
     generated = read_set(volumes, prepared, readout, progress=progress)
     result = SetAdherence(
-        model=f"{settings.bundle_name} {settings.bundle_version} {settings.bundle_sha256[:12]}",
+        model=f"{settings.model_name} {settings.model_version} {settings.model_sha256[:12]}",
         generated=generated,
         prepared=read_set(_of_the_same_cases(volumes, data), prepared, readout),
         readout=readout.validation,

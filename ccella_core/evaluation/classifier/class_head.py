@@ -25,7 +25,7 @@ class ClassHeadResult(StrictModel):
     """How well the class head of a model reads."""
 
     model: str
-    bundle_sha256: str
+    model_sha256: str
     folder: str
     split: Split | None
     without_prediction: int
@@ -59,12 +59,12 @@ def evaluate_class_head(
     predicted = {case: probability for case, rows in cases.items() if (probability := _mean(rows)) is not None}
     if not predicted:
         raise InputError(
-            f"The model of {folder}, {settings.bundle_name}, reads no class from reports, or no case has one; nothing "
+            f"The model of {folder}, {settings.model_name}, reads no class from reports, or no case has one; nothing "
             "to score."
         )
     result = ClassHeadResult(
-        model=f"{settings.bundle_name} {settings.bundle_version}",
-        bundle_sha256=settings.bundle_sha256,
+        model=f"{settings.model_name} {settings.model_version}",
+        model_sha256=settings.model_sha256,
         folder=str(folder),
         split=split,
         without_prediction=len(cases) - len(predicted),

@@ -73,7 +73,7 @@ def synthesize(
         seed: from which the seed of each examination follows, see ``seed_of``.
         pathology: the class is read from the ``report``, or told as it is in the ``case``. ``None``: as the model
             wants it, from the report where it can be. A model without a class is told none (``report``).
-        num_steps, solver: default to the bundle's.
+        num_steps, solver: default to the model's.
         guidance_scale: 1: off; see ``sampling.sample``.
         memory_limit_gib: see ``decode.decode``.
         accelerator: of the launch; by default one process.
@@ -94,9 +94,9 @@ def synthesize(
     index = pipeline.index
     steps = index.default_steps if num_steps is None else num_steps
     settings = SynthesisSettings(
-        bundle_name=index.name,
-        bundle_version=index.version,
-        bundle_sha256=pipeline.bundle_sha256,
+        model_name=index.name,
+        model_version=index.version,
+        model_sha256=pipeline.model_sha256,
         source=prepared.fingerprint,
         split=split,
         per_case=_checked_number(per_case),
@@ -175,10 +175,10 @@ class _Examination:
             made = [read_sidecar(out / self.path(sequence)).provenance for sequence in self.sequences]
         except InputError:
             return False
-        wanted = (settings.bundle_sha256, self.report or "", self.pathology, self.seed, settings.solver, settings.steps,
+        wanted = (settings.model_sha256, self.report or "", self.pathology, self.seed, settings.solver, settings.steps,
                   settings.guidance_scale)  # fmt: skip
         return all(
-            (each.bundle_sha256, each.report, each.pathology_requested, each.seed, each.sampler, each.steps,
+            (each.model_sha256, each.report, each.pathology_requested, each.seed, each.sampler, each.steps,
              each.guidance_scale) == wanted
             for each in made
         )  # fmt: skip

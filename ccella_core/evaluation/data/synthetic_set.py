@@ -30,9 +30,9 @@ class SynthesisSettings(StrictModel):
 
     format: Literal["ccella-synthesis"] = "ccella-synthesis"
     format_version: Literal[1] = 1
-    bundle_name: str
-    bundle_version: str
-    bundle_sha256: str
+    model_name: str
+    model_version: str
+    model_sha256: str
     source: str = Field(description="fingerprint of the prepared cases whose reports were used")
     split: Split | None = Field(description="whose cases; None: all")
     per_case: int = Field(gt=0, description="volumes of each case and sequence")

@@ -17,7 +17,7 @@ import platformdirs
 from monai.networks.nets import ResNet
 from torch import Tensor
 
-from ccella_core.errors import BundleError, InputError, SaveError
+from ccella_core.errors import InputError, ModelError, SaveError
 from ccella_core.files import sha256_of
 from ccella_core.generation.import_published import fill, read_pickle, tensors_by_name, unwrapped
 from ccella_core.models.search import HOME_VARIABLE
@@ -84,7 +84,7 @@ def download_extractor(kind: Published) -> Path:
     """The published file, fetched from the Hugging Face hub into its cache; call it with the user's permission.
 
     Raises:
-        BundleError: the hub cannot be reached, or does not have it.
+        ModelError: the hub cannot be reached, or does not have it.
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -92,7 +92,7 @@ def download_extractor(kind: Published) -> Path:
     try:
         return Path(hf_hub_download(HUB_REPOSITORY, HUB_FILES[kind]))
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise BundleError(
+        raise ModelError(
             f"The weights of {kind} could not be fetched from the Hugging Face hub; on a computer that reaches it, run "
             f"hf download {HUB_REPOSITORY} {HUB_FILES[kind]}, and import the file here with: "
             f"{IMPORT_COMMAND.format(kind=kind)} FILE"

@@ -12,7 +12,7 @@ from typing import Literal, Protocol, get_args
 import numpy as np
 
 from ccella_core.devices import choose_device
-from ccella_core.errors import BundleError, InputError
+from ccella_core.errors import InputError, ModelError
 from ccella_core.evaluation.adherence.phantom_reader import Readout, check_geometry, check_readable, weights_fingerprint
 from ccella_core.evaluation.adherence.phantom_reader_training import load_or_train_readout
 from ccella_core.evaluation.data.volume_set import VolumeSet
@@ -114,7 +114,7 @@ def load_extractors(
 
     Raises:
         InputError: no such kind or device.
-        BundleError: the weights are missing, or do not fit.
+        ModelError: the weights are missing, or do not fit.
     """
     _refuse_unknown(kind)
     if kind == "phantom":
@@ -175,12 +175,12 @@ def _refuse_unknown(kind: str) -> None:
 def _imported(kind: Published, weights: Path | None, allow_download: bool) -> Path:
     folder = extractors_folder() / kind if weights is None else weights
     if folder.is_file():
-        raise BundleError(f"{folder} is a file; import it once with: {IMPORT_COMMAND.format(kind=kind)} {folder}")
+        raise ModelError(f"{folder} is a file; import it once with: {IMPORT_COMMAND.format(kind=kind)} {folder}")
     if folder.is_dir():
         return folder
     if allow_download:
         return import_extractor(kind, download_extractor(kind), folder)
-    raise BundleError(
+    raise ModelError(
         f"The weights of {kind} are not in {folder}; import them with: {IMPORT_COMMAND.format(kind=kind)} FILE"
     )
 

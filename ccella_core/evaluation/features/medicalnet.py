@@ -34,7 +34,7 @@ class MedicalNetExtractor:
 
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> MedicalNetExtractor:
-        """Raises BundleError where the folder does not hold it whole."""
+        """Raises ModelError where the folder does not hold it whole."""
         config = load_config(MedicalNetConfig, folder)
         network = build_medicalnet(config)
         load_state(network, folder)

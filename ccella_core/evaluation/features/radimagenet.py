@@ -54,7 +54,7 @@ class RadImageNetExtractor:
 
         Raises:
             InputError: no slices are asked for.
-            BundleError: the folder does not hold it whole.
+            ModelError: the folder does not hold it whole.
         """
         if slices < 1:
             raise InputError(f"At least one slice of each volume is needed, not {slices}.")
