@@ -10,7 +10,7 @@ from typing import Any
 import slicer
 import vtk
 from CCELLAGeneratorLib import dependencies
-from CCELLAGeneratorLib.client.client import WorkerDoor, default_command
+from CCELLAGeneratorLib.client.client import WorkerClient, default_command
 from CCELLAGeneratorLib.generation.generator import Generator
 from CCELLAGeneratorLib.panel.job_section import LogPane
 from CCELLAGeneratorLib.panel.panel import Panel
@@ -144,13 +144,13 @@ class CCELLAGeneratorLogic(ScriptedLoadableModuleLogic):
 
     def __init__(self, parent: Any = None, log: Callable[[str], None] = print) -> None:
         ScriptedLoadableModuleLogic.__init__(self, parent)
-        door = WorkerDoor(*default_command(), log)
-        generator = Generator(door, log)
+        client = WorkerClient(*default_command(), log)
+        generator = Generator(client, log)
         self.process, self.processBatch = generator.process, generator.processBatch
         self.cancel, self.close = generator.cancel, generator.close
         self.describe, self.countTokens, self.estimate = generator.describe, generator.countTokens, generator.estimate
         self.download, self.deleteModel = generator.download, generator.deleteModel
-        self.cancelRequest = door.cancel
+        self.cancelRequest = client.cancel
 
     def getParameterNode(self) -> CCELLAGeneratorParameterNode:
         return CCELLAGeneratorParameterNode(super().getParameterNode())
@@ -181,7 +181,9 @@ class CCELLAGeneratorTest(ScriptedLoadableModuleTest):
             return
         logic = CCELLAGeneratorLogic()
         try:
-            (volume,) = logic.process(report="PI-RADS 5 lesion in the left peripheral zone, 20 mm.", seed=1, numSteps=2)
+            (volume,) = logic.process(
+                report="PI-RADS 5 lesion in the left peripheral zone, 20 mm.", seed=1, numInferenceSteps=2
+            )
         finally:
             logic.close()
         self.assertTrue(is_synthetic(volume))

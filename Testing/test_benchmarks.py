@@ -17,7 +17,7 @@ from ccella_core.cases.prepared import PreparedSet
 FOLDER = Path(__file__).parent / "benchmarks"
 
 
-class MeanReadout:
+class MeanReader:
     """Two features that any volume has."""
 
     def features(self, volumes: Iterable[np.ndarray]) -> np.ndarray:
@@ -38,7 +38,7 @@ def invoked(module: ModuleType, *arguments: object) -> Result:
 def test_steps_against_quality(
     benchmark_module: ModuleType, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(benchmark_module, "load_or_train_readout", lambda cache: MeanReadout())
+    monkeypatch.setattr(benchmark_module, "load_or_train_phantom_reader", lambda cache: MeanReader())
     options = ["--solver", "unipc", "--solver", "ddim", "--steps", 1, "--reference-steps", 2]
     options += ["--model", tiny_model, "--device", "cpu", "--dtype", "float32", "--out", tmp_path]
     first = invoked(benchmark_module, *options, "--count", 4, "--batch", 3)
@@ -73,9 +73,9 @@ def test_the_cheapest_row_has_the_fewest_steps_among_the_good(benchmark_module: 
 
     run, row = benchmark_module.Run, benchmark_module.Row
 
-    def made(solver: str, steps: int, mean: float) -> object:
+    def made(scheduler: str, steps: int, mean: float) -> object:
         kernel = KernelDistance(mean=mean, standard_deviation=0.1)
-        return row(run(solver, steps), solver, float(steps), 1.0, kernel)
+        return row(run(scheduler, steps), scheduler, float(steps), 1.0, kernel)
 
     rows = [made("a", 10, 1.3), made("a", 20, 1.15), made("b", 20, 1.1), made("a", 30, 0.9), made("ddpm", 1000, 1.0)]
     text = benchmark_module.verdict(rows, run("ddpm", 1000))

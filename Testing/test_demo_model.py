@@ -40,7 +40,7 @@ def test_says_what_it_is():
 
 
 def test_draws_a_pelvis(pipeline):
-    (volume,) = pipeline(REPORT, seed=7, num_steps=4)
+    (volume,) = pipeline(REPORT, seed=7, num_inference_steps=4)
     assert volume.voxels.shape == pipeline.index.native_shape
     muscle = volume.voxels[[0, -1], 40:60, 10:20].mean()  # the obturator internus, at both sides of the picture
     fat = volume.voxels[15:30, 5:15, 14:18].mean()  # the ischioanal fossa
@@ -49,14 +49,14 @@ def test_draws_a_pelvis(pipeline):
 
 
 def test_seeds_differ_and_repeat(pipeline):
-    first, again, other = (pipeline(REPORT, seed=seed, num_steps=2)[0].voxels for seed in (0, 0, 1))
+    first, again, other = (pipeline(REPORT, seed=seed, num_inference_steps=2)[0].voxels for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).mean() > 0.02
 
 
 def test_reads_a_negative_report_as_negative(pipeline):
     report = (REPOSITORY / "Resources" / "Examples" / "report_negative.txt").read_text(encoding="utf-8")
-    (volume,) = pipeline(report, seed=7, num_steps=2)
+    (volume,) = pipeline(report, seed=7, num_inference_steps=2)
     assert volume.provenance.predicted_positive_probability < 0.5
 
 
@@ -75,8 +75,8 @@ def lines_of(page: str) -> list[str]:
 def test_the_readme_tells_what_was_measured_of_it(measured):
     columns = {"generated": measured.generated, "phantoms of the same patients": measured.phantoms}
     rows = [
-        *agreement_table(columns, readout=None),
-        *(f"| {WORDS[what]} | {share} |" for what, share in measured.exchanged.items()),
+        *agreement_table(columns, phantom_reader=None),
+        *(f"| {WORDS[what]} | {share} |" for what, share in measured.counterfactual.items()),
     ]
     told = lines_of("README.md")
     assert len(rows) > 15 and [row for row in rows if row not in told] == []

@@ -55,7 +55,7 @@ def test_what_is_told_of_the_published_study_stands_in_its_tables():
     section = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8").split("### The published study\n")[1]
     rows = [line for line in section.split("\n## ")[0].splitlines() if line.startswith("| ") and " to " in line]
     study = ROOT / "docs" / "study"
-    written = [study / "study.md", *sorted((study / "exchanged").iterdir())]
+    written = [study / "study.md", *sorted((study / "counterfactual").iterdir())]
     tables = "\n".join(file.read_text(encoding="utf-8") for file in written)
     numbers = [cell.strip() for row in rows for cell in row.split("|")[2:-1]]
     assert len(rows) == 17 and all(number in tables for number in numbers), [n for n in numbers if n not in tables]

@@ -1,4 +1,4 @@
-"""How far something is, told to whoever waits for it: a count, or for a generation its stage and the time left."""
+"""How far something is, for whoever waits for it: a count, or for a generation its stage and the time left."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import numpy as np
 
-Stage = Literal["encode", "denoise", "decode"]
-Told = Callable[[int, int], None]
+GenerationStage = Literal["encode", "denoise", "decode"]
+OnProgress = Callable[[int, int], None]
 """Called with how many of something are done, and of how many."""
 
 
@@ -19,7 +19,7 @@ Told = Callable[[int, int], None]
 class Progress:
     """Where a generation is: ``step`` of ``steps`` are done in ``stage`` of ``batch`` (0 … ``batches`` - 1)."""
 
-    stage: Stage
+    stage: GenerationStage
     step: int
     steps: int
     batch: int
@@ -44,11 +44,11 @@ class Stopwatch:
 
     volumes: list[int]
     clock: Callable[[], float] = time.monotonic
-    _done: dict[Stage, float] = field(default_factory=dict)
-    _seconds: dict[Stage, float] = field(default_factory=dict)
-    _last: tuple[Stage, int, float] | None = None
+    _done: dict[GenerationStage, float] = field(default_factory=dict)
+    _seconds: dict[GenerationStage, float] = field(default_factory=dict)
+    _last: tuple[GenerationStage, int, float] | None = None
 
-    def seconds_left(self, stage: Stage, step: int, steps: int, batch: int) -> float | None:
+    def seconds_left(self, stage: GenerationStage, step: int, steps: int, batch: int) -> float | None:
         """Time left after this step, in seconds; call it after every step."""
         now = self.clock()
         # The first step of a stage is not measured: it begins with preparations that no other step has.

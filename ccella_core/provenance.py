@@ -45,7 +45,7 @@ class Provenance(BaseModel):
         ge=0, le=1, description="What the adapter read from the report; nothing for a model without class heads."
     )
     seed: int
-    sampler: str
+    scheduler: str
     steps: int = Field(ge=1)
     guidance_scale: float
     shape: tuple[int, int, int]

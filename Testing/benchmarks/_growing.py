@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.adherence.phantom_reader import Readout
+from ccella_core.evaluation.adherence.phantom_reader import PhantomReader
 from ccella_core.files import whole_file
 
 MakeVolumes = Callable[[Sequence[int]], Iterable[np.ndarray]]
@@ -54,7 +54,7 @@ def grow(
     path: Path,
     seeds: Sequence[int],
     make: MakeVolumes,
-    readout: Readout,
+    phantom_reader: PhantomReader,
     *,
     batch: int,
     after_batch: Callable[[int], None] = lambda done: None,
@@ -65,7 +65,7 @@ def grow(
         path: an .npz file, of this and no other way to make volumes, whose rows are those of the first seeds.
         seeds: patients.
         make: makes the volumes of some seeds.
-        readout: gives their features.
+        phantom reader: gives their features.
         batch: volumes that are made at once.
         after_batch: told how many volumes there are now.
     """
@@ -76,7 +76,7 @@ def grow(
         started = time.perf_counter()
         volumes = list(make(some))
         seconds = np.full(len(some), (time.perf_counter() - started) / len(some))
-        new = Features(readout.features(volumes), seconds)
+        new = Features(phantom_reader.features(volumes), seconds)
         found = new if found is None else found.followed_by(new)
         with whole_file(path) as temporary:
             np.savez(temporary, values=found.values, seconds=found.seconds)

@@ -20,7 +20,7 @@ from ccella_core.config import StrictModel
 from ccella_core.devices import autocast
 from ccella_core.generation.decoding import decode, estimate_decode_gib
 from ccella_core.generation.sampling import precompute_conditions
-from ccella_core.generation.schedulers import DEFAULT_SOLVER, DEFAULT_STEPS, SchedulerConfig, Solver
+from ccella_core.generation.schedulers import DEFAULT_NUM_INFERENCE_STEPS, DEFAULT_SCHEDULER, Scheduler, SchedulerConfig
 from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser, DenoiserConfig, build_autoencoder
 
 REPEATS = 5
@@ -36,7 +36,7 @@ SPACING_MM = (1.0, 1.0, 3.0)
 class Measured(str, Enum):
     STEP_WITH_ADAPTER = "step, adapter inside (plain)"
     STEP = "step, conditions computed before"
-    CONDITIONS = f"the adapter before the loop, 1/{DEFAULT_STEPS} of it"
+    CONDITIONS = f"the adapter before the loop, 1/{DEFAULT_NUM_INFERENCE_STEPS} of it"
     STEP_BF16 = "step, conditions computed before, bfloat16"
     DECODE_MONAI = "decode, MONAI's, whole (plain)"
     DECODE = "decode, in slabs"
@@ -109,7 +109,7 @@ def _prepare(measured: Measured, size: Size) -> tuple[Callable[[], object], int]
     denoiser = ConditionalDenoiser(size.denoiser).eval()
     assert size.denoiser.adapter is not None
     text = torch.randn(1, size.tokens, size.denoiser.adapter.text_width)
-    timesteps = Solver(DEFAULT_SOLVER, SchedulerConfig(), DEFAULT_STEPS).timesteps
+    timesteps = Scheduler(DEFAULT_SCHEDULER, SchedulerConfig(), DEFAULT_NUM_INFERENCE_STEPS).timesteps
     if measured is Measured.CONDITIONS:
         return lambda: precompute_conditions(denoiser, text, timesteps), len(timesteps)
     x = torch.randn(1, size.denoiser.latent_channels, *size.latent_shape)

@@ -34,11 +34,11 @@ from ccella_core.files import sha256_of
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.networks import ConditionalDenoiser
 from ccella_core.runs.logging import SilentLog
-from ccella_core.training.cached_cases import CACHE_NAME, NULL_NAME, CachedCases, CacheIndex, Row, Shard
+from ccella_core.training.cached_cases import CACHE_NAME, NULL_NAME, CachedCases, CacheEntry, CacheIndex, Shard
 from ccella_core.training.denoiser import DenoiserTraining, train_denoiser
 from ccella_core.training.losses import FOCAL_ALPHA, FOCAL_GAMMA, FOCAL_TARGET_SCALE
 
-DEFAULT_STEPS = 4
+DEFAULT_NUM_INFERENCE_STEPS = 4
 VALUES_A_WEIGHT = 4  # itself, its gradient, and the two moments of AdamW
 WORKING = 1.3
 """Beside what the backward pass needs: its own gradients and what convolutions hold; rather too much."""
@@ -58,7 +58,7 @@ class Case(StrictModel):
     device: Literal["cpu", "cuda"] = "cpu"
     bf16: bool = False
     """As autocast, in both ways."""
-    steps: int = Field(DEFAULT_STEPS, ge=2)
+    steps: int = Field(DEFAULT_NUM_INFERENCE_STEPS, ge=2)
     """All but the first are measured: there the optimiser takes its memory, and the libraries choose their ways."""
 
     @property
@@ -199,7 +199,7 @@ def _ours(case: Case, folder: Path) -> Measurement:
 
 def _cached(case: Case, folder: Path) -> CachedCases:
     latents, text = _random_cases(case)
-    rows = [Row(id=str(number), positive=number % 2 == 1, reports=(number,)) for number in range(case.batch)]
+    rows = [CacheEntry(id=str(number), positive=number % 2 == 1, reports=(number,)) for number in range(case.batch)]
     header = {"rows": json.dumps([row.model_dump(mode="json") for row in rows])}
     shard, null = folder / "train-00000.safetensors", folder / NULL_NAME
     save_file({"latents": latents.half(), "text": text.half()}, shard, metadata=header)

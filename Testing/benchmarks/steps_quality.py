@@ -1,9 +1,9 @@
-"""Steps against quality: what each solver costs at some numbers of steps, and how near it comes to real phantoms.
+"""Steps against quality: what each scheduler costs at some numbers of steps, and how near it comes to real phantoms.
 
     python Testing/benchmarks/steps_quality.py --model ccella-demo
 
 Every row generates the same volumes, of the same reports of held-out patients and the same seeds. Their features, as
-the readout of the phantom sees them, are compared with those of other held-out phantoms. Two floors say what can be
+the phantom reader of the phantom sees them, are compared with those of other held-out phantoms. Two floors say what can be
 reached: phantoms that were rendered, and phantoms that went through the autoencoder, which every generated volume must
 leave. A run that was stopped goes on where it was; the folder keeps what is done.
 """
@@ -25,9 +25,9 @@ from _measure import DEFAULT_OUT, NOT_MEASURED, Table, machine, machine_in_words
 from ccella_core.cli.output import explained, quiet_libraries, say
 from ccella_core.errors import InputError
 from ccella_core.evaluation.adherence.phantom_reader_training import (
-    ReadoutTraining,
-    load_or_train_readout,
-    readout_fingerprint,
+    PhantomReaderTraining,
+    load_or_train_phantom_reader,
+    phantom_reader_fingerprint,
 )
 from ccella_core.evaluation.features.samples import Sample
 from ccella_core.evaluation.images.distances import KernelDistance, frechet_distance, kernel_distance
@@ -35,7 +35,7 @@ from ccella_core.files import prepare_folder
 from ccella_core.generation.decoding import decode
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.generation.sampling import sample
-from ccella_core.generation.schedulers import Solver
+from ccella_core.generation.schedulers import Scheduler
 from ccella_core.phantom.patient import draw_findings, draw_patient
 from ccella_core.phantom.render import render
 from ccella_core.phantom.report import write_report
@@ -49,18 +49,18 @@ SEQUENCE = "t2w"
 REFERENCE_SOLVER = "ddpm"
 DECODE_IN_STEPS = 10  # a decoding takes about as long as this many steps: for the time left only
 GOOD_ENOUGH = 2.0  # standard deviations of the reference row
-COLUMNS = ("Solver", "Steps", "Seconds a volume", "Fréchet distance", "Kernel distance")
+COLUMNS = ("Scheduler", "Steps", "Seconds a volume", "Fréchet distance", "Kernel distance")
 
 app = typer.Typer(add_completion=False)
 
 
 class Run(NamedTuple):
-    solver: str
+    scheduler: str
     steps: int
 
     @property
     def name(self) -> str:
-        return f"{self.solver}-{self.steps}"
+        return f"{self.scheduler}-{self.steps}"
 
 
 class Row(NamedTuple):
@@ -76,35 +76,39 @@ class Row(NamedTuple):
 @explained
 def main(
     model: Annotated[str, typer.Option(help="A folder, or a name.")] = "ccella-demo",
-    solver: Annotated[list[str], typer.Option(help="Repeat for several.")] = ["unipc", "dpm++", "ddim"],  # noqa: B006
+    scheduler: Annotated[list[str], typer.Option(help="Repeat for several.")] = ["unipc", "dpm++", "ddim"],  # noqa: B006
     steps: Annotated[list[int], typer.Option(help="Repeat for several.")] = [10, 20, 30, 50],  # noqa: B006
     reference_steps: Annotated[int, typer.Option(min=1, help=f"Of the reference, {REFERENCE_SOLVER}.")] = 1000,
     count: Annotated[int, typer.Option(min=FEWEST, max=MOST, help="Volumes a row, and phantoms to compare.")] = 64,
     batch: Annotated[int, typer.Option(min=1, help="Volumes that are denoised at once.")] = 8,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16")] = "auto",
-    readout_cache: Annotated[Path | None, typer.Option(help="Folder of the readout; by default the user's.")] = None,
+    phantom_reader_cache: Annotated[
+        Path | None, typer.Option(help="Folder of the phantom reader; by default the user's.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the results and what is resumed.")] = DEFAULT_OUT,
 ) -> None:
     prepare_folder(out)
     quiet_libraries()
     pipeline = CCELLAPipeline.from_pretrained(model, device=device, dtype=dtype)
     if pipeline.index.sequences != [SEQUENCE]:
-        raise InputError(f"The readout reads {SEQUENCE} and {pipeline.index.name} makes {pipeline.index.sequences[0]}.")
+        raise InputError(
+            f"The phantom reader reads {SEQUENCE} and {pipeline.index.name} makes {pipeline.index.sequences[0]}."
+        )
     reference = Run(REFERENCE_SOLVER, reference_steps)
     # The cheap rows come first, so that there is soon something to see.
-    runs = [*(Run(s, n) for n in sorted(set(steps)) for s in dict.fromkeys(solver)), reference]
+    runs = [*(Run(s, n) for n in sorted(set(steps)) for s in dict.fromkeys(scheduler)), reference]
     runs = list(dict.fromkeys(runs))
     for run in runs:
-        Solver(run.solver, pipeline.scheduler_config, run.steps)  # type: ignore[arg-type]  # refuses what it cannot do
+        Scheduler(run.scheduler, pipeline.scheduler_config, run.steps)  # type: ignore[arg-type]  # refuses what it cannot do
 
     # Batches change a latent by rounding only; everything that changes it more has its own folder.
     dtype_name = str(pipeline.dtype).removeprefix("torch.")
-    key = f"{pipeline.model_sha256[:12]}-{readout_fingerprint(ReadoutTraining())}-{dtype_name}"
+    key = f"{pipeline.model_sha256[:12]}-{phantom_reader_fingerprint(PhantomReaderTraining())}-{dtype_name}"
     folder = out / "steps_quality_features" / key
     prepare_folder(folder)
-    say("Loading the readout, which is trained on its first use.", style="dim")
-    make_features = partial(grow, readout=load_or_train_readout(readout_cache))
+    say("Loading the phantom reader, which is trained on its first use.", style="dim")
+    make_features = partial(grow, phantom_reader=load_or_train_phantom_reader(phantom_reader_cache))
     patients = range(FIRST_PATIENT, FIRST_PATIENT + count)
     references = range(FIRST_REFERENCE, FIRST_REFERENCE + count)
 
@@ -126,7 +130,7 @@ def main(
             generator.warm_up(batch)
         clock.begin(run, count, count - left)
         features = make_features(path, patients, partial(generator, run), batch=batch, after_batch=clock.after_batch)
-        rows.append(_row(run, run.solver, features, real))
+        rows.append(_row(run, run.scheduler, features, real))
         say(f"{run.name}: {' | '.join(_cells(rows[-1])[2:])}")
         _save(out, rows, [], pipeline, count, batch)
     judgement = verdict(rows, reference)
@@ -162,8 +166,8 @@ class Generator:
             shape=[axis // pipeline.autoencoder_config.factor for axis in index.native_shape],
             spacing=index.native_spacing_mm,
             seeds=list(seeds),
-            solver=run.solver,  # type: ignore[arg-type]  # checked by Solver
-            num_steps=run.steps,
+            scheduler=run.scheduler,  # type: ignore[arg-type]  # checked by Scheduler
+            num_inference_steps=run.steps,
             dtype=pipeline.dtype,
         ).latents
         for latent in latents.split(1):
@@ -221,16 +225,16 @@ def verdict(rows: Sequence[Row], reference: Run) -> str:
     limit = goal.kernel.mean + GOOD_ENOUGH * goal.kernel.standard_deviation
     good = [row for row in rows if row.run not in (None, reference) and row.kernel.mean <= limit]
     meaning = (
-        f"as good as {reference.steps} steps of {reference.solver}, that is, with a kernel distance of at most its own "
+        f"as good as {reference.steps} steps of {reference.scheduler}, that is, with a kernel distance of at most its own "
         f"plus {GOOD_ENOUGH:g} of its standard deviations ({limit:.4g})"
     )
     if not good:
         return f"No row is {meaning}."
-    # Seconds are the machine's, steps are the method's: the solvers cost the same a step.
+    # Seconds are the machine's, steps are the method's: the schedulers cost the same a step.
     best = min(good, key=lambda row: (row.run.steps if row.run else 0, row.kernel.mean))
     assert best.run is not None and best.seconds is not None and goal.seconds is not None
     return (
-        f"Cheapest row {meaning}: {best.run.solver} with {best.run.steps} steps, {best.seconds:.3g} s a volume instead "
+        f"Cheapest row {meaning}: {best.run.scheduler} with {best.run.steps} steps, {best.seconds:.3g} s a volume instead "
         f"of {goal.seconds:.3g} s. Cheapest: of the fewest steps, and among those the nearest."
     )
 

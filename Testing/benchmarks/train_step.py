@@ -29,7 +29,7 @@ from _measure import (
     save_results,
 )
 from _speed_case import Size
-from _train_case import DEFAULT_STEPS, Case, Measurement, Way, needed_gib
+from _train_case import DEFAULT_NUM_INFERENCE_STEPS, Case, Measurement, Way, needed_gib
 from speed import DEMO_MODEL, sizes_of
 
 from ccella_core.cli.output import explained, say
@@ -57,7 +57,7 @@ def main(
     model: Annotated[
         str | None, typer.Option(help=f"Whose sizes are 'demo'; by default {DEMO_MODEL}'s, found or not.")
     ] = None,
-    steps: Annotated[int, typer.Option(min=2, help="All but the first are measured.")] = DEFAULT_STEPS,
+    steps: Annotated[int, typer.Option(min=2, help="All but the first are measured.")] = DEFAULT_NUM_INFERENCE_STEPS,
     out: Annotated[Path, typer.Option(help="Folder for train_step.json and train_step.md.")] = DEFAULT_OUT,
 ) -> None:
     choose_device(device)  # refuses one that is not there

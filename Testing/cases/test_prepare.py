@@ -16,8 +16,8 @@ import SimpleITK as sitk  # noqa: N813
 from PIL import Image
 
 from ccella_core.cases import prepare as module
-from ccella_core.cases.case import Case
-from ccella_core.cases.manifest import Listing, Refusal, write_manifest
+from ccella_core.cases.case import Case, RejectedCase, SourceCases
+from ccella_core.cases.manifest import write_manifest
 from ccella_core.cases.prepare import prepare
 from ccella_core.cases.prepared import PreparedSet, PrepareSettings
 from ccella_core.cases.quality import ReportLength, write_quality_report
@@ -65,7 +65,7 @@ def cases(tmp_path) -> tuple[Case, ...]:
 
 
 def test_voxels_regions_and_picture(cases, tmp_path):
-    prepared, refused = prepare(Listing(cases), SETTINGS, tmp_path / "out")
+    prepared, refused = prepare(SourceCases(cases), SETTINGS, tmp_path / "out")
     assert not refused and [case.id for case in prepared.cases] == ["case0", "case1", "case2"]
     case = prepared.cases[0]
     t2w, adc = (prepared.voxels(case, name) for name in ("t2w", "adc"))
@@ -85,12 +85,12 @@ def test_a_gland_to_the_side_comes_to_the_middle(tmp_path):
     gland = np.zeros((16, 16, 8), np.uint8)
     gland[8:16, 4:12, 2:6] = 1  # eight millimetres to the left
     case = new_case(tmp_path, "case", gland=write_image(tmp_path / "off.nii.gz", gland))
-    prepared, _ = prepare(Listing((case,)), SETTINGS, tmp_path / "out")
+    prepared, _ = prepare(SourceCases((case,)), SETTINGS, tmp_path / "out")
     found = np.argwhere(prepared.regions(prepared.cases[0])[0]).mean(axis=0)
     np.testing.assert_allclose(found, [7.5, 7.5, 3.5], atol=0.01)
     assert (prepared.voxels(prepared.cases[0], "t2w")[:4] == 0).all(), "beyond the scan there is nothing"
     middle = SETTINGS.model_copy(update={"centre": "image"})
-    prepared, _ = prepare(Listing((case,)), middle, tmp_path / "image")
+    prepared, _ = prepare(SourceCases((case,)), middle, tmp_path / "image")
     assert np.argwhere(prepared.regions(prepared.cases[0])[0]).mean(axis=0)[0] == pytest.approx(3.5)
 
 
@@ -119,7 +119,7 @@ def bad_images(folder: Path) -> dict[str, Case]:
 
 def test_bad_cases_are_refused_with_the_reason_and_the_others_prepared(cases, tmp_path, caplog):
     bad = bad_images(tmp_path / "bad")
-    listing = Listing((*cases, *bad.values()), (Refusal(id="source", reason="No class."),))
+    listing = SourceCases((*cases, *bad.values()), (RejectedCase(id="source", reason="No class."),))
     with caplog.at_level(logging.WARNING, "ccella_core"):
         prepared, refused = prepare(listing, SETTINGS, tmp_path / "out")
     assert len(prepared.cases) == 3
@@ -135,7 +135,7 @@ def test_bad_cases_are_refused_with_the_reason_and_the_others_prepared(cases, tm
 def test_where_nothing_can_be_used_it_is_said(tmp_path):
     case = new_case(tmp_path, "said", spacing_mm=(0.5, 0.5, 3.0))
     with pytest.raises(InputError, match=r"None of the 1 cases can be used \(said: Its spacing"):
-        prepare(Listing((case,)), SETTINGS, tmp_path / "out")
+        prepare(SourceCases((case,)), SETTINGS, tmp_path / "out")
 
 
 def test_a_patient_in_two_splits_is_refused(tmp_path):
@@ -143,32 +143,32 @@ def test_a_patient_in_two_splits_is_refused(tmp_path):
         new_case(tmp_path, name, patient="same", split=split) for name, split in (("a", "train"), ("b", "test"))
     )
     with pytest.raises(InputError, match="The patient same stands in two splits, train and test"):
-        prepare(Listing((one, other)), SETTINGS, tmp_path / "out")
+        prepare(SourceCases((one, other)), SETTINGS, tmp_path / "out")
 
 
 def test_other_settings_in_the_same_folder_are_refused(cases, tmp_path):
-    prepare(Listing(cases), SETTINGS, tmp_path / "out")
+    prepare(SourceCases(cases), SETTINGS, tmp_path / "out")
     with pytest.raises(InputError, match=r"another way \(shape \(16, 16, 8\) there, \(8, 16, 8\) now\)"):
-        prepare(Listing(cases), SETTINGS.model_copy(update={"shape": (8, 16, 8)}), tmp_path / "out")
+        prepare(SourceCases(cases), SETTINGS.model_copy(update={"shape": (8, 16, 8)}), tmp_path / "out")
 
 
 def test_nothing_is_done_twice_but_what_changed(cases, tmp_path, monkeypatch):
     done = []
     plain = module.prepare_case
     monkeypatch.setattr(module, "prepare_case", lambda case, **rest: done.append(case.id) or plain(case, **rest))
-    prepare(Listing(cases), SETTINGS, tmp_path / "out")
-    prepare(Listing(cases), SETTINGS, tmp_path / "out")
+    prepare(SourceCases(cases), SETTINGS, tmp_path / "out")
+    prepare(SourceCases(cases), SETTINGS, tmp_path / "out")
     assert done == ["case0", "case1", "case2"]
     os.utime(cases[1].images["adc"], (1, 1))
     (tmp_path / "out" / "volumes" / "case2_t2w.nii.gz").unlink()
     relabelled = tuple(case.model_copy(update={"reports": ("Another.",)}) for case in cases)
-    prepared, _ = prepare(Listing(relabelled), SETTINGS, tmp_path / "out")
+    prepared, _ = prepare(SourceCases(relabelled), SETTINGS, tmp_path / "out")
     assert done[3:] == ["case1", "case2"] and prepared.cases[0].reports == ("Another.",)
 
 
 def test_several_processes_make_the_same(cases, tmp_path):
-    alone, _ = prepare(Listing(cases), SETTINGS, tmp_path / "alone")
-    together, _ = prepare(Listing(cases), SETTINGS, tmp_path / "together", jobs=2)
+    alone, _ = prepare(SourceCases(cases), SETTINGS, tmp_path / "alone")
+    together, _ = prepare(SourceCases(cases), SETTINGS, tmp_path / "together", jobs=2)
     assert [case.id for case in together.cases] == [case.id for case in alone.cases]
     for one, other in zip(alone.cases, together.cases, strict=True):
         assert np.array_equal(alone.voxels(one, "adc"), together.voxels(other, "adc"))
@@ -203,13 +203,13 @@ def test_a_full_disk_is_explained(cases, tmp_path, monkeypatch):
 
     monkeypatch.setattr(module, "_write", no_room)
     with pytest.raises(SaveError, match=r"case0 could not be written .*No space left.*What is finished stays"):
-        prepare(Listing(cases), SETTINGS, tmp_path / "out")
+        prepare(SourceCases(cases), SETTINGS, tmp_path / "out")
 
 
 def test_what_was_not_prepared_or_is_damaged_is_said(cases, tmp_path):
     with pytest.raises(InputError, match="holds no prepared cases"):
         PreparedSet.open(tmp_path)
-    prepared, _ = prepare(Listing(cases), SETTINGS, tmp_path / "out")
+    prepared, _ = prepare(SourceCases(cases), SETTINGS, tmp_path / "out")
     with pytest.raises(InputError, match="was prepared without volumes/case0_hbv"):
         prepared.voxels(prepared.cases[0], "hbv")
     (tmp_path / "out" / "volumes" / "case0_t2w.nii.gz").write_bytes(b"damaged")
@@ -221,7 +221,7 @@ def test_what_was_not_prepared_or_is_damaged_is_said(cases, tmp_path):
 
 
 def test_reports_are_counted_in_tokens(cases, tmp_path):
-    prepared, _ = prepare(Listing(cases), SETTINGS, tmp_path / "out")
+    prepared, _ = prepare(SourceCases(cases), SETTINGS, tmp_path / "out")
     page = write_quality_report(prepared, (), length=ReportLength("tokens", len, 3)).read_text(encoding="utf-8")
     assert "3 (100%) are longer than 3 and lose their beginning" in page
     page = write_quality_report(prepared, ()).read_text(encoding="utf-8")
@@ -232,7 +232,9 @@ def test_reports_are_counted_in_tokens(cases, tmp_path):
 def test_a_real_examination_at_the_published_size(tmp_path):
     images = {name: REAL / f"{name}_dicom" for name in ("t2w", "adc", "hbv")}
     case = Case(id="real", patient="real", images=images, pathology="positive", split="train")
-    prepared, refused = prepare(Listing((case,)), PrepareSettings(sequences=("t2w", "adc", "hbv")), tmp_path / "out")
+    prepared, refused = prepare(
+        SourceCases((case,)), PrepareSettings(sequences=("t2w", "adc", "hbv")), tmp_path / "out"
+    )
     assert not refused
     for sequence in ("t2w", "adc", "hbv"):
         voxels = prepared.voxels(prepared.cases[0], sequence)

@@ -72,12 +72,12 @@ def test_generate_takes_shape_format_report_file_and_place(tiny_model: Path, tmp
     sitk.WriteImage(scan, str(tmp_path / "scan.nii"))
     options = ["--shape", 8, 16, 8, "--spacing", 1, 2, 3, "--format", "nrrd", "--place-on", tmp_path / "scan.nii"]
     files = ["--report-file", tmp_path / "report.txt", "--out", tmp_path]
-    sampler = ["--steps", 1, "--solver", "ddim", "--seed", 7, "--device", "cpu"]
-    result = ccella("generate", "--model", tiny_model, *files, *options, *sampler)
+    scheduler = ["--steps", 1, "--solver", "ddim", "--seed", 7, "--device", "cpu"]
+    result = ccella("generate", "--model", tiny_model, *files, *options, *scheduler)
     assert result.exit_code == 0, result.output
     volume = SyntheticVolume.load(tmp_path / f"{STEM}.nrrd")
     assert volume.voxels.shape == (8, 16, 8) and volume.provenance.report == "The prostate is enlarged."
-    assert (volume.provenance.sampler, volume.provenance.steps) == ("ddim", 1)
+    assert (volume.provenance.scheduler, volume.provenance.steps) == ("ddim", 1)
     np.testing.assert_allclose(sorted(volume.spacing), [1, 2, 3])
     assert volume.affine[0, 3] < -90  # the scan lies 100 mm to the left
 
@@ -96,7 +96,7 @@ def test_generate_refuses_a_taken_name_before_it_generates(tiny_model: Path, tmp
         (["--steps", "0"], "from 1 to 1000"),
         (["--count", "-1"], "from 1 to 64"),
         (["--seed", "-1"], "A seed is a whole number"),
-        (["--solver", "magic"], "no solver 'magic'"),
+        (["--solver", "magic"], "no scheduler 'magic'"),
         (["--shape", "16", "17", "8"], "nearest: 16 or 24"),
         (["--device", "abacus"], "no device 'abacus'"),
         (["--report-file", "nowhere.txt"], "not both"),
@@ -199,33 +199,33 @@ def test_phantom_writes_labelled_volumes_report_and_findings(tmp_path: Path) -> 
 def test_evaluate_adherence_reads_what_the_model_makes(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ccella_core.evaluation.adherence.measurements import Reading
+    from ccella_core.evaluation.adherence.measurements import MeasuredFinding
 
     class Reader:
         validation = None
         fingerprint = "0123"
 
-        def read(self, voxels: np.ndarray, affine: np.ndarray) -> Reading:
-            return Reading(has_lesion=False, gland_volume_ml=40, lesion_volume_ml=0)
+        def read(self, voxels: np.ndarray, affine: np.ndarray) -> MeasuredFinding:
+            return MeasuredFinding(has_lesion=False, gland_volume_ml=40, lesion_volume_ml=0)
 
-    monkeypatch.setattr("ccella_core.evaluation.adherence.phantom_reader.Readout.load", lambda _: Reader())
-    large = tmp_path / "large"  # the readout's window must fit into what the model makes
+    monkeypatch.setattr("ccella_core.evaluation.adherence.phantom_reader.Phantom reader.load", lambda _: Reader())
+    large = tmp_path / "large"  # the phantom reader's window must fit into what the model makes
     shutil.copytree(tiny_model, large)
     index = json.loads((large / "model_index.json").read_text(encoding="utf-8"))
     index["native_shape"] = [80, 64, 32]
     (large / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
-    arguments = ["--model", large, "--readout", tmp_path, "--out", tmp_path / "out", "--cases", 2]
-    more = ["--steered", 1, "--exchange", "volume", "--json", "--steps", 1, "--device", "cpu"]
+    arguments = ["--model", large, "--phantom-reader", tmp_path, "--out", tmp_path / "out", "--cases", 2]
+    more = ["--counterfactuals", 1, "--changed-facts", "volume", "--json", "--steps", 1, "--device", "cpu"]
     result = ccella("evaluate", "adherence", *arguments, *more)
     assert result.exit_code == 0, result.output
-    assert [case["exchanged"] for case in json.loads(result.stdout)["cases"]] == [None, None, "volume"]
+    assert [case["counterfactual"] for case in json.loads(result.stdout)["cases"]] == [None, None, "volume"]
     assert "Volumes: 3 of 3" in result.stderr and (tmp_path / "out" / "adherence.md").is_file()
 
 
 def test_evaluate_adherence_says_what_it_needs(tmp_path: Path) -> None:
     alone = ccella("evaluate", "adherence", "--synthetic", tmp_path, "--out", tmp_path / "out")
     assert alone.exit_code == 2 and "--synthetic and --data go together" in alone.stderr
-    unknown = ccella("evaluate", "adherence", "--exchange", "side,colour", "--out", tmp_path / "out")
+    unknown = ccella("evaluate", "adherence", "--changed-facts", "side,colour", "--out", tmp_path / "out")
     assert unknown.exit_code == 2 and "There is no exchange colour" in unknown.stderr
 
 
@@ -237,10 +237,10 @@ def test_evaluate_adherence_refuses_before_a_readout_is_trained(
     for arguments, words in (
         (["--cases", 0, "--model", tiny_model], "needs at least one case"),
         (["--model", tmp_path / "nowhere"], "nowhere"),
-        (["--model", tiny_model, "--solver", "dpm--"], "There is no solver 'dpm--'"),
+        (["--model", tiny_model, "--solver", "dpm--"], "There is no scheduler 'dpm--'"),
         (["--model", tiny_model, "--steps", 0], "must be a whole number from 1 to 1000, not 0"),
         (["--model", tiny_model, "--guidance", -1], "guidance scale"),
-        (["--model", tiny_model], "What tiny makes cannot be read: The readout needs a volume of at least"),
+        (["--model", tiny_model], "What tiny makes cannot be read: The phantom reader needs a volume of at least"),
         (["--synthetic", tmp_path, "--data", tmp_path], "was not made by `ccella synthesize`"),
     ):
         result = ccella("evaluate", "adherence", "--out", tmp_path / "out", "--device", "cpu", *arguments)

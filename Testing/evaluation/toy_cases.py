@@ -31,7 +31,7 @@ SETTINGS = SynthesisSettings(
     per_case=1,
     seed=0,
     pathology="report",
-    solver="dpm++",
+    scheduler="dpm++",
     steps=2,
     guidance_scale=1.0,
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ccella_core.evaluation.data.volume_set import Member, VolumeSet
+from ccella_core.evaluation.data.volume_set import VolumeRecord, VolumeSet
 
 SHAPE, SPACING = (16, 16, 12), (1.0, 1.0, 3.0)
 ROW, SLICE = 8, 6
@@ -23,7 +23,7 @@ def volume_set(
     arrays = [np.asarray(volume, dtype=np.float32) for volume in volumes]
     owners = list(patients) if patients is not None else [f"patient {number}" for number in range(len(arrays))]
     members = [
-        Member(
+        VolumeRecord(
             id=f"{name} {number}",
             case=f"{name} {number}",
             patient=owner,

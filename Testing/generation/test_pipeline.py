@@ -86,12 +86,14 @@ def test_the_null_report_is_read_where_it_is_no_mistake(tiny_pipeline: CCELLAPip
 
 
 def test_provenance_is_complete(tiny_pipeline: CCELLAPipeline, tiny_model: Path) -> None:
-    (volume,) = tiny_pipeline(REPORT, seed=7, pathology=0.25, num_steps=3, solver="unipc", guidance_scale=2)
+    (volume,) = tiny_pipeline(
+        REPORT, seed=7, pathology=0.25, num_inference_steps=3, scheduler="unipc", guidance_scale=2
+    )
     provenance = volume.provenance
     assert (provenance.model_name, provenance.model_version) == ("tiny", "1")
     assert provenance.model_sha256 == ModelFolder.open(tiny_model).sha256
     assert (provenance.report, provenance.pathology_requested) == (REPORT, 0.25)
-    assert (provenance.seed, provenance.sampler, provenance.steps) == (7, "unipc", 3)
+    assert (provenance.seed, provenance.scheduler, provenance.steps) == (7, "unipc", 3)
     assert (provenance.guidance_scale, provenance.shape) == (2, (16, 16, 8))
     assert (provenance.spacing, provenance.device, provenance.dtype) == ((1, 1, 3), "cpu", "float32")
     assert "torch" in provenance.software
@@ -118,7 +120,7 @@ def test_progress_tells_every_stage_and_previews(tiny_pipeline: CCELLAPipeline) 
         if progress.preview is not None:
             previews.append(progress.preview())
 
-    tiny_pipeline(REPORT, seed=0, num_steps=4, callback=callback)
+    tiny_pipeline(REPORT, seed=0, num_inference_steps=4, callback=callback)
     assert [p.step for p in seen if p.stage == "denoise"] == [1, 2, 3, 4]
     assert list(dict.fromkeys(p.stage for p in seen)) == ["encode", "denoise", "decode"]
     assert seen[-1].step == seen[-1].steps and seen[-1].seconds_left == pytest.approx(0)
@@ -170,10 +172,10 @@ def test_what_a_callback_raises_passes_through(tiny_pipeline: CCELLAPipeline) ->
         ({"seed": -1}, "A seed is a whole number"),
         ({"seed": 2**63 - 1, "count": 2}, "A seed is a whole number"),
         ({"seed": True}, "A seed is a whole number"),
-        ({"num_steps": 0}, "from 1 to 1000"),
-        ({"num_steps": -3}, "from 1 to 1000"),
-        ({"num_steps": 10**9}, "from 1 to 1000"),
-        ({"solver": "magic"}, "no solver 'magic'; choose one of dpm"),
+        ({"num_inference_steps": 0}, "from 1 to 1000"),
+        ({"num_inference_steps": -3}, "from 1 to 1000"),
+        ({"num_inference_steps": 10**9}, "from 1 to 1000"),
+        ({"scheduler": "magic"}, "no scheduler 'magic'; choose one of dpm"),
         ({"shape": (16, 17, 8)}, "Y = 17 .nearest: 16 or 24."),
         ({"shape": (16, 16)}, "three whole numbers"),
         ({"shape": (0, 16, 8)}, "X = 0 .nearest: 8."),

@@ -1,4 +1,4 @@
-"""The sampler: equal to the published loop where that is asked for, right at any number of steps otherwise."""
+"""The scheduler: equal to the published loop where that is asked for, right at any number of steps otherwise."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from monai.networks.schedulers import DDPMScheduler as MonaiDDPM
 
 from ccella_core.errors import Cancelled, InputError, NonFiniteError
 from ccella_core.generation.sampling import SchedulerConfig, StepInfo, parse_pathology, precompute_conditions, sample
-from ccella_core.generation.schedulers import Solver, trailing_timesteps
+from ccella_core.generation.schedulers import Scheduler, trailing_timesteps
 from ccella_core.networks import AdapterConfig, ConditionalDenoiser, DenoiserConfig, UNetConfig
 from ccella_core.networks.published import published_name
 
@@ -68,14 +68,14 @@ class GaussianDenoiser(torch.nn.Module):
 
 
 def draw_sample(model: Any, **kwargs: Any) -> Any:
-    settings: dict[str, Any] = {"shape": SHAPE, "spacing": SPACING, "seeds": [0], "num_steps": 4} | kwargs
+    settings: dict[str, Any] = {"shape": SHAPE, "spacing": SPACING, "seeds": [0], "num_inference_steps": 4} | kwargs
     return sample(model, CONFIG, **settings)
 
 
 def assert_same_latents(actual: torch.Tensor, expected: torch.Tensor) -> None:
     """Equal up to the rounding that a network's output has in a batch of another size.
 
-    At the first step the solvers divide by sqrt(alpha) = 0.012, so that rounding counts relative to the largest value.
+    At the first step the schedulers divide by sqrt(alpha) = 0.012, so that rounding counts relative to the largest value.
     """
     assert (actual - expected).abs().max() < 2e-5 * expected.abs().max()
 
@@ -85,7 +85,7 @@ def test_schedule_equals_monai() -> None:
     torch.testing.assert_close(CONFIG.alphas_cumprod(), monai.alphas_cumprod, rtol=1e-6, atol=0)
 
 
-def test_reference_solver_meets_the_published_loop(reference_folder: Path, draw: Any, draw_weights: Any) -> None:
+def test_reference_scheduler_meets_the_published_loop(reference_folder: Path, draw: Any, draw_weights: Any) -> None:
     golden = np.load(reference_folder / "sampler_ccella.npz")
     unet = UNetConfig(
         num_channels=(32, 32, 64, 64),
@@ -96,7 +96,11 @@ def test_reference_solver_meets_the_published_loop(reference_folder: Path, draw:
     model = ConditionalDenoiser(DenoiserConfig(unet=unet, adapter=AdapterConfig(text_width=24)))
     draw_weights(model, lambda name: published_name(name, "ccella"))
     result = draw_sample(
-        model, text=draw("input.text", (1, 12, 24), 0.3), seeds=[1234], solver="ddpm-reference", num_steps=10
+        model,
+        text=draw("input.text", (1, 12, 24), 0.3),
+        seeds=[1234],
+        scheduler="ddpm-reference",
+        num_inference_steps=10,
     )
     assert result.timesteps.tolist() == golden["timesteps"].tolist()
     error = np.abs(result.latents.numpy() - golden["final_latent"]).max() / np.abs(golden["final_latent"]).max()
@@ -106,20 +110,24 @@ def test_reference_solver_meets_the_published_loop(reference_folder: Path, draw:
 
 
 @pytest.mark.parametrize(
-    ("solver", "steps"), [("dpm++", 20), ("unipc", 20), ("ddim", 100), ("ddpm", 200), ("ddpm-reference", 1000)]
+    ("scheduler", "steps"), [("dpm++", 20), ("unipc", 20), ("ddim", 100), ("ddpm", 200), ("ddpm-reference", 1000)]
 )
-def test_solver_draws_from_the_right_gaussian(solver: str, steps: int) -> None:
+def test_scheduler_draws_from_the_right_gaussian(scheduler: str, steps: int) -> None:
     model = GaussianDenoiser(mean=0.5, std=0.8)
-    latents = draw_sample(model, shape=(16, 16, 16), seeds=[3, 4], solver=solver, num_steps=steps).latents
+    latents = draw_sample(
+        model, shape=(16, 16, 16), seeds=[3, 4], scheduler=scheduler, num_inference_steps=steps
+    ).latents
     # 32768 independent draws: the standard error of their mean is 0.0044
     assert latents.mean().item() == pytest.approx(0.5, abs=0.03)
     assert latents.std().item() == pytest.approx(0.8, abs=0.03)
     assert model.calls == steps
 
 
-def test_reference_solver_is_wrong_at_few_steps() -> None:
+def test_reference_scheduler_is_wrong_at_few_steps() -> None:
     """Why it is not the default: at 10 steps it barely leaves the noise."""
-    latents = draw_sample(GaussianDenoiser(0.5, 0.8), solver="ddpm-reference", num_steps=10, shape=(16, 16, 16)).latents
+    latents = draw_sample(
+        GaussianDenoiser(0.5, 0.8), scheduler="ddpm-reference", num_inference_steps=10, shape=(16, 16, 16)
+    ).latents
     assert abs(latents.mean().item() - 0.5) > 0.2 or abs(latents.std().item() - 0.8) > 0.15
 
 
@@ -130,20 +138,20 @@ def test_trailing_timesteps_begin_at_pure_noise_and_never_repeat(steps: int) -> 
     assert timesteps[0] == 999 and timesteps == sorted(timesteps, reverse=True) and timesteps[-1] >= 0
 
 
-@pytest.mark.parametrize("solver", ALL_SOLVERS)
+@pytest.mark.parametrize("scheduler", ALL_SOLVERS)
 @pytest.mark.parametrize("steps", [1, 2, 61])
-def test_every_solver_takes_any_number_of_steps(solver: str, steps: int) -> None:
-    result = draw_sample(GaussianDenoiser(0.0, 1.0), solver=solver, num_steps=steps)
+def test_every_scheduler_takes_any_number_of_steps(scheduler: str, steps: int) -> None:
+    result = draw_sample(GaussianDenoiser(0.0, 1.0), scheduler=scheduler, num_inference_steps=steps)
     assert result.timesteps.shape == (steps,)
     assert torch.isfinite(result.latents).all()
 
 
-@pytest.mark.parametrize("solver", ALL_SOLVERS)
-def test_seed_gives_the_same_latent_alone_and_in_a_batch(solver: str) -> None:
+@pytest.mark.parametrize("scheduler", ALL_SOLVERS)
+def test_seed_gives_the_same_latent_alone_and_in_a_batch(scheduler: str) -> None:
     model, text = tiny(), torch.randn(2, 5, 6)
-    batch = draw_sample(model, text=text, seeds=[0, 7], solver=solver)
+    batch = draw_sample(model, text=text, seeds=[0, 7], scheduler=scheduler)
     for i, seed in enumerate([0, 7]):
-        alone = draw_sample(model, text=text[i : i + 1], seeds=[seed], solver=solver)
+        alone = draw_sample(model, text=text[i : i + 1], seeds=[seed], scheduler=scheduler)
         assert_same_latents(alone.latents, batch.latents[i : i + 1])
         torch.testing.assert_close(alone.positive_probability, batch.positive_probability[i : i + 1])
 
@@ -190,7 +198,7 @@ def test_precomputed_conditions_equal_single_calls() -> None:
 
 def test_guidance_extrapolates_from_the_null_report() -> None:
     model, text, null = tiny(), torch.randn(1, 5, 6), torch.zeros(1, 5, 6)
-    asked = {"pathology": 0.5, "num_steps": 1, "solver": "ddim"}
+    asked = {"pathology": 0.5, "num_inference_steps": 1, "scheduler": "ddim"}
     plain, unconditional = (draw_sample(model, text=t, **asked).latents for t in (text, null))
     guided = draw_sample(model, text=text, null_text=null, guidance_scale=3.0, **asked).latents
     # one DDIM step is affine in the prediction
@@ -267,11 +275,11 @@ def test_parse_pathology_refuses(value: Any) -> None:
         {"seeds": [True]},
         {"seeds": [1.0]},
         {"seeds": []},
-        {"num_steps": 0},
-        {"num_steps": 1001},
-        {"num_steps": True},
-        {"num_steps": 10.0},
-        {"solver": "euler"},
+        {"num_inference_steps": 0},
+        {"num_inference_steps": 1001},
+        {"num_inference_steps": True},
+        {"num_inference_steps": 10.0},
+        {"scheduler": "euler"},
         {"shape": (8, 8, 7)},
         {"shape": (8, 8)},
         {"shape": (8, 8, 0)},
@@ -315,7 +323,7 @@ def test_report_for_a_model_without_text_is_refused() -> None:
 def test_ddim_equals_diffusers_where_theirs_is_right() -> None:
     theirs = DDIMScheduler(**CONFIG.model_dump(), clip_sample=False, set_alpha_to_one=True, timestep_spacing="trailing")
     theirs.set_timesteps(10)
-    ours = Solver("ddim", CONFIG, 10)
+    ours = Scheduler("ddim", CONFIG, 10)
     assert ours.timesteps.tolist() == theirs.timesteps.tolist()
     x = y = torch.randn(1, 4, 4, 4, 4)
     for t in ours.timesteps:
@@ -324,22 +332,22 @@ def test_ddim_equals_diffusers_where_theirs_is_right() -> None:
 
 
 @pytest.mark.parametrize("name", ["dpm++", "unipc", "ddim"])
-def test_flow_solvers_arrive_at_the_data(name: Any) -> None:
+def test_flow_schedulers_arrive_at_the_data(name: Any) -> None:
     config = SchedulerConfig(prediction_type="flow")
     data = torch.randn(1, 2, 3, 3, 3, generator=torch.Generator().manual_seed(1))
     x = torch.randn(data.shape, generator=torch.Generator().manual_seed(2))
-    solver = Solver(name, config, 6)
-    assert solver.timesteps[0] == 999 and len(solver.timesteps) == 6
-    for timestep in solver.timesteps:
+    scheduler = Scheduler(name, config, 6)
+    assert scheduler.timesteps[0] == 999 and len(scheduler.timesteps) == 6
+    for timestep in scheduler.timesteps:
         share = timestep / 1000
-        x = solver.step((x - data) / share, timestep, x, [torch.Generator()])
+        x = scheduler.step((x - data) / share, timestep, x, [torch.Generator()])
     torch.testing.assert_close(x, data, rtol=0, atol=0.02)
 
 
 @pytest.mark.parametrize("name", ["ddpm", "ddpm-reference"])
-def test_solvers_with_noise_refuse_a_flow(name: Any) -> None:
+def test_schedulers_with_noise_refuse_a_flow(name: Any) -> None:
     with pytest.raises(InputError, match=r"does not fit a model of rectified flow; choose dpm\+\+"):
-        Solver(name, SchedulerConfig(prediction_type="flow"), 4)
+        Scheduler(name, SchedulerConfig(prediction_type="flow"), 4)
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction", "flow"])

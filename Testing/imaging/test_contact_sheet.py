@@ -16,7 +16,7 @@ from ccella_core.provenance import SYNTHETIC_LABEL, Provenance
 def make(voxels: np.ndarray, spacing: tuple[float, float, float] = (1.0, 1.0, 1.0), **changes: Any) -> SyntheticVolume:
     facts: dict[str, Any] = {
         "model_name": "tiny", "model_version": "1.0", "model_sha256": "0" * 64, "report": "Läsion links, 5 mm: $7",
-        "pathology_requested": None, "predicted_positive_probability": 0.25, "seed": 7, "sampler": "unipc",
+        "pathology_requested": None, "predicted_positive_probability": 0.25, "seed": 7, "scheduler": "unipc",
         "steps": 20, "guidance_scale": 1.5, "shape": voxels.shape, "spacing": spacing, "device": "cpu",
         "dtype": "float32",
     }  # fmt: skip

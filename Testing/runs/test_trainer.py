@@ -11,7 +11,7 @@ from torch import nn
 
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError, NonFiniteError
-from ccella_core.runs.trainer import Run, load_trained, one_cycle
+from ccella_core.runs.trainer import Trainer, load_trained, one_cycle
 
 
 class Settings(StrictModel):
@@ -21,19 +21,19 @@ class Settings(StrictModel):
     seed: int = 5
 
 
-def new_run(folder, *, ema_decay=None) -> Run:
+def new_run(folder, *, ema_decay=None) -> Trainer:
     torch.manual_seed(0)
     settings = Settings()
-    return Run(nn.Linear(3, 1), folder, settings, schedule=one_cycle(settings, rising=0.3), ema_decay=ema_decay)
+    return Trainer(nn.Linear(3, 1), folder, settings, schedule=one_cycle(settings, rising=0.3), ema_decay=ema_decay)
 
 
-def loss_of(run: Run, rows: slice = slice(None)) -> torch.Tensor:
+def loss_of(run: Trainer, rows: slice = slice(None)) -> torch.Tensor:
     """The mean over eight rows of this step, or the share that some of them have in it."""
     features = torch.from_numpy(run.random().standard_normal((8, 3))).float()[rows]
     return (run.model(features) - features.sum(dim=1, keepdim=True)).square().sum() / 8
 
 
-def train(run: Run, steps: int = 99) -> Run:
+def train(run: Trainer, steps: int = 99) -> Trainer:
     while run.unfinished and steps:
         run.update(partial(loss_of, run))
         run.save_if_due()
@@ -67,12 +67,14 @@ def test_killed_at_any_step_it_ends_with_the_same_weights(tmp_path, ema_decay):
 def test_a_scaler_goes_on_where_it_was(tmp_path):
     """Of float16, which needs a GPU to be of use and none to be kept."""
 
-    def scaled_run(folder) -> Run:
+    def scaled_run(folder) -> Trainer:
         accelerator = Accelerator()
         accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=2)
         torch.manual_seed(0)
         settings = Settings(checkpoint_every=3)
-        return Run(nn.Linear(3, 1), folder, settings, schedule=one_cycle(settings, rising=0.3), accelerator=accelerator)
+        return Trainer(
+            nn.Linear(3, 1), folder, settings, schedule=one_cycle(settings, rising=0.3), accelerator=accelerator
+        )
 
     whole = train(scaled_run(tmp_path / "whole"))
     train(scaled_run(tmp_path / "stopped"), 4)
@@ -107,7 +109,7 @@ def test_frozen_parameters_stay(tmp_path):
     model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1))
     model[0].requires_grad_(False)
     before, moving = model[0].weight.clone(), model[1].weight.clone()
-    train(Run(model, tmp_path, Settings(), schedule=one_cycle(Settings(), rising=0.5)))
+    train(Trainer(model, tmp_path, Settings(), schedule=one_cycle(Settings(), rising=0.5)))
     assert torch.equal(model[0].weight, before) and not torch.equal(model[1].weight, moving)
 
 

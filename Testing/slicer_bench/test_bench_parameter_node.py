@@ -34,7 +34,7 @@ def kind(slicer_bench):
         steps: Annotated[int, WithinRange(1, 1000), Default(30)]
         guidance: Annotated[float, WithinRange(0, 20), SingleStep(0.5)] = 1.5
         pathology: Pathology
-        solver: Annotated[str, Choice(["ddim", "dpm++"])] = "dpm++"
+        scheduler: Annotated[str, Choice(["ddim", "dpm++"])] = "dpm++"
         remember: bool = True
         folder: Path
         scan: slicer.vtkMRMLScalarVolumeNode
@@ -48,7 +48,7 @@ def kind(slicer_bench):
 def test_defaults_are_written_to_the_node_as_slicer_writes_them(node, kind):
     parameters = kind(node)
     assert {name: node.GetParameter(name) for name in node.GetParameterNames()} == {
-        "report": "", "steps": "30", "guidance": "1.5", "pathology": "FROM_REPORT", "solver": "dpm++",
+        "report": "", "steps": "30", "guidance": "1.5", "pathology": "FROM_REPORT", "scheduler": "dpm++",
         "remember": "True", "folder": ".", "scan": "",
     }  # fmt: skip
     assert (parameters.steps, parameters.pathology, parameters.scan) == (30, Pathology.FROM_REPORT, None)
@@ -69,7 +69,7 @@ def test_values_are_typed_and_found_again_by_another_wrapper(node, kind):
 @pytest.mark.parametrize(
     ("name", "value", "error"),
     [
-        ("steps", 0, ValueError), ("steps", 2.5, TypeError), ("report", None, TypeError), ("solver", "x", ValueError),
+        ("steps", 0, ValueError), ("steps", 2.5, TypeError), ("report", None, TypeError), ("scheduler", "x", ValueError),
         ("folder", "/models", TypeError), ("stepz", 3, ValueError),
     ],
 )  # fmt: skip
@@ -95,7 +95,7 @@ def test_widgets_and_parameters_follow_each_other(node, kind):
     ui = SimpleNamespace(
         report=named(qt.QLineEdit(), "report"), steps=named(qt.QSpinBox(), "steps"),
         guidance=named(ctk.ctkSliderWidget(), "guidance"), pathology=named(qt.QComboBox(), "pathology"),
-        solver=named(qt.QComboBox(), "solver"), remember=named(qt.QCheckBox(), "remember"),
+        scheduler=named(qt.QComboBox(), "scheduler"), remember=named(qt.QCheckBox(), "remember"),
         folder=named(ctk.ctkPathLineEdit(), "folder"), scan=named(selector, "scan"), button=qt.QPushButton(),
     )  # fmt: skip
     assert parameters.connectGui(ui) is None
@@ -104,7 +104,7 @@ def test_widgets_and_parameters_follow_each_other(node, kind):
 
     volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
     ui.steps.value, ui.guidance.value, ui.pathology.currentIndex, ui.remember.checked = 50, 2.0, 1, False
-    ui.report.text, ui.solver.currentIndex, ui.folder.currentPath = "PI-RADS 4", 0, "/b"
+    ui.report.text, ui.scheduler.currentIndex, ui.folder.currentPath = "PI-RADS 4", 0, "/b"
     selector.setCurrentNode(volume)
     assert [parameters.getValue(name) for name in parameters.allParameters] == [
         "PI-RADS 4", 50, 2.0, Pathology.POSITIVE, "ddim", False, Path("/b"), volume,

@@ -1,4 +1,4 @@
-"""What the tests of the door share: the callbacks of a request, and a room with a door and a fake worker behind it."""
+"""What the tests of the client share: the callbacks of a request, and a room with a client and a fake worker behind it."""
 
 from __future__ import annotations
 
@@ -48,18 +48,18 @@ class Room:
     """A door, the fake worker behind it, and the event loop in front."""
 
     def __init__(self, bench: Any, folder: Path) -> None:
-        from CCELLAGeneratorLib.client.client import WorkerDoor
+        from CCELLAGeneratorLib.client.client import WorkerClient
 
         self.bench = bench
         self.starts_file = folder / "starts.txt"
         self.log: list[str] = []
-        self.door = WorkerDoor(self.command("well"), {}, self.log.append)
+        self.client = WorkerClient(self.command("well"), {}, self.log.append)
 
     def __enter__(self) -> Room:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.door.close()
+        self.client.close()
         self.wait_for_end_of(*self.pids)
         self.bench.process_events(0.02)  # Qt hears of it too
 
@@ -67,7 +67,7 @@ class Room:
         return [sys.executable, str(FAKE_WORKER), str(self.starts_file), start]
 
     def starting(self, start: str) -> Room:
-        self.door._command = self.command(start)
+        self.client._command = self.command(start)
         return self
 
     @property
@@ -77,7 +77,7 @@ class Room:
 
     def ask(self, do: str, *, method: str = "generate", **params: Any) -> tuple[int, Answers]:
         answers = Answers()
-        return self.door.request(method, {"do": do, **params}, **answers.callbacks), answers
+        return self.client.request(method, {"do": do, **params}, **answers.callbacks), answers
 
     def wait_for(self, condition: Callable[[], object]) -> None:
         self.bench.wait_until(condition, timeout=PATIENCE_OF_TESTS)

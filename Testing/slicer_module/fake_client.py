@@ -31,7 +31,7 @@ def save_volume(
         affine[:3, 3] = -np.multiply(SPACING, np.subtract(voxels.shape, 1)) / 2
     made: dict[str, Any] = {
         "model_name": "tiny", "model_version": "1", "model_sha256": "0" * 64, "report": "PI-RADS 4.",
-        "pathology_requested": None, "predicted_positive_probability": 0.25, "seed": 7, "sampler": "dpm++",
+        "pathology_requested": None, "predicted_positive_probability": 0.25, "seed": 7, "scheduler": "dpm++",
         "steps": 2, "guidance_scale": 1.0, "shape": voxels.shape, "spacing": SPACING, "device": "cpu",
         "dtype": "float32",
     }  # fmt: skip
@@ -44,7 +44,7 @@ def save_volume(
     }
 
 
-class FakeDoor:
+class FakeClient:
     """Keeps the requests until a test answers them; ``answer_at_once`` makes every one succeed by itself, later."""
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ class Request:
         facts = {
             "report": self.params["report"],
             "pathology_requested": self.params["pathology"],
-            "steps": self.params["num_steps"] or 2,
+            "steps": self.params["num_inference_steps"] or 2,
         }
         self.give(
             *[
@@ -109,9 +109,9 @@ class Request:
 
     def fail(self, code: str, message: str, hint: str = "", *, volumes: list[dict[str, Any]] | None = None) -> None:
         """``volumes``: those that were finished before."""
-        from CCELLAGeneratorLib.client.errors import DoorError
+        from CCELLAGeneratorLib.client.errors import ClientError
 
-        self._callbacks["on_error"](DoorError(code, message, hint, {"volumes": volumes} if volumes else None))
+        self._callbacks["on_error"](ClientError(code, message, hint, {"volumes": volumes} if volumes else None))
 
     def progress(self, **event: Any) -> None:
         self._callbacks["on_progress"](event)

@@ -1,4 +1,4 @@
-"""A worker that speaks the protocol and misbehaves on request; run as a script by the tests of the door.
+"""A worker that speaks the protocol and misbehaves on request; run as a script by the tests of the client.
 
     python fake_worker.py LOG [START]
 

@@ -45,22 +45,22 @@ class Page:
 
     def _nothing_is_under_way(self) -> bool:
         generator = self.names["logic"].process.__self__
-        return generator._door.state in ("ready", "stopped")
+        return generator._client.state in ("ready", "stopped")
 
 
 @pytest.fixture
 def page(slicer_bench: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Page:
     page = Page(slicer_bench, capsys)
-    from CCELLAGeneratorLib.client.client import WorkerDoor
+    from CCELLAGeneratorLib.client.client import WorkerClient
 
-    request = WorkerDoor.request
+    request = WorkerClient.request
 
-    def request_few_steps(door: Any, method: str, params: dict[str, Any], **callbacks: Any) -> int:
+    def request_few_steps(client: Any, method: str, params: dict[str, Any], **callbacks: Any) -> int:
         if method == "generate":
-            params = {**params, "num_steps": FEW_STEPS}
-        return request(door, method, params, **callbacks)
+            params = {**params, "num_inference_steps": FEW_STEPS}
+        return request(client, method, params, **callbacks)
 
-    monkeypatch.setattr(WorkerDoor, "request", request_few_steps)
+    monkeypatch.setattr(WorkerClient, "request", request_few_steps)
     return page  # the worker ends with the module, when the bench is taken down
 
 

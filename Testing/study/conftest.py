@@ -1,4 +1,4 @@
-"""What a whole study at a tiny size begins with: phantoms as examinations, and a readout of random weights."""
+"""What a whole study at a tiny size begins with: phantoms as examinations, and a phantom reader of random weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 from ccella_core.cases.case import Case, Split
 from ccella_core.cases.manifest import write_manifest
-from ccella_core.evaluation.adherence.phantom_reader import Readout, ReadoutConfig, ReadoutNetwork
+from ccella_core.evaluation.adherence.phantom_reader import PhantomReader, PhantomReaderConfig, PhantomReaderNetwork
 from ccella_core.phantom.fields import StructuredFields
 from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import render
@@ -54,18 +54,18 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def readout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def phantom_reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of random weights: what it reads is chance, which is as good as anything here."""
     torch.manual_seed(0)
     filters = (4, 4, 4)
-    folder = tmp_path_factory.mktemp("readout") / "weights"
-    Readout(ReadoutNetwork(filters), ReadoutConfig(filters=filters)).save(folder)
+    folder = tmp_path_factory.mktemp("phantom_reader") / "weights"
+    PhantomReader(PhantomReaderNetwork(filters), PhantomReaderConfig(filters=filters)).save(folder)
     return folder
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _small_window() -> Iterator[None]:
-    """The readout looks at volumes that are smaller than the phantom's gland."""
+    """The phantom reader looks at volumes that are smaller than the phantom's gland."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ccella_core.evaluation.adherence.phantom_reader.WINDOW", SHAPE)
         yield

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from ccella_core.study.measures import ArmDifference, ArmScore, Measure, Number
-from ccella_core.study.result import Cases, LeftOut, Model, StudyResult, Trained, VariantResult, Volumes
+from ccella_core.study.result import (
+    Cases,
+    LeftOut,
+    StudyResult,
+    SyntheticVolumes,
+    TrainedVariant,
+    VariantModel,
+    VariantResult,
+)
 
 VARIANTS = ("ccella", "maisi", "ellamaisi", "decoupled")
 SETS = "64 real, 64 synthetic"
@@ -27,7 +35,7 @@ def image_measures() -> list[Measure]:
         ("MS-SSIM between pairs", None, (0.61, 0.74, 0.62, 0.60), 0.02),
     ):
         measures += [
-            Measure(variant=variant, group="images", name=name, extractor="phantom readout (stand-in)",  # type: ignore[arg-type]
+            Measure(variant=variant, group="images", name=name, extractor="phantom phantom reader (stand-in)",  # type: ignore[arg-type]
                     better=better, number=number(value, half, SETS), reference=floor,  # type: ignore[arg-type]
                     reference_name="the real cases among themselves")
             for variant, value in zip(VARIANTS, values, strict=True)
@@ -71,10 +79,10 @@ def study_result(**changes: Any) -> StudyResult:
     variants = tuple(
         VariantResult(
             variant=variant,  # type: ignore[arg-type]
-            trained=Trained(parameters=1_234_567, steps=1200, validation_loss=0.123, weights_sha256="0" * 64),
-            model=Model(path=f"variants/{variant}/model/model", sha256="0" * 64),
-            of_test=Volumes(path=f"variants/{variant}/of-test-reports", count=64, sha256="0" * 64),
-            of_train=Volumes(path=f"variants/{variant}/of-train-reports", count=300, sha256="0" * 64),
+            trained=TrainedVariant(parameters=1_234_567, steps=1200, validation_loss=0.123, weights_sha256="0" * 64),
+            model=VariantModel(path=f"variants/{variant}/model/model", sha256="0" * 64),
+            of_test=SyntheticVolumes(path=f"variants/{variant}/of-test-reports", count=64, sha256="0" * 64),
+            of_train=SyntheticVolumes(path=f"variants/{variant}/of-train-reports", count=300, sha256="0" * 64),
         )
         for variant in VARIANTS
     )

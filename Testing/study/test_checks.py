@@ -21,8 +21,8 @@ NEVER_READ = Path("manifest.jsonl")
 
 
 @pytest.fixture
-def content(readout: Path, tiny_model: Path, tmp_path: Path) -> dict[str, Any]:
-    return tiny_study(NEVER_READ, readout, tiny_model, tmp_path)
+def content(phantom_reader: Path, tiny_model: Path, tmp_path: Path) -> dict[str, Any]:
+    return tiny_study(NEVER_READ, phantom_reader, tiny_model, tmp_path)
 
 
 def configured(content: dict[str, Any], changes: dict[str, Any]) -> StudyConfig:
@@ -32,9 +32,11 @@ def configured(content: dict[str, Any], changes: dict[str, Any]) -> StudyConfig:
 def test_what_fits_is_accepted_without_training_a_readout(
     content: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(features, "load_or_train_readout", lambda progress: pytest.fail("it was trained"))
+    monkeypatch.setattr(features, "load_or_train_phantom_reader", lambda progress: pytest.fail("it was trained"))
     check_study(configured(content, {}))
-    check_study(configured(content, {"images": {"extractors": {"phantom": None}}, "adherence": {"readout": None}}))
+    check_study(
+        configured(content, {"images": {"extractors": {"phantom": None}}, "adherence": {"phantom_reader": None}})
+    )
 
 
 @pytest.mark.parametrize(
@@ -45,8 +47,8 @@ def test_what_fits_is_accepted_without_training_a_readout(
          "classifiers.settings cannot be used: there is no key classifier.stpes; did you mean steps"),
         ({"synthesis": {"steps": 2000}}, "number of steps must be a whole number from 1 to 1000, not 2000"),
         ({"training": {"settings": {"denoiser": {"scheduler": {"prediction_type": "flow"}}}},
-          "synthesis": {"solver": "ddpm"}}, "ddpm does not fit a model of rectified flow"),
-        ({"adherence": {"readout": "/nowhere"}}, "adherence.readout cannot be used: .*nowhere.* is missing"),
+          "synthesis": {"scheduler": "ddpm"}}, "ddpm does not fit a model of rectified flow"),
+        ({"adherence": {"phantom_reader": "/nowhere"}}, "adherence.phantom reader cannot be used: .*nowhere.* is missing"),
         ({"images": {"extractors": {"phantom": "/nowhere"}}}, "extractors.phantom cannot be used: .* is missing"),
         ({"images": {"extractors": {"medicalnet": "/nowhere"}}},
          "images.extractors.medicalnet cannot be used: The weights of medicalnet are not in .*nowhere; import them"),

@@ -19,14 +19,14 @@ from ccella_core.cases.prepared import PreparedCase, PrepareSettings, write_case
 from ccella_core.cli import app
 from ccella_core.config import checked
 from ccella_core.errors import InputError
-from ccella_core.evaluation.adherence.phantom_reader import Readout, ReadoutNetwork
+from ccella_core.evaluation.adherence.phantom_reader import PhantomReader, PhantomReaderNetwork
 from ccella_core.evaluation.features.features import PhantomExtractor
 from ccella_core.evaluation.images.images import ImageScores
 from ccella_core.evaluation.privacy.report import PrivacyScores
 from ccella_core.study.config import StudyConfig
 from ccella_core.study.result import StudyResult
 from ccella_core.study.run import run_study
-from ccella_core.study.stages import Silent, Stage
+from ccella_core.study.stages import Silent, StudyStep
 
 
 class Stopped(Exception):
@@ -40,7 +40,7 @@ class StopsIn(Silent):
         self.key, self.after = key, after
 
     @contextmanager
-    def stage(self, stage: Stage, number: int, total: int) -> Iterator[Callable[[int, int], None]]:
+    def stage(self, stage: StudyStep, number: int, total: int) -> Iterator[Callable[[int, int], None]]:
         def told(done: int, of: int) -> None:
             if stage.key == self.key and done >= self.after:
                 raise Stopped
@@ -53,7 +53,7 @@ class Follower(Silent):
         self.begun: list[str] = []
 
     @contextmanager
-    def stage(self, stage: Stage, number: int, total: int) -> Iterator[Callable[[int, int], None]]:
+    def stage(self, stage: StudyStep, number: int, total: int) -> Iterator[Callable[[int, int], None]]:
         self.begun.append(stage.key)
         yield lambda done, of: None
 
@@ -68,9 +68,9 @@ def result_in(folder: Path) -> StudyResult:
 
 @pytest.fixture(scope="module")
 def content(
-    manifest: Path, readout: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
+    manifest: Path, phantom_reader: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
-    return tiny_study(manifest, readout, tiny_model, tmp_path_factory.mktemp("work"))
+    return tiny_study(manifest, phantom_reader, tiny_model, tmp_path_factory.mktemp("work"))
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_copies_are_looked_for_among_volumes_of_training_reports(work: Path, res
     found = [each for each in result.measures if each.group == "privacy" and each.variant == "maisi"]
     assert [(each.name, each.extractor) for each in found] == [
         ("Suspected copies", "either comparison"), ("Suspected copies", "aligned voxels"),
-        ("Suspected copies", "phantom readout (stand-in)"), ("Authenticity", "phantom readout (stand-in)"),
+        ("Suspected copies", "phantom phantom reader (stand-in)"), ("Authenticity", "phantom phantom reader (stand-in)"),
     ]  # fmt: skip
     assert all(each.number.n == "8" and each.number.has_interval for each in found)
     assert found[1].reference is not None and found[1].reference.n == "12"  # validation and test cases
@@ -204,21 +204,21 @@ def test_another_configuration_is_refused_by_name(
 
 
 def test_other_weights_in_the_folder_of_the_readout_are_refused(
-    content: dict[str, Any], work: Path, readout: Path, tmp_path: Path
+    content: dict[str, Any], work: Path, phantom_reader: Path, tmp_path: Path
 ) -> None:
     records = {part: json.loads((work / "variants" / "maisi" / part / "stage.json").read_bytes())["made_with"]
                for part in ("images", "adherence", "privacy")}  # fmt: skip
-    own = Readout.load(readout)
-    assert records["adherence"]["readout_sha256"] == own.fingerprint
+    own = PhantomReader.load(phantom_reader)
+    assert records["adherence"]["phantom_reader_sha256"] == own.fingerprint
     extractor = {"phantom": PhantomExtractor(own).fingerprint}
     assert records["images"]["extractor_sha256"] == records["privacy"]["extractor_sha256"] == extractor
     torch.manual_seed(1)
     try:
-        Readout(ReadoutNetwork(own.config.filters), own.config).save(readout)
+        PhantomReader(PhantomReaderNetwork(own.config.filters), own.config).save(phantom_reader)
         with pytest.raises(InputError, match=r"images was made with .*\(extractor_sha256.phantom was \w+ and is \w+\)"):
             run_study(configured(content))
     finally:
-        own.save(readout)
+        own.save(phantom_reader)
     run_study(configured(content))
 
 

@@ -11,9 +11,13 @@ import pytest
 
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
-from ccella_core.study.stages import STAGE_NAME, Silent, Stage, Stages
+from ccella_core.study.stages import STAGE_NAME, Silent, Stages, StudyStep
 
-PLAN = (Stage("a/first", "Do the first"), Stage("second", "Do the second"), Stage("never", "Do it", "it cannot be"))
+PLAN = (
+    StudyStep("a/first", "Do the first"),
+    StudyStep("second", "Do the second"),
+    StudyStep("never", "Do it", "it cannot be"),
+)
 
 
 class Found(StrictModel):

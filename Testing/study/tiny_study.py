@@ -8,7 +8,7 @@ from typing import Any
 SHAPE, SPACING = (16, 16, 8), (1.0, 1.0, 3.0)
 
 
-def tiny_study(manifest: Path, readout: Path, model: Path, folder: Path) -> dict[str, Any]:
+def tiny_study(manifest: Path, phantom_reader: Path, model: Path, folder: Path) -> dict[str, Any]:
     unet = {"latent_channels": 4, "num_channels": [8, 8], "attention_levels": [False, True],
             "num_head_channels": [0, 8], "num_res_blocks": 1, "norm_num_groups": 4}  # fmt: skip
     adapter = {"text_width": 16, "width": 16, "num_latents": 4, "layers": 2, "heads": 2, "time_channels": 8,
@@ -32,8 +32,8 @@ def tiny_study(manifest: Path, readout: Path, model: Path, folder: Path) -> dict
             "then": {"denoiser": {"steps": 2, "warmup_steps": 0, "seed": 1}},
         },
         "synthesis": {"steps": 2},
-        "images": {"extractors": {"phantom": str(readout)}},
-        "adherence": {"readout": str(readout)},
+        "images": {"extractors": {"phantom": str(phantom_reader)}},
+        "adherence": {"phantom_reader": str(phantom_reader)},
         "classifiers": {
             "real_counts": [4], "seeds": [0, 1],
             "settings": {

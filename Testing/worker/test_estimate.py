@@ -14,48 +14,48 @@ from ccella_core.worker import estimate as module
 from ccella_core.worker.estimate import estimate, operations_per_second
 from ccella_core.worker.needs import need_of
 from ccella_core.worker.protocol import ProtocolError
-from ccella_core.worker.tasks import State, Task
+from ccella_core.worker.tasks import Task, WorkerState
 from ccella_core.worker.timings import Timing, Timings
 
 SHAPE = (16, 16, 8)
 
 
 @pytest.fixture
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> State:
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WorkerState:
     """Nothing was measured before, and every device does a thousand million operations a second."""
     monkeypatch.setattr(module, "operations_per_second", lambda *_: 1e9)
-    return State(tmp_path / "timings.json")
+    return WorkerState(tmp_path / "timings.json")
 
 
-def ask(state: State, model: Path, **params: Any) -> dict[str, Any]:
+def ask(state: WorkerState, model: Path, **params: Any) -> dict[str, Any]:
     task = Task(1, "estimate", {"model": str(model), "device": "cpu"} | params, send=lambda *_, **__: None)
     return estimate(task, state)
 
 
-def test_before_any_run_time_is_reckoned_from_operations(tiny_model: Path, state: State) -> None:
+def test_before_any_run_time_is_reckoned_from_operations(tiny_model: Path, state: WorkerState) -> None:
     need = need_of(ModelFolder.open(tiny_model), SHAPE, guided=False)
-    value = ask(state, tiny_model, num_steps=20, count=3)
+    value = ask(state, tiny_model, num_inference_steps=20, count=3)
     expected = 3 * (20 * need.step.operations + need.decode_operations) / 1e9
     assert value["seconds"] == pytest.approx(expected, abs=0.01) and value["basis"] == "estimated"
     assert value["memory_gib"] == pytest.approx(need.weights_gib("cpu") + need.activations_gib, abs=1e-3)
     assert value["device"].startswith("CPU")
     assert value["fits"] is True and value["available_gib"] > value["memory_gib"] > 0
-    guided = ask(state, tiny_model, num_steps=20, count=3, guidance_scale=2.0)["seconds"]
+    guided = ask(state, tiny_model, num_inference_steps=20, count=3, guidance_scale=2.0)["seconds"]
     assert value["seconds"] < guided < 2 * value["seconds"]
 
 
-def test_after_a_run_time_is_what_was_measured(tiny_model: Path, state: State) -> None:
+def test_after_a_run_time_is_what_was_measured(tiny_model: Path, state: WorkerState) -> None:
     timing = Timing(load=10, encode=1, step=0.5, decode=2)
     Timings(state.timings_file).keep(ModelFolder.open(tiny_model).sha256, "cpu", SHAPE, timing)
-    value = ask(state, tiny_model, num_steps=4, count=3)
+    value = ask(state, tiny_model, num_inference_steps=4, count=3)
     assert (value["seconds"], value["basis"]) == (10 + 1 + 3 * (4 * 0.5 + 2), "measured")
-    assert ask(state, tiny_model, num_steps=4, guidance_scale=0.0)["seconds"] == 10 + 1 + 4 * 2 * 0.5 + 2
+    assert ask(state, tiny_model, num_inference_steps=4, guidance_scale=0.0)["seconds"] == 10 + 1 + 4 * 2 * 0.5 + 2
     assert ask(state, tiny_model)["seconds"] == 10 + 1 + 2 * 0.5 + 2  # the model's own number of steps
     assert ask(state, tiny_model, shape=[32, 16, 8])["basis"] == "estimated"
 
 
 def test_a_loaded_model_is_neither_loaded_nor_counted_again(
-    tiny_model: Path, tiny_pipeline: Any, state: State, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path, tiny_pipeline: Any, state: WorkerState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = ModelFolder.open(tiny_model)
     Timings(state.timings_file).keep(model.sha256, "cpu", SHAPE, Timing(load=10, encode=1, step=1, decode=1))
@@ -67,7 +67,7 @@ def test_a_loaded_model_is_neither_loaded_nor_counted_again(
     assert ask(state, tiny_model)["seconds"] == cold["seconds"]
 
 
-def test_what_does_not_fit_is_said(tiny_model: Path, state: State) -> None:
+def test_what_does_not_fit_is_said(tiny_model: Path, state: WorkerState) -> None:
     value = ask(state, tiny_model, shape=[1024, 1024, 1024])
     assert value["fits"] is False and value["memory_gib"] > 20
     assert 0 < value["available_gib"] < value["memory_gib"]
@@ -78,7 +78,7 @@ def test_what_does_not_fit_is_said(tiny_model: Path, state: State) -> None:
     [
         ({"model": "/nowhere/at all"}, ModelError, "no folder"),
         ({"device": "cuda:99"}, InputError, "no device"),
-        ({"num_steps": 0}, InputError, "number of steps"),
+        ({"num_inference_steps": 0}, InputError, "number of steps"),
         ({"count": 1000}, InputError, "count"),
         ({"guidance_scale": -1.0}, InputError, "guidance"),
         ({"shape": [5, 5, 5]}, InputError, "multiple of 8"),
@@ -88,7 +88,7 @@ def test_what_does_not_fit_is_said(tiny_model: Path, state: State) -> None:
     ],
 )
 def test_bad_arguments_are_explained(
-    params: dict[str, Any], error: type[Exception], words: str, tiny_model: Path, state: State
+    params: dict[str, Any], error: type[Exception], words: str, tiny_model: Path, state: WorkerState
 ) -> None:
     with pytest.raises(error, match=words):
         ask(state, tiny_model, **params)

@@ -15,11 +15,11 @@ from ccella_core.errors import InputError, ModelError, SaveError
 from ccella_core.models.model import INDEX_NAME
 from ccella_core.worker.models import delete, describe, download
 from ccella_core.worker.protocol import ProtocolError
-from ccella_core.worker.tasks import State, Task
+from ccella_core.worker.tasks import Task, WorkerState
 
 
 def run(method: Any, **params: Any) -> dict[str, Any]:
-    return method(Task(1, method.__name__, params, send=lambda *_, **__: None), State())
+    return method(Task(1, method.__name__, params, send=lambda *_, **__: None), WorkerState())
 
 
 @pytest.fixture
@@ -72,8 +72,8 @@ def test_a_model_is_described_in_full(tiny_model: Path, user_models: Path) -> No
         "sequences": ["t2w"],
         "native_shape": [16, 16, 8],
         "native_spacing_mm": [1.0, 1.0, 3.0],
-        "default_steps": 2,
-        "default_solver": "dpm++",
+        "default_num_inference_steps": 2,
+        "default_scheduler": "dpm++",
         "max_report_tokens": 16,
         "reads_report": True,
         "size_bytes": sum(index["size_bytes"].values()),
@@ -82,11 +82,11 @@ def test_a_model_is_described_in_full(tiny_model: Path, user_models: Path) -> No
     }
 
 
-def test_devices_and_solvers_are_listed(user_models: Path) -> None:
+def test_devices_and_schedulers_are_listed(user_models: Path) -> None:
     value = run(describe)
     cpu = value["devices"][-1]
     assert cpu["id"] == "cpu" and cpu["name"].startswith("CPU, ") and cpu["memory_gib"] >= cpu["free_gib"] > 0
-    assert value["solvers"][0] == "dpm++"
+    assert value["schedulers"][0] == "dpm++"
     with pytest.raises(ProtocolError, match="parameter model_folders"):
         run(describe, model_folders="/one/folder")
 

@@ -46,11 +46,11 @@ def test_what_is_no_object_is_none(line: bytes) -> None:
 
 
 def test_lists_agree_with_the_library() -> None:
-    from ccella_core.generation.schedulers import SolverName
-    from ccella_core.progress import Stage
+    from ccella_core.generation.schedulers import SchedulerName
+    from ccella_core.progress import GenerationStage
 
-    assert get_args(SolverName) == protocol.SOLVERS
-    assert set(get_args(Stage)) <= set(protocol.STAGES)
+    assert get_args(SchedulerName) == protocol.SCHEDULERS
+    assert set(get_args(GenerationStage)) <= set(protocol.STAGES)
     assert HINTS.keys() == set(protocol.ERROR_CODES)
     assert MODULES.keys() == {*protocol.JOBS, *protocol.QUESTIONS}
 

@@ -29,7 +29,7 @@ def asked(model: Path, output_dir: Path, **more: Any) -> dict[str, Any]:
 def test_a_generation_from_start_to_end(worker: WorkerProcess, tiny_model: Path, tmp_path: Path) -> None:
     folder = tmp_path / "Ausgänge 出力"
     report = "Prostata vergrößert – kein Verdacht (前立腺)."
-    number = worker.send("generate", **asked(tiny_model, folder, report=report, count=2, num_steps=3))
+    number = worker.send("generate", **asked(tiny_model, folder, report=report, count=2, num_inference_steps=3))
     events = worker.events_of(number)
 
     progress = [event for event in events if event["event"] == "progress"]
@@ -64,7 +64,9 @@ def test_the_second_run_loads_nothing_and_spares_the_first_ones_file(
 
 
 def test_cancel_in_mid_run_keeps_what_was_finished(worker: WorkerProcess, tiny_model: Path, tmp_path: Path) -> None:
-    number = worker.send("generate", **asked(tiny_model, tmp_path, num_steps=MANY_STEPS, count=2, solver="ddpm"))
+    number = worker.send(
+        "generate", **asked(tiny_model, tmp_path, num_inference_steps=MANY_STEPS, count=2, scheduler="ddpm")
+    )
     worker.read_until(lambda event: event.get("volume") == 2 and event["stage"] == "denoise")
     cancel = worker.send("cancel", id=number)
     last = worker.read_until(lambda event: event["event"] == "error")
@@ -76,7 +78,9 @@ def test_cancel_in_mid_run_keeps_what_was_finished(worker: WorkerProcess, tiny_m
 
 
 def test_questions_are_answered_while_a_volume_is_made(worker: WorkerProcess, tiny_model: Path, tmp_path: Path) -> None:
-    number = worker.send("generate", **asked(tiny_model, tmp_path, num_steps=MANY_STEPS, count=64, solver="ddpm"))
+    number = worker.send(
+        "generate", **asked(tiny_model, tmp_path, num_inference_steps=MANY_STEPS, count=64, scheduler="ddpm")
+    )
     worker.read_until(lambda event: event.get("stage") == "denoise")
     described = worker.ask("describe", model_folders=[str(tiny_model)])["value"]
     tokens = worker.ask("count_tokens", model=str(tiny_model), report=REPORT)["value"]
@@ -108,8 +112,8 @@ def test_after_a_run_the_estimate_is_measured(worker: WorkerProcess, tiny_model:
         ({"pathology": 1.5}, "input", "pathology"),
         ({"seed": -1}, "input", "seed"),
         ({"count": 0}, "input", "count"),
-        ({"num_steps": 0}, "input", "number of steps"),
-        ({"solver": "euler"}, "input", "no solver 'euler'"),
+        ({"num_inference_steps": 0}, "input", "number of steps"),
+        ({"scheduler": "euler"}, "input", "no scheduler 'euler'"),
         ({"guidance_scale": -1}, "input", "guidance"),
         ({"device": "cuda:99"}, "input", "no device 'cuda:99'"),
         ({"shape": [16, 16, 7]}, "input", "Z = 7"),
@@ -179,7 +183,7 @@ def test_a_parent_that_dies_in_mid_run_leaves_no_orphan(
 ) -> None:
     process = start_worker("--timings", str(tmp_path / "timings.json"))
     assert process.read()["event"] == "ready"
-    process.send("generate", **asked(tiny_model, tmp_path, num_steps=MANY_STEPS, count=64, solver="ddpm"))
+    process.send("generate", **asked(tiny_model, tmp_path, num_inference_steps=MANY_STEPS, count=64, scheduler="ddpm"))
     process.read_until(lambda event: event.get("stage") == stage)
     process.close_stdin()
     assert process.seconds_to_end() < 1.0 + (4.0 if sys.platform == "win32" else 1.0)

@@ -13,8 +13,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ccella_core.cases.case import Case, Split
-from ccella_core.cases.manifest import Listing, Refusal, case_of, with_own_names
+from ccella_core.cases.case import Case, RejectedCase, SourceCases, Split, with_own_names
+from ccella_core.cases.manifest import case_of
 from ccella_core.errors import InputError
 
 KEYS = {"axt2", "dataset", "folder", "pirads", "spacing", "text", "text_isnull"}
@@ -31,7 +31,7 @@ def is_authors_folder(folder: Path) -> bool:
     return bool(_lists_in(folder))
 
 
-def read_authors_list(path: Path) -> Listing:
+def read_authors_list(path: Path) -> SourceCases:
     """The cases of such a file, or of a folder of such files named after their splits.
 
     Raises InputError where it is none; what cannot be used of it is refused by name.
@@ -44,15 +44,15 @@ def read_authors_list(path: Path) -> Listing:
         parts = [(split, entries) for file, split in lists.items() for _, entries in _parts(file, split)]
     folder = path if path.is_dir() else path.parent
     cases: list[Case] = []
-    refused: list[Refusal] = []
+    refused: list[RejectedCase] = []
     for split, entries in parts:
         for number, entry in enumerate(entries, start=1):
             name = _name(entry, number)
             try:
                 cases.append(_case(entry, name, split, folder))
             except InputError as error:
-                refused.append(Refusal(name, str(error)))
-    return Listing(with_own_names(cases), tuple(refused))
+                refused.append(RejectedCase(name, str(error)))
+    return SourceCases(with_own_names(cases), tuple(refused))
 
 
 def _lists_in(folder: Path) -> dict[Path, Split]:

@@ -20,10 +20,10 @@ __all__ = [
     "SPLITS",
     "Case",
     "LesionFields",
-    "Listing",
     "PiRads",
-    "Refusal",
+    "RejectedCase",
     "ReportSource",
+    "SourceCases",
     "Split",
     "StructuredFields",
     "is_safe_id",
@@ -94,18 +94,18 @@ class Case(StrictModel):
         return self
 
 
-class Refusal(NamedTuple):
+class RejectedCase(NamedTuple):
     """A case that cannot be used: its id, as far as it is known, and why in a sentence."""
 
     id: str
     reason: str
 
 
-class Listing(NamedTuple):
+class SourceCases(NamedTuple):
     """What a source holds: the cases that can be used, and those that cannot."""
 
     cases: tuple[Case, ...]
-    refused: tuple[Refusal, ...] = ()
+    refused: tuple[RejectedCase, ...] = ()
 
 
 def pathology_of(pirads: int) -> Pathology:

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ccella_core.cases.authors import is_authors_folder, read_authors_list
-from ccella_core.cases.manifest import Listing, read_manifest
+from ccella_core.cases.case import SourceCases
+from ccella_core.cases.manifest import read_manifest
 from ccella_core.cases.picai import is_picai, read_picai
 from ccella_core.cases.prostatex import is_prostatex, read_prostatex
 from ccella_core.errors import InputError
 
 Layout = Literal["auto", "manifest", "authors", "picai", "prostatex"]
 
-READERS: dict[str, Callable[[Path], Listing]] = {
+READERS: dict[str, Callable[[Path], SourceCases]] = {
     "manifest": read_manifest,
     "authors": read_authors_list,
     "picai": read_picai,
@@ -22,7 +23,7 @@ READERS: dict[str, Callable[[Path], Listing]] = {
 }
 
 
-def read_source(path: Path, layout: Layout = "auto") -> Listing:
+def read_source(path: Path, layout: Layout = "auto") -> SourceCases:
     """The cases of a file or folder.
 
     Raises:

@@ -21,11 +21,11 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator, model_
 
 from ccella_core.cases.case import (
     Case,
-    Listing,
     Millimetres,
     PiRads,
-    Refusal,
+    RejectedCase,
     ReportSource,
+    SourceCases,
     Split,
     StructuredFields,
     pathology_of,
@@ -39,15 +39,13 @@ from ccella_core.phantom.fields import Isup
 from ccella_core.phantom.findings import Pathology
 from ccella_core.provenance import SequenceName
 
-__all__ = ["Listing", "Refusal", "case_of", "read_manifest", "with_own_names", "write_manifest"]
-
 DELIMITERS = ",;\t"
 SPLIT_WORDS = {"training": "train", "val": "validation", "valid": "validation", "testing": "test"}
 FACT_COLUMNS = ("age_years", "psa_ng_ml", "gland_volume_ml", "isup")
 NUMBER_COLUMNS = {"spacing", "spacing_x", "spacing_y", "spacing_z", *FACT_COLUMNS}
 
 
-class Row(StrictModel):
+class ManifestRow(StrictModel):
     """One line of a manifest; its fields are the columns."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
@@ -87,7 +85,7 @@ class Row(StrictModel):
         return value.casefold().replace("×", "x").split("x") if isinstance(value, str) else value
 
     @model_validator(mode="after")
-    def _says_each_thing_once(self) -> Row:
+    def _says_each_thing_once(self) -> ManifestRow:
         if sum((self.report is not None, self.report_file is not None, bool(self.reports))) > 1:
             raise ValueError("give one of report, report_file and reports")
         three = (self.spacing_x, self.spacing_y, self.spacing_z)
@@ -107,10 +105,10 @@ class Row(StrictModel):
         return {name: value for name, value in columns.items() if value is not None}
 
 
-COLUMNS = tuple(Row.model_fields)
+COLUMNS = tuple(ManifestRow.model_fields)
 
 
-def read_manifest(path: Path) -> Listing:
+def read_manifest(path: Path) -> SourceCases:
     """The cases of a ``.csv`` or ``.jsonl`` file; lines that cannot be used are refused, each with line and column.
 
     Raises:
@@ -120,7 +118,7 @@ def read_manifest(path: Path) -> Listing:
     text = read_text(path)
     lines = _json_lines(text) if path.suffix.lower() == ".jsonl" else _csv_lines(text, path)
     cases: list[Case] = []
-    refused: list[Refusal] = []
+    refused: list[RejectedCase] = []
     first_line: dict[str, int] = {}
     for number, cells in lines:
         name = str(cells.get("case") or f"line {number}") if isinstance(cells, dict) else f"line {number}"
@@ -129,8 +127,8 @@ def read_manifest(path: Path) -> Listing:
                 raise InputError(f"the case {name} stands on line {first_line[name]} already")
             cases.append(case_of(cells, path.parent))
         except InputError as error:
-            refused.append(Refusal(name, f"{path.name}, line {number}: {error}"))
-    return Listing(with_own_names(cases), tuple(refused))
+            refused.append(RejectedCase(name, f"{path.name}, line {number}: {error}"))
+    return SourceCases(with_own_names(cases), tuple(refused))
 
 
 def case_of(line: Any, folder: Path) -> Case:
@@ -142,7 +140,7 @@ def case_of(line: Any, folder: Path) -> Case:
     if not isinstance(line, dict):
         raise InputError(line if isinstance(line, str) else "this is not an object with a value for each column")
     try:
-        row = Row.model_validate({name: value for name, value in line.items() if value not in (None, "")})
+        row = ManifestRow.model_validate({name: value for name, value in line.items() if value not in (None, "")})
         return _case_of(row, folder)
     except ValidationError as error:
         raise InputError(_explained(error)) from error
@@ -224,7 +222,7 @@ def _json_lines(text: str) -> Iterator[tuple[int, Any]]:
                 yield number, f"this is not JSON ({error})"
 
 
-def _case_of(row: Row, folder: Path) -> Case:
+def _case_of(row: ManifestRow, folder: Path) -> Case:
     reports = row.reports
     if row.report is not None:
         reports = (row.report,)

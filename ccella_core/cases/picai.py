@@ -17,8 +17,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ccella_core.cases.case import Case, LesionFields, StructuredFields
-from ccella_core.cases.manifest import Listing, Refusal, with_own_names
+from ccella_core.cases.case import Case, LesionFields, RejectedCase, SourceCases, StructuredFields, with_own_names
 from ccella_core.errors import InputError
 
 MARKSHEET = "marksheet.csv"
@@ -32,28 +31,28 @@ def is_picai(folder: Path) -> bool:
     return _marksheet(folder) is not None and next(folder.rglob("*_t2w.mha"), None) is not None
 
 
-def read_picai(folder: Path) -> Listing:
+def read_picai(folder: Path) -> SourceCases:
     """Raises InputError where there is no marksheet; examinations that cannot be used are refused by name."""
     marksheet = _marksheet(folder)
     if marksheet is None:
         raise InputError(f"There is no {MARKSHEET} in {folder}; it comes with the repository picai_labels.")
     scans = {path.name.removesuffix("_t2w.mha"): path for path in sorted(folder.rglob("*_t2w.mha"))}
     cases: list[Case] = []
-    refused: list[Refusal] = []
+    refused: list[RejectedCase] = []
     with marksheet.open(encoding="utf-8-sig", newline="") as file:
         for line in csv.DictReader(file):
             name = f"{line.get('patient_id')}_{line.get('study_id')}"
             if name not in scans:
-                refused.append(Refusal(name, "There is no T2-weighted image of it."))
+                refused.append(RejectedCase(name, "There is no T2-weighted image of it."))
                 continue
             try:
                 cases.append(_case(name, line, scans[name], folder))
             except (KeyError, ValueError) as error:
                 first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-                refused.append(Refusal(name, f"Its line in {MARKSHEET} cannot be used: {first}."))
+                refused.append(RejectedCase(name, f"Its line in {MARKSHEET} cannot be used: {first}."))
     listed = {case.id for case in cases} | {each.id for each in refused}
-    refused += [Refusal(name, f"It is not in {MARKSHEET}.") for name in scans if name not in listed]
-    return Listing(with_own_names(cases), tuple(refused))
+    refused += [RejectedCase(name, f"It is not in {MARKSHEET}.") for name in scans if name not in listed]
+    return SourceCases(with_own_names(cases), tuple(refused))
 
 
 def _case(name: str, line: dict[str, str], scan: Path, folder: Path) -> Case:

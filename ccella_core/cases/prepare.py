@@ -18,10 +18,9 @@ import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation 
 from PIL import Image
 from pydantic import Field, ValidationError
 
-from ccella_core.cases.case import SPLITS, Case
+from ccella_core.cases.case import SPLITS, Case, RejectedCase, SourceCases
 from ccella_core.cases.grid import LEAST_OVERLAP, centroid, coverage, onto, target_grid
 from ccella_core.cases.intensity import intensity_range, scaled
-from ccella_core.cases.manifest import Listing, Refusal
 from ccella_core.cases.prepared import (
     GLAND,
     INDEX_NAME,
@@ -46,7 +45,7 @@ from ccella_core.imaging.planes import middle_planes, side_by_side
 from ccella_core.imaging.scans import read_scan, refuse_nan
 from ccella_core.imaging.volume import affine_of
 from ccella_core.parallel import in_processes
-from ccella_core.progress import Told
+from ccella_core.progress import OnProgress
 
 log = logging.getLogger(__name__)
 
@@ -69,8 +68,8 @@ class Outcome(StrictModel):
 
 
 def prepare(
-    listing: Listing, settings: PrepareSettings, out: Path, *, jobs: int = 1, progress: Told | None = None
-) -> tuple[PreparedSet, list[Refusal]]:
+    listing: SourceCases, settings: PrepareSettings, out: Path, *, jobs: int = 1, progress: OnProgress | None = None
+) -> tuple[PreparedSet, list[RejectedCase]]:
     """Prepare the cases of a listing in the folder ``out``.
 
     Args:
@@ -101,7 +100,7 @@ def prepare(
         outcome = outcomes[case.id]
         if outcome.refused is not None:
             log.warning("%s is left out: %s", case.id, outcome.refused)
-            refused.append(Refusal(id=case.id, reason=outcome.refused))
+            refused.append(RejectedCase(id=case.id, reason=outcome.refused))
         else:
             finished.append(_prepared_case(case, outcome))
     if not finished:

@@ -15,8 +15,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from ccella_core.cases.case import Case, LesionFields, StructuredFields
-from ccella_core.cases.manifest import Listing, Refusal, with_own_names
+from ccella_core.cases.case import Case, LesionFields, RejectedCase, SourceCases, StructuredFields, with_own_names
 from ccella_core.errors import InputError
 from ccella_core.imaging.scans import series_descriptions
 from ccella_core.provenance import SequenceName
@@ -38,14 +37,14 @@ def is_prostatex(folder: Path) -> bool:
     )
 
 
-def read_prostatex(folder: Path) -> Listing:
+def read_prostatex(folder: Path) -> SourceCases:
     """Raises InputError where no patient is found; those that cannot be used are refused by name."""
     patients = sorted(path for path in folder.rglob("*") if path.is_dir() and PATIENT.fullmatch(path.name))
     if not patients:
         raise InputError(f"There are no folders ProstateX-0000, ProstateX-0001, … in {folder}.")
     findings = _findings(folder)
     cases: list[Case] = []
-    refused: list[Refusal] = []
+    refused: list[RejectedCase] = []
     for patient in patients:
         name = "ProstateX-" + patient.name[-4:]
         try:
@@ -53,8 +52,8 @@ def read_prostatex(folder: Path) -> Listing:
                 raise InputError(f"It is not in a table {FINDINGS_PATTERN}, and so has no class.")
             cases.append(_case(name, patient, findings[name]))
         except InputError as error:
-            refused.append(Refusal(name, str(error)))
-    return Listing(with_own_names(cases), tuple(refused))
+            refused.append(RejectedCase(name, str(error)))
+    return SourceCases(with_own_names(cases), tuple(refused))
 
 
 def find_series(patient: Path) -> dict[SequenceName, Path]:

@@ -8,8 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-from ccella_core.cases.case import SPLITS
-from ccella_core.cases.manifest import Refusal
+from ccella_core.cases.case import SPLITS, RejectedCase
 from ccella_core.cases.prepared import PreparedCase, PreparedSet, picture_path
 from ccella_core.files import whole_file
 from ccella_core.report_page import bar_chart, page, table
@@ -32,7 +31,9 @@ class ReportLength(NamedTuple):
 WORDS = ReportLength("words", lambda report: len(report.split()), None)
 
 
-def write_quality_report(prepared: PreparedSet, refused: Sequence[Refusal], *, length: ReportLength = WORDS) -> Path:
+def write_quality_report(
+    prepared: PreparedSet, refused: Sequence[RejectedCase], *, length: ReportLength = WORDS
+) -> Path:
     """Write ``quality.html`` beside the cases, with the pictures that lie there; returns its path."""
     cases = prepared.cases
     sections = [
@@ -108,7 +109,7 @@ def _scans(prepared: PreparedSet) -> str:
     )
 
 
-def _refusals(refused: Sequence[Refusal]) -> str:
+def _refusals(refused: Sequence[RejectedCase]) -> str:
     if not refused:
         return "<p>None.</p>"
     return table(["case", "why"], [[each.id, each.reason] for each in refused])

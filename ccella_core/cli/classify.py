@@ -66,7 +66,7 @@ def test(
         COMPARISON,
         RESULT,
         compare_classifiers,
-        test_classifier,
+        evaluate_classifier,
     )
     from ccella_core.evaluation.data.volume_set import open_volume_set
     from ccella_core.files import prepare_folder
@@ -75,9 +75,9 @@ def test(
     prepare_folder(out)
     sequence = read_run_config(run, ClassifierConfig).sequence
     volumes = open_volume_set(data, sequence=sequence, split=None if split == "all" else split)
-    result = test_classifier(run, volumes, seed=seed, out=out)
+    result = evaluate_classifier(run, volumes, seed=seed, out=out)
     name, told = RESULT, json.loads(result.model_dump_json())
-    other = None if against is None else test_classifier(against, volumes, seed=seed, out=out / "against")
+    other = None if against is None else evaluate_classifier(against, volumes, seed=seed, out=out / "against")
     if not is_first():
         return
     if other is not None:

@@ -59,8 +59,8 @@ def images(
     sequence: Annotated[Literal["t2w", "adc", "hbv"], typer.Option(help="Which to compare.")] = "t2w",
     slices: Annotated[int, typer.Option(min=1, help="Slices of each volume and plane, for radimagenet.")] = 32,
     pairs: Annotated[int, typer.Option(min=1, help="Pairs of each set whose similarity is measured.")] = 50,
-    readout: Annotated[
-        Path | None, typer.Option(help="For phantom: a trained readout; by default the cached one.")
+    phantom_reader: Annotated[
+        Path | None, typer.Option(help="For phantom: a trained phantom reader; by default the cached one.")
     ] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch weights that are missing from the hub.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
@@ -95,7 +95,7 @@ def images(
         with StepDisplay("Training the stand-in, once") as told:
             loaded[kind] = load_extractors(
                 kind,  # type: ignore[arg-type]
-                readout if kind == "phantom" else None,
+                phantom_reader if kind == "phantom" else None,
                 allow_download=download,
                 device=device,
                 slices=slices,
@@ -140,8 +140,8 @@ def privacy(
         typer.Option(help="Of features: phantom (a stand-in), medicalnet or radimagenet (axial). By default what was "
                           "imported with `ccella import-extractor`, and else phantom."),
     ] = None,
-    readout: Annotated[
-        Path | None, typer.Option(help="For phantom: a trained readout; by default the cached one.")
+    phantom_reader: Annotated[
+        Path | None, typer.Option(help="For phantom: a trained phantom reader; by default the cached one.")
     ] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch weights that are missing from the hub.")] = False,
     false_alarms: Annotated[
@@ -173,7 +173,7 @@ def privacy(
     with StepDisplay("Training the stand-in, once") as told:
         network = load_extractor(
             kind,  # type: ignore[arg-type]  # refused where there is none of that name
-            readout if kind == "phantom" else None,
+            phantom_reader if kind == "phantom" else None,
             allow_download=download,
             progress=told,
         )

@@ -17,15 +17,16 @@ from ccella_core.files import prepare_folder
 if TYPE_CHECKING:
     from ccella_core.config import StrictModel
 
-ALL_EXCHANGES = "side,zone,level,size,volume,pathology"
+ALL_FACTS = "side,zone,level,size,volume,pathology"
 Split = Literal["train", "validation", "test"]
 
 
 @explained
 def adherence(
     out: Annotated[Path, typer.Option(help="Folder for tables and pictures; a run that was stopped goes on there.")],
-    readout: Annotated[
-        Path | None, typer.Option(help="Folder of a trained readout; by default the cached one, trained on first use.")
+    phantom_reader: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a trained phantom reader; by default the cached one, trained on first use."),
     ] = None,
     synthetic: Annotated[
         Path | None, typer.Option(help="Generate nothing: read the volumes in this folder of `ccella synthesize`.")
@@ -36,11 +37,13 @@ def adherence(
     split: Annotated[Split | None, typer.Option(help="With --synthetic: only volumes of this split.")] = None,
     model: Annotated[str, typer.Option(help="The model: a name or a folder.")] = DEFAULT_MODEL,
     cases: Annotated[int, typer.Option(help="Held-out patients.")] = 64,
-    steered: Annotated[int, typer.Option(help="Of these, for each exchange: reports generated again with it.")] = 16,
-    exchange: Annotated[str, typer.Option(help="Which facts are exchanged in reports, one at a time.")] = ALL_EXCHANGES,
+    counterfactuals: Annotated[
+        int, typer.Option(help="Of these, for each exchange: reports generated again with it.")
+    ] = 16,
+    changed_fact: Annotated[str, typer.Option(help="Which facts are exchanged in reports, one at a time.")] = ALL_FACTS,
     seed: Annotated[int, typer.Option(min=0, help="Of the first volume.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; by default the model's.")] = None,
-    solver: Annotated[str | None, typer.Option(help="By default the model's.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="By default the model's.")] = None,
     guidance: Annotated[float, typer.Option(help="Classifier-free guidance; 1 is off. Experimental.")] = 1.0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     as_json: AsJson = False,
@@ -54,18 +57,18 @@ def adherence(
         raise InputError("--synthetic and --data go together: the volumes, and the cases that they were made from.")
     prepare_folder(out)
     show_log(logging.INFO)
-    from ccella_core.evaluation.adherence.counterfactual import read_exchanges
-    from ccella_core.evaluation.adherence.phantom_reader import Readout
-    from ccella_core.evaluation.adherence.phantom_reader_training import load_or_train_readout
+    from ccella_core.evaluation.adherence.counterfactual import read_changed_facts
+    from ccella_core.evaluation.adherence.phantom_reader import PhantomReader
+    from ccella_core.evaluation.adherence.phantom_reader_training import load_or_train_phantom_reader
 
-    # Whatever can be refused comes before the readout, whose first use trains it.
-    exchanges = read_exchanges(exchange)
+    # Whatever can be refused comes before the phantom reader, whose first use trains it.
+    changed_facts = read_changed_facts(changed_fact)
     result: StrictModel
     if synthetic is not None and data is not None:
         from ccella_core.evaluation.adherence.set_adherence import check_set, set_adherence
 
         check_set(synthetic, data, split=split)
-        reader = Readout.load(readout) if readout else load_or_train_readout()
+        reader = PhantomReader.load(phantom_reader) if phantom_reader else load_or_train_phantom_reader()
         with StepDisplay("Reading volumes") as display:
             result = set_adherence(synthetic, data, reader, split=split, out=out, progress=display)
     else:
@@ -73,17 +76,17 @@ def adherence(
         from ccella_core.evaluation.adherence.adherence import check_model, check_numbers, generator_of, run_adherence
         from ccella_core.generation.pipeline import CCELLAPipeline
 
-        check_numbers(cases, steered)
+        check_numbers(cases, counterfactuals)
         pipeline = CCELLAPipeline.from_pretrained(model, device=device)
-        check_model(pipeline, num_steps=steps, solver=solver, guidance_scale=guidance)
-        reader = Readout.load(readout) if readout else load_or_train_readout()
+        check_model(pipeline, num_inference_steps=steps, scheduler=scheduler, guidance_scale=guidance)
+        reader = PhantomReader.load(phantom_reader) if phantom_reader else load_or_train_phantom_reader()
         with StepDisplay("Volumes") as display:
             result = run_adherence(
-                generator_of(pipeline, num_steps=steps, solver=solver, guidance_scale=guidance),
+                generator_of(pipeline, num_inference_steps=steps, scheduler=scheduler, guidance_scale=guidance),
                 reader,
                 cases=cases,
-                steered=steered,
-                exchanges=exchanges,
+                counterfactuals=counterfactuals,
+                changed_facts=changed_facts,
                 out=out,
                 seed=seed,
                 progress=display,

@@ -27,7 +27,7 @@ def export(
     autoencoder: Annotated[
         str | None, typer.Option(help="Another autoencoder with the same latents, such as one with a refined decoder.")
     ] = None,
-    solver: Annotated[str, typer.Option(help="The model's default solver.")] = "dpm++",
+    scheduler: Annotated[str, typer.Option(help="The model's default scheduler.")] = "dpm++",
     steps: Annotated[int, typer.Option(min=1, help="The model's default number of denoising steps.")] = 30,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model that is there.")] = False,
     as_json: AsJson = False,
@@ -43,8 +43,8 @@ def export(
         intended_use=intended_use,
         description=description,
         trained_on=trained_on,
-        default_solver=solver,
-        default_steps=steps,
+        default_scheduler=scheduler,
+        default_num_inference_steps=steps,
     )
     model = export_run(run, out, about, best=weights == "best", autoencoder=autoencoder, overwrite=overwrite)
     if as_json:

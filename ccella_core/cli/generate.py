@@ -31,7 +31,7 @@ def generate(
     seed: Annotated[int | None, typer.Option(help="Same seed, same volume; by default a new one.")] = None,
     count: Annotated[int, typer.Option(help="Volumes, with the seeds that follow.")] = 1,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; by default the model's.")] = None,
-    solver: Annotated[str | None, typer.Option(help="dpm++, unipc, ddim, ddpm or ddpm-reference.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="dpm++, unipc, ddim, ddpm or ddpm-reference.")] = None,
     guidance: Annotated[float, typer.Option(help="Classifier-free guidance; 1 is off. Experimental.")] = 1.0,
     model: Annotated[str, typer.Option(help="The model: a name, a folder, or hf:owner/name.")] = DEFAULT_MODEL,
     shape: Annotated[tuple[int, int, int] | None, typer.Option(help="Voxels along X Y Z.")] = None,
@@ -76,8 +76,8 @@ def generate(
             text,
             pathology=_pathology(pathology),
             seed=seeds[0],
-            num_steps=steps,
-            solver=solver,  # type: ignore[arg-type]  # the pipeline refuses unknown ones
+            num_inference_steps=steps,
+            scheduler=scheduler,  # type: ignore[arg-type]  # the pipeline refuses unknown ones
             guidance_scale=guidance,
             count=count,
             shape=shape,

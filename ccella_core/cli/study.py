@@ -15,7 +15,7 @@ import typer
 from ccella_core.cli.output import AsJson, StepDisplay, explained, print_json, quiet_libraries, say, show_log
 
 if TYPE_CHECKING:
-    from ccella_core.study.stages import Stage
+    from ccella_core.study.stages import StudyStep
 
 
 @explained
@@ -51,13 +51,13 @@ def study(
 class StudyDisplay:
     """Says what will be done, and as it goes what is being done and how long that still takes."""
 
-    def plan(self, stages: Sequence[Stage], finished: set[str]) -> None:
+    def plan(self, stages: Sequence[StudyStep], finished: set[str]) -> None:
         for stage in stages:
             state = "left out" if stage.why_not else "done" if stage.key in finished else "to do"
             say(f"{state:>8}  {stage.words}" + (f": {stage.why_not}" if stage.why_not else ""))
 
     @contextmanager
-    def stage(self, stage: Stage, number: int, total: int) -> Iterator[Callable[[int, int], None]]:
+    def stage(self, stage: StudyStep, number: int, total: int) -> Iterator[Callable[[int, int], None]]:
         say(f"{number} of {total}: {stage.words}")
         started = time.monotonic()
         with StepDisplay(stage.counted) as display:

@@ -39,7 +39,7 @@ def synthesize(
         typer.Option(help="Read from the report, or told as the case has it; by default read, where the model can."),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; by default the model's.")] = None,
-    solver: Annotated[str | None, typer.Option(help="dpm++, unipc, ddim, ddpm or ddpm-reference.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="dpm++, unipc, ddim, ddpm or ddpm-reference.")] = None,
     guidance: Annotated[float, typer.Option(help="Classifier-free guidance; 1 is off. Experimental.")] = 1.0,
     memory_limit: Annotated[float | None, typer.Option(help="GiB that decoding may take.")] = None,
     device: Annotated[
@@ -77,8 +77,8 @@ def synthesize(
             per_case=per_case,
             seed=seed,
             pathology=pathology,
-            num_steps=steps,
-            solver=solver,  # type: ignore[arg-type]  # refused where unknown
+            num_inference_steps=steps,
+            scheduler=scheduler,  # type: ignore[arg-type]  # refused where unknown
             guidance_scale=guidance,
             memory_limit_gib=memory_limit,
             accelerator=accelerator,

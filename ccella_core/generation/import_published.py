@@ -38,7 +38,7 @@ ABOUT_NAME = "about.json"
 """Beside an autoencoder that was imported alone: where it comes from, and its licence."""
 
 
-class Published(NamedTuple):
+class PublishedCheckpoint(NamedTuple):
     """What a checkpoint of the authors holds."""
 
     denoiser: ConditionalDenoiser
@@ -121,7 +121,7 @@ def import_autoencoder(file: Path, out: Path, *, licence: str, overwrite: bool =
     return out
 
 
-def read_denoiser(path: Path, variant: Variant | None = None) -> Published:
+def read_denoiser(path: Path, variant: Variant | None = None) -> PublishedCheckpoint:
     """The denoiser in one of the authors' checkpoints. Raises InputError."""
     content = read_pickle(path)
     if not isinstance(content, Mapping) or WEIGHTS_KEY not in content or SCALE_KEY not in content:
@@ -139,7 +139,7 @@ def read_denoiser(path: Path, variant: Variant | None = None) -> Published:
     model = ConditionalDenoiser(config)
     fill(model, {name: tensors.get(published_name(name, found)) for name in model.state_dict()}, tensors, path,
           {published_name(name, found) for name in model.state_dict()})  # fmt: skip
-    return Published(model.eval(), _scale_factors(content[SCALE_KEY], path))
+    return PublishedCheckpoint(model.eval(), _scale_factors(content[SCALE_KEY], path))
 
 
 def read_autoencoder(path: Path) -> tuple[Any, AutoencoderConfig]:

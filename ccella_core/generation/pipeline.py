@@ -23,13 +23,13 @@ from ccella_core.generation.options import (
     memory_explained,
 )
 from ccella_core.generation.sampling import StepInfo, latent_shape_multiple, parse_pathology, sample
-from ccella_core.generation.schedulers import SchedulerConfig, Solver, SolverName
+from ccella_core.generation.schedulers import Scheduler, SchedulerConfig, SchedulerName
 from ccella_core.generation.text_encoder import NULL_REPORT, ReportEncoder, check_report
 from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.models.model import ModelFolder, ModelIndex
 from ccella_core.models.search import resolve_model
 from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser
-from ccella_core.progress import Progress, ProgressCallback, Stage, Stopwatch
+from ccella_core.progress import GenerationStage, Progress, ProgressCallback, Stopwatch
 from ccella_core.provenance import Provenance, SequenceName
 
 BATCH_LATENT_VOXELS = 131_072
@@ -148,8 +148,8 @@ class CCELLAPipeline:
         *,
         pathology: str | float | None = None,
         seed: int | None = None,
-        num_steps: int | None = None,
-        solver: SolverName | None = None,
+        num_inference_steps: int | None = None,
+        scheduler: SchedulerName | None = None,
         guidance_scale: float = 1.0,
         count: int = 1,
         shape: Sequence[int] | None = None,
@@ -165,7 +165,7 @@ class CCELLAPipeline:
             pathology: ``"negative"``, ``"positive"``, a probability of positive, or ``None``: as the report says.
             seed: 0 … 2**63 - 1; ``None`` draws a new one. The volumes get ``seed``, ``seed + 1``, …, and each can be
                 made again alone from the seed in its provenance, equal up to rounding.
-            num_steps, solver: default to the model's.
+            num_inference_steps, scheduler: default to the model's.
             guidance_scale: 1: off; see ``sampling.sample``.
             count: 1 … ``MAX_COUNT``.
             shape: (X, Y, Z) voxels, multiples of ``shape_multiple``; the model's native shape by default.
@@ -184,8 +184,10 @@ class CCELLAPipeline:
             Cancelled: ``callback`` returned ``False``.
         """
         # 1. Check everything before anything slow begins.
-        num_steps = self.index.default_steps if num_steps is None else num_steps
-        walk = Solver(solver or self.index.default_solver, self.scheduler_config, num_steps)  # type: ignore[arg-type]
+        num_inference_steps = (
+            self.index.default_num_inference_steps if num_inference_steps is None else num_inference_steps
+        )
+        walk = Scheduler(scheduler or self.index.default_scheduler, self.scheduler_config, num_inference_steps)  # type: ignore[arg-type]
         asked = parse_pathology(pathology)
         guidance_scale = checked_guidance(guidance_scale)
         seeds = checked_seeds(seed, count)
@@ -199,7 +201,9 @@ class CCELLAPipeline:
         batches = [seeds[start : start + size] for start in range(0, count, size)]
         stopwatch = Stopwatch([len(batch) for batch in batches])
 
-        def tell(batch: int, stage: Stage, step: int, steps: int, info: StepInfo | None = None) -> bool | None:
+        def tell(
+            batch: int, stage: GenerationStage, step: int, steps: int, info: StepInfo | None = None
+        ) -> bool | None:
             left = stopwatch.seconds_left(stage, step, steps, batch)
             progress = Progress(stage, step, steps, batch, len(batches), left, info.preview if info else None)
             return None if callback is None else callback(progress)
@@ -232,8 +236,8 @@ class CCELLAPipeline:
                     shape=latent_shape,
                     spacing=spacing_mm,
                     seeds=batch,
-                    solver=walk.name,
-                    num_steps=num_steps,
+                    scheduler=walk.name,
+                    num_inference_steps=num_inference_steps,
                     guidance_scale=guidance_scale,
                     dtype=self.dtype,
                     callback=partial(tell_denoising, number),
@@ -255,8 +259,8 @@ class CCELLAPipeline:
                         pathology_requested=pathology,
                         predicted_positive_probability=predicted,
                         seed=own_seed,
-                        sampler=walk.name,
-                        steps=num_steps,
+                        scheduler=walk.name,
+                        steps=num_inference_steps,
                         guidance_scale=guidance_scale,
                         shape=voxel_shape,
                         spacing=spacing_mm,

@@ -1,4 +1,4 @@
-"""From reports and seeds to clean latents: one loop for all variants and solvers."""
+"""From reports and seeds to clean latents: one loop for all variants and schedulers."""
 
 from __future__ import annotations
 
@@ -14,17 +14,23 @@ from torch import Tensor
 
 from ccella_core.devices import autocast
 from ccella_core.errors import Cancelled, InputError, NonFiniteError
-from ccella_core.generation.schedulers import DEFAULT_SOLVER, DEFAULT_STEPS, SchedulerConfig, Solver, SolverName
+from ccella_core.generation.schedulers import (
+    DEFAULT_NUM_INFERENCE_STEPS,
+    DEFAULT_SCHEDULER,
+    Scheduler,
+    SchedulerConfig,
+    SchedulerName,
+)
 from ccella_core.networks import ConditionalDenoiser
 
 __all__ = [
-    "DEFAULT_SOLVER",
-    "DEFAULT_STEPS",
+    "DEFAULT_NUM_INFERENCE_STEPS",
+    "DEFAULT_SCHEDULER",
     "Conditions",
     "SampleResult",
+    "Scheduler",
     "SchedulerConfig",
-    "Solver",
-    "SolverName",
+    "SchedulerName",
     "StepInfo",
     "latent_shape_multiple",
     "parse_pathology",
@@ -60,7 +66,7 @@ class SampleResult(NamedTuple):
 
 @dataclass(frozen=True)
 class StepInfo:
-    """Where the sampler is, after each step."""
+    """Where the scheduler is, after each step."""
 
     step: int
     """Steps that are done, 1 … ``steps``."""
@@ -82,7 +88,7 @@ class StepInfo:
 
 
 StepCallback = Callable[[StepInfo], bool | None]
-"""Called after each step; ``False`` stops the sampler with ``Cancelled``."""
+"""Called after each step; ``False`` stops the scheduler with ``Cancelled``."""
 
 
 def parse_pathology(value: str | float | None) -> float | None:
@@ -145,8 +151,8 @@ def sample(
     shape: Sequence[int],
     spacing: Sequence[float] | Tensor,
     seeds: Sequence[int],
-    solver: SolverName = DEFAULT_SOLVER,
-    num_steps: int = DEFAULT_STEPS,
+    scheduler: SchedulerName = DEFAULT_SCHEDULER,
+    num_inference_steps: int = DEFAULT_NUM_INFERENCE_STEPS,
     guidance_scale: float = 1.0,
     dtype: torch.dtype = torch.float32,
     callback: StepCallback | None = None,
@@ -154,7 +160,7 @@ def sample(
     """Draw one latent a seed.
 
     A seed gives the same latent alone or in a batch, and on any device up to the network's rounding: all noise is
-    drawn, and the solver computes, on the CPU in float32; the network runs where ``denoiser`` is.
+    drawn, and the scheduler computes, on the CPU in float32; the network runs where ``denoiser`` is.
 
     Args:
         denoiser: in evaluation mode.
@@ -166,8 +172,8 @@ def sample(
         shape: latent shape (x, y, z), multiples of ``latent_shape_multiple``.
         spacing: voxel spacing in mm, (3,) or one a sample (B, 3).
         seeds: B whole numbers, 0 … 2**63 - 1.
-        solver: see ``Solver``.
-        num_steps: network evaluations.
+        scheduler: see ``Scheduler``.
+        num_inference_steps: network evaluations.
         guidance_scale: 1: off. Else classifier-free guidance against the null report, at twice the cost. Experimental:
             the published model is sampled without.
         dtype: precision of the network's arithmetic, see ``devices.choose_dtype``.
@@ -178,7 +184,7 @@ def sample(
         NonFiniteError: the network gave NaN or infinity.
         Cancelled: ``callback`` returned ``False``.
     """
-    walk = Solver(solver, scheduler_config, num_steps)
+    walk = Scheduler(scheduler, scheduler_config, num_inference_steps)
     generators = _checked_generators(seeds)
     B = len(generators)
     device = next(denoiser.parameters()).device
@@ -215,13 +221,13 @@ def sample(
         prediction = predict(x, i)
         if not torch.isfinite(prediction).all():
             raise NonFiniteError(
-                f"The denoiser gave NaN or infinity at step {i + 1} of {num_steps}; try float32, or check the model."
+                f"The denoiser gave NaN or infinity at step {i + 1} of {num_inference_steps}; try float32, or check the model."
             )
         noisy, x = x, walk.step(prediction, timestep, x, generators)
         if callback is not None:
             estimate = partial(scheduler_config.clean_estimate, noisy, prediction, int(timestep))
-            if callback(StepInfo(i + 1, num_steps, int(timestep), x, estimate)) is False:
-                raise Cancelled(f"Sampling was stopped after step {i + 1} of {num_steps}.")
+            if callback(StepInfo(i + 1, num_inference_steps, int(timestep), x, estimate)) is False:
+                raise Cancelled(f"Sampling was stopped after step {i + 1} of {num_inference_steps}.")
 
     positive = None if predicted is None else predicted[-1, :, 1].cpu().expand(B).clone()
     return SampleResult(x, positive, walk.timesteps)
@@ -251,12 +257,12 @@ def _checked_pathology(denoiser: ConditionalDenoiser, value: Any, count: int) ->
     return asked
 
 
-def _class_inputs(predicted: Tensor | None, asked: list[float | None], num_steps: int) -> Tensor:
+def _class_inputs(predicted: Tensor | None, asked: list[float | None], num_inference_steps: int) -> Tensor:
     """What the U-Net is told of the class, (T, B, 2): the asked pathology, or what the report predicts there."""
     rows = []
     for b, positive in enumerate(asked):
         if positive is not None:
-            rows.append(torch.tensor([1 - positive, positive]).expand(num_steps, 2))
+            rows.append(torch.tensor([1 - positive, positive]).expand(num_inference_steps, 2))
         else:
             assert predicted is not None
             rows.append(predicted[:, b % predicted.shape[1]].cpu())

@@ -1,6 +1,6 @@
-"""Noise schedules, and the solvers that walk from noise to a clean latent.
+"""Noise schedules, and the schedulers that walk from noise to a clean latent.
 
-The solvers are Diffusers'; their alphas equal those of the MONAI scheduler that the published model was trained with.
+The schedulers are Diffusers'; their alphas equal those of the MONAI scheduler that the published model was trained with.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from torch import Tensor
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 
-SolverName = Literal["dpm++", "unipc", "ddim", "ddpm", "ddpm-reference"]
-DEFAULT_SOLVER: SolverName = "dpm++"
-DEFAULT_STEPS = 30
+SchedulerName = Literal["dpm++", "unipc", "ddim", "ddpm", "ddpm-reference"]
+DEFAULT_SCHEDULER: SchedulerName = "dpm++"
+DEFAULT_NUM_INFERENCE_STEPS = 30
 
 
 class SchedulerConfig(StrictModel):
@@ -91,8 +91,8 @@ class SchedulerConfig(StrictModel):
         return snr.clamp(max=gamma) / (snr if self.prediction_type == "epsilon" else snr + 1)
 
 
-class Solver:
-    """A solver with its timesteps laid out; one instance walks one batch once.
+class Scheduler:
+    """A scheduler with its timesteps laid out; one instance walks one batch once.
 
     - ``dpm++``: DPM-Solver++(2M) on Karras' sigmas (Lu et al. 2022, arXiv 2211.01095). Deterministic.
     - ``unipc``: UniPC of second order on Karras' sigmas (Zhao et al. 2023, arXiv 2302.04867). Deterministic.
@@ -105,40 +105,46 @@ class Solver:
     Args:
         name: one of the above.
         config: the noise schedule.
-        num_steps: 1 … ``config.num_train_timesteps``.
+        num_inference_steps: 1 … ``config.num_train_timesteps``.
 
     Raises:
-        InputError: an unknown solver or an impossible number of steps.
+        InputError: an unknown scheduler or an impossible number of steps.
     """
 
-    def __init__(self, name: SolverName, config: SchedulerConfig, num_steps: int) -> None:
-        if name not in get_args(SolverName):
-            raise InputError(f"There is no solver {name!r}; choose one of {', '.join(get_args(SolverName))}.")
+    def __init__(self, name: SchedulerName, config: SchedulerConfig, num_inference_steps: int) -> None:
+        if name not in get_args(SchedulerName):
+            raise InputError(f"There is no scheduler {name!r}; choose one of {', '.join(get_args(SchedulerName))}.")
         limit = config.num_train_timesteps
-        if isinstance(num_steps, bool) or not isinstance(num_steps, int) or not 1 <= num_steps <= limit:
-            raise InputError(f"The number of steps must be a whole number from 1 to {limit}, not {num_steps!r}.")
+        if (
+            isinstance(num_inference_steps, bool)
+            or not isinstance(num_inference_steps, int)
+            or not 1 <= num_inference_steps <= limit
+        ):
+            raise InputError(
+                f"The number of steps must be a whole number from 1 to {limit}, not {num_inference_steps!r}."
+            )
         self.name = name
         betas = config.model_dump()
         self._scheduler: Any
         if config.prediction_type == "flow":
             self._scheduler = _flow_scheduler(name, limit)
-            self._scheduler.set_timesteps(num_steps)
+            self._scheduler.set_timesteps(num_inference_steps)
         elif name == "ddpm-reference":
             schedule = betas.pop("beta_schedule")
             self._scheduler = ReferenceDDPMScheduler(schedule=f"{schedule}_beta", clip_sample=False, **betas)
-            self._scheduler.set_timesteps(num_steps)
+            self._scheduler.set_timesteps(num_inference_steps)
         elif name == "ddpm":
             self._scheduler = DDPMScheduler(clip_sample=False, **betas)
-            self._scheduler.set_timesteps(timesteps=trailing_timesteps(num_steps, limit))
+            self._scheduler.set_timesteps(timesteps=trailing_timesteps(num_inference_steps, limit))
         elif name == "ddim":
             self._scheduler = DPMSolverMultistepScheduler(solver_order=1, **betas)
-            self._scheduler.set_timesteps(timesteps=trailing_timesteps(num_steps, limit))
+            self._scheduler.set_timesteps(timesteps=trailing_timesteps(num_inference_steps, limit))
         else:
             kind = DPMSolverMultistepScheduler if name == "dpm++" else UniPCMultistepScheduler
             self._scheduler = kind(solver_order=2, use_karras_sigmas=True, **betas)
-            self._scheduler.set_timesteps(num_steps)
+            self._scheduler.set_timesteps(num_inference_steps)
         self.timesteps: Tensor = self._scheduler.timesteps.long()
-        """(num_steps,), falling; a small one may repeat, since Karras' sigmas lie close together where noise is low."""
+        """(num_inference_steps,), falling; a small one may repeat, since Karras' sigmas lie close together where noise is low."""
 
     def step(self, prediction: Tensor, timestep: Tensor, x: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """The next, less noisy latent.
@@ -156,10 +162,10 @@ class Solver:
         return self._scheduler.step(prediction, timestep, x, return_dict=False, **noise)[0]
 
 
-def _flow_scheduler(name: SolverName, num_train_timesteps: int) -> Any:
-    """A rectified flow is an ordinary differential equation: the solvers that add noise have no meaning for it."""
+def _flow_scheduler(name: SchedulerName, num_train_timesteps: int) -> Any:
+    """A rectified flow is an ordinary differential equation: the schedulers that add noise have no meaning for it."""
     if name in ("ddpm", "ddpm-reference"):
-        raise InputError(f"The solver {name} does not fit a model of rectified flow; choose dpm++, unipc or ddim.")
+        raise InputError(f"The scheduler {name} does not fit a model of rectified flow; choose dpm++, unipc or ddim.")
     kind = UniPCMultistepScheduler if name == "unipc" else DPMSolverMultistepScheduler
     return kind(
         num_train_timesteps=num_train_timesteps,
@@ -169,11 +175,14 @@ def _flow_scheduler(name: SolverName, num_train_timesteps: int) -> Any:
     )
 
 
-def trailing_timesteps(num_steps: int, num_train_timesteps: int) -> list[int]:
+def trailing_timesteps(num_inference_steps: int, num_train_timesteps: int) -> list[int]:
     """Evenly spaced timesteps that begin at the very last one, where the latent is pure noise.
 
     "Leading" spacing begins short of it (at 957 for 30 steps of 1000), where the network expects some signal in what is
     pure noise (Lin et al. 2024, arXiv 2305.08891). Diffusers' own trailing spacing gives one timestep too many for some
     numbers of steps, by rounding; whole-number arithmetic does not.
     """
-    return [(num_train_timesteps * left + num_steps // 2) // num_steps - 1 for left in range(num_steps, 0, -1)]
+    return [
+        (num_train_timesteps * left + num_inference_steps // 2) // num_inference_steps - 1
+        for left in range(num_inference_steps, 0, -1)
+    ]

@@ -47,7 +47,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]  # becomes a folder on every system
 ComponentName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Progress = Callable[[int, int], None]  # bytes read so far, bytes in all; may raise Cancelled
+ByteProgress = Callable[[int, int], None]  # bytes read so far, bytes in all; may raise Cancelled
 
 
 class ModelIndex(BaseModel):
@@ -69,8 +69,8 @@ class ModelIndex(BaseModel):
     intensity_range: dict[SequenceName, tuple[Finite, Finite]]  # what the network's 0 and 1 stand for
     latent_scale_factor: Positive | tuple[Positive, ...]  # or one for each of several stacked sequences
     max_report_tokens: PositiveInt
-    default_solver: str
-    default_steps: PositiveInt
+    default_scheduler: str
+    default_num_inference_steps: PositiveInt
     trained_on: str
     training: dict[str, JsonValue]
     measured: dict[str, JsonValue] = Field(default_factory=dict)
@@ -150,7 +150,7 @@ class ModelFolder:
             raise ModelError(f"The model {self.path} is not whole: its folder {name} is missing.")
         return folder
 
-    def verify(self, progress: Progress | None = None) -> None:
+    def verify(self, progress: ByteProgress | None = None) -> None:
         """Read every file and compare it with the index. Raises ModelError naming the first file that is missing,
         truncated, altered, not listed, or a pickle."""
         for name in self.index.components:

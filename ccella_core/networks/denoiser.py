@@ -44,7 +44,7 @@ class ConditionalDenoiser(nn.Module):
     def condition(self, text: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor | None]:
         """Tokens (B, N, W) and class logits (B, K) of reports (B, L, D) at timesteps (B,).
 
-        They depend on the latent in no way, so a sampler computes them once for all timesteps.
+        They depend on the latent in no way, so a scheduler computes them once for all timesteps.
         """
         if self.adapter is None:
             raise ValueError(f"variant {self.config.variant!r} has no text")

@@ -20,10 +20,10 @@ CONFIG_NAME, RUN_NAME = "config.yaml", "run.json"
 CHECKPOINTS = "checkpoints"
 RECORDED_PACKAGES = ("torch", "monai", "diffusers", "accelerate")
 
-Config = TypeVar("Config", bound=StrictModel)
+RunConfig = TypeVar("RunConfig", bound=StrictModel)
 
 
-def read_run_config(folder: Path, model: type[Config]) -> Config:
+def read_run_config(folder: Path, model: type[RunConfig]) -> RunConfig:
     """The configuration that the run in ``folder`` was begun with. Raises InputError where there is none."""
     return checked(model, read_recipe(folder), str(folder / CONFIG_NAME))
 

@@ -27,7 +27,7 @@ PLAIN_LINES = 20  # in a whole run, where there is no terminal to draw a bar on
 SMOOTHING = 0.9  # of the loss that is shown
 
 
-class Watcher(Protocol):
+class TrainLogger(Protocol):
     """Told of what happens in a run. Values that say nothing are ``nan``."""
 
     def step(self, step: int, values: Mapping[str, float]) -> None:

@@ -53,7 +53,7 @@ def new_accelerator(mixed_precision: str) -> Accelerator:
     return accelerator
 
 
-class Run:
+class Trainer:
     """Optimiser, schedule, average and checkpoints of a network; goes on from the last checkpoint where there is one.
 
     Nothing random is kept between steps: what a step draws follows from ``seed`` and its number alone, so that a run

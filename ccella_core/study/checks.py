@@ -6,9 +6,9 @@ from pathlib import Path
 
 from ccella_core.cases.prepared import PreparedSet
 from ccella_core.errors import InputError, ModelError
-from ccella_core.evaluation.adherence.phantom_reader import Readout, check_readable
+from ccella_core.evaluation.adherence.phantom_reader import PhantomReader, check_readable
 from ccella_core.evaluation.features.features import check_kind, load_extractors
-from ccella_core.generation.schedulers import Solver
+from ccella_core.generation.schedulers import Scheduler
 from ccella_core.study.classifiers import trainings
 from ccella_core.study.config import StudyConfig, trainings_of
 
@@ -21,7 +21,7 @@ def check_study(config: StudyConfig) -> None:
     """
     for variant in config.variants:
         scheduler = trainings_of(config, variant)[-1].denoiser.scheduler
-        Solver(config.synthesis.solver, scheduler, config.synthesis.steps)
+        Scheduler(config.synthesis.scheduler, scheduler, config.synthesis.steps)
     trainings(config)
     _check_grid(config)
     _check_weights(config)
@@ -50,21 +50,21 @@ def _check_grid(config: StudyConfig) -> None:
 def _check_weights(config: StudyConfig) -> None:
     for kind, weights in config.images.extractors.items():
         if kind == "phantom":
-            _check_readout(weights, "images.extractors.phantom")
+            _check_phantom_reader(weights, "images.extractors.phantom")
             continue
         try:
             load_extractors(kind, weights)
         except ModelError as error:
             raise InputError(f"images.extractors.{kind} cannot be used: {error}") from error
     if config.adherence is not None:
-        _check_readout(config.adherence.readout, "adherence.readout")
+        _check_phantom_reader(config.adherence.phantom_reader, "adherence.phantom reader")
 
 
-def _check_readout(folder: Path | None, key: str) -> None:
+def _check_phantom_reader(folder: Path | None, key: str) -> None:
     """Nothing where none is named: the first use trains it."""
     if folder is None:
         return
     try:
-        Readout.load(folder)
+        PhantomReader.load(folder)
     except ModelError as error:
         raise InputError(f"{key} cannot be used: {error}") from error

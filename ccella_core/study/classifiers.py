@@ -12,16 +12,16 @@ from ccella_core.cases.prepared import PreparedSet
 from ccella_core.config import checked, merged
 from ccella_core.evaluation.classifier.config import ClassifierConfig, preset
 from ccella_core.evaluation.classifier.data import Source
-from ccella_core.evaluation.classifier.testing import ClassifierResult, compare_classifiers, test_classifier
+from ccella_core.evaluation.classifier.testing import ClassifierResult, compare_classifiers, evaluate_classifier
 from ccella_core.evaluation.classifier.training import train_classifier
 from ccella_core.evaluation.data.volume_set import open_volume_set
 from ccella_core.evaluation.statistics.class_scores import Interval, ScoreDifference
 from ccella_core.networks.config import Variant
-from ccella_core.progress import Told
+from ccella_core.progress import OnProgress
 from ccella_core.study.config import Arm, StudyConfig, with_labels
 from ccella_core.study.measures import ArmDifference, ArmScore, Number
 from ccella_core.study.plan import OF_TRAIN, classifier_key, variant_key
-from ccella_core.study.result import VariantResult, Volumes
+from ccella_core.study.result import SyntheticVolumes, VariantResult
 from ccella_core.study.stages import Stages
 from ccella_core.study.variant import VOLUMES_FOLDER
 
@@ -30,7 +30,7 @@ MAY_CHANGE = ("name", "output", "tensorboard", "classifier.checkpoint_every", "c
 RUN = "classifier"
 
 
-class Trained(NamedTuple):
+class TrainedClassifier(NamedTuple):
     """The classifiers of one arm, tested."""
 
     arm: Arm
@@ -53,7 +53,7 @@ class _Wanted(NamedTuple):
 
 def train_arms(
     config: StudyConfig, prepared: PreparedSet, variants: Sequence[VariantResult], stages: Stages
-) -> list[Trained]:
+) -> list[TrainedClassifier]:
     """Train and test every arm; nothing where the study has no classifiers."""
     volumes = {made.variant: made.of_train for made in variants}
     return [
@@ -67,7 +67,7 @@ def trainings(config: StudyConfig) -> list[ClassifierConfig]:
     return [_training(config, wanted) for wanted in _wanted(config)]
 
 
-def compared(arms: Sequence[Trained]) -> tuple[list[ArmScore], list[ArmDifference]]:
+def compared(arms: Sequence[TrainedClassifier]) -> tuple[list[ArmScore], list[ArmDifference]]:
     """The scores of the arms, and how each differs from as many real cases alone; the arm of synthetic volumes alone
     is compared with every size of the real set."""
     real = {each.real_count: each.result for each in arms if each.arm == "real"}
@@ -109,21 +109,23 @@ def _wanted(config: StudyConfig) -> Iterator[_Wanted]:
 
 
 def _trained(
-    config: StudyConfig, prepared: PreparedSet, wanted: _Wanted, volumes: Volumes | None, stages: Stages
-) -> Trained:
+    config: StudyConfig, prepared: PreparedSet, wanted: _Wanted, volumes: SyntheticVolumes | None, stages: Stages
+) -> TrainedClassifier:
     training = _training(config, wanted)
     made_with = training.model_dump(mode="json") | {
         "cases": prepared.fingerprint,
         "volumes": None if volumes is None else volumes.sha256,
     }
 
-    def work(folder: Path, told: Told) -> ClassifierResult:
+    def work(folder: Path, told: OnProgress) -> ClassifierResult:
         train_classifier(training)
         test_cases = open_volume_set(prepared.folder, sequence=config.data.sequence, split="test")
-        return test_classifier(training.output, test_cases, out=folder)
+        return evaluate_classifier(training.output, test_cases, out=folder)
 
     result = stages.done(wanted.key, made_with, ClassifierResult, work, may_change=MAY_CHANGE)
-    return Trained(wanted.arm, wanted.variant, wanted.real_count, 0 if volumes is None else volumes.count, result)
+    return TrainedClassifier(
+        wanted.arm, wanted.variant, wanted.real_count, 0 if volumes is None else volumes.count, result
+    )
 
 
 def _training(config: StudyConfig, wanted: _Wanted) -> ClassifierConfig:
@@ -147,7 +149,7 @@ def _training(config: StudyConfig, wanted: _Wanted) -> ClassifierConfig:
     return checked(ClassifierConfig, content, "classifiers.settings")
 
 
-def _score(each: Trained) -> ArmScore:
+def _score(each: TrainedClassifier) -> ArmScore:
     scores = each.result.scores
     return ArmScore(
         arm=each.arm,

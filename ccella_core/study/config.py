@@ -11,8 +11,8 @@ from ccella_core.cases.layouts import Layout
 from ccella_core.cases.prepared import PrepareSettings
 from ccella_core.config import StrictModel, checked, merged
 from ccella_core.errors import InputError
-from ccella_core.evaluation.features.features import Kind
-from ccella_core.generation.schedulers import DEFAULT_SOLVER, DEFAULT_STEPS, SolverName
+from ccella_core.evaluation.features.features import ExtractorName
+from ccella_core.generation.schedulers import DEFAULT_NUM_INFERENCE_STEPS, DEFAULT_SCHEDULER, SchedulerName
 from ccella_core.networks.config import VARIANTS, Variant
 from ccella_core.provenance import SequenceName
 from ccella_core.training.train_config import TrainConfig, preset
@@ -60,15 +60,15 @@ class Synthesis(StrictModel):
     test_per_case: int = Field(1, gt=0, description="volumes of each test report, which are measured")
     train_per_case: int = Field(1, ge=0, description="volumes of each training report, for classifiers; 0: none")
     seed: Seed = 0
-    solver: SolverName = DEFAULT_SOLVER
-    steps: int = Field(DEFAULT_STEPS, gt=0)
+    scheduler: SchedulerName = DEFAULT_SCHEDULER
+    steps: int = Field(DEFAULT_NUM_INFERENCE_STEPS, gt=0)
     guidance_scale: float = Field(1.0, ge=0)
 
 
-class Images(StrictModel):
+class ImageSettings(StrictModel):
     """How alike synthetic and real volumes are."""
 
-    extractors: dict[Kind, Path | None] = Field(
+    extractors: dict[ExtractorName, Path | None] = Field(
         {"phantom": None}, min_length=1, description="each with the folder of its weights; null: the usual one"
     )
     seed: Seed = 0
@@ -77,13 +77,13 @@ class Images(StrictModel):
 class Privacy(StrictModel):
     """Whether training cases were copied."""
 
-    extractor: Kind = Field("phantom", description="one of images.extractors")
+    extractor: ExtractorName = Field("phantom", description="one of images.extractors")
 
 
 class Adherence(StrictModel):
     """Whether a volume shows what its report says; for cases with `fields` that look like the digital prostate."""
 
-    readout: Path | None = Field(None, description="a trained readout; by default the cached one")
+    phantom_reader: Path | None = Field(None, description="a trained phantom reader; by default the cached one")
 
 
 class Classifiers(StrictModel):
@@ -120,7 +120,7 @@ class StudyConfig(StrictModel):
     variants: tuple[Variant, ...] = Field(tuple(VARIANTS), min_length=1)
     training: Training = Training()
     synthesis: Synthesis = Synthesis()
-    images: Images = Images()
+    images: ImageSettings = ImageSettings()
     privacy: Privacy | None = Field(Privacy(), description="null: left out")
     adherence: Adherence | None = Field(None, description="null: left out")
     classifiers: Classifiers | None = Field(None, description="null: left out")

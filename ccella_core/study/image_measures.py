@@ -17,7 +17,7 @@ from ccella_core.evaluation.images.distances import frechet_distance, kernel_dis
 from ccella_core.evaluation.images.diversity import PairSimilarity
 from ccella_core.evaluation.images.images import ImageScores, evaluate_images, sample_of, save_image_scores
 from ccella_core.networks.config import Variant
-from ccella_core.progress import Told
+from ccella_core.progress import OnProgress
 from ccella_core.study.measures import Better, Measure, Number
 
 REAL_CASES = "the real cases among themselves"
@@ -71,7 +71,7 @@ def measure_images(
     seed: int,
     out: Path,
     cache: Path,
-    progress: Told,
+    progress: OnProgress,
 ) -> ImageResult:
     """Image metrics and how far each can be trusted; the scores alone are also written into ``out``.
 

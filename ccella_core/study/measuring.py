@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from ccella_core.cases.prepared import PreparedSet
-from ccella_core.evaluation.adherence.phantom_reader import Readout
-from ccella_core.evaluation.adherence.phantom_reader_training import cached_readout, load_or_train_readout
+from ccella_core.evaluation.adherence.phantom_reader import PhantomReader
+from ccella_core.evaluation.adherence.phantom_reader_training import cached_phantom_reader, load_or_train_phantom_reader
 from ccella_core.evaluation.adherence.scores import Agreement, Proportion, ReadingScores
 from ccella_core.evaluation.adherence.set_adherence import SetAdherence, set_adherence
 from ccella_core.evaluation.classifier.class_head import ClassHeadResult, evaluate_class_head
 from ccella_core.evaluation.data.volume_set import VolumeSet, open_volume_set
-from ccella_core.evaluation.features.features import FeatureExtractor, Kind, load_extractors
+from ccella_core.evaluation.features.features import ExtractorName, FeatureExtractor, load_extractors
 from ccella_core.evaluation.images.images import FEATURES
 from ccella_core.evaluation.privacy.privacy import find_copies
 from ccella_core.evaluation.privacy.report import PrivacyScores, Share, save_privacy
 from ccella_core.evaluation.statistics.class_scores import WORDS, ClassScores, Interval
 from ccella_core.evaluation.statistics.resampling import SCORES
 from ccella_core.networks.config import Variant
-from ccella_core.progress import Told
+from ccella_core.progress import OnProgress
 from ccella_core.study.config import StudyConfig
 from ccella_core.study.image_measures import ImageResult, measure_images, of_images
 from ccella_core.study.measures import Better, Measure, Number
@@ -32,7 +32,7 @@ from ccella_core.study.stages import Stages
 
 
 class Measurer:
-    """Measures variants; what they share, such as the readout, is loaded once and only where it is needed.
+    """Measures variants; what they share, such as the phantom reader, is loaded once and only where it is needed.
 
     Args:
         config: of the study.
@@ -42,7 +42,7 @@ class Measurer:
 
     def __init__(self, config: StudyConfig, prepared: PreparedSet, stages: Stages) -> None:
         self._config, self._prepared, self._stages = config, prepared, stages
-        self._loaded: dict[Kind, tuple[FeatureExtractor, ...]] = {}
+        self._loaded: dict[ExtractorName, tuple[FeatureExtractor, ...]] = {}
         self.warnings: dict[str, None] = {}
         """Of all variants that were measured so far, each once and in order."""
 
@@ -65,7 +65,7 @@ class Measurer:
             "images": images.model_dump(mode="json"),
         }
 
-        def work(folder: Path, told: Told) -> ImageResult:
+        def work(folder: Path, told: OnProgress) -> ImageResult:
             return measure_images(
                 open_volume_set(self._prepared.folder, sequence=sequence, split="test"),
                 open_volume_set(self._stages.folder / made.of_test.path, sequence=sequence),
@@ -83,7 +83,7 @@ class Measurer:
         return of_images(made.variant, result)
 
     def _class_head(self, made: VariantResult) -> list[Measure]:
-        def work(folder: Path, told: Told) -> ClassHeadResult:
+        def work(folder: Path, told: OnProgress) -> ClassHeadResult:
             return evaluate_class_head(self._stages.folder / made.of_test.path, out=folder)
 
         key = variant_key(made.variant, CLASS_HEAD)
@@ -95,15 +95,15 @@ class Measurer:
         made_with = {
             "cases": self._prepared.fingerprint,
             "volumes": made.of_test.sha256,
-            "readout": self._config.adherence.readout,
+            "phantom_reader": self._config.adherence.phantom_reader,
         }
 
-        def work(folder: Path, told: Told) -> SetAdherence:
+        def work(folder: Path, told: OnProgress) -> SetAdherence:
             volumes = self._stages.folder / made.of_test.path
-            return set_adherence(volumes, self._prepared.folder, self._readout, out=folder, progress=told)
+            return set_adherence(volumes, self._prepared.folder, self._phantom_reader, out=folder, progress=told)
 
         key = variant_key(made.variant, ADHERENCE)
-        result = self._stages.done(key, made_with, SetAdherence, work, weights=self._readout_weights)
+        result = self._stages.done(key, made_with, SetAdherence, work, weights=self._phantom_reader_weights)
         return of_adherence(made.variant, result)
 
     def _privacy(self, made: VariantResult) -> list[Measure]:
@@ -118,7 +118,7 @@ class Measurer:
             "weights": self._config.images.extractors[privacy.extractor],
         }
 
-        def work(folder: Path, told: Told) -> PrivacyScores:
+        def work(folder: Path, told: OnProgress) -> PrivacyScores:
             synthetic = open_volume_set(self._stages.folder / volumes.path, sequence=sequence)
             training = open_volume_set(self._prepared.folder, sequence=sequence, split="train")
             scores = find_copies(
@@ -143,35 +143,39 @@ class Measurer:
         members = [member for member in everyone if member.split != "train"]
         return VolumeSet(everyone.name, members, everyone.shape, everyone.spacing)
 
-    def _extractors(self, kind: Kind) -> tuple[FeatureExtractor, ...]:
+    def _extractors(self, kind: ExtractorName) -> tuple[FeatureExtractor, ...]:
         if kind not in self._loaded:
             self._loaded[kind] = load_extractors(kind, self._config.images.extractors[kind])
         return self._loaded[kind]
 
     @cached_property
-    def _readout(self) -> Readout:
+    def _phantom_reader(self) -> PhantomReader:
         adherence = self._config.adherence
-        folder = None if adherence is None else adherence.readout
-        return load_or_train_readout() if folder is None else Readout.load(folder)
+        folder = None if adherence is None else adherence.phantom_reader
+        return load_or_train_phantom_reader() if folder is None else PhantomReader.load(folder)
 
-    def _extractor_weights(self, kinds: Sequence[Kind]) -> dict[str, Any]:
+    def _extractor_weights(self, kinds: Sequence[ExtractorName]) -> dict[str, Any]:
         """The fingerprint of each kind; nothing where the stand-in would have to be trained for it."""
         if "phantom" in kinds and not _is_at_hand(self._config.images.extractors["phantom"]):
             return {}
         return {"extractor_sha256": {kind: self._extractors(kind)[0].fingerprint for kind in kinds}}
 
-    def _readout_weights(self) -> dict[str, Any]:
-        """The fingerprint of the readout; nothing where it would have to be trained for it."""
+    def _phantom_reader_weights(self) -> dict[str, Any]:
+        """The fingerprint of the phantom reader; nothing where it would have to be trained for it."""
         assert self._config.adherence is not None
-        return {"readout_sha256": self._readout.fingerprint} if _is_at_hand(self._config.adherence.readout) else {}
+        return (
+            {"phantom_reader_sha256": self._phantom_reader.fingerprint}
+            if _is_at_hand(self._config.adherence.phantom_reader)
+            else {}
+        )
 
 
-def _is_at_hand(readout: Path | None) -> bool:
-    """Whether a readout can be loaded: one that is named, or the cached one once it is trained."""
-    return readout is not None or cached_readout().is_dir()
+def _is_at_hand(phantom_reader: Path | None) -> bool:
+    """Whether a phantom reader can be loaded: one that is named, or the cached one once it is trained."""
+    return phantom_reader is not None or cached_phantom_reader().is_dir()
 
 
-READOUT = "phantom readout"
+PHANTOM_READER = "phantom phantom reader"
 THE_CASES_THEMSELVES = "the test cases themselves"
 HELD_OUT = "held-out real cases"
 
@@ -207,7 +211,7 @@ def of_adherence(variant: Variant, result: SetAdherence) -> list[Measure]:
             variant=variant,
             group="adherence",
             name=name,
-            extractor=READOUT,
+            extractor=PHANTOM_READER,
             better=better,
             number=number,
             reference=reference,

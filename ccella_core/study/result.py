@@ -42,7 +42,7 @@ class Cases(StrictModel):
     positive: dict[str, int]
 
 
-class Trained(StrictModel):
+class TrainedVariant(StrictModel):
     """What training a variant left."""
 
     parameters: int
@@ -53,7 +53,7 @@ class Trained(StrictModel):
     """Of the checkpoint that the model is made of."""
 
 
-class Model(StrictModel):
+class VariantModel(StrictModel):
     """The model of a variant."""
 
     path: str
@@ -61,7 +61,7 @@ class Model(StrictModel):
     sha256: str
 
 
-class Volumes(StrictModel):
+class SyntheticVolumes(StrictModel):
     """A folder of synthetic volumes."""
 
     path: str
@@ -75,10 +75,10 @@ class VariantResult(StrictModel):
     """A variant: how it was trained, and what it made."""
 
     variant: Variant
-    trained: Trained
-    model: Model
-    of_test: Volumes
-    of_train: Volumes | None
+    trained: TrainedVariant
+    model: VariantModel
+    of_test: SyntheticVolumes
+    of_train: SyntheticVolumes | None
 
 
 class LeftOut(StrictModel):

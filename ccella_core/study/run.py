@@ -21,7 +21,7 @@ from ccella_core.errors import InputError
 from ccella_core.evaluation.data.volume_set import open_volume_set
 from ccella_core.files import prepare_folder
 from ccella_core.networks.config import Variant
-from ccella_core.progress import Told
+from ccella_core.progress import OnProgress
 from ccella_core.study.checks import check_study
 from ccella_core.study.classifiers import compared, train_arms
 from ccella_core.study.config import StudyConfig
@@ -108,7 +108,7 @@ def _prepared(config: StudyConfig, stages: Stages) -> tuple[PreparedSet, int]:
         return PreparedSet.open(data.prepared), 0
     source = data.source
 
-    def work(folder: Path, told: Told) -> Prepared:
+    def work(folder: Path, told: OnProgress) -> Prepared:
         listing = read_source(source, data.layout)
         cases = with_reports(assign_splits(listing.cases, data.fractions, seed=data.split_seed), data.missing_reports)
         made, refused = prepare(listing._replace(cases=cases), data.grid, data.prepared, progress=told)

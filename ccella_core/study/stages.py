@@ -15,15 +15,15 @@ from pydantic import ValidationError
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError, SaveError
 from ccella_core.files import prepare_folder, whole_file
-from ccella_core.progress import Told
+from ccella_core.progress import OnProgress
 from ccella_core.runs.folder import differences, flat
 
 STAGE_NAME = "stage.json"
-WEIGHTS_KEYS = {"readout_sha256", "extractor_sha256"}
+WEIGHTS_KEYS = {"phantom_reader_sha256", "extractor_sha256"}
 """Of ``made_with``: fingerprints of the weights of what measured."""
 
-Result = TypeVar("Result", bound=StrictModel)
-Work = Callable[[Path, Told], Result]
+StepResult = TypeVar("StepResult", bound=StrictModel)
+Work = Callable[[Path, OnProgress], StepResult]
 """Does a stage in its folder, going on with what lies there of it."""
 
 
@@ -35,7 +35,7 @@ def no_weights() -> Mapping[str, Any]:
     return {}
 
 
-class Stage(NamedTuple):
+class StudyStep(NamedTuple):
     """A stage as it is planned."""
 
     key: str
@@ -62,10 +62,10 @@ class StageRecord(StrictModel):
 class Listener(Protocol):
     """Whoever follows a study."""
 
-    def plan(self, stages: Sequence[Stage], finished: set[str]) -> None:
+    def plan(self, stages: Sequence[StudyStep], finished: set[str]) -> None:
         """Told once, before anything is done; ``finished`` are keys."""
 
-    def stage(self, stage: Stage, number: int, total: int) -> AbstractContextManager[Told]:
+    def stage(self, stage: StudyStep, number: int, total: int) -> AbstractContextManager[OnProgress]:
         """Around the work on a stage, the ``number``-th of ``total`` that are left; what it gives is told of the
         progress."""
 
@@ -73,11 +73,11 @@ class Listener(Protocol):
 class Silent:
     """Follows nothing."""
 
-    def plan(self, stages: Sequence[Stage], finished: set[str]) -> None:
+    def plan(self, stages: Sequence[StudyStep], finished: set[str]) -> None:
         pass
 
     @contextmanager
-    def stage(self, stage: Stage, number: int, total: int) -> Iterator[Told]:
+    def stage(self, stage: StudyStep, number: int, total: int) -> Iterator[OnProgress]:
         yield lambda done, total: None
 
 
@@ -90,7 +90,7 @@ class Stages:
         listener: told of them.
     """
 
-    def __init__(self, folder: Path, plan: Sequence[Stage], listener: Listener) -> None:
+    def __init__(self, folder: Path, plan: Sequence[StudyStep], listener: Listener) -> None:
         self.folder, self._listener = folder, listener
         self._planned = {stage.key: stage for stage in plan}
         applies = [stage.key for stage in plan if stage.why_not is None]
@@ -110,12 +110,12 @@ class Stages:
         self,
         key: str,
         made_with: Mapping[str, Any],
-        kind: type[Result],
-        work: Work[Result],
+        kind: type[StepResult],
+        work: Work[StepResult],
         *,
         may_change: tuple[str, ...] = (),
         weights: Fingerprints = no_weights,
-    ) -> Result:
+    ) -> StepResult:
         """The result of a stage: what it left where it was finished, otherwise the work is done now.
 
         A stage that was begun and not finished may go on with corrected settings: nothing came of the former ones, and
@@ -152,7 +152,7 @@ class Stages:
             raise InputError(f"{folder / STAGE_NAME} is damaged; remove that folder to have it made anew.") from error
 
     def _do(
-        self, stage: Stage, folder: Path, made_with: dict[str, Any], work: Work[Result], weights: Fingerprints
+        self, stage: StudyStep, folder: Path, made_with: dict[str, Any], work: Work[StepResult], weights: Fingerprints
     ) -> StageRecord:
         prepare_folder(folder)
         _write_record(folder, StageRecord(made_with=made_with))

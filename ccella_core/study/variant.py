@@ -14,13 +14,13 @@ from ccella_core.files import sha256_of
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.models.model import ModelFolder
 from ccella_core.networks.config import Variant
-from ccella_core.progress import Told
+from ccella_core.progress import OnProgress
 from ccella_core.runs.checkpoint import BEST_NAME
 from ccella_core.runs.folder import CHECKPOINTS, last_step, read_run
 from ccella_core.runs.logging import read_log
 from ccella_core.study.config import StudyConfig, trainings_of
 from ccella_core.study.plan import MODEL, OF_TEST, OF_TRAIN, TRAINING, variant_key
-from ccella_core.study.result import Model, Trained, VariantResult, Volumes
+from ccella_core.study.result import SyntheticVolumes, TrainedVariant, VariantModel, VariantResult
 from ccella_core.study.stages import Stages
 from ccella_core.training.export import About, export_run
 from ccella_core.training.train import MAY_CHANGE, train
@@ -57,42 +57,42 @@ class VariantMaker:
     def _key(self, part: str) -> str:
         return variant_key(self._variant, part)
 
-    def _train(self) -> Trained:
+    def _train(self) -> TrainedVariant:
         *before, last = (each.model_dump(mode="json") for each in self._trainings)
         made_with = last | {"cases": self._prepared.fingerprint} | ({"first": before[0]} if before else {})
         may_change = (*MAY_CHANGE, "start_from", *(f"first.{key}" for key in MAY_CHANGE))
 
-        def work(folder: Path, told: Told) -> Trained:
+        def work(folder: Path, told: OnProgress) -> TrainedVariant:
             runs = [train(each, progress=told) for each in self._trainings]
             return _trained(runs, best=self._config.training.weights == "best")
 
-        return self._stages.done(self._key(TRAINING), made_with, Trained, work, may_change=may_change)
+        return self._stages.done(self._key(TRAINING), made_with, TrainedVariant, work, may_change=may_change)
 
-    def _export(self, trained: Trained) -> Model:
+    def _export(self, trained: TrainedVariant) -> VariantModel:
         training, synthesis = self._config.training, self._config.synthesis
         made_with = {
             "weights": training.weights,
             "weights_sha256": trained.weights_sha256,
-            "solver": synthesis.solver,
+            "scheduler": synthesis.scheduler,
             "steps": synthesis.steps,
         }
 
-        def work(folder: Path, told: Told) -> Model:
+        def work(folder: Path, told: OnProgress) -> VariantModel:
             count = len(self._prepared.split("train"))
             about = About(
                 licence=LICENCE,
                 intended_use=INTENDED_USE,
                 trained_on=f"{count} cases, prepared as {self._prepared.fingerprint}.",
-                default_solver=synthesis.solver,
-                default_steps=synthesis.steps,
+                default_scheduler=synthesis.scheduler,
+                default_num_inference_steps=synthesis.steps,
             )
             out, best = folder / MODEL_FOLDER, training.weights == "best"
             exported = export_run(self._trainings[-1].output, out, about, best=best, overwrite=True)
-            return Model(path=self._inside(out), sha256=exported.sha256)
+            return VariantModel(path=self._inside(out), sha256=exported.sha256)
 
-        return self._stages.done(self._key(MODEL), made_with, Model, work)
+        return self._stages.done(self._key(MODEL), made_with, VariantModel, work)
 
-    def _synthesize(self, model: Model, split: Literal["train", "test"], per_case: int) -> Volumes:
+    def _synthesize(self, model: VariantModel, split: Literal["train", "test"], per_case: int) -> SyntheticVolumes:
         synthesis = self._config.synthesis
         made_with: dict[str, Any] = {
             "cases": self._prepared.fingerprint,
@@ -100,12 +100,12 @@ class VariantMaker:
             "split": split,
             "per_case": per_case,
             "seed": synthesis.seed,
-            "solver": synthesis.solver,
+            "scheduler": synthesis.scheduler,
             "steps": synthesis.steps,
             "guidance_scale": synthesis.guidance_scale,
         }
 
-        def work(folder: Path, told: Told) -> Volumes:
+        def work(folder: Path, told: OnProgress) -> SyntheticVolumes:
             rows = synthesize(
                 self._pipeline,
                 self._prepared,
@@ -117,9 +117,9 @@ class VariantMaker:
                 progress=told,
             )
             path = folder / VOLUMES_FOLDER
-            return Volumes(path=self._inside(path), count=len(rows), sha256=sha256_of(path / CSV_NAME))
+            return SyntheticVolumes(path=self._inside(path), count=len(rows), sha256=sha256_of(path / CSV_NAME))
 
-        return self._stages.done(self._key(OF_TEST if split == "test" else OF_TRAIN), made_with, Volumes, work)
+        return self._stages.done(self._key(OF_TEST if split == "test" else OF_TRAIN), made_with, SyntheticVolumes, work)
 
     @cached_property
     def _pipeline(self) -> CCELLAPipeline:
@@ -130,13 +130,13 @@ class VariantMaker:
         return path.relative_to(self._stages.folder).as_posix()
 
 
-def _trained(runs: Sequence[Path], *, best: bool) -> Trained:
+def _trained(runs: Sequence[Path], *, best: bool) -> TrainedVariant:
     """What several trainings left, of which each learnt on from the one before."""
     run = runs[-1]
     checkpoints = run / CHECKPOINTS
     step = last_step(checkpoints)
     losses = [record["loss"] for record in read_log(run) if record["kind"] == "validation" and "loss" in record]
-    return Trained(
+    return TrainedVariant(
         parameters=read_run(run)["parameters"],
         steps=sum(last_step(each / CHECKPOINTS) for each in runs),
         validation_loss=(min(losses) if best else losses[-1]) if losses else None,

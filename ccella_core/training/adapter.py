@@ -21,9 +21,9 @@ from ccella_core.errors import InputError
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.phantom.fields import StructuredFields
-from ccella_core.runs.logging import SilentLog, Watcher
-from ccella_core.runs.trainer import Run, one_cycle
-from ccella_core.training.cached_cases import CachedCases, Row
+from ccella_core.runs.logging import SilentLog, TrainLogger
+from ccella_core.runs.trainer import Trainer, one_cycle
+from ccella_core.training.cached_cases import CachedCases, CacheEntry
 from ccella_core.training.facts import FactHeads, facts_of, stated_facts
 
 
@@ -59,7 +59,7 @@ def train_adapter(
     *,
     scheduler: SchedulerConfig,
     accelerator: Accelerator | None = None,
-    watcher: Watcher | None = None,
+    watcher: TrainLogger | None = None,
 ) -> ConditionalDenoiser:
     """Train the adapter of ``denoiser`` in place, going on from the last of ``checkpoints`` where there is one.
 
@@ -83,7 +83,7 @@ def train_adapter(
         raise InputError("The adapter cannot learn to read: no case has a report. Remove read_first.")
     torch.manual_seed(config.seed)
     learner = _Learner(denoiser)
-    run = Run(learner, checkpoints, config, schedule=one_cycle(config, rising=0.1), accelerator=accelerator)
+    run = Trainer(learner, checkpoints, config, schedule=one_cycle(config, rising=0.1), accelerator=accelerator)
     watcher = watcher or SilentLog()
     while run.unfinished:
         rate, rng = run.learning_rate, run.random()
@@ -99,5 +99,5 @@ def train_adapter(
     return denoiser.eval()
 
 
-def _facts(row: Row) -> dict[str, float]:
+def _facts(row: CacheEntry) -> dict[str, float]:
     return stated_facts(row.fields or StructuredFields(), positive=row.positive)

@@ -30,8 +30,8 @@ from ccella_core.errors import InputError
 from ccella_core.networks.autoencoder import build_autoencoder
 from ccella_core.networks.config import AutoencoderConfig
 from ccella_core.provenance import SequenceName
-from ccella_core.runs.logging import SilentLog, Watcher
-from ccella_core.runs.trainer import Run, one_cycle
+from ccella_core.runs.logging import SilentLog, TrainLogger
+from ccella_core.runs.trainer import Trainer, one_cycle
 from ccella_core.training.perceptual import RadImageNetLoss
 
 INITIAL_LOG_VARIANCE = -6.0
@@ -73,7 +73,7 @@ class AutoencoderTraining(StrictModel):
         return self
 
 
-class Volumes(Protocol):
+class VolumeSource(Protocol):
     """Volumes to learn from: (X, Y, Z) in 0 … 1, in any float type, by number."""
 
     def __len__(self) -> int: ...
@@ -103,25 +103,25 @@ class _Learner(nn.Module):
     def forward(self, batch: Tensor, *, adversarial: bool) -> tuple[Tensor, dict[str, Tensor]]:
         config = self.config
         reconstruction, mean, sigma = self.autoencoder(batch)
-        told = {
+        metrics = {
             "l1": F.l1_loss(reconstruction, batch),
             "kl": 0.5 * (mean.square() + sigma.square() - torch.log(sigma.square() + 1e-8) - 1).mean(),
         }
-        loss = told["l1"] + config.kl_weight * told["kl"]
+        loss = metrics["l1"] + config.kl_weight * metrics["kl"]
         if config.frequency_weight:
-            told["frequency"] = frequency_loss(reconstruction, batch)
-            loss = loss + config.frequency_weight * told["frequency"]
+            metrics["frequency"] = frequency_loss(reconstruction, batch)
+            loss = loss + config.frequency_weight * metrics["frequency"]
         for perceptual in self._perceptual:
-            told["perceptual"] = perceptual.to(batch.device)(reconstruction.float(), batch.float())
-            loss = loss + config.perceptual_weight * told["perceptual"]
+            metrics["perceptual"] = perceptual.to(batch.device)(reconstruction.float(), batch.float())
+            loss = loss + config.perceptual_weight * metrics["perceptual"]
         if self.discriminator is not None:
             learning = self._discriminator_loss(batch, reconstruction.detach())
             constants = {name: weight.detach() for name, weight in self.discriminator.named_parameters()}
             verdict = torch.func.functional_call(self.discriminator, constants, (reconstruction,))[-1]
-            told["adversarial"] = self._opinion(verdict, target_is_real=True, for_discriminator=False)
-            told["discriminator"] = learning
-            loss = loss + learning + (config.adversarial_weight if adversarial else 0.0) * told["adversarial"]
-        return loss, {name: value.detach() for name, value in told.items()}
+            metrics["adversarial"] = self._opinion(verdict, target_is_real=True, for_discriminator=False)
+            metrics["discriminator"] = learning
+            loss = loss + learning + (config.adversarial_weight if adversarial else 0.0) * metrics["adversarial"]
+        return loss, {name: value.detach() for name, value in metrics.items()}
 
     def _discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         assert self.discriminator is not None
@@ -133,14 +133,14 @@ class _Learner(nn.Module):
 
 
 def train_autoencoder(
-    volumes: Volumes,
+    volumes: VolumeSource,
     config: AutoencoderTraining,
     checkpoints: Path,
     *,
     refine: AutoencoderKlMaisi | None = None,
     accelerator: Accelerator | None = None,
-    watcher: Watcher | None = None,
-    after_step: Callable[[Run, AutoencoderKlMaisi], None] | None = None,
+    watcher: TrainLogger | None = None,
+    after_step: Callable[[Trainer, AutoencoderKlMaisi], None] | None = None,
 ) -> AutoencoderKlMaisi:
     """Train on random crops, going on from the last of ``checkpoints`` where there is one.
 
@@ -168,7 +168,7 @@ def train_autoencoder(
         model.load_state_dict(refine.state_dict())
         for part in (model.encoder, model.quant_conv_mu, model.quant_conv_log_sigma):
             part.requires_grad_(False)
-    run = Run(
+    run = Trainer(
         _Learner(model, config),
         checkpoints,
         config,
@@ -182,11 +182,11 @@ def train_autoencoder(
     watcher = watcher or SilentLog()
     while run.unfinished:
         rate = run.learning_rate
-        told: dict[str, Tensor] = {}
-        run.update(partial(_loss, run, volumes, config, told))
+        metrics: dict[str, Tensor] = {}
+        run.update(partial(_loss, run, volumes, config, metrics))
         watcher.step(
             run.step,
-            {"loss": run.loss, **{f"loss/{name}": float(value) for name, value in told.items()}, "learning_rate": rate,
+            {"loss": run.loss, **{f"loss/{name}": float(value) for name, value in metrics.items()}, "learning_rate": rate,
              "gradient_norm": run.gradient_norm},
         )  # fmt: skip
         if after_step is not None:
@@ -196,19 +196,19 @@ def train_autoencoder(
     return model.to("cpu").eval().requires_grad_(False)
 
 
-def _loss(run: Run, volumes: Volumes, config: AutoencoderTraining, told: dict[str, Tensor]) -> Tensor:
-    """Of this process's share of the batch; fills ``told`` with its parts."""
+def _loss(run: Trainer, volumes: VolumeSource, config: AutoencoderTraining, metrics: dict[str, Tensor]) -> Tensor:
+    """Of this process's share of the batch; fills ``metrics`` with its parts."""
     process, processes = run.accelerator.process_index, run.accelerator.num_processes
     places = range(process, config.batch_size, processes)
     batch = torch.stack([_random_crop(volumes, config, run.step, place) for place in places])
     # The network's own draw around its mean.
     torch.manual_seed(int(np.random.default_rng([config.seed, 1, run.step, process]).integers(2**62)))
     loss, parts = run.model(batch.to(run.accelerator.device), adversarial=run.step >= config.adversarial_from)
-    told.update(parts)
+    metrics.update(parts)
     return loss
 
 
-def _random_crop(volumes: Volumes, config: AutoencoderTraining, step: int, place: int) -> Tensor:
+def _random_crop(volumes: VolumeSource, config: AutoencoderTraining, step: int, place: int) -> Tensor:
     """(1, X, Y, Z) of a volume and corner that follow from the seed, the step and the place in the batch."""
     rng = np.random.default_rng([config.seed, 0, step, place])
     volume = volumes[int(rng.integers(len(volumes)))]
@@ -237,7 +237,9 @@ def encode_mean(model: AutoencoderKlMaisi, volumes: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def reconstruction_scores(model: AutoencoderKlMaisi, volumes: Volumes, crop: tuple[int, int, int]) -> dict[str, float]:
+def reconstruction_scores(
+    model: AutoencoderKlMaisi, volumes: VolumeSource, crop: tuple[int, int, int]
+) -> dict[str, float]:
     """L1 and peak signal-to-noise ratio (dB, for a range of 1) of the middle of each volume, from its mean latent."""
     errors, squares = [], []
     device = next(model.parameters()).device

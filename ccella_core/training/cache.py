@@ -31,15 +31,15 @@ from ccella_core.config import StrictModel
 from ccella_core.errors import InputError, NonFiniteError, SaveError
 from ccella_core.files import sha256_of, whole_file
 from ccella_core.generation.text_encoder import NULL_REPORT, ReportEncoder
-from ccella_core.progress import Told
+from ccella_core.progress import OnProgress
 from ccella_core.provenance import SequenceName
 from ccella_core.training.cached_cases import (
     CACHE_NAME,
     GLAND,
     LESION,
     NULL_NAME,
+    CacheEntry,
     CacheIndex,
-    Row,
     Shard,
     read_index,
     rows_of,
@@ -82,7 +82,7 @@ def build_cache(
     *,
     depends_on: dict[str, Any],
     accelerator: Accelerator | None = None,
-    progress: Told | None = None,
+    progress: OnProgress | None = None,
 ) -> CacheIndex:
     """Encode the training and validation cases, or find that it was done; several processes share the work.
 
@@ -176,7 +176,7 @@ class _ShardWriter:
         self.encoder, self.settings, self.accelerator = encoder, settings, accelerator
 
     def write(self, path: Path, cases: list[PreparedCase], depends_on: dict[str, Any]) -> None:
-        rows: list[Row] = []
+        rows: list[CacheEntry] = []
         reports: dict[str, int] = {}
         tensors: dict[str, list[Tensor]] = {"latents": [], "regions": []}
         for case in cases:
@@ -204,11 +204,11 @@ class _ShardWriter:
         }
         _save(stored, header, path)
 
-    def _row(self, case: PreparedCase, mirrored: bool, reports: dict[str, int], regions: Tensor | None) -> Row:
+    def _row(self, case: PreparedCase, mirrored: bool, reports: dict[str, int], regions: Tensor | None) -> CacheEntry:
         texts = case.reports if self.encoder is not None else ()
         texts = tuple(mirrored_report(text) for text in texts) if mirrored else texts
         fields = case.fields.mirrored() if mirrored and case.fields is not None else case.fields
-        return Row(
+        return CacheEntry(
             id=case.id,
             mirrored=mirrored,
             positive=case.pathology == "positive",

@@ -26,7 +26,7 @@ CACHE_NAME, NULL_NAME = "cache.json", "null-report.safetensors"
 GLAND, LESION = 1, 2  # bits of a latent voxel's region
 
 
-class Row(StrictModel):
+class CacheEntry(StrictModel):
     """One line of a shard: a case, or its mirror image."""
 
     id: str
@@ -91,7 +91,7 @@ class CachedCases:
         self._scale = torch.tensor(index.scale_factors)
         self._files: list[Any] = []
         self._places: list[tuple[int, int]] = []
-        self.rows: list[Row] = []
+        self.rows: list[CacheEntry] = []
         for shard in index.shards.get(split, ()):
             file = _open(folder / shard.file, shard.sha256 if verify else None)
             rows = rows_of(file)
@@ -138,9 +138,9 @@ class CachedCases:
         return self._files[file].get_slice(tensor)[place : place + 1]
 
 
-def rows_of(file: Any) -> list[Row]:
+def rows_of(file: Any) -> list[CacheEntry]:
     """The lines in the header of a shard."""
-    return [Row.model_validate(row) for row in json.loads(file.metadata()["rows"])]
+    return [CacheEntry.model_validate(row) for row in json.loads(file.metadata()["rows"])]
 
 
 def _open(path: Path, sha256: str | None) -> Any:

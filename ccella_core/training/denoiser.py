@@ -19,8 +19,8 @@ from ccella_core.errors import InputError
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.networks.config import DenoiserConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
-from ccella_core.runs.logging import SilentLog, Watcher
-from ccella_core.runs.trainer import Run, Schedule
+from ccella_core.runs.logging import SilentLog, TrainLogger
+from ccella_core.runs.trainer import Schedule, Trainer
 from ccella_core.training.batches import Draw, draw_batch, own_parts
 from ccella_core.training.cached_cases import CachedCases
 from ccella_core.training.losses import FOCAL_WEIGHT, JointLoss, joint_loss
@@ -114,9 +114,9 @@ def train_denoiser(
     *,
     start: ConditionalDenoiser | None = None,
     accelerator: Accelerator | None = None,
-    watcher: Watcher | None = None,
-    after_step: Callable[[Run], None] | None = None,
-) -> Run:
+    watcher: TrainLogger | None = None,
+    after_step: Callable[[Trainer], None] | None = None,
+) -> Trainer:
     """Train, going on from the last checkpoint where there is one; returns the finished run.
 
     ``run.network`` is the denoiser, with the averaged weights where there is an average.
@@ -140,7 +140,7 @@ def train_denoiser(
     model = ConditionalDenoiser(config.network)
     if start is not None:
         model.load_state_dict(start.state_dict())
-    run = Run(
+    run = Trainer(
         model,
         folder,
         config,
@@ -156,7 +156,7 @@ def train_denoiser(
     while run.unfinished:
         rate = run.learning_rate
         run.update(*learning.parts())
-        watcher.step(run.step, {**learning.told(), "learning_rate": rate, "gradient_norm": run.gradient_norm})
+        watcher.step(run.step, {**learning.metrics(), "learning_rate": rate, "gradient_norm": run.gradient_norm})
         if after_step is not None:
             after_step(run)
         run.save_if_due()
@@ -167,7 +167,7 @@ def train_denoiser(
 class _Learning:
     """The loss of each step, in parts, and what there is to tell of it."""
 
-    def __init__(self, run: Run, cases: CachedCases, config: DenoiserTraining) -> None:
+    def __init__(self, run: Trainer, cases: CachedCases, config: DenoiserTraining) -> None:
         self.run, self.cases, self.config = run, cases, config
         self.weights = None if config.region_weights == "none" else RegionWeights(cases, config.region_weights)
         self._told = torch.zeros(3)
@@ -223,7 +223,7 @@ class _Learning:
             reported=self._reported,
         )
 
-    def told(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """Of the last step, over all processes."""
         accelerator = self.run.accelerator
         denoising, focal, right = accelerator.reduce(self._told.to(accelerator.device), "sum").tolist()

@@ -9,7 +9,7 @@ from pydantic import Field
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.generation.pipeline import CCELLAPipeline
-from ccella_core.generation.schedulers import DEFAULT_SOLVER, DEFAULT_STEPS, Solver
+from ccella_core.generation.schedulers import DEFAULT_NUM_INFERENCE_STEPS, DEFAULT_SCHEDULER, Scheduler
 from ccella_core.models.model import ModelFolder, ModelIndex
 from ccella_core.runs.folder import read_run, read_run_config
 from ccella_core.training.frozen_networks import autoencoder_source, text_encoder_source
@@ -27,8 +27,8 @@ class About(StrictModel):
     intended_use: str = Field(min_length=1)
     description: str = ""
     trained_on: str = Field(min_length=1)
-    default_solver: str = DEFAULT_SOLVER
-    default_steps: int = Field(DEFAULT_STEPS, gt=0)
+    default_scheduler: str = DEFAULT_SCHEDULER
+    default_num_inference_steps: int = Field(DEFAULT_NUM_INFERENCE_STEPS, gt=0)
 
 
 def export_run(
@@ -51,7 +51,7 @@ def export_run(
     config = read_run_config(run, TrainConfig)
     record = read_run(run)
     # Refused here rather than at the first use.
-    Solver(about.default_solver, config.denoiser.scheduler, about.default_steps)  # type: ignore[arg-type]
+    Scheduler(about.default_scheduler, config.denoiser.scheduler, about.default_num_inference_steps)  # type: ignore[arg-type]
     source = autoencoder_source(autoencoder or config.autoencoder)
     if source.config.latent_channels * len(config.sequences) != config.denoiser.network.latent_channels:
         raise InputError(f"The autoencoder in {autoencoder} has other latents than the training.")
@@ -73,8 +73,8 @@ def export_run(
         intensity_range=record.get("intensity_range", dict.fromkeys(config.sequences, (0.0, 1.0))),
         latent_scale_factor=factors[0] if len(factors) == 1 else tuple(factors),
         max_report_tokens=config.max_tokens,
-        default_solver=about.default_solver,
-        default_steps=about.default_steps,
+        default_scheduler=about.default_scheduler,
+        default_num_inference_steps=about.default_num_inference_steps,
         trained_on=about.trained_on,
         training={"stages": stages_of(run, source)},
         components={},

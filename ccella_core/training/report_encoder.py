@@ -24,8 +24,8 @@ from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.generation.text_encoder import ReportEncoder
 from ccella_core.phantom.fields import StructuredFields
-from ccella_core.runs.logging import SilentLog, Watcher
-from ccella_core.runs.trainer import Run, one_cycle
+from ccella_core.runs.logging import SilentLog, TrainLogger
+from ccella_core.runs.trainer import Trainer, one_cycle
 from ccella_core.training.facts import FactHeads, facts_of, stated_facts
 
 PAD, END, MASK = "<pad>", "</s>", "<mask>"
@@ -107,7 +107,7 @@ def train_report_encoder(
     config: ReportEncoderTraining,
     checkpoints: Path,
     *,
-    watcher: Watcher | None = None,
+    watcher: TrainLogger | None = None,
 ) -> ReportEncoder:
     """Train tokenizer and encoder, going on from the last of ``checkpoints`` where there is one.
 
@@ -127,7 +127,7 @@ def train_report_encoder(
     tokenizer = train_tokenizer((report.text for report in reports[:TOKENIZER_REPORTS]), config.vocabulary)
     tokenizer.truncation_side, tokenizer.model_max_length = "left", config.max_tokens
     learner = _Learner(_new_encoder(config, tokenizer))
-    run = Run(learner, checkpoints, config, schedule=one_cycle(config, rising=0.1))
+    run = Trainer(learner, checkpoints, config, schedule=one_cycle(config, rising=0.1))
     facts = [stated_facts(report.fields, positive=report.positive) for report in reports]
     watcher = watcher or SilentLog()
     while run.unfinished:

@@ -15,11 +15,11 @@ from ccella_core.cases.prepared import PreparedSet
 from ccella_core.errors import InputError
 from ccella_core.networks.config import DenoiserConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
-from ccella_core.progress import Told
+from ccella_core.progress import OnProgress
 from ccella_core.runs.folder import CHECKPOINTS, open_log, read_run_config, refuse_other_run, write_run
-from ccella_core.runs.logging import Watcher
+from ccella_core.runs.logging import TrainLogger
 from ccella_core.runs.summary import write_summary
-from ccella_core.runs.trainer import Run, load_trained, new_accelerator
+from ccella_core.runs.trainer import Trainer, load_trained, new_accelerator
 from ccella_core.training.adapter import train_adapter
 from ccella_core.training.cache import build_cache
 from ccella_core.training.cached_cases import CachedCases
@@ -34,7 +34,7 @@ MAY_CHANGE = ("output", "watching", "cache_folder", "denoiser.checkpoint_every",
 """Keys that change nothing in the weights, so that a run may go on with others."""
 
 
-def train(config: TrainConfig, *, progress: Told | None = None) -> Path:
+def train(config: TrainConfig, *, progress: OnProgress | None = None) -> Path:
     """Train, or go on with a training that was stopped; every process of a launch calls it.
 
     Args:
@@ -125,7 +125,7 @@ class _Frozen:
         self._text_source = None if self.config.text_encoder is None else text_encoder_source(self.config.text_encoder)
         self.autoencoder: AutoencoderKlMaisi = self._autoencoder_source.load()
 
-    def cache(self, progress: Told | None) -> Path:
+    def cache(self, progress: OnProgress | None) -> Path:
         config, text = self.config, self._text_source
         depends_on: dict[str, Any] = {
             "prepared cases": self.prepared.fingerprint,
@@ -153,11 +153,11 @@ class _Observer:
     """Validates and draws pictures, every so many steps and after the last."""
 
     def __init__(
-        self, config: TrainConfig, held_out: CachedCases, autoencoder: AutoencoderKlMaisi, watcher: Watcher
+        self, config: TrainConfig, held_out: CachedCases, autoencoder: AutoencoderKlMaisi, watcher: TrainLogger
     ) -> None:
         self.config, self.held_out, self.autoencoder, self.watcher = config, held_out, autoencoder, watcher
 
-    def __call__(self, run: Run) -> None:
+    def __call__(self, run: Trainer) -> None:
         watching, last = self.config.watching, not run.unfinished
         validates = bool(len(self.held_out)) and (last or run.step % watching.validate_every == 0)
         draws = bool(watching.picture_every and len(self.held_out)) and (last or run.step % watching.picture_every == 0)

@@ -14,9 +14,9 @@ from ccella_core.errors import InputError
 from ccella_core.models.model import save_component
 from ccella_core.provenance import SequenceName
 from ccella_core.runs.folder import CHECKPOINTS, open_log, refuse_other_run, write_run
-from ccella_core.runs.logging import Watcher
+from ccella_core.runs.logging import TrainLogger
 from ccella_core.runs.summary import write_summary
-from ccella_core.runs.trainer import Run, new_accelerator
+from ccella_core.runs.trainer import Trainer, new_accelerator
 from ccella_core.training.autoencoder import (
     AutoencoderTraining,
     PreparedVolumes,
@@ -93,7 +93,11 @@ def _to_refine(config: AutoencoderConfigFile) -> AutoencoderKlMaisi:
 
 
 def _look(
-    run: Run, model: AutoencoderKlMaisi, held_out: PreparedVolumes, config: AutoencoderConfigFile, watcher: Watcher
+    run: Trainer,
+    model: AutoencoderKlMaisi,
+    held_out: PreparedVolumes,
+    config: AutoencoderConfigFile,
+    watcher: TrainLogger,
 ) -> None:
     due = run.step % config.validate_every == 0 or not run.unfinished
     if not len(held_out) or not due or not run.accelerator.is_main_process:

@@ -22,7 +22,7 @@ DEMO_MODEL = "ccella-demo"
 DEMO_LATENT_CHANNELS, DEMO_TEXT_WIDTH, DEMO_MAX_TOKENS = 8, 128, 256
 
 
-class Watching(StrictModel):
+class LoggingSettings(StrictModel):
     """What is looked at while it trains; none of it changes the weights."""
 
     validate_every: int = Field(500, gt=0, description="steps")
@@ -48,7 +48,7 @@ class TrainConfig(StrictModel):
     denoiser: DenoiserTraining = DenoiserTraining()
     read_first: AdapterTraining | None = Field(None, description="teach the adapter to read before it steers")
     start_from: Path | None = Field(None, description="a finished run whose weights are the start")
-    watching: Watching = Watching()
+    watching: LoggingSettings = LoggingSettings()
 
     @model_validator(mode="after")
     def _parts_fit(self) -> TrainConfig:

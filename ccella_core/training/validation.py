@@ -16,7 +16,7 @@ from torch import nn
 
 from ccella_core.generation.decoding import decode
 from ccella_core.generation.sampling import sample
-from ccella_core.generation.schedulers import DEFAULT_SOLVER
+from ccella_core.generation.schedulers import DEFAULT_SCHEDULER
 from ccella_core.imaging.planes import middle_planes, side_by_side, stacked
 from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.training.batches import Draw
@@ -43,7 +43,7 @@ def validate(
     found = [_seen(model, cases, row, config, accelerator) for row in rows]
     everything = sorted(gather_object(found), key=lambda each: each["row"])
     denoising = float(np.mean([each["denoising"] for each in everything]))
-    told = {
+    metrics = {
         "loss": denoising,
         "loss/denoising": denoising,
         "loss/focal": math.nan,
@@ -55,14 +55,14 @@ def validate(
         focal = float(np.mean([each["focal"] for each in read]))
         probability = torch.tensor([each["positive"] for each in read])
         truth = torch.tensor([float(cases.positive[each["row"]]) for each in read])
-        told |= {
+        metrics |= {
             "loss": denoising + config.focal_weight * focal,
             "loss/focal": focal,
             "accuracy": float(((probability > 0.5) == truth.bool()).float().mean()),
         }
         if 0 < truth.sum() < len(truth):
-            told["auroc"] = float(np.asarray(compute_roc_auc(probability, truth)))
-    return told
+            metrics["auroc"] = float(np.asarray(compute_roc_auc(probability, truth)))
+    return metrics
 
 
 def _seen(
@@ -122,8 +122,8 @@ def draw_samples(
             shape=cases.latent_shape[1:],
             spacing=tuple(cases.spacing.tolist()),
             seeds=[seed],
-            solver=DEFAULT_SOLVER,
-            num_steps=steps,
+            scheduler=DEFAULT_SCHEDULER,
+            num_inference_steps=steps,
         )
         sequences = latents.chunk(len(cases.index.scale_factors), dim=1)
         volumes = [

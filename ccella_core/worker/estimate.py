@@ -14,13 +14,13 @@ from torch.nn import functional as F
 
 from ccella_core.devices import choose_dtype
 from ccella_core.generation.options import checked_guidance, checked_seeds
-from ccella_core.generation.schedulers import SchedulerConfig, Solver
+from ccella_core.generation.schedulers import Scheduler, SchedulerConfig
 from ccella_core.models.model import ModelFolder, load_config
 from ccella_core.models.search import resolve_model
 from ccella_core.worker.hardware import device_id, device_name, find_device
 from ccella_core.worker.needs import Need, need_of
 from ccella_core.worker.params import EstimateParams, read_params
-from ccella_core.worker.tasks import State, Task
+from ccella_core.worker.tasks import Task, WorkerState
 from ccella_core.worker.timings import Timings
 
 PROBE_SECONDS = 0.2
@@ -28,7 +28,7 @@ PROBE_SECONDS = 0.2
 KERNEL = 3  # voxels along each axis, in almost all of the networks' convolutions
 
 
-def estimate(task: Task, state: State) -> dict[str, Any]:
+def estimate(task: Task, state: WorkerState) -> dict[str, Any]:
     """Seconds, memory, and whether it fits, for ``count`` volumes of one model on one device.
 
     Raises:
@@ -41,9 +41,9 @@ def estimate(task: Task, state: State) -> dict[str, Any]:
     device = find_device(where)
     count = len(checked_seeds(None, asked.count))
     guided = checked_guidance(asked.guidance_scale) != 1
-    steps = model.index.default_steps if asked.num_steps is None else asked.num_steps
+    steps = model.index.default_num_inference_steps if asked.num_inference_steps is None else asked.num_inference_steps
     scheduler = load_config(SchedulerConfig, model.component_path("scheduler"))
-    Solver(model.index.default_solver, scheduler, steps)  # type: ignore[arg-type]  # refuses impossible numbers
+    Scheduler(model.index.default_scheduler, scheduler, steps)  # type: ignore[arg-type]  # refuses impossible numbers
     need = _need(model, tuple(asked.shape or model.index.native_shape), guided, state)
 
     is_loaded = state.holds(model.sha256, where)
@@ -83,14 +83,14 @@ def operations_per_second(device: str, dtype: torch.dtype, channels: int, shape:
     return operations / min(durations)
 
 
-def _need(model: ModelFolder, shape: tuple[int, ...], guided: bool, state: State) -> Need:
+def _need(model: ModelFolder, shape: tuple[int, ...], guided: bool, state: WorkerState) -> Need:
     key = (model.sha256, shape, guided)
     if key not in state.needs:
         state.needs[key] = need_of(model, shape, guided=guided)
     return state.needs[key]
 
 
-def _speed(device: str, dtype: torch.dtype, need: Need, state: State) -> float:
+def _speed(device: str, dtype: torch.dtype, need: Need, state: WorkerState) -> float:
     key = (device, dtype, need.channels, need.latent_shape)
     if key not in state.speeds:
         state.speeds[key] = operations_per_second(*key)

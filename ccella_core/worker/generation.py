@@ -16,14 +16,14 @@ from ccella_core.worker.hardware import device_id
 from ccella_core.worker.output import checked_name, save, writable_folder
 from ccella_core.worker.params import GenerateParams, read_params
 from ccella_core.worker.reporter import Reporter
-from ccella_core.worker.tasks import State, Task
+from ccella_core.worker.tasks import Task, WorkerState
 from ccella_core.worker.timings import Timing, Timings
 
 logger = logging.getLogger(__name__)
 
 
 def run_generation(
-    task: Task, state: State, asked: GenerateParams, model: ModelFolder, name: str, reporter: Reporter
+    task: Task, state: WorkerState, asked: GenerateParams, model: ModelFolder, name: str, reporter: Reporter
 ) -> dict[str, Any]:
     """The value of ``generate``.
 
@@ -44,8 +44,8 @@ def run_generation(
             asked.report,
             pathology=asked.pathology,
             seed=seed,
-            num_steps=asked.num_steps,
-            solver=asked.solver,  # type: ignore[arg-type]  # the pipeline refuses unknown ones
+            num_inference_steps=asked.num_inference_steps,
+            scheduler=asked.scheduler,  # type: ignore[arg-type]  # the pipeline refuses unknown ones
             guidance_scale=asked.guidance_scale,
             shape=asked.shape,
             spacing=asked.spacing,
@@ -61,7 +61,7 @@ def run_generation(
     return {"volumes": saved, "seconds": round(reporter.total_seconds(), 3), "load_seconds": round(load_seconds, 3)}
 
 
-def load(model: ModelFolder, device: str, state: State, reporter: Reporter) -> CCELLAPipeline:
+def load(model: ModelFolder, device: str, state: WorkerState, reporter: Reporter) -> CCELLAPipeline:
     """The model's pipeline: the one of the last run, if that was of the same model and device."""
     if state.pipeline is not None and state.holds(model.sha256, device):
         return state.pipeline
@@ -75,7 +75,7 @@ def load(model: ModelFolder, device: str, state: State, reporter: Reporter) -> C
     return state.pipeline
 
 
-def _keep_timing(how: Provenance, reporter: Reporter, state: State) -> None:
+def _keep_timing(how: Provenance, reporter: Reporter, state: WorkerState) -> None:
     timings = Timings(state.timings_file)
     former = timings.find(how.model_sha256, how.device, how.shape)
     # A run with a loaded model measures no loading, and no encoding either where the report is the same as before.
@@ -90,7 +90,7 @@ def _keep_timing(how: Provenance, reporter: Reporter, state: State) -> None:
     timings.keep(how.model_sha256, how.device, how.shape, timing)
 
 
-def generate(task: Task, state: State) -> dict[str, Any]:
+def generate(task: Task, state: WorkerState) -> dict[str, Any]:
     """Make ``count`` volumes, with the seeds that follow ``seed``.
 
     Mistakes that can be found without torch are told at once, and the client hears that loading has begun before the

@@ -22,24 +22,24 @@ from ccella_core.models.search import (
 )
 from ccella_core.worker.hardware import list_devices
 from ccella_core.worker.params import DeleteParams, DescribeParams, DownloadParams, read_params
-from ccella_core.worker.protocol import SOLVERS
-from ccella_core.worker.tasks import State, Task
+from ccella_core.worker.protocol import SCHEDULERS
+from ccella_core.worker.tasks import Task, WorkerState
 
 Origin = Literal["shipped", "user", "home", "folder"]
 
 logger = logging.getLogger(__name__)
 
 
-def describe(task: Task, state: State) -> dict[str, Any]:
-    """All models, those in the client's ``model_folders`` last, all devices, and the solvers."""
+def describe(task: Task, state: WorkerState) -> dict[str, Any]:
+    """All models, those in the client's ``model_folders`` last, all devices, and the schedulers."""
     asked = read_params(DescribeParams, task)
     found: dict[Path, dict[str, Any]] = {}
     for origin, entry in _all_models(asked.model_folders):
         found.setdefault(entry.path.resolve(), describe_model(entry, origin))
-    return {"models": list(found.values()), "devices": list_devices(), "solvers": list(SOLVERS)}
+    return {"models": list(found.values()), "devices": list_devices(), "schedulers": list(SCHEDULERS)}
 
 
-def download(task: Task, state: State) -> dict[str, Any]:
+def download(task: Task, state: WorkerState) -> dict[str, Any]:
     """Fetch a model from the Hugging Face Hub. A download that was ended goes on where it stopped when tried again."""
     asked = read_params(DownloadParams, task)
     if not asked.name.startswith(HUB_PREFIX):
@@ -48,7 +48,7 @@ def download(task: Task, state: State) -> dict[str, Any]:
     return describe_model(resolve_model(asked.name, allow_download=True), "user")
 
 
-def delete(task: Task, state: State) -> dict[str, Any]:
+def delete(task: Task, state: WorkerState) -> dict[str, Any]:
     """Remove a model from the user's own folder.
 
     Raises:
@@ -73,7 +73,15 @@ def delete(task: Task, state: State) -> dict[str, Any]:
 def describe_model(entry: ModelFolder | BrokenModel, origin: Origin) -> dict[str, Any]:
     """A model as the protocol has it; where it cannot be opened all is null but its path, and ``problem`` says why."""
     index = entry.index if isinstance(entry, ModelFolder) else None
-    copied = ("version", "licence", "intended_use", "description", "variant", "default_steps", "default_solver")
+    copied = (
+        "version",
+        "licence",
+        "intended_use",
+        "description",
+        "variant",
+        "default_num_inference_steps",
+        "default_scheduler",
+    )
     return {
         "name": index.name if index else entry.path.name,
         "path": str(entry.path),

@@ -31,7 +31,7 @@ class CountTokensParams(Params):
 class EstimateParams(Params):
     model: str
     device: str = "auto"
-    num_steps: int | None = None
+    num_inference_steps: int | None = None
     count: int = 1
     guidance_scale: float = 1.0
     shape: ThreeSizes | None = None
@@ -43,8 +43,8 @@ class GenerateParams(Params):
     model: str
     seed: int | None = None
     count: int = 1
-    num_steps: int | None = None
-    solver: str | None = None
+    num_inference_steps: int | None = None
+    scheduler: str | None = None
     guidance_scale: float = 1.0
     device: str = "auto"
     shape: ThreeSizes | None = None

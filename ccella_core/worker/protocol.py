@@ -36,7 +36,7 @@ ERROR_CODES = (
     "protocol",
     "internal",
 )
-SOLVERS = ("dpm++", "unipc", "ddim", "ddpm", "ddpm-reference")
+SCHEDULERS = ("dpm++", "unipc", "ddim", "ddpm", "ddpm-reference")
 """The library's own list stands in a module that takes seconds to import; a test compares the two."""
 
 HEARTBEAT_SECONDS = 2.0

@@ -12,13 +12,13 @@ from ccella_core.generation.text_encoder import TokenCount, check_report
 from ccella_core.models.model import ModelFolder
 from ccella_core.models.search import resolve_model
 from ccella_core.worker.params import CountTokensParams, read_params
-from ccella_core.worker.tasks import State, Task
+from ccella_core.worker.tasks import Task, WorkerState
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-def count_tokens(task: Task, state: State) -> dict[str, Any]:
+def count_tokens(task: Task, state: WorkerState) -> dict[str, Any]:
     """The report's length, the end-of-text token included, as the model's own encoder counts it."""
     asked = read_params(CountTokensParams, task)
     model = resolve_model(asked.model)
@@ -30,7 +30,7 @@ def count_tokens(task: Task, state: State) -> dict[str, Any]:
     return asdict(TokenCount(tokens, limit, tokens > limit))
 
 
-def _tokenizer(model: ModelFolder, state: State) -> PreTrainedTokenizerBase:
+def _tokenizer(model: ModelFolder, state: WorkerState) -> PreTrainedTokenizerBase:
     if model.sha256 not in state.tokenizers:
         folder = model.component_path("tokenizer")
         try:

@@ -47,7 +47,7 @@ class Task:
 
 
 @dataclass
-class State:
+class WorkerState:
     """What outlives a request. Jobs set the pipeline; the rest belongs to the thread that answers questions."""
 
     timings_file: Path | None = None
@@ -94,11 +94,11 @@ class Handlers:
     """Answers every method of the protocol.
 
     Args:
-        timings_file: see ``State``.
+        timings_file: see ``WorkerState``.
     """
 
     def __init__(self, timings_file: Path | None = None) -> None:
-        self.state = State(timings_file)
+        self.state = WorkerState(timings_file)
 
     def __call__(self, task: Task) -> dict[str, Any]:
         with self.state.importing:

@@ -21,7 +21,7 @@ from ccella_core.evaluation.classifier.config import preset
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "Resources" / "Recipes" / "study.yaml"
 # Seeds of the patients: the demonstration model, whose autoencoder and text encoder are used, has learnt from others,
-# and so has the readout.
+# and so has the phantom reader.
 PATIENTS = {
     "train": range(3_000_000, 3_000_400),
     "validation": range(3_100_000, 3_100_064),

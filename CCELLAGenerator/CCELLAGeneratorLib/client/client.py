@@ -1,4 +1,4 @@
-"""The door to the worker process: requests go through it, answers come back through callbacks.
+"""The client to the worker process: requests go through it, answers come back through callbacks.
 
 The process is started by the first request and stays warm. Everything happens in Qt's event loop: no call here waits,
 and no callback comes from within `request` or `cancel`.
@@ -14,12 +14,12 @@ from typing import Any
 
 import qt
 
-from . import errors as door_errors
+from . import errors as client_errors
 from .command import ONLINE, default_command, worker_protocol
-from .errors import DoorError
+from .errors import ClientError
 from .link import WorkerLink
 
-__all__ = ["DoorError", "WorkerDoor", "default_command"]
+__all__ = ["ClientError", "WorkerClient", "default_command"]
 
 CANCEL_PATIENCE = 0.8
 """Seconds between asking the worker to stop a job and ending it; the user was promised an answer within one."""
@@ -33,14 +33,14 @@ class _Request:
     method: str
     params: dict[str, Any]
     on_result: Callable[[dict[str, Any]], None]
-    on_error: Callable[[DoorError], None]
+    on_error: Callable[[ClientError], None]
     on_progress: Callable[[dict[str, Any]], None] | None
     on_preview: Callable[[bytes], None] | None
     sent: bool = False
     cancelled: bool = False
 
 
-class WorkerDoor:
+class WorkerClient:
     """Client of one worker process at a time.
 
     Args:
@@ -55,7 +55,7 @@ class WorkerDoor:
         self._on_log = on_log
         self._jobs = worker_protocol().JOBS
         self._requests: dict[int, _Request] = {}
-        self._downloads: dict[int, WorkerDoor] = {}
+        self._downloads: dict[int, WorkerClient] = {}
         self._last_id = FIRST_ID - 1
         self._link: WorkerLink | None = None
 
@@ -74,13 +74,13 @@ class WorkerDoor:
         params: dict[str, Any],
         *,
         on_result: Callable[[dict[str, Any]], None],
-        on_error: Callable[[DoorError], None],
+        on_error: Callable[[ClientError], None],
         on_progress: Callable[[dict[str, Any]], None] | None = None,
         on_preview: Callable[[bytes], None] | None = None,
     ) -> int:
         """Ask the worker for something; starts it where needed.
 
-        Exactly one of `on_result` (the answer's "value") and `on_error` is called in the end, unless the door is
+        Exactly one of `on_result` (the answer's "value") and `on_error` is called in the end, unless the client is
         closed before. `on_progress` gets the event as the protocol has it, `on_preview` a PNG.
 
         Returns:
@@ -147,7 +147,7 @@ class WorkerDoor:
         if link is not None:
             link.end()
 
-    def _broken(self, error: DoorError) -> None:
+    def _broken(self, error: ClientError) -> None:
         self._on_log(str(error))
         self._end_link()
         # Where one was cancelled, this is how the worker heeded it, and the others are asked again.
@@ -162,7 +162,7 @@ class WorkerDoor:
             return
         if self._is_running_job(request):
             self._end_link()
-        self._finish(request_id, door_errors.cancelled())
+        self._finish(request_id, client_errors.cancelled())
         self._start_where_needed()
 
     def _start_where_needed(self) -> None:
@@ -196,7 +196,7 @@ class WorkerDoor:
         elif event == "result":
             self._finish(request.id, message.get("value", {}))
         elif event == "error":
-            self._finish(request.id, door_errors.of_worker(message))
+            self._finish(request.id, client_errors.of_worker(message))
         elif event == "progress":
             self._tell(request, request.on_progress, message)
         elif event == "preview":
@@ -206,15 +206,15 @@ class WorkerDoor:
         if callback is not None and not request.cancelled:
             self._call(callback, what)
 
-    def _finish(self, request_id: int, outcome: dict[str, Any] | DoorError) -> None:
+    def _finish(self, request_id: int, outcome: dict[str, Any] | ClientError) -> None:
         request = self._requests.pop(request_id, None)
-        if request is None:  # the door was closed, or it is over already
+        if request is None:  # the client was closed, or it is over already
             return
         if not self._requests and self._link is not None:
             self._link.watch(answer_is_owed=False)
         if request.cancelled:  # a whole result may overtake the cancelling: then all of it was finished
-            outcome = door_errors.cancelled(outcome.finished if isinstance(outcome, DoorError) else outcome)
-        self._call(request.on_error if isinstance(outcome, DoorError) else request.on_result, outcome)
+            outcome = client_errors.cancelled(outcome.finished if isinstance(outcome, ClientError) else outcome)
+        self._call(request.on_error if isinstance(outcome, ClientError) else request.on_result, outcome)
 
     def _call(self, callback: Callable[[Any], None], argument: Any) -> None:
         try:
@@ -226,18 +226,18 @@ class WorkerDoor:
 
     def _download(self, request: _Request) -> None:
         """In a process of its own, which may use the network, and can be ended without losing the warm one."""
-        door = WorkerDoor(self._command, {**self._environment, **ONLINE}, self._on_log)
-        self._downloads[request.id] = door
+        client = WorkerClient(self._command, {**self._environment, **ONLINE}, self._on_log)
+        self._downloads[request.id] = client
 
         def then(callback: Callable[[Any], None]) -> Callable[[Any], None]:
             def end(outcome: Any) -> None:
                 del self._downloads[request.id]
-                door.close()
+                client.close()
                 callback(outcome)
 
             return end
 
-        door.request(
+        client.request(
             DOWNLOAD,
             request.params,
             on_result=then(request.on_result),

@@ -17,7 +17,7 @@ CRASH_WORDS = ("fatal python error", "fatal exception")
 MEMORY_WORDS = ("memoryerror", "out of memory", "bad_alloc", "cannot allocate memory", "not enough memory")
 
 
-class DoorError(Exception):
+class ClientError(Exception):
     """Why a request was not answered.
 
     Attributes:
@@ -35,28 +35,28 @@ class DoorError(Exception):
         self.finished = finished or {}
 
 
-def of_worker(event: dict[str, Any]) -> DoorError:
+def of_worker(event: dict[str, Any]) -> ClientError:
     """What an "error" event says."""
     said = {name: value for name, value in event.items() if name not in ("event", "id")}
     code, message, hint = (str(said.pop(name, "")) for name in ("code", "message", "hint"))
-    return DoorError(code, message, hint, said)
+    return ClientError(code, message, hint, said)
 
 
-def cancelled(finished: dict[str, Any] | None = None) -> DoorError:
-    return DoorError("cancelled", _("Generation was cancelled."), finished=finished)
+def cancelled(finished: dict[str, Any] | None = None) -> ClientError:
+    return ClientError("cancelled", _("Generation was cancelled."), finished=finished)
 
 
-def not_started(reason: str) -> DoorError:
+def not_started(reason: str) -> ClientError:
     """The process could not be started, or ended or fell silent before it was ready."""
-    return DoorError(
+    return ClientError(
         "start",
         _("The generating process could not be started: {reason}").format(reason=_ended(reason)),
         _("Read the log; if packages are missing, install the dependencies again."),
     )
 
 
-def other_version(theirs: object, ours: int) -> DoorError:
-    return DoorError(
+def other_version(theirs: object, ours: int) -> ClientError:
+    return ClientError(
         "version",
         _("The generating process speaks version {theirs} of the protocol, and this module version {ours}.").format(
             theirs=theirs, ours=ours
@@ -65,8 +65,8 @@ def other_version(theirs: object, ours: int) -> DoorError:
     )
 
 
-def hung(seconds: float) -> DoorError:
-    return DoorError(
+def hung(seconds: float) -> ClientError:
+    return ClientError(
         "hung",
         _("The generating process gave no sign of life for {seconds:.0f} seconds and was ended.").format(
             seconds=seconds
@@ -75,18 +75,18 @@ def hung(seconds: float) -> DoorError:
     )
 
 
-def rubbish() -> DoorError:
-    return DoorError(
+def rubbish() -> ClientError:
+    return ClientError(
         "rubbish",
         _("The generating process wrote what cannot be understood and was ended."),
         _("{again} If it happens again, install the dependencies again.").format(again=_again()),
     )
 
 
-def died(exit_code: int, crashed: bool, last_lines: Sequence[str]) -> DoorError:
+def died(exit_code: int, crashed: bool, last_lines: Sequence[str]) -> ClientError:
     """The process ended by itself while it owed an answer; `last_lines` are the last of its log."""
     if _memory_ran_out(exit_code, last_lines):
-        return DoorError(
+        return ClientError(
             "died",
             _("The generating process ended ({how}), most likely because memory ran out.").format(
                 how=_how(exit_code, crashed)
@@ -94,7 +94,7 @@ def died(exit_code: int, crashed: bool, last_lines: Sequence[str]) -> DoorError:
             _("Close other programs, or choose fewer volumes, a smaller size or another device; then try again."),
         )
     words = _(" Its last words: {line}").format(line=_ended(last_lines[-1])) if last_lines else ""
-    return DoorError(
+    return ClientError(
         "died",
         _("The generating process ended unexpectedly ({how}).").format(how=_how(exit_code, crashed)) + words,
         _again(),

@@ -7,9 +7,9 @@ from typing import Any
 
 import qt
 
-from . import errors as door_errors
+from . import errors as client_errors
 from .command import worker_protocol
-from .errors import DoorError
+from .errors import ClientError
 from .process import WorkerProcess
 
 HANG_SECONDS = 60.0
@@ -43,7 +43,7 @@ class WorkerLink:
         on_ready: Callable[[], None],
         on_message: Callable[[dict[str, Any]], None],
         on_log: Callable[[str], None],
-        on_broken: Callable[[DoorError], None],
+        on_broken: Callable[[ClientError], None],
     ) -> None:
         self.ready = False
         self._protocol = worker_protocol()
@@ -62,7 +62,7 @@ class WorkerLink:
             on_line=self._receive,
             on_log=on_log,
             on_ended=self._ended,
-            on_failed=lambda reason: self._break(door_errors.not_started(reason)),
+            on_failed=lambda reason: self._break(client_errors.not_started(reason)),
         )
 
     def send(self, message_id: int, method: str, params: dict[str, Any]) -> None:
@@ -81,7 +81,7 @@ class WorkerLink:
         self._watch.stop()
         self._process.end()
 
-    def _break(self, error: DoorError) -> None:
+    def _break(self, error: ClientError) -> None:
         self.end()
         self._on_broken(error)
 
@@ -102,7 +102,7 @@ class WorkerLink:
     def _greet(self, message: dict[str, Any]) -> None:
         theirs, ours = message.get("protocol"), self._protocol.PROTOCOL_VERSION
         if theirs != ours:
-            self._break(door_errors.other_version(theirs, ours))
+            self._break(client_errors.other_version(theirs, ours))
             return
         self._process.pid = message["pid"]
         self.ready = True
@@ -114,16 +114,16 @@ class WorkerLink:
         if self._rubbish_lines <= RUBBISH_LOGGED:
             self._on_log(line.decode("utf-8", "replace").strip()[:RUBBISH_CHARACTERS])
         if self._rubbish_bytes > MAX_RUBBISH_BYTES:
-            self._break(door_errors.rubbish())
+            self._break(client_errors.rubbish())
 
     def _tick(self) -> None:
         self._silent_ticks += 1
         if self._silent_ticks > HANG_TICKS:
-            self._break_of(door_errors.hung(HANG_SECONDS))
+            self._break_of(client_errors.hung(HANG_SECONDS))
 
     def _ended(self, exit_code: int, crashed: bool) -> None:
-        self._break_of(door_errors.died(exit_code, crashed, self._process.last_lines))
+        self._break_of(client_errors.died(exit_code, crashed, self._process.last_lines))
 
-    def _break_of(self, error: DoorError) -> None:
+    def _break_of(self, error: ClientError) -> None:
         """`error`, unless the worker was not even ready."""
-        self._break(error if self.ready else door_errors.not_started(error.message))
+        self._break(error if self.ready else client_errors.not_started(error.message))

@@ -9,12 +9,12 @@ from typing import Any, Literal
 import qt
 from slicer.i18n import tr as _
 
-from ..client.errors import DoorError
+from ..client.errors import ClientError
 from .batch import BatchRow
 from .batch_folder import BatchFolder
 from .run import GenerationRun
 
-State = Literal["waiting", "done", "skipped", "failed", "cancelled"]
+RowState = Literal["waiting", "done", "skipped", "failed", "cancelled"]
 StartRow = Callable[..., GenerationRun]
 
 
@@ -23,7 +23,7 @@ class BatchOutcome:
     """What became of a row: ``volumes`` are nodes of the scene, or paths of files; ``message`` says why it failed."""
 
     row: BatchRow
-    state: State = "waiting"
+    state: RowState = "waiting"
     volumes: list[Any] = field(default_factory=list)
     message: str = ""
 
@@ -109,15 +109,15 @@ class BatchRun:
                 on_error=lambda error: self._failed(outcome, error),
                 on_progress=lambda event: self._tell(outcome, event),
             )
-        except DoorError as error:
+        except ClientError as error:
             self._failed(outcome, error)
 
-    def _failed(self, outcome: BatchOutcome, error: DoorError) -> None:
+    def _failed(self, outcome: BatchOutcome, error: ClientError) -> None:
         if error.code == "cancelled":  # by the user, or because the scene was closed: nothing is left to do
             self._stopped = True
         self._ended(outcome, "cancelled" if error.code == "cancelled" else "failed", message=str(error))
 
-    def _ended(self, outcome: BatchOutcome, state: State, *, volumes: Sequence[Any] = (), message: str = "") -> None:
+    def _ended(self, outcome: BatchOutcome, state: RowState, *, volumes: Sequence[Any] = (), message: str = "") -> None:
         outcome.state, outcome.volumes, outcome.message = state, list(volumes), message
         self._run = None
         self._save_results()

@@ -11,7 +11,7 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from ..client.client import WorkerDoor, default_command
+from ..client.client import WorkerClient, default_command
 from ..scene.volumes import add_volumes
 from .batch import BatchError, BatchRow, read_rows
 from .batch_folder import BatchFolder
@@ -31,8 +31,8 @@ class Generator:
         log: takes what the worker and this class have to say, a line each.
     """
 
-    def __init__(self, door: WorkerDoor | None = None, log: Callable[[str], None] = print) -> None:
-        self._existing_door = door
+    def __init__(self, client: WorkerClient | None = None, log: Callable[[str], None] = print) -> None:
+        self._existing_door = client
         self._log = log
         self._runs: list[GenerationRun] = []
         self._batch: BatchRun | None = None
@@ -44,8 +44,8 @@ class Generator:
         model: str | Path = DEFAULT_MODEL,
         seed: int | None = None,
         count: int = 1,
-        numSteps: int | None = None,
-        solver: str | None = None,
+        numInferenceSteps: int | None = None,
+        scheduler: str | None = None,
         guidanceScale: float = 1.0,
         device: str = "auto",
         referenceVolume: slicer.vtkMRMLVolumeNode | None = None,
@@ -66,14 +66,14 @@ class Generator:
             model: the model: a name, a folder, or ``hf:owner/name``.
             seed, count: the volumes get ``seed``, ``seed + 1``, …; ``None`` draws a new first one. A model of several
                 sequences gives one of each for every seed.
-            numSteps, solver, shape, spacing: by default the model's own; (X, Y, Z) in voxels and mm.
+            numInferenceSteps, scheduler, shape, spacing: by default the model's own; (X, Y, Z) in voxels and mm.
             guidanceScale: 1 is off.
             device: ``"auto"``, ``"cpu"``, ``"cuda:0"``, …
             referenceVolume: the real scan to lay the volumes on.
             outputVolume: takes the first volume: an empty node, or a synthetic one, which is replaced.
             wait: return when it is done; Slicer's window stays alive meanwhile.
             onProgress, onPreview: told of every step (a dict), and of the volume as it forms (bytes of a PNG).
-            onFinished, onError: told of the nodes, or of the ``DoorError``; one of them, once.
+            onFinished, onError: told of the nodes, or of the ``ClientError``; one of them, once.
 
         Returns:
             The nodes; with ``wait=False`` the request's number, at once.
@@ -94,8 +94,8 @@ class Generator:
                 "model": str(model),
                 "seed": _plain(seed),
                 "count": _plain(count),
-                "num_steps": _plain(numSteps),
-                "solver": solver,
+                "num_inference_steps": _plain(numInferenceSteps),
+                "scheduler": scheduler,
                 "guidance_scale": _plain(guidanceScale),
                 "device": device,
                 "shape": None if shape is None else [_plain(size) for size in shape],
@@ -115,7 +115,7 @@ class Generator:
         csvPath: str | Path,
         outputFolder: str | Path | None = None,
         model: str | Path = DEFAULT_MODEL,
-        solver: str | None = None,
+        scheduler: str | None = None,
         guidanceScale: float = 1.0,
         device: str = "auto",
         referenceVolume: slicer.vtkMRMLVolumeNode | None = None,
@@ -130,7 +130,7 @@ class Generator:
             csvPath: the table.
             outputFolder: takes the files, and a table of results; rows that it holds already are skipped. By default
                 the volumes go into the scene.
-            model, solver, guidanceScale, device: of ``process``, for all rows.
+            model, scheduler, guidanceScale, device: of ``process``, for all rows.
             referenceVolume: the real scan to lay the volumes in the scene on.
             wait: return when all rows are done; Slicer's window stays alive meanwhile.
             onProgress: told of every step (a dict, with "row" and "rows").
@@ -163,8 +163,8 @@ class Generator:
                 "model": str(model),
                 "seed": row.seed,
                 "count": row.count,
-                "num_steps": row.steps,
-                "solver": solver,
+                "num_inference_steps": row.steps,
+                "scheduler": scheduler,
                 "guidance_scale": _plain(guidanceScale),
                 "device": device,
                 "name": row.name,
@@ -223,7 +223,7 @@ class Generator:
         self,
         model: str | Path = DEFAULT_MODEL,
         device: str = "auto",
-        numSteps: int | None = None,
+        numInferenceSteps: int | None = None,
         count: int = 1,
         guidanceScale: float = 1.0,
         *,
@@ -234,7 +234,7 @@ class Generator:
         params = {
             "model": str(model),
             "device": device,
-            "num_steps": numSteps,
+            "num_inference_steps": numInferenceSteps,
             "count": count,
             "guidance_scale": guidanceScale,
         }
@@ -249,17 +249,17 @@ class Generator:
         return self._ask("delete", {"path": str(path)}, onResult, onError)
 
     @property
-    def _door(self) -> WorkerDoor:
+    def _client(self) -> WorkerClient:
         if self._existing_door is None:
-            self._existing_door = WorkerDoor(*default_command(), self._log)
+            self._existing_door = WorkerClient(*default_command(), self._log)
         return self._existing_door
 
     def _start(self, params: dict[str, Any], consume: Consumer, **options: Any) -> GenerationRun:
         """A run with the ``options`` of ``GenerationRun``. Raises GenerationError if no folder can be made."""
         self._runs = [run for run in self._runs if run.outcome is None]
-        door = self._door
+        client = self._client
         try:
-            run = GenerationRun(door, params, consume, log=self._log, **options)
+            run = GenerationRun(client, params, consume, log=self._log, **options)
         except OSError as error:
             raise save_error(error) from error
         self._runs.append(run)
@@ -273,7 +273,7 @@ class Generator:
         on_error: Callback,
         on_progress: Callback | None = None,
     ) -> int:
-        return self._door.request(method, params, on_result=on_result, on_error=on_error, on_progress=on_progress)
+        return self._client.request(method, params, on_result=on_result, on_error=on_error, on_progress=on_progress)
 
 
 def _plain(value: Any) -> Any:

@@ -13,8 +13,8 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from ..client.client import WorkerDoor
-from ..client.errors import DoorError, cancelled
+from ..client.client import WorkerClient
+from ..client.errors import ClientError, cancelled
 from ..scene.volumes import is_synthetic
 
 POLL_SECONDS = 0.01
@@ -23,8 +23,8 @@ POLL_SECONDS = 0.01
 Consumer = Callable[[dict[str, Any]], list[Any]]
 
 
-class GenerationError(DoorError):
-    """A generation that gave no volumes; ``code``, ``message`` and ``hint`` are those of ``DoorError``."""
+class GenerationError(ClientError):
+    """A generation that gave no volumes; ``code``, ``message`` and ``hint`` are those of ``ClientError``."""
 
 
 class GenerationRun:
@@ -39,7 +39,7 @@ class GenerationRun:
         in_scene: the result goes into the scene; if that is closed, the run is cancelled.
         parent_folder: where the run's own folder is made; by default where Slicer keeps temporary files.
         on_finished, on_error: called at the end, one of them, unless the run was abandoned.
-        on_progress, on_preview: passed on to the door.
+        on_progress, on_preview: passed on to the client.
         log: takes a line.
 
     Raises:
@@ -48,7 +48,7 @@ class GenerationRun:
 
     def __init__(
         self,
-        door: WorkerDoor,
+        client: WorkerClient,
         params: dict[str, Any],
         consume: Consumer,
         *,
@@ -56,25 +56,25 @@ class GenerationRun:
         in_scene: bool = True,
         parent_folder: Path | None = None,
         on_finished: Callable[[list[Any]], None] | None = None,
-        on_error: Callable[[DoorError], None] | None = None,
+        on_error: Callable[[ClientError], None] | None = None,
         on_progress: Callable[[dict[str, Any]], None] | None = None,
         on_preview: Callable[[bytes], None] | None = None,
         log: Callable[[str], None],
     ) -> None:
-        self.outcome: list[Any] | DoorError | None = None
+        self.outcome: list[Any] | ClientError | None = None
         """What it ended with; ``None`` while it runs."""
-        self._door = door
+        self._client = client
         self._consume = consume
         self._nodes = tuple(nodes)
         self._on_finished = on_finished
         self._on_error = on_error
         self._log = log
-        self._dropped: DoorError | None = None
+        self._dropped: ClientError | None = None
         self._folder = Path(tempfile.mkdtemp(prefix=".ccella-", dir=parent_folder or slicer.app.temporaryPath))
         self._scene = slicer.mrmlScene
         closing = slicer.vtkMRMLScene.StartCloseEvent
         self._observer = self._scene.AddObserver(closing, self._scene_closes) if in_scene else None
-        self.request_id = door.request(
+        self.request_id = client.request(
             "generate",
             {**params, "output_dir": str(self._folder)},
             on_result=self._receive,
@@ -86,17 +86,17 @@ class GenerationRun:
     def wait(self) -> list[Any]:
         """Return what it made, with Slicer's window alive meanwhile. Raises GenerationError."""
         stay_alive_until(lambda: self.outcome is not None)
-        if isinstance(self.outcome, DoorError):
+        if isinstance(self.outcome, ClientError):
             raise GenerationError(self.outcome.code, self.outcome.message, self.outcome.hint) from self.outcome
         return self.outcome
 
     def cancel(self) -> None:
         """Ask for an end; it comes through ``on_error``, with the code "cancelled"."""
         if self.outcome is None:
-            self._door.cancel(self.request_id)
+            self._client.cancel(self.request_id)
 
     def abandon(self) -> None:
-        """End at once and call nobody back; for a door that was closed, from which nothing will come."""
+        """End at once and call nobody back; for a client that was closed, from which nothing will come."""
         if self.outcome is None:
             self._end(cancelled())
 
@@ -106,7 +106,7 @@ class GenerationRun:
 
     def _drop(self, reason: str) -> None:
         self._log(reason)
-        self._dropped = DoorError("cancelled", reason)
+        self._dropped = ClientError("cancelled", reason)
 
     def _receive(self, value: dict[str, Any]) -> None:
         if not all(self._scene.IsNodePresent(node) for node in self._nodes):
@@ -116,24 +116,24 @@ class GenerationRun:
             return
         try:
             made = self._consume(value)
-        except DoorError as error:
+        except ClientError as error:
             self._fail(error)
         except OSError as error:
             self._fail(save_error(error))
         except Exception as error:  # else nobody would ever hear of the end
             self._log(traceback.format_exc())
             reason = f"{type(error).__name__}: {error}"
-            self._fail(DoorError("internal", _("The result could not be used ({reason}).").format(reason=reason)))
+            self._fail(ClientError("internal", _("The result could not be used ({reason}).").format(reason=reason)))
         else:
             self._end(made)
             if self._on_finished is not None:
                 self._on_finished(made)
 
-    def _fail(self, error: DoorError) -> None:
+    def _fail(self, error: ClientError) -> None:
         if self._dropped is None:
             kept = self._keep(error.finished)
             hint = f"{error.hint} {kept}".strip()
-            error = DoorError(error.code, error.message, hint, error.finished)
+            error = ClientError(error.code, error.message, hint, error.finished)
         else:
             error = self._dropped
         self._end(error)
@@ -156,7 +156,7 @@ class GenerationRun:
             return ""
         return _("Finished before, and kept: {names}.").format(names=", ".join(node.GetName() for node in kept))
 
-    def _end(self, outcome: list[Any] | DoorError) -> None:
+    def _end(self, outcome: list[Any] | ClientError) -> None:
         self.outcome = outcome
         if self._observer is not None:
             self._scene.RemoveObserver(self._observer)

@@ -10,10 +10,10 @@ import qt
 PAUSE_MS = 400
 """Longer than between two keys, shorter than it takes to look up."""
 
-Params = dict[str, Any]
+QueryParams = dict[str, Any]
 
 
-class Question:
+class DebouncedQuery:
     """Asks about the parameters that were put last, and passes on no answer but to those.
 
     Args:
@@ -21,14 +21,14 @@ class Question:
         on_answer: gets the answer, or ``None`` where there is none: not yet, no longer, or the worker could not tell.
     """
 
-    def __init__(self, ask: Callable[..., object], on_answer: Callable[[Params | None], None]) -> None:
+    def __init__(self, ask: Callable[..., object], on_answer: Callable[[QueryParams | None], None]) -> None:
         self._ask = ask
         self._on_answer = on_answer
-        self._params: Params | None = None
+        self._params: QueryParams | None = None
         self._timer = qt.QTimer()
         self._timer.connect("timeout()", self._send)
 
-    def put(self, params: Params | None, *, again: bool = False) -> None:
+    def put(self, params: QueryParams | None, *, again: bool = False) -> None:
         """Ask after a pause, unless that was asked already and not ``again``. With ``None`` nothing is asked."""
         if params == self._params and not again:
             return
@@ -54,6 +54,6 @@ class Question:
             onError=lambda _error: self._receive(asked, None),
         )
 
-    def _receive(self, asked: Params, value: Params | None) -> None:
+    def _receive(self, asked: QueryParams, value: QueryParams | None) -> None:
         if asked is self._params:
             self._on_answer(value)

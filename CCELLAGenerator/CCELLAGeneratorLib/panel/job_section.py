@@ -9,7 +9,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ..client.errors import DoorError
+from ..client.errors import ClientError
 from .widgets import offer, say
 
 THUMBNAIL_HEIGHT = 160
@@ -83,7 +83,7 @@ class JobSection:
         self._show_progress_widgets()
         self._on_change()
 
-    def fail(self, error: DoorError) -> None:
+    def fail(self, error: ClientError) -> None:
         """The job is over without what it was for. The user is interrupted unless they cancelled it themselves."""
         sentence = " ".join(part for part in (error.message, error.hint) if part)
         self.end(sentence)

@@ -13,8 +13,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ..client.errors import DoorError
-from .debounced import Question
+from ..client.errors import ClientError
+from .debounced import DebouncedQuery
 from .job_section import JobSection, duration_text
 from .widgets import fill, offer, say
 
@@ -51,7 +51,7 @@ class ModelSection:
         self._on_estimate = on_estimate
         self._models: dict[str, Description] | None = None
         self._estimated: dict[str, Any] | None = None
-        self._question = Question(logic.estimate, self._show_estimate)
+        self._question = DebouncedQuery(logic.estimate, self._show_estimate)
         self.chosen: Description | None = None
         """What the worker told of the chosen model; ``None`` where it does not know it, or was not asked yet."""
         ui.addFolderButton.connect("clicked(bool)", self._add_folder)
@@ -169,7 +169,7 @@ class ModelSection:
         self._job.end(_("{name} was downloaded and can be chosen above.").format(name=model["name"]))
         self._on_list_outdated()
 
-    def _failed(self, error: DoorError) -> None:
+    def _failed(self, error: ClientError) -> None:
         self._job.fail(error)
         self._on_list_outdated()
 

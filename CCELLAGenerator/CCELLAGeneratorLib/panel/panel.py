@@ -10,7 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from .. import dependencies
-from ..client.errors import DoorError
+from ..client.errors import ClientError
 from ..scene.volumes import ATTRIBUTE_PREFIX, is_synthetic
 from .compare_section import CompareSection
 from .job_section import JobSection, LogPane
@@ -91,7 +91,7 @@ class Panel:
         parameters = self._parameters
         asked = {
             "device": parameters.device,
-            "numSteps": _steps(parameters),
+            "numInferenceSteps": _steps(parameters),
             "count": parameters.count,
             "guidanceScale": parameters.guidance,
         }
@@ -102,7 +102,7 @@ class Panel:
         self.settings.set_devices(value["devices"])
         self.refresh()
 
-    def _not_described(self, error: DoorError) -> None:
+    def _not_described(self, error: ClientError) -> None:
         self.job.tell(str(error))
         self._log.write(str(error))
 
@@ -136,8 +136,8 @@ class Panel:
                 model=parameters.model,
                 seed=parameters.seed,
                 count=parameters.count,
-                numSteps=_steps(parameters),
-                solver=parameters.sampler.value,
+                numInferenceSteps=_steps(parameters),
+                scheduler=parameters.scheduler.value,
                 guidanceScale=parameters.guidance,
                 device=parameters.device,
                 referenceVolume=parameters.realScan,
@@ -148,7 +148,7 @@ class Panel:
                 onFinished=partial(self._finished, parameters.report),
                 onError=self._failed,
             )
-        except DoorError as error:
+        except ClientError as error:
             self._failed(error)
 
     def _finished(self, report: str, nodes: list[slicer.vtkMRMLScalarVolumeNode]) -> None:
@@ -162,7 +162,7 @@ class Panel:
             slicer.util.setSliceViewerLayers(background=nodes[0], fit=True, rotateToVolumePlane=True)
         self._ended()
 
-    def _failed(self, error: DoorError) -> None:
+    def _failed(self, error: ClientError) -> None:
         self._ended()
         self.job.fail(error)
 

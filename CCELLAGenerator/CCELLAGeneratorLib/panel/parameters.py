@@ -23,7 +23,7 @@ MAX_SEED = 2**31 - MAX_COUNT
 MAX_GUIDANCE = 10.0
 
 
-class Pathology(Enum):
+class PathologyChoice(Enum):
     """The value is what the worker calls it."""
 
     FROM_REPORT = None
@@ -32,13 +32,13 @@ class Pathology(Enum):
 
     def label(self) -> str:
         return {
-            Pathology.FROM_REPORT: _("As the report says"),
-            Pathology.NEGATIVE: _("Negative (PI-RADS 1–2)"),
-            Pathology.POSITIVE: _("Positive (PI-RADS 3–5)"),
+            PathologyChoice.FROM_REPORT: _("As the report says"),
+            PathologyChoice.NEGATIVE: _("Negative (PI-RADS 1–2)"),
+            PathologyChoice.POSITIVE: _("Positive (PI-RADS 3–5)"),
         }[self]
 
 
-class Sampler(Enum):
+class SchedulerChoice(Enum):
     """The value is what the worker calls it."""
 
     MODELS_OWN = None
@@ -50,12 +50,12 @@ class Sampler(Enum):
 
     def label(self) -> str:
         return {
-            Sampler.MODELS_OWN: _("The model's own"),
-            Sampler.DPM_SOLVER: "DPM-Solver++",
-            Sampler.UNIPC: "UniPC",
-            Sampler.DDIM: "DDIM",
-            Sampler.DDPM: "DDPM",
-            Sampler.DDPM_REFERENCE: _("DDPM as published (needs 1000 steps)"),
+            SchedulerChoice.MODELS_OWN: _("The model's own"),
+            SchedulerChoice.DPM_SOLVER: "DPM-Solver++",
+            SchedulerChoice.UNIPC: "UniPC",
+            SchedulerChoice.DDIM: "DDIM",
+            SchedulerChoice.DDPM: "DDPM",
+            SchedulerChoice.DDPM_REFERENCE: _("DDPM as published (needs 1000 steps)"),
         }[self]
 
 
@@ -64,14 +64,14 @@ class CCELLAGeneratorParameterNode:
     """``model`` and ``device`` are the worker's names for them; steps 0: the model's own; guidance 1: off."""
 
     report: str = ""
-    pathology: Pathology = Pathology.FROM_REPORT
+    pathology: PathologyChoice = PathologyChoice.FROM_REPORT
     model: str = DEFAULT_MODEL
     realScan: vtkMRMLScalarVolumeNode
     count: Annotated[int, WithinRange(1, MAX_COUNT)] = 1
     newSeed: bool = True
     seed: Annotated[int, WithinRange(0, MAX_SEED)] = 0
     steps: Annotated[int, WithinRange(0, MAX_STEPS)] = MODELS_OWN_STEPS
-    sampler: Sampler = Sampler.MODELS_OWN
+    scheduler: SchedulerChoice = SchedulerChoice.MODELS_OWN
     guidance: Annotated[float, WithinRange(1.0, MAX_GUIDANCE)] = 1.0
     device: str = AUTOMATIC_DEVICE
     outputVolume: vtkMRMLScalarVolumeNode

@@ -12,7 +12,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from .composer import Composer
-from .debounced import Question
+from .debounced import DebouncedQuery
 from .widgets import say
 
 MAX_FILE_BYTES = 2**20
@@ -28,7 +28,7 @@ class ReportSection:
         self.history = ReportHistory()
         self.composer = Composer(ui, self.write)
         self._read = ""
-        self._count = Question(logic.countTokens, self._show_count)
+        self._count = DebouncedQuery(logic.countTokens, self._show_count)
         self._menu = qt.QMenu(ui.recentButton)
         self._menu.connect("aboutToShow()", self._fill_menu)
         ui.recentButton.setMenu(self._menu)

@@ -7,7 +7,7 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from ..scene.volumes import SYNTHETIC_ATTRIBUTE
-from .parameters import AUTOMATIC_DEVICE, Sampler
+from .parameters import AUTOMATIC_DEVICE, SchedulerChoice
 from .widgets import fill, offer
 
 VOLUME_CLASS = "vtkMRMLScalarVolumeNode"
@@ -30,12 +30,12 @@ class SettingsSection:
 
     def refresh(self, model: dict[str, Any] | None, new_seed: bool) -> None:
         """The model, or where seeds come from, changed."""
-        steps = model["default_steps"] if model else None
-        sampler = model["default_solver"] if model else None
-        own = Sampler.MODELS_OWN.label()
-        own_sampler = f"{own} ({Sampler(sampler).label()})" if sampler else own
+        steps = model["default_num_inference_steps"] if model else None
+        scheduler = model["default_scheduler"] if model else None
+        own = SchedulerChoice.MODELS_OWN.label()
+        own_scheduler = f"{own} ({SchedulerChoice(scheduler).label()})" if scheduler else own
         self._ui.stepsSpin.specialValueText = f"{own} ({steps})" if steps else own
-        self._ui.samplerBox.setItemText(list(Sampler).index(Sampler.MODELS_OWN), own_sampler)
+        self._ui.schedulerBox.setItemText(list(SchedulerChoice).index(SchedulerChoice.MODELS_OWN), own_scheduler)
         drawn = _("Each run draws one; untick “New each time” to choose it yourself.") if new_seed else ""
         offer(self._ui.seedSpin, drawn, _("The same report, model, settings and seed give the same volume again."))
 

@@ -1,4 +1,4 @@
-"""Adherence with generators whose honesty is known, and a readout that looks the truth up."""
+"""Adherence with generators whose honesty is known, and a phantom reader that looks the truth up."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from PIL import Image
 
 from ccella_core.errors import InputError
 from ccella_core.evaluation.adherence.adherence import FIRST_PATIENT, check_model, generator_of, run_adherence
-from ccella_core.evaluation.adherence.counterfactual import EXCHANGES, Exchange, exchanged
-from ccella_core.evaluation.adherence.measurements import REGION_OF_TISSUE, Reading, Region, measure
-from ccella_core.evaluation.adherence.phantom_reader import WINDOW, ReadoutValidation
+from ccella_core.evaluation.adherence.counterfactual import CHANGED_FACTS, ChangedFact, counterfactual
+from ccella_core.evaluation.adherence.measurements import REGION_OF_TISSUE, MeasuredFinding, Region, measure
+from ccella_core.evaluation.adherence.phantom_reader import WINDOW, PhantomReaderValidation
 from ccella_core.evaluation.adherence.report import AdherenceResult, markdown
-from ccella_core.evaluation.adherence.scores import Proportion, Stated
+from ccella_core.evaluation.adherence.scores import Proportion, StatedFinding
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.networks.config import Variant, published_denoiser
@@ -29,7 +29,7 @@ from ccella_core.phantom.render import DEFAULT_SHAPE, DEFAULT_SPACING, Rendering
 from ccella_core.phantom.report import write_report
 from ccella_core.provenance import Provenance
 
-CASES, STEERED = 6, 2
+CASES, COUNTERFACTUALS = 6, 2
 LESION_ML = 0.1
 
 
@@ -53,10 +53,10 @@ def honest_phantoms() -> dict[str, Rendering]:
     return known
 
 
-class TruthReadout:
+class TruthReader:
     """Knows the label map of every volume that is shown to it here."""
 
-    validation: ReadoutValidation | None = None
+    validation: PhantomReaderValidation | None = None
     fingerprint = "0123"
 
     @functools.cached_property
@@ -65,7 +65,7 @@ class TruthReadout:
         shown += [mirrored(rendering) for rendering in shown]
         return {zlib.crc32(rendering.voxels.tobytes()): rendering.labels for rendering in shown}
 
-    def read(self, voxels: np.ndarray, affine: np.ndarray) -> Reading:
+    def read(self, voxels: np.ndarray, affine: np.ndarray) -> MeasuredFinding:
         regions = REGION_OF_TISSUE[self.labels[zlib.crc32(voxels.tobytes())]]
         probability = np.moveaxis(np.eye(len(Region), dtype=np.float32)[regions], -1, 0)
         return measure(probability, DEFAULT_SPACING, LESION_ML)
@@ -89,7 +89,7 @@ class Generator:
             pathology_requested=None,
             predicted_positive_probability=self.positive,
             seed=seed,
-            sampler="unipc",
+            scheduler="unipc",
             steps=self.steps,
             guidance_scale=1.0,
             shape=DEFAULT_SHAPE,
@@ -105,26 +105,26 @@ def honest(report: str) -> Rendering:
 
 
 class Book:
-    """A page for each report: volumes that say their page, and a readout that looks up what the report says."""
+    """A page for each report: volumes that say their page, and a phantom reader that looks up what the report says."""
 
-    validation: ReadoutValidation | None = None
+    validation: PhantomReaderValidation | None = None
     fingerprint = "0123"
 
     def __init__(self) -> None:
         self.pages: dict[str, int] = {}
-        self.readings: list[Reading] = []
+        self.readings: list[MeasuredFinding] = []
         for patient in map(draw_patient, range(FIRST_PATIENT, FIRST_PATIENT + CASES)):
-            for findings in (patient.findings, *(exchanged(patient, what) for what in EXCHANGES)):
+            for findings in (patient.findings, *(counterfactual(patient, what) for what in CHANGED_FACTS)):
                 if findings is not None:
                     self.pages[write_report(findings, seed=patient.seed)] = len(self.readings)
-                    self.readings.append(Reading(**Stated.by(findings).model_dump(), lesion_volume_ml=1))
+                    self.readings.append(MeasuredFinding(**StatedFinding.by(findings).model_dump(), lesion_volume_ml=1))
 
     def render(self, report: str) -> Rendering:
         voxels = np.full(WINDOW, self.pages[report], np.float32)
         return Rendering(voxels, np.diag([*DEFAULT_SPACING, 1.0]), voxels.astype(np.uint8))
 
-    def read(self, voxels: np.ndarray, affine: np.ndarray) -> Reading:
-        return self.readings[int(voxels[0, 0, 0])] if np.ptp(voxels) == 0 else TruthReadout().read(voxels, affine)
+    def read(self, voxels: np.ndarray, affine: np.ndarray) -> MeasuredFinding:
+        return self.readings[int(voxels[0, 0, 0])] if np.ptp(voxels) == 0 else TruthReader().read(voxels, affine)
 
 
 def run(
@@ -132,12 +132,18 @@ def run(
     out: Path | None = None,
     *,
     cases: int = CASES,
-    steered: int = STEERED,
-    exchanges: Sequence[Exchange] = ("side",),
+    counterfactuals: int = COUNTERFACTUALS,
+    changed_facts: Sequence[ChangedFact] = ("side",),
     seed: int = 0,
 ) -> AdherenceResult:
     return run_adherence(
-        generator, TruthReadout(), out=out, cases=cases, steered=steered, exchanges=exchanges, seed=seed
+        generator,
+        TruthReader(),
+        out=out,
+        cases=cases,
+        counterfactuals=counterfactuals,
+        changed_facts=changed_facts,
+        seed=seed,
     )
 
 
@@ -152,14 +158,14 @@ def test_an_honest_generator_adheres() -> None:
     assert scores.level.share == scores.zone.share == 1
     assert scores.gland_volume_ml.r.value is not None and scores.gland_volume_ml.r.value > 0.999
     assert scores == result.phantoms
-    assert result.exchanged == {"side": Proportion(hits=STEERED, total=STEERED)}
-    assert result.steering == result.exchanged["side"]
+    assert result.counterfactual == {"side": Proportion(hits=COUNTERFACTUALS, total=COUNTERFACTUALS)}
+    assert result.steering == result.counterfactual["side"]
     assert result.class_head == Proportion(hits=positive, total=CASES)  # it calls everything positive
 
 
 def test_a_generator_that_ignores_the_report_does_not() -> None:
     result = run(Generator(lambda report: phantom_of(FIRST_PATIENT), positive=None))
-    stated = Stated.by(draw_patient(FIRST_PATIENT).findings)
+    stated = StatedFinding.by(draw_patient(FIRST_PATIENT).findings)
     alike = sum(case.stated.has_lesion == stated.has_lesion for case in result.cases[:CASES])
     assert result.generated.pathology.hits == alike < CASES
     assert result.generated.gland_volume_ml.r.value is None
@@ -179,44 +185,54 @@ def test_a_generator_that_mixes_up_the_sides_is_found_out() -> None:
 def test_every_exchange_is_followed_by_a_generator_that_reads(tmp_path: Path) -> None:
     book = Book()
     generator = Generator(book.render)
-    result = run_adherence(generator, book, cases=CASES, steered=STEERED, out=tmp_path)
-    assert list(result.exchanged) == list(EXCHANGES)
-    assert all(share.hits == share.total for share in result.exchanged.values())
-    assert result.exchanged["pathology"] == result.exchanged["volume"] == Proportion(hits=STEERED, total=STEERED)
-    assert len(generator.seeds) == len(result.cases) == CASES + sum(share.total for share in result.exchanged.values())
-    assert all((case.phantom is None) == (case.exchanged is not None) for case in result.cases)
+    result = run_adherence(generator, book, cases=CASES, counterfactuals=COUNTERFACTUALS, out=tmp_path)
+    assert list(result.counterfactual) == list(CHANGED_FACTS)
+    assert all(share.hits == share.total for share in result.counterfactual.values())
+    assert (
+        result.counterfactual["pathology"]
+        == result.counterfactual["volume"]
+        == Proportion(hits=COUNTERFACTUALS, total=COUNTERFACTUALS)
+    )
+    assert (
+        len(generator.seeds)
+        == len(result.cases)
+        == CASES + sum(share.total for share in result.counterfactual.values())
+    )
+    assert all((case.phantom is None) == (case.counterfactual is not None) for case in result.cases)
     assert "| base and apex | 100.0% (" in (tmp_path / "adherence.md").read_text(encoding="utf-8")
-    assert Image.open(tmp_path / "exchanged.png").size[0] >= 1200
+    assert Image.open(tmp_path / "counterfactual.png").size[0] >= 1200
 
 
 def test_no_exchange_is_followed_by_a_generator_that_does_not_read() -> None:
     book = Book()
     page = next(iter(book.pages))
-    result = run_adherence(Generator(lambda report: book.render(page)), book, cases=CASES, steered=STEERED)
-    assert all(share.hits == 0 < share.total for share in result.exchanged.values())
+    result = run_adherence(
+        Generator(lambda report: book.render(page)), book, cases=CASES, counterfactuals=COUNTERFACTUALS
+    )
+    assert all(share.hits == 0 < share.total for share in result.counterfactual.values())
 
 
 def test_the_same_noise_is_steered() -> None:
     generator = Generator(honest)
     result = run(generator, seed=100)
-    steered = result.cases[CASES:]
+    counterfactuals = result.cases[CASES:]
     assert generator.seeds[:CASES] == list(range(100, 100 + CASES))
-    assert [100 + case.patient - FIRST_PATIENT for case in steered] == generator.seeds[CASES:]
+    assert [100 + case.patient - FIRST_PATIENT for case in counterfactuals] == generator.seeds[CASES:]
 
 
 def test_a_run_that_was_stopped_goes_on(tmp_path: Path) -> None:
     first = Generator(honest)
-    run(first, tmp_path, cases=3, steered=0)
+    run(first, tmp_path, cases=3, counterfactuals=0)
     lines = tmp_path / "cases.jsonl"
     lines.write_text(lines.read_text(encoding="utf-8")[:-20], encoding="utf-8")  # stopped while it wrote
     second, told = Generator(honest), []
     result = run_adherence(
-        second, TruthReadout(), cases=5, steered=0, out=tmp_path, progress=lambda *at: told.append(at)
+        second, TruthReader(), cases=5, counterfactuals=0, out=tmp_path, progress=lambda *at: told.append(at)
     )
     assert (len(first.seeds), second.seeds) == (3, [2, 3, 4])
     assert told == [(n, 5) for n in range(1, 6)]
     third = Generator(honest)
-    assert run(third, tmp_path, cases=5, steered=0) == result
+    assert run(third, tmp_path, cases=5, counterfactuals=0) == result
     assert third.seeds == [0]  # by which it is seen that the model is the same
 
 
@@ -228,9 +244,9 @@ def test_what_is_left_in_the_folder(tmp_path: Path) -> None:
     assert f"| Pathology as stated | 100.0% ({CASES}/{CASES}; 95 % 61% to 100%)" in table
     negative = sum(not case.stated.has_lesion for case in result.cases[:CASES])
     assert f"| negative | {negative} | 0 |" in table
-    assert f"| left and right | 100.0% ({STEERED}/{STEERED};" in table
+    assert f"| left and right | 100.0% ({COUNTERFACTUALS}/{COUNTERFACTUALS};" in table
     assert Image.open(tmp_path / "adherence.png").size[0] >= 1200
-    assert len(list((tmp_path / "slices").glob("SYNTHETIC_1*.png"))) == CASES + STEERED
+    assert len(list((tmp_path / "slices").glob("SYNTHETIC_1*.png"))) == CASES + COUNTERFACTUALS
     assert len(list((tmp_path / "slices").glob("SYNTHETIC_PHANTOM_*.png"))) == CASES
     assert (
         json.loads((tmp_path / "cases.jsonl").read_text(encoding="utf-8").splitlines()[0])["patient"] == FIRST_PATIENT
@@ -238,39 +254,45 @@ def test_what_is_left_in_the_folder(tmp_path: Path) -> None:
 
 
 def test_cases_of_different_origin_are_not_mixed(tmp_path: Path) -> None:
-    run(Generator(honest), tmp_path, cases=1, steered=0)
+    run(Generator(honest), tmp_path, cases=1, counterfactuals=0)
     for cases in (1, 2):  # also where nothing is left to make
         with pytest.raises(InputError, match="another folder"):
-            run(Generator(honest, steps=30), tmp_path, cases=cases, steered=0)
+            run(Generator(honest, steps=30), tmp_path, cases=cases, counterfactuals=0)
     with pytest.raises(InputError, match="another seed"):
-        run(Generator(honest), tmp_path, cases=1, steered=0, seed=7)
+        run(Generator(honest), tmp_path, cases=1, counterfactuals=0, seed=7)
 
 
 def test_readings_of_another_readout_are_not_mixed(tmp_path: Path) -> None:
-    class Other(TruthReadout):
+    class Other(TruthReader):
         fingerprint = "4567"
 
-    assert run(Generator(honest), tmp_path, cases=2, steered=0).readout_sha256 == TruthReadout.fingerprint
+    assert run(Generator(honest), tmp_path, cases=2, counterfactuals=0).phantom_reader_sha256 == TruthReader.fingerprint
     for cases in (2, 3):  # also where nothing is left to read
-        with pytest.raises(InputError, match=r"was read by another readout \(0123, and this is 4567\); choose another"):
-            run_adherence(Generator(honest), Other(), cases=cases, steered=0, out=tmp_path)
+        with pytest.raises(
+            InputError, match=r"was read by another phantom reader \(0123, and this is 4567\); choose another"
+        ):
+            run_adherence(Generator(honest), Other(), cases=cases, counterfactuals=0, out=tmp_path)
     lines = tmp_path / "cases.jsonl"
     older = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
     for case in older:
-        del case["readout_sha256"]
+        del case["phantom_reader_sha256"]
     lines.write_text("\n".join(map(json.dumps, older)), encoding="utf-8")
-    result = run_adherence(Generator(honest), Other(), cases=3, steered=0, out=tmp_path)
-    assert [case.readout_sha256 for case in result.cases] == [None, None, "4567"] and result.readout_sha256 is None
+    result = run_adherence(Generator(honest), Other(), cases=3, counterfactuals=0, out=tmp_path)
+    assert [case.phantom_reader_sha256 for case in result.cases] == [
+        None,
+        None,
+        "4567",
+    ] and result.phantom_reader_sha256 is None
 
 
 def test_cases_of_another_version_are_not_read(tmp_path: Path) -> None:
-    run(Generator(honest), tmp_path, cases=1, steered=0)
+    run(Generator(honest), tmp_path, cases=1, counterfactuals=0)
     lines = tmp_path / "cases.jsonl"
     older = json.loads(lines.read_text(encoding="utf-8"))
-    older["request"] = older.pop("exchanged")
+    older["request"] = older.pop("counterfactual")
     lines.write_text(json.dumps(older), encoding="utf-8")
     with pytest.raises(InputError, match="another version; choose another folder"):
-        run(Generator(honest), tmp_path, cases=1, steered=0)
+        run(Generator(honest), tmp_path, cases=1, counterfactuals=0)
 
 
 def test_at_least_one_case_is_needed() -> None:
@@ -283,13 +305,13 @@ def test_at_least_one_case_is_needed() -> None:
     [
         ("t2w", "decoupled", "fake does not make its volumes from the report alone; let `ccella synthesize`"),
         ("t2w", "maisi", "fake does not make its volumes from the report alone"),
-        ("adc", "ccella", "fake makes adc volumes, and the readout reads t2w ones"),
+        ("adc", "ccella", "fake makes adc volumes, and the phantom reader reads t2w ones"),
     ],
 )
 def test_a_model_whose_volumes_cannot_be_read_is_refused(sequence: str, variant: Variant, said: str) -> None:
     index = SimpleNamespace(
-        name="fake", sequences=[sequence], native_shape=WINDOW, native_spacing_mm=DEFAULT_SPACING, default_steps=2,
-        default_solver="dpm++",
+        name="fake", sequences=[sequence], native_shape=WINDOW, native_spacing_mm=DEFAULT_SPACING, default_num_inference_steps=2,
+        default_scheduler="dpm++",
     )  # fmt: skip
 
     def model(of: Variant) -> Any:
@@ -309,5 +331,5 @@ def test_a_pipeline_is_asked_for_what_the_report_says() -> None:
         calls.append((report, settings))
         return [Generator(lambda _: phantom_of(FIRST_PATIENT))(report, 5)]
 
-    assert generator_of(pipeline, num_steps=7)("a report", 5).provenance.seed == 5
-    assert calls == [("a report", {"pathology": None, "seed": 5, "num_steps": 7})]
+    assert generator_of(pipeline, num_inference_steps=7)("a report", 5).provenance.seed == 5
+    assert calls == [("a report", {"pathology": None, "seed": 5, "num_inference_steps": 7})]

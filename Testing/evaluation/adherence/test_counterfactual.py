@@ -7,9 +7,15 @@ from dataclasses import replace
 import pytest
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.adherence.counterfactual import EXCHANGES, Exchange, exchanged, follows, read_exchanges
-from ccella_core.evaluation.adherence.measurements import Reading
-from ccella_core.evaluation.adherence.scores import Stated
+from ccella_core.evaluation.adherence.counterfactual import (
+    CHANGED_FACTS,
+    ChangedFact,
+    counterfactual,
+    follows,
+    read_changed_facts,
+)
+from ccella_core.evaluation.adherence.measurements import MeasuredFinding
+from ccella_core.evaluation.adherence.scores import StatedFinding
 from ccella_core.phantom.findings import Findings
 from ccella_core.phantom.patient import VOLUME_RANGE_ML, Patient, draw_patient, size_range_mm
 from ccella_core.phantom.report import write_report
@@ -30,8 +36,8 @@ def patients() -> list[Patient]:
     return [draw_patient(seed) for seed in range(PATIENTS)]
 
 
-def pairs(patients: list[Patient], what: Exchange) -> list[tuple[Findings, Findings]]:
-    changed = [(patient.findings, exchanged(patient, what)) for patient in patients]
+def pairs(patients: list[Patient], what: ChangedFact) -> list[tuple[Findings, Findings]]:
+    changed = [(patient.findings, counterfactual(patient, what)) for patient in patients]
     return [(before, after) for before, after in changed if after is not None]
 
 
@@ -39,8 +45,8 @@ def different(one: Findings, other: Findings) -> set[str]:
     return {name for name in Findings.__slots__ if getattr(one, name) != getattr(other, name)}
 
 
-@pytest.mark.parametrize("what", EXCHANGES)
-def test_one_fact_changes_and_what_goes_with_it(patients: list[Patient], what: Exchange) -> None:
+@pytest.mark.parametrize("what", CHANGED_FACTS)
+def test_one_fact_changes_and_what_goes_with_it(patients: list[Patient], what: ChangedFact) -> None:
     found = pairs(patients, what)
     assert len(found) >= PATIENTS // 5
     for before, after in found:
@@ -50,14 +56,16 @@ def test_one_fact_changes_and_what_goes_with_it(patients: list[Patient], what: E
             smallest, largest = size_range_mm(lesion.pirads, lesion.zone, after.gland_volume_ml)
             assert smallest <= lesion.size_mm <= largest
         if what in ("side", "zone", "level"):
-            one, other = Stated.by(before).model_dump(), Stated.by(after).model_dump()
+            one, other = StatedFinding.by(before).model_dump(), StatedFinding.by(after).model_dump()
             assert {name for name in one if one[name] != other[name]} == {what}
 
 
 def test_which_way(patients: list[Patient]) -> None:
-    zones = {(Stated.by(before).zone, Stated.by(after).zone) for before, after in pairs(patients, "zone")}
+    zones = {(StatedFinding.by(before).zone, StatedFinding.by(after).zone) for before, after in pairs(patients, "zone")}
     assert zones == {("peripheral", "transition"), ("transition", "peripheral")}
-    levels = {(Stated.by(before).level, Stated.by(after).level) for before, after in pairs(patients, "level")}
+    levels = {
+        (StatedFinding.by(before).level, StatedFinding.by(after).level) for before, after in pairs(patients, "level")
+    }
     assert levels == {("base", "apex"), ("apex", "base")}
     for before, after in pairs(patients, "size"):
         sizes = sorted((before.lesions[0].size_mm, after.lesions[0].size_mm))
@@ -70,7 +78,7 @@ def test_which_way(patients: list[Patient]) -> None:
 
 def test_the_other_words_stay(patients: list[Patient]) -> None:
     before, after = next(
-        (before, after) for before, after in pairs(patients, "level") if Stated.by(before).level == "base"
+        (before, after) for before, after in pairs(patients, "level") if StatedFinding.by(before).level == "base"
     )
     one, other = (write_report(findings, seed=7).split() for findings in (before, after))
     changed = {(old.strip(".,"), new.strip(".,")) for old, new in zip(one, other, strict=True) if old != new}
@@ -81,20 +89,25 @@ def test_a_lesion_that_the_phantom_would_not_draw_is_not_asked_for() -> None:
     patient = draw_patient(0, pathology="positive")
     small = replace(patient.findings.lesions[0], zone="peripheral", size_mm=9.0, pirads=4, extraprostatic=False)
     with_small = replace(patient, findings=replace(patient.findings, pirads=4, lesions=(small,)))
-    assert exchanged(with_small, "zone") is None  # it would pass for a nodule
+    assert counterfactual(with_small, "zone") is None  # it would pass for a nodule
     beyond = replace(small, pirads=5, extraprostatic=True)
-    assert exchanged(replace(patient, findings=replace(patient.findings, pirads=5, lesions=(beyond,))), "size") is None
-    assert exchanged(draw_patient(0, pathology="negative"), "side") is None
+    assert (
+        counterfactual(replace(patient, findings=replace(patient.findings, pirads=5, lesions=(beyond,))), "size")
+        is None
+    )
+    assert counterfactual(draw_patient(0, pathology="negative"), "side") is None
 
 
 def test_following() -> None:
     nothing = dict.fromkeys(("side", "zone", "level", "size_mm"))
 
-    def said(**facts: object) -> Stated:
-        return Stated.model_validate({"has_lesion": True, "gland_volume_ml": 40, **nothing, **facts})
+    def said(**facts: object) -> StatedFinding:
+        return StatedFinding.model_validate({"has_lesion": True, "gland_volume_ml": 40, **nothing, **facts})
 
-    def seen(**facts: object) -> Reading:
-        return Reading.model_validate({"has_lesion": True, "gland_volume_ml": 40, "lesion_volume_ml": 1, **facts})
+    def seen(**facts: object) -> MeasuredFinding:
+        return MeasuredFinding.model_validate(
+            {"has_lesion": True, "gland_volume_ml": 40, "lesion_volume_ml": 1, **facts}
+        )
 
     asked = (said(level="base"), said(level="apex"))
     for readings, expected in (
@@ -118,7 +131,7 @@ def test_following() -> None:
 
 
 def test_a_list_of_exchanges() -> None:
-    assert read_exchanges(" zone,side ") == ("side", "zone")
-    assert read_exchanges("") == ()
+    assert read_changed_facts(" zone,side ") == ("side", "zone")
+    assert read_changed_facts("") == ()
     with pytest.raises(InputError, match="There is no exchange colour; there are side, zone"):
-        read_exchanges("side,colour")
+        read_changed_facts("side,colour")

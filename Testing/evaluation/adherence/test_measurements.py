@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.adherence.measurements import REGION_OF_TISSUE, Reading, Region, measure
+from ccella_core.evaluation.adherence.measurements import REGION_OF_TISSUE, MeasuredFinding, Region, measure
 from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import DEFAULT_SPACING, render
 
@@ -18,7 +18,7 @@ def one_hot(regions: np.ndarray) -> np.ndarray:
     return np.moveaxis(np.eye(len(Region), dtype=np.float32)[regions], -1, 0)
 
 
-def read(*lesions: tuple[slice, slice, slice], threshold_ml: float = 0.2) -> Reading:
+def read(*lesions: tuple[slice, slice, slice], threshold_ml: float = 0.2) -> MeasuredFinding:
     regions = np.zeros(SHAPE, np.uint8)
     regions[GLAND] = Region.GLAND
     for lesion in lesions:
@@ -27,7 +27,7 @@ def read(*lesions: tuple[slice, slice, slice], threshold_ml: float = 0.2) -> Rea
 
 
 def test_a_gland_alone_has_its_volume_and_no_lesion() -> None:
-    assert read() == Reading(has_lesion=False, gland_volume_ml=43.2, lesion_volume_ml=0)
+    assert read() == MeasuredFinding(has_lesion=False, gland_volume_ml=43.2, lesion_volume_ml=0)
 
 
 def test_a_lesion_has_side_zone_level_size_and_volume() -> None:
@@ -76,7 +76,7 @@ def test_probability_weighs_the_lesion() -> None:
 
 def test_an_empty_map_reads_as_nothing() -> None:
     reading = measure(one_hot(np.zeros(SHAPE, np.uint8)), DEFAULT_SPACING, 0.2)
-    assert reading == Reading(has_lesion=False, gland_volume_ml=0, lesion_volume_ml=0)
+    assert reading == MeasuredFinding(has_lesion=False, gland_volume_ml=0, lesion_volume_ml=0)
 
 
 @pytest.mark.parametrize("seed", [2_700_000, 2_700_003, 2_700_004, 2_700_007])

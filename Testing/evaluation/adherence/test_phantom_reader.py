@@ -1,4 +1,4 @@
-"""The readout's plumbing, with a tiny network that has learnt nothing."""
+"""The phantom reader's plumbing, with a tiny network that has learnt nothing."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ccella_core.evaluation.adherence import phantom_reader_training as training
 from ccella_core.evaluation.adherence.measurements import Region
 from ccella_core.evaluation.adherence.phantom_reader import (
     WINDOW,
-    Readout,
-    ReadoutConfig,
-    ReadoutNetwork,
+    PhantomReader,
+    PhantomReaderConfig,
+    PhantomReaderNetwork,
     central_window,
 )
-from ccella_core.evaluation.adherence.phantom_reader_training import ReadoutTraining
+from ccella_core.evaluation.adherence.phantom_reader_training import PhantomReaderTraining
 from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import DEFAULT_SHAPE, Rendering, render
 
 FILTERS = (4, 4, 4)
-TINY = ReadoutTraining(
+TINY = PhantomReaderTraining(
     filters=FILTERS, steps=2, batch_size=1, calibration_patients=1, validation_patients=1, checkpoint_every=1
 )
 
@@ -35,17 +35,17 @@ def phantom() -> Rendering:
 
 
 @pytest.fixture
-def readout() -> Readout:
+def phantom_reader() -> PhantomReader:
     torch.manual_seed(0)
-    return Readout(ReadoutNetwork(FILTERS), ReadoutConfig(filters=FILTERS))
+    return PhantomReader(PhantomReaderNetwork(FILTERS), PhantomReaderConfig(filters=FILTERS))
 
 
 class Stopped(Exception):
     pass
 
 
-def test_the_map_covers_the_window_and_sums_to_one(readout: Readout, phantom: Rendering) -> None:
-    probability = readout.probability(phantom.voxels)
+def test_the_map_covers_the_window_and_sums_to_one(phantom_reader: PhantomReader, phantom: Rendering) -> None:
+    probability = phantom_reader.probability(phantom.voxels)
     assert probability.shape == (len(Region), *WINDOW)
     np.testing.assert_allclose(probability.sum(axis=0), 1, atol=1e-5)
 
@@ -55,33 +55,37 @@ def test_the_window_lies_in_the_middle() -> None:
     assert central_window(volume)[0, 0, 0] == volume[8, 16, 2]
 
 
-def test_features_are_told_apart_and_do_not_depend_on_company(readout: Readout, phantom: Rendering) -> None:
-    both = readout.features([phantom.voxels, 1 - phantom.voxels])
+def test_features_are_told_apart_and_do_not_depend_on_company(
+    phantom_reader: PhantomReader, phantom: Rendering
+) -> None:
+    both = phantom_reader.features([phantom.voxels, 1 - phantom.voxels])
     assert both.shape == (2, 2 * FILTERS[-1])
     assert both.dtype == np.float64
-    np.testing.assert_array_equal(both[:1], readout.features([phantom.voxels]))
+    np.testing.assert_array_equal(both[:1], phantom_reader.features([phantom.voxels]))
     assert not np.allclose(both[0], both[1])
 
 
-def test_its_fingerprint_changes_with_weights_and_threshold(readout: Readout, tmp_path: Path) -> None:
-    readout.save(tmp_path)
-    assert Readout.load(tmp_path).fingerprint == readout.fingerprint
-    stricter = Readout(readout.network, readout.config.model_copy(update={"lesion_threshold_ml": 0.5}))
-    other = Readout(ReadoutNetwork(FILTERS), readout.config)
-    assert len({each.fingerprint for each in (readout, stricter, other)}) == 3
+def test_its_fingerprint_changes_with_weights_and_threshold(phantom_reader: PhantomReader, tmp_path: Path) -> None:
+    phantom_reader.save(tmp_path)
+    assert PhantomReader.load(tmp_path).fingerprint == phantom_reader.fingerprint
+    stricter = PhantomReader(
+        phantom_reader.network, phantom_reader.config.model_copy(update={"lesion_threshold_ml": 0.5})
+    )
+    other = PhantomReader(PhantomReaderNetwork(FILTERS), phantom_reader.config)
+    assert len({each.fingerprint for each in (phantom_reader, stricter, other)}) == 3
 
 
-def test_saved_and_loaded_it_reads_the_same(readout: Readout, phantom: Rendering, tmp_path: Path) -> None:
-    readout.save(tmp_path / "readout")
-    loaded = Readout.load(tmp_path / "readout")
-    assert loaded.config == readout.config
-    np.testing.assert_array_equal(loaded.probability(phantom.voxels), readout.probability(phantom.voxels))
+def test_saved_and_loaded_it_reads_the_same(phantom_reader: PhantomReader, phantom: Rendering, tmp_path: Path) -> None:
+    phantom_reader.save(tmp_path / "phantom_reader")
+    loaded = PhantomReader.load(tmp_path / "phantom_reader")
+    assert loaded.config == phantom_reader.config
+    np.testing.assert_array_equal(loaded.probability(phantom.voxels), phantom_reader.probability(phantom.voxels))
     assert loaded.validation is None
     with pytest.raises(ModelError, match="missing"):
-        Readout.load(tmp_path / "nowhere")
-    (tmp_path / "readout" / "validation.json").write_text("{}", encoding="utf-8")
+        PhantomReader.load(tmp_path / "nowhere")
+    (tmp_path / "phantom_reader" / "validation.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ModelError, match=r"validation\.json does not fit"):
-        Readout.load(tmp_path / "readout")
+        PhantomReader.load(tmp_path / "phantom_reader")
 
 
 def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path: Path) -> None:
@@ -89,40 +93,40 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path: Path) -> No
         raise Stopped
 
     with pytest.raises(Stopped):
-        training.train_readout(TINY, tmp_path / "stopped", stop)
+        training.train_phantom_reader(TINY, tmp_path / "stopped", stop)
     steps = []
-    resumed = training.train_readout(TINY, tmp_path / "stopped", lambda step, of: steps.append((step, of)))
+    resumed = training.train_phantom_reader(TINY, tmp_path / "stopped", lambda step, of: steps.append((step, of)))
     assert steps == [(2, 2)]
-    whole = training.train_readout(TINY, tmp_path / "whole")
+    whole = training.train_phantom_reader(TINY, tmp_path / "whole")
     assert resumed.config == whole.config
     for one, other in zip(resumed.network.parameters(), whole.network.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
 def test_the_first_use_trains_and_the_second_reads_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = training.load_or_train_readout(tmp_path, config=TINY)
+    first = training.load_or_train_phantom_reader(tmp_path, config=TINY)
     (folder,) = tmp_path.iterdir()
-    assert folder.name == f"readout-{training.readout_fingerprint(TINY)}"
+    assert folder.name == f"phantom reader-{training.phantom_reader_fingerprint(TINY)}"
     assert [path.name for path in folder.iterdir()] == ["weights"]
-    monkeypatch.setattr(training, "train_readout", None)
+    monkeypatch.setattr(training, "train_phantom_reader", None)
     with monkeypatch.context() as once:
-        once.setattr(training, "validate_readout", None)
-        second = training.load_or_train_readout(tmp_path, config=TINY)
+        once.setattr(training, "validate_phantom_reader", None)
+        second = training.load_or_train_phantom_reader(tmp_path, config=TINY)
     assert second.config == first.config
     assert second.validation == first.validation is not None and first.validation.sharp.pathology.total == 1
     (folder / "weights" / "validation.json").unlink()  # as an older version left it
-    assert training.load_or_train_readout(tmp_path, config=TINY).validation == first.validation
-    assert training.readout_fingerprint(TINY.model_copy(update={"validation_patients": 9})) in folder.name
-    assert training.readout_fingerprint(TINY.model_copy(update={"steps": 3})) not in folder.name
+    assert training.load_or_train_phantom_reader(tmp_path, config=TINY).validation == first.validation
+    assert training.phantom_reader_fingerprint(TINY.model_copy(update={"validation_patients": 9})) in folder.name
+    assert training.phantom_reader_fingerprint(TINY.model_copy(update={"steps": 3})) not in folder.name
 
 
 def test_disturbances_keep_the_range_and_none_means_none(phantom: Rendering) -> None:
     rng = np.random.default_rng(0)
-    disturbed = training._disturbed(phantom.voxels, ReadoutTraining(), rng)
+    disturbed = training._disturbed(phantom.voxels, PhantomReaderTraining(), rng)
     assert disturbed.dtype == np.float32
     assert disturbed.min() >= 0 and disturbed.max() <= 1
     assert not np.allclose(disturbed, phantom.voxels, atol=0.01)
-    none = ReadoutTraining(most_blur=0, most_noise=0, most_gain=0, most_offset=0)
+    none = PhantomReaderTraining(most_blur=0, most_noise=0, most_gain=0, most_offset=0)
     np.testing.assert_allclose(training._disturbed(phantom.voxels, none, rng), phantom.voxels, atol=1e-6)
 
 
@@ -136,30 +140,30 @@ def test_the_patients_of_each_use_are_their_own() -> None:
     uses = (training.TRAINING_PATIENTS, training.CALIBRATION_PATIENTS, training.VALIDATION_PATIENTS)
     assert all(a.stop <= b.start for a, b in itertools.pairwise(uses))
     assert uses[0].start >= 2_000_000
-    assert ReadoutTraining().steps * ReadoutTraining().batch_size < len(training.TRAINING_PATIENTS)
+    assert PhantomReaderTraining().steps * PhantomReaderTraining().batch_size < len(training.TRAINING_PATIENTS)
 
 
-def test_validation_scores_every_patient(readout: Readout) -> None:
+def test_validation_scores_every_patient(phantom_reader: PhantomReader) -> None:
     told = []
     patients = range(2_600_000, 2_600_004)
-    validation = training.validate_readout(readout, patients, lambda *at: told.append(at))
+    validation = training.validate_phantom_reader(phantom_reader, patients, lambda *at: told.append(at))
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert validation.sharp.pathology.total == validation.blurred.pathology.total == 4
     assert validation.sharp.gland_volume_ml != validation.blurred.gland_volume_ml
     with pytest.raises(InputError, match="at least one patient"):
-        training.validate_readout(readout, [])
+        training.validate_phantom_reader(phantom_reader, [])
 
 
-def test_what_it_was_not_trained_on_is_refused(readout: Readout, phantom: Rendering) -> None:
+def test_what_it_was_not_trained_on_is_refused(phantom_reader: PhantomReader, phantom: Rendering) -> None:
     with pytest.raises(InputError, match="1 x 1 x 3 mm"):
-        readout.read(phantom.voxels, np.diag([2.0, 2.0, 3.0, 1.0]))
+        phantom_reader.read(phantom.voxels, np.diag([2.0, 2.0, 3.0, 1.0]))
     with pytest.raises(InputError, match="RAS"):
-        readout.read(phantom.voxels, np.diag([-1.0, -1.0, 3.0, 1.0]))
+        phantom_reader.read(phantom.voxels, np.diag([-1.0, -1.0, 3.0, 1.0]))
     with pytest.raises(InputError, match="at least"):
-        readout.read(phantom.voxels[:40], phantom.affine)
+        phantom_reader.read(phantom.voxels[:40], phantom.affine)
     with pytest.raises(InputError, match="NaN"):
-        readout.read(np.full(DEFAULT_SHAPE, np.nan), phantom.affine)
+        phantom_reader.read(np.full(DEFAULT_SHAPE, np.nan), phantom.affine)
     with pytest.raises(InputError, match="0 … 1"):
-        readout.read(phantom.voxels * 1000, phantom.affine)
+        phantom_reader.read(phantom.voxels * 1000, phantom.affine)
     with pytest.raises(InputError, match="no volumes"):
-        readout.features([])
+        phantom_reader.features([])

@@ -7,31 +7,31 @@ import pytest
 from scipy.stats import norm
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.adherence.measurements import Reading
-from ccella_core.evaluation.adherence.scores import NONE_SEEN, Agreement, Proportion, Stated, score_readings
+from ccella_core.evaluation.adherence.measurements import MeasuredFinding
+from ccella_core.evaluation.adherence.scores import NONE_SEEN, Agreement, Proportion, StatedFinding, score_readings
 from ccella_core.phantom.fields import LesionFields, StructuredFields
 from ccella_core.phantom.patient import draw_findings
 
-NOTHING_SEEN = Reading(has_lesion=False, gland_volume_ml=0, lesion_volume_ml=0)
+NOTHING_SEEN = MeasuredFinding(has_lesion=False, gland_volume_ml=0, lesion_volume_ml=0)
 
 
 @pytest.fixture(scope="module")
-def stated() -> list[Stated]:
-    return [Stated.by(draw_findings(seed)) for seed in range(100)]
+def stated() -> list[StatedFinding]:
+    return [StatedFinding.by(draw_findings(seed)) for seed in range(100)]
 
 
-def as_stated(said: Stated) -> Reading:
-    return Reading(**said.model_dump(), lesion_volume_ml=float(said.has_lesion))
+def as_stated(said: StatedFinding) -> MeasuredFinding:
+    return MeasuredFinding(**said.model_dump(), lesion_volume_ml=float(said.has_lesion))
 
 
-def exchanged(said: Stated) -> Reading:
+def counterfactual(said: StatedFinding) -> MeasuredFinding:
     other = {"left": "right", "right": "left", "peripheral": "transition", "transition": "peripheral",
              "base": "apex", "apex": "mid", "mid": "base", None: None}  # fmt: skip
     places = {name: other[getattr(said, name)] for name in ("side", "zone", "level")}
     return as_stated(said).model_copy(update={**places, "has_lesion": not said.has_lesion})
 
 
-def test_readings_as_stated_are_all_right(stated: list[Stated]) -> None:
+def test_readings_as_stated_are_all_right(stated: list[StatedFinding]) -> None:
     scores = score_readings(stated, [as_stated(said) for said in stated])
     for share in (scores.pathology, scores.sensitivity, scores.specificity, scores.side, scores.zone, scores.level):
         assert share.hits == share.total > 20
@@ -44,8 +44,8 @@ def test_readings_as_stated_are_all_right(stated: list[Stated]) -> None:
         assert counts.sum() == np.trace(counts) > 20
 
 
-def test_exchanged_labels_are_all_wrong_and_the_tables_say_how(stated: list[Stated]) -> None:
-    scores = score_readings(stated, [exchanged(said) for said in stated])
+def test_exchanged_labels_are_all_wrong_and_the_tables_say_how(stated: list[StatedFinding]) -> None:
+    scores = score_readings(stated, [counterfactual(said) for said in stated])
     for share in (scores.pathology, scores.sensitivity, scores.specificity, scores.side, scores.zone, scores.level):
         assert share.hits == 0 < share.total
     left, right = (sum(said.side == side for said in stated) for side in ("left", "right"))
@@ -57,7 +57,7 @@ def test_exchanged_labels_are_all_wrong_and_the_tables_say_how(stated: list[Stat
     assert np.array(scores.confusion["level"].counts)[range(3), [2, 0, 1]].sum() == scores.level.total
 
 
-def test_nothing_seen_counts_as_wrong_and_has_no_size(stated: list[Stated]) -> None:
+def test_nothing_seen_counts_as_wrong_and_has_no_size(stated: list[StatedFinding]) -> None:
     scores = score_readings(stated, [NOTHING_SEEN for _ in stated])
     assert scores.specificity.share == 1 and scores.sensitivity.share == 0
     for attribute, share in (("side", scores.side), ("zone", scores.zone), ("level", scores.level)):
@@ -103,19 +103,21 @@ def test_wilson_intervals() -> None:
 
 def test_a_report_of_two_sides_names_none() -> None:
     drawn = [draw_findings(seed, pathology="positive") for seed in range(200)]
-    sides = {tuple(lesion.side for lesion in findings.lesions): Stated.by(findings).side for findings in drawn}
+    sides = {tuple(lesion.side for lesion in findings.lesions): StatedFinding.by(findings).side for findings in drawn}
     assert sides[("left",)] == sides[("left", "left")] == "left"
     assert sides[("left", "right")] is None
-    assert all(Stated.by(findings).size_mm == max(lesion.size_mm for lesion in findings.lesions) for findings in drawn)
-    none = Stated.by(draw_findings(0, pathology="negative"))
+    assert all(
+        StatedFinding.by(findings).size_mm == max(lesion.size_mm for lesion in findings.lesions) for findings in drawn
+    )
+    none = StatedFinding.by(draw_findings(0, pathology="negative"))
     assert none.side is None and none.size_mm is None
 
 
 def test_what_is_not_known_is_not_stated() -> None:
     lesions = (LesionFields(side="left", size_mm=12), LesionFields(side="left"))
-    said = Stated.known("positive", StructuredFields(lesions=lesions))
+    said = StatedFinding.known("positive", StructuredFields(lesions=lesions))
     assert (said.side, said.zone, said.size_mm, said.gland_volume_ml) == ("left", None, None, None)
-    assert Stated.known("negative", StructuredFields(lesions=lesions)).side is None  # PI-RADS 2
+    assert StatedFinding.known("negative", StructuredFields(lesions=lesions)).side is None  # PI-RADS 2
     scores = score_readings([said], [NOTHING_SEEN])
     assert (scores.side.total, scores.zone.total, scores.gland_volume_ml.r.n) == (1, 0, 0)
 

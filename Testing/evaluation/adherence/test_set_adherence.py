@@ -12,9 +12,9 @@ from prepared_cases import prepared_case
 
 from ccella_core.cases.prepared import PreparedSet, PrepareSettings, volume_path, write_cases, write_index
 from ccella_core.errors import InputError
-from ccella_core.evaluation.adherence.measurements import Reading
-from ccella_core.evaluation.adherence.phantom_reader import WINDOW, ReadoutValidation
-from ccella_core.evaluation.adherence.scores import Proportion, Stated
+from ccella_core.evaluation.adherence.measurements import MeasuredFinding
+from ccella_core.evaluation.adherence.phantom_reader import WINDOW, PhantomReaderValidation
+from ccella_core.evaluation.adherence.scores import Proportion, StatedFinding
 from ccella_core.evaluation.adherence.set_adherence import SetAdherence, check_set, read_set, set_adherence
 from ccella_core.evaluation.data.synthetic_set import (
     VOLUMES,
@@ -36,14 +36,14 @@ OTHER = CASES
 
 
 class Pages:
-    """A readout that reads the page and looks up the findings."""
+    """A phantom reader that reads the page and looks up the findings."""
 
-    validation: ReadoutValidation | None = None
+    validation: PhantomReaderValidation | None = None
     fingerprint = "0123"
 
-    def read(self, voxels: np.ndarray, affine: np.ndarray) -> Reading:
-        stated = Stated.by(draw_findings(round(float(voxels[0, 0, 0]) * PAGES)))
-        return Reading(**stated.model_dump(), lesion_volume_ml=1)
+    def read(self, voxels: np.ndarray, affine: np.ndarray) -> MeasuredFinding:
+        stated = StatedFinding.by(draw_findings(round(float(voxels[0, 0, 0]) * PAGES)))
+        return MeasuredFinding(**stated.model_dump(), lesion_volume_ml=1)
 
 
 def write_page(path: Path, page: int, scale: float = 1 / PAGES, spacing=DEFAULT_SPACING) -> Path:
@@ -79,7 +79,7 @@ def synthetic(folder: Path, prepared: PreparedSet, pages: dict[str, int], *, sou
         folder,
         SynthesisSettings(
             model_name="fake", model_version="1", model_sha256="0" * 64, source=source or prepared.fingerprint,
-            split=None, per_case=1, seed=0, pathology="report", solver="dpm++", steps=2, guidance_scale=1,
+            split=None, per_case=1, seed=0, pathology="report", scheduler="dpm++", steps=2, guidance_scale=1,
         ),
     )  # fmt: skip
     by_id = {case.id: case for case in prepared.cases}
@@ -109,7 +109,7 @@ def test_volumes_that_show_what_was_said_adhere(prepared: PreparedSet, tmp_path:
     assert result.prepared.scores == scores and told == [(n, CASES) for n in range(1, CASES + 1)]
     assert [(row.id, row.case) for row in result.generated.volumes][:1] == [("case0", "case0")]
     assert SetAdherence.model_validate_json((out / "adherence.json").read_bytes()) == result
-    assert result.readout_sha256 == Pages.fingerprint
+    assert result.phantom_reader_sha256 == Pages.fingerprint
     table = (out / "adherence.md").read_text(encoding="utf-8")
     assert f"{CASES} volumes of {CASES} cases." in table and "too narrow" not in table
     assert "| | synthetic | prepared volumes of the same cases |" in table

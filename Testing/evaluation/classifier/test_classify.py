@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from ccella_core.cases.prepared import PreparedSet, write_cases
 from ccella_core.cli import app
 from ccella_core.errors import InputError
-from ccella_core.evaluation.classifier.testing import test_classifier
+from ccella_core.evaluation.classifier.testing import evaluate_classifier
 from ccella_core.evaluation.classifier.training import seed_folder, train_classifier
 from ccella_core.evaluation.data.synthetic_set import read_table, write_table
 from ccella_core.evaluation.data.volume_set import open_volume_set
@@ -38,7 +38,7 @@ def with_swapped_splits(prepared):
 
 
 def test_it_learns_what_can_be_told(toy_run, toy_set, tmp_path):
-    result = test_classifier(toy_run, open_volume_set(toy_set, split="test"), resamples=FEW, out=tmp_path)
+    result = evaluate_classifier(toy_run, open_volume_set(toy_set, split="test"), resamples=FEW, out=tmp_path)
     assert result.scores.auroc.value > 0.9
     assert result.seeds == (0, 1) and result.scores.networks == 2 and result.scores.cases == 20
     mean = np.mean([result.by_seed[seed].auroc.value for seed in (0, 1)])
@@ -91,7 +91,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(toy_run, toy_set, tmp
         train_classifier(config)
     volumes = open_volume_set(toy_set, split="test")
     with pytest.raises(InputError, match=r"seed-0 stopped at step 10 of 30; let `ccella classify train` go on"):
-        test_classifier(config.output, volumes, resamples=FEW)
+        evaluate_classifier(config.output, volumes, resamples=FEW)
     train_classifier(config)
     torch.testing.assert_close(weights(config.output), weights(toy_run), rtol=0, atol=0)
     assert len([1 for record in read_log(config.output / "seed-0") if record["kind"] == "step"]) == 30
@@ -121,13 +121,13 @@ def test_a_run_whose_cases_have_changed_does_not_go_on_and_keeps_its_patients(tm
     before = json.loads(record.read_text(encoding="utf-8"))["data"]
     train_classifier(config)  # the same cases: nothing to do
     assert json.loads(record.read_text(encoding="utf-8"))["data"] == before
-    assert test_classifier(config.output, open_volume_set(prepared, split="test"), resamples=FEW).scores.cases == 4
+    assert evaluate_classifier(config.output, open_volume_set(prepared, split="test"), resamples=FEW).scores.cases == 4
     with_swapped_splits(prepared)
     with pytest.raises(InputError, match=r"The cases in .*prepared have changed since the training in .*run was begun"):
         train_classifier(config)
     assert json.loads(record.read_text(encoding="utf-8"))["data"] == before
     with pytest.raises(InputError, match=r"The cases to test on hold .* of the train cases"):
-        test_classifier(config.output, open_volume_set(prepared, split="test"), resamples=FEW)
+        evaluate_classifier(config.output, open_volume_set(prepared, split="test"), resamples=FEW)
 
 
 def test_synthetic_volumes_that_were_made_anew_are_not_gone_on_with(toy_set, tmp_path):

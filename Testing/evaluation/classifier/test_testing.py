@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from ccella_core.cli import app
 from ccella_core.errors import InputError
-from ccella_core.evaluation.classifier.testing import compare_classifiers, comparison_markdown, test_classifier
+from ccella_core.evaluation.classifier.testing import compare_classifiers, comparison_markdown, evaluate_classifier
 from ccella_core.evaluation.classifier.training import train_classifier
 from ccella_core.evaluation.data.volume_set import open_volume_set
 
@@ -29,13 +29,13 @@ def test_two_runs_are_compared_on_the_same_cases(toy_run, toy_set, tmp_path):
     assert comparison["differences"]["accuracy"]["n"] == 20
     volumes = [open_volume_set(toy_set, split=split) for split in ("test", "test")]
     volumes[1].members = volumes[1].members[1:]
-    results = [test_classifier(toy_run, each, resamples=FEW) for each in volumes]
+    results = [evaluate_classifier(toy_run, each, resamples=FEW) for each in volumes]
     with pytest.raises(InputError, match="were not tested on the same cases"):
         compare_classifiers(*results)
 
 
 def test_two_runs_of_one_name_and_patients_with_several_cases(toy_run, toy_set):
-    result = test_classifier(toy_run, open_volume_set(toy_set, split="test"), resamples=FEW)
+    result = evaluate_classifier(toy_run, open_volume_set(toy_set, split="test"), resamples=FEW)
     again = result.model_copy(update={"run": "elsewhere"})
     assert compare_classifiers(result, again, resamples=FEW).b == f"{result.name} in elsewhere"
     together = [
@@ -50,9 +50,9 @@ def test_two_runs_of_one_name_and_patients_with_several_cases(toy_run, toy_set):
 def test_it_is_not_tested_on_whom_it_has_seen(toy_run, toy_set):
     for split, seen in (("train", 24), ("validation", 12)):
         with pytest.raises(InputError, match=rf"The cases to test on hold .* and {seen - 1} more of the {split} cases"):
-            test_classifier(toy_run, open_volume_set(toy_set, split=split), resamples=FEW)
+            evaluate_classifier(toy_run, open_volume_set(toy_set, split=split), resamples=FEW)
 
 
 def test_a_folder_that_is_no_run_is_refused(toy_set, tmp_path):
     with pytest.raises(InputError, match="is not the folder of a training"):
-        test_classifier(tmp_path, open_volume_set(toy_set, split="test"))
+        evaluate_classifier(tmp_path, open_volume_set(toy_set, split="test"))

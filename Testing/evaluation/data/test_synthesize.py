@@ -23,7 +23,7 @@ from ccella_core.errors import InputError
 from ccella_core.evaluation.classifier.class_head import evaluate_class_head
 from ccella_core.evaluation.classifier.data import labelled
 from ccella_core.evaluation.data.synthesize import seed_of, synthesize
-from ccella_core.evaluation.data.synthetic_set import SyntheticCase, read_settings, read_table
+from ccella_core.evaluation.data.synthetic_set import SyntheticCase, read_synthesis_settings, read_table
 from ccella_core.evaluation.data.volume_set import open_volume_set
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.imaging.volume import SyntheticVolume
@@ -84,15 +84,15 @@ def test_one_volume_of_every_case_of_the_split(tiny_pipeline: CCELLAPipeline, pr
         (alone,) = tiny_pipeline(volume.provenance.report, seed=row.seed, allow_null=True)
         np.testing.assert_array_equal(volume.voxels, alone.voxels)
     assert [member.case for member in open_volume_set(out)] == ["a", "b", "c"]
-    settings = read_settings(out)
-    assert (settings.pathology, settings.steps, settings.solver, settings.split) == ("report", 2, "dpm++", "train")
+    settings = read_synthesis_settings(out)
+    assert (settings.pathology, settings.steps, settings.scheduler, settings.split) == ("report", 2, "dpm++", "train")
 
 
 def test_the_class_is_read_from_reports_and_not_from_their_absence(
     tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path
 ):
     out = tmp_path / "out"
-    rows = synthesize(tiny_pipeline, prepared, out, num_steps=1)
+    rows = synthesize(tiny_pipeline, prepared, out, num_inference_steps=1)
     read = [volume.provenance.predicted_positive_probability for volume in volumes_of(out, rows)]
     assert read[2] is not None, "the head answers the null report like any"
     assert [row.predicted_positive_probability for row in rows] == [*read[:2], None]
@@ -108,7 +108,7 @@ def test_the_class_is_read_from_reports_and_not_from_their_absence(
 def test_several_a_case_take_one_wording_after_the_other(
     tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path
 ):
-    rows = synthesize(tiny_pipeline, prepared, tmp_path / "out", split=None, per_case=3, num_steps=1)
+    rows = synthesize(tiny_pipeline, prepared, tmp_path / "out", split=None, per_case=3, num_inference_steps=1)
     assert [row.id for row in rows] == [f"{case}_{n}" for case in ("a", "b", "c", "held-out") for n in (1, 2, 3)]
     assert len({row.seed for row in rows}) == len(rows) == 12
     reports = [volume.provenance.report for volume in volumes_of(tmp_path / "out", rows)]
@@ -135,7 +135,7 @@ def test_each_variant_is_told_what_it_wants(
     requested: list[str | None],
 ):  # fmt: skip
     pipeline = tiny_pipeline if variant == "ccella" else told_about(tiny_pipeline, variant)
-    rows = synthesize(pipeline, prepared, tmp_path / "out", pathology=source, num_steps=1)
+    rows = synthesize(pipeline, prepared, tmp_path / "out", pathology=source, num_inference_steps=1)
     made = [volume.provenance for volume in volumes_of(tmp_path / "out", rows)]
     assert [each.pathology_requested for each in made] == requested
     assert [each.report for each in made] == ([REPORTS[0], REPORTS[1], ""] if reads else [""] * 3)
@@ -147,7 +147,7 @@ def test_each_variant_is_told_what_it_wants(
 def test_the_table_is_the_same_in_both_formats(tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path):
     out = tmp_path / "out"
     for pipeline in (tiny_pipeline, told_about(tiny_pipeline, "maisi")):
-        rows = synthesize(pipeline, prepared, out, num_steps=1)
+        rows = synthesize(pipeline, prepared, out, num_inference_steps=1)
         assert read_table(out) == rows
         table = parquet.read_table(out / "cases.parquet")
         assert tuple(SyntheticCase.model_validate(row) for row in table.to_pylist()) == rows
@@ -161,7 +161,7 @@ def test_what_is_whole_stays_and_what_is_damaged_is_made_again(
     tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path
 ):
     out = tmp_path / "out"
-    rows = synthesize(tiny_pipeline, prepared, out, per_case=2, num_steps=1)
+    rows = synthesize(tiny_pipeline, prepared, out, per_case=2, num_inference_steps=1)
     images = [out / row.path for row in rows]
     before = {path: path.stat().st_mtime_ns for path in images}
     images[0].write_bytes(images[0].read_bytes()[:100])  # as a full disk leaves it
@@ -174,7 +174,7 @@ def test_what_is_whole_stays_and_what_is_damaged_is_made_again(
     (out / "cases.csv").unlink()
     told: list[tuple[int, int]] = []
     again = synthesize(
-        tiny_pipeline, prepared, out, per_case=2, num_steps=1, progress=lambda *counts: told.append(counts)
+        tiny_pipeline, prepared, out, per_case=2, num_inference_steps=1, progress=lambda *counts: told.append(counts)
     )
     assert again == rows == read_table(out) and told[0] == (2, 6) and told[-1] == (6, 6)
     volumes_of(out, again)
@@ -194,7 +194,7 @@ def test_two_processes_make_what_one_makes(tiny_model: Path, prepared: PreparedS
     )
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert json.loads(ended.stdout)["volumes"] == 3, "only the first process prints"
-    assert read_settings(tmp_path / "two") == read_settings(tmp_path / "one")
+    assert read_synthesis_settings(tmp_path / "two") == read_synthesis_settings(tmp_path / "one")
     for together, one in zip(read_table(tmp_path / "two"), alone, strict=True):
         rounding = {"sha256": "", "predicted_positive_probability": None}
         assert together.model_copy(update=rounding) == one.model_copy(update=rounding)
@@ -221,17 +221,17 @@ def test_killed_and_started_again_it_ends_with_the_same_table(tiny_model: Path, 
     told: list[tuple[int, int]] = []
     pipeline = CCELLAPipeline.from_pretrained(tiny_model, device="cpu")
     rows = synthesize(
-        pipeline, prepared, tmp_path / "killed", num_steps=20, progress=lambda *counts: told.append(counts)
+        pipeline, prepared, tmp_path / "killed", num_inference_steps=20, progress=lambda *counts: told.append(counts)
     )
     assert 2 <= told[0][0] < 16 and told[-1] == (16, 16)
-    assert rows == synthesize(pipeline, prepared, tmp_path / "whole", num_steps=20)
+    assert rows == synthesize(pipeline, prepared, tmp_path / "whole", num_inference_steps=20)
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"seed": 1}, "seed: 0 there, 1 now"),
-        ({"num_steps": 3}, "steps: 1 there, 3 now"),
+        ({"num_inference_steps": 3}, "steps: 1 there, 3 now"),
         ({"per_case": 2, "split": "test"}, "split: train there, test now; per_case: 1 there, 2 now"),
         ({"pathology": "case"}, "pathology: report there, case now"),
     ],
@@ -239,16 +239,16 @@ def test_killed_and_started_again_it_ends_with_the_same_table(tiny_model: Path, 
 def test_a_folder_never_mixes_two_syntheses(
     tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path, changes: dict[str, Any], words: str
 ):
-    synthesize(tiny_pipeline, prepared, tmp_path / "out", num_steps=1)
+    synthesize(tiny_pipeline, prepared, tmp_path / "out", num_inference_steps=1)
     with pytest.raises(InputError, match=f"holds another synthesis .{words}"):
-        synthesize(tiny_pipeline, prepared, tmp_path / "out", **{"num_steps": 1, **changes})
+        synthesize(tiny_pipeline, prepared, tmp_path / "out", **{"num_inference_steps": 1, **changes})
 
 
 def test_other_cases_are_another_synthesis(tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path):
-    synthesize(tiny_pipeline, prepared, tmp_path / "out", num_steps=1)
+    synthesize(tiny_pipeline, prepared, tmp_path / "out", num_inference_steps=1)
     fewer = prepared_set(tmp_path / "fewer", list(prepared.cases[1:]))
     with pytest.raises(InputError, match="source: "):
-        synthesize(tiny_pipeline, fewer, tmp_path / "out", num_steps=1)
+        synthesize(tiny_pipeline, fewer, tmp_path / "out", num_inference_steps=1)
 
 
 @pytest.mark.parametrize(
@@ -257,8 +257,8 @@ def test_other_cases_are_another_synthesis(tiny_pipeline: CCELLAPipeline, prepar
         ({"split": "validation"}, "no cases of the split validation"),
         ({"per_case": 0}, "whole number from 1 up, not 0"),
         ({"seed": -1}, "A seed is a whole number"),
-        ({"solver": "magic"}, "no solver 'magic'"),
-        ({"num_steps": 0}, "from 1 to 1000"),
+        ({"scheduler": "magic"}, "no scheduler 'magic'"),
+        ({"num_inference_steps": 0}, "from 1 to 1000"),
         ({"guidance_scale": -1.0}, "from 0 up"),
     ],
 )
@@ -295,5 +295,5 @@ def test_another_grid_is_said(
     tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     prepared.settings = prepared.settings.model_copy(update={"shape": (32, 16, 8)})
-    synthesize(tiny_pipeline, prepared, tmp_path / "out", num_steps=1)
+    synthesize(tiny_pipeline, prepared, tmp_path / "out", num_inference_steps=1)
     assert "tiny makes volumes of 16 x 16 x 8 voxels at 1 x 1 x 3 mm" in caplog.text and "32 x 16 x 8" in caplog.text

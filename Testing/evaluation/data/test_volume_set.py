@@ -19,7 +19,7 @@ from ccella_core.evaluation.data.synthetic_set import (
     SynthesisSettings,
     SyntheticCase,
     is_synthetic_set,
-    read_settings,
+    read_synthesis_settings,
     read_table,
     write_settings,
     write_table,
@@ -216,13 +216,13 @@ def test_synthetic_volumes_of_another_spacing(tmp_path: Path) -> None:
 def test_the_table_comes_back_as_it_was(tmp_path: Path) -> None:
     rows = (row(0), row(1, predicted_pathology=None, predicted_positive_probability=None))
     synthetic(tmp_path, *rows)
-    assert is_synthetic_set(tmp_path) and read_table(tmp_path) == rows and read_settings(tmp_path) == SETTINGS
+    assert is_synthetic_set(tmp_path) and read_table(tmp_path) == rows and read_synthesis_settings(tmp_path) == SETTINGS
 
 
 def test_a_folder_that_is_no_synthetic_set_yet(tmp_path: Path) -> None:
     assert not is_synthetic_set(tmp_path)
     with pytest.raises(InputError, match="was not made by `ccella synthesize`"):
-        read_settings(tmp_path)
+        read_synthesis_settings(tmp_path)
     write_settings(tmp_path, SETTINGS)
     with pytest.raises(InputError, match=r"cases\.csv is missing .* let `ccella synthesize` finish"):
         open_volume_set(tmp_path)
@@ -260,4 +260,4 @@ def test_a_table_or_settings_that_are_no_text(tmp_path: Path) -> None:
         read_table(folder)
     (folder / SETTINGS_NAME).write_bytes(b"\xff{")
     with pytest.raises(InputError, match="cannot be read"):
-        read_settings(folder)
+        read_synthesis_settings(folder)

@@ -1,4 +1,4 @@
-"""Features of sets of volumes, their order and their cache; the phantom's readout as an extractor."""
+"""Features of sets of volumes, their order and their cache; the phantom's phantom reader as an extractor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ import torch
 from volume_sets import ROW, SLICE, FirstVoxels, smooth_volumes, volume_set
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.adherence.phantom_reader import WINDOW, Readout, ReadoutConfig, ReadoutNetwork
+from ccella_core.evaluation.adherence.phantom_reader import (
+    WINDOW,
+    PhantomReader,
+    PhantomReaderConfig,
+    PhantomReaderNetwork,
+)
 from ccella_core.evaluation.features import features
 from ccella_core.evaluation.features.features import (
     PHANTOM_NAME,
@@ -23,9 +28,9 @@ from ccella_core.evaluation.features.features import (
 FILTERS = (4, 4, 4)
 
 
-def readout(seed: int = 0) -> Readout:
+def phantom_reader(seed: int = 0) -> PhantomReader:
     torch.manual_seed(seed)
-    return Readout(ReadoutNetwork(FILTERS), ReadoutConfig(filters=FILTERS))
+    return PhantomReader(PhantomReaderNetwork(FILTERS), PhantomReaderConfig(filters=FILTERS))
 
 
 def test_a_row_a_volume_in_order() -> None:
@@ -71,15 +76,17 @@ def test_bad_volumes_are_refused() -> None:
 
 
 def test_the_phantoms_readout_as_an_extractor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    readout().save(tmp_path / "readout")
-    extractor = load_extractor("phantom", tmp_path / "readout")
+    phantom_reader().save(tmp_path / "phantom_reader")
+    extractor = load_extractor("phantom", tmp_path / "phantom_reader")
     assert (extractor.name, extractor.dimension) == (PHANTOM_NAME, 2 * FILTERS[-1])
     volume = np.random.default_rng(0).random(WINDOW, dtype=np.float32)
     found = extractor(volume, (1.0, 1.0, 3.0))
-    np.testing.assert_array_equal(found, readout().features([volume])[0])
+    np.testing.assert_array_equal(found, phantom_reader().features([volume])[0])
     with pytest.raises(InputError, match="1 x 1 x 3 mm"):
         extractor(volume, (0.5, 0.5, 0.5))
     asked: list[object] = []
-    monkeypatch.setattr(features, "load_or_train_readout", lambda progress: asked.append(progress) or readout(1))
+    monkeypatch.setattr(
+        features, "load_or_train_phantom_reader", lambda progress: asked.append(progress) or phantom_reader(1)
+    )
     (trained,) = load_extractors("phantom", progress=print)
     assert asked == [print] and trained.fingerprint != extractor.fingerprint

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from ccella_core.cli import app
 from ccella_core.errors import InputError
-from ccella_core.evaluation.data.volume_set import Member, VolumeSet
+from ccella_core.evaluation.data.volume_set import VolumeRecord, VolumeSet
 from ccella_core.evaluation.privacy.alignment import aligned_distances
 from ccella_core.evaluation.privacy.neighbours import MOST, NEXT, find_neighbours, threshold
 from ccella_core.evaluation.privacy.privacy import find_copies
@@ -37,7 +37,7 @@ def phantom(seed: int) -> np.ndarray:
 
 def volume_set(volumes: dict[str, np.ndarray], name: str = "some", patients: list[str] | None = None) -> VolumeSet:
     members = [
-        Member(id=own, case=own, patient=patient, split=None, pathology=None, predicted=None,
+        VolumeRecord(id=own, case=own, patient=patient, split=None, pathology=None, predicted=None,
                predicted_positive_probability=None, seed=None, read=lambda voxels=voxels: voxels)
         for (own, voxels), patient in zip(volumes.items(), patients or list(volumes), strict=True)
     ]  # fmt: skip

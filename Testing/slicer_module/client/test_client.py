@@ -1,4 +1,4 @@
-"""The door with a worker that works: answers, downloads, the command, and a window that never stands still."""
+"""The client with a worker that works: answers, downloads, the command, and a window that never stands still."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ def room(slicer_bench: Any, tmp_path: Path) -> Iterator[Room]:
 
 
 def test_the_worker_starts_with_the_first_request_and_stays(room: Room) -> None:
-    assert room.door.state == "stopped" and room.pids == []
+    assert room.client.state == "stopped" and room.pids == []
     _, first = room.ask("echo", text="größer 前列腺")
-    assert room.door.state == "starting"
+    assert room.client.state == "starting"
     _, second = room.ask("echo", number=2)
     room.wait_for(lambda: first.done and second.done)
     assert first.results == [{"do": "echo", "text": "größer 前列腺"}]
     assert second.results == [{"do": "echo", "number": 2}]
-    assert room.door.state == "ready"
+    assert room.client.state == "ready"
     assert room.works_again() and len(room.pids) == 1
 
 
 def test_an_answer_that_is_owed_makes_it_busy(room: Room) -> None:
     room.answer("echo")
     number, answers = room.ask("obey")
-    assert room.door.state == "busy"
-    room.door.cancel(number)
+    assert room.client.state == "busy"
+    room.client.cancel(number)
     room.wait_for(lambda: answers.done)
-    assert room.door.state == "ready"
+    assert room.client.state == "ready"
 
 
 def test_many_lines_in_one_piece(room: Room) -> None:
@@ -61,7 +61,7 @@ def test_one_line_in_many_pieces(room: Room) -> None:
 def test_progress_and_preview_may_go_unheard(room: Room) -> None:
     heard = Answers()
     callbacks = {"on_result": heard.results.append, "on_error": heard.errors.append}
-    room.door.request("generate", {"do": "work", "steps": 3}, **callbacks)
+    room.client.request("generate", {"do": "work", "steps": 3}, **callbacks)
     room.wait_for(lambda: heard.done)
     assert heard.results == [{"text": FAKE["UMLAUTS"]}]
 
@@ -75,7 +75,7 @@ def test_an_error_of_the_worker_keeps_it(room: Room) -> None:
 
 
 def test_the_environment_reaches_the_worker(room: Room) -> None:
-    room.door._environment = {"CCELLA_TEST": "größer"}
+    room.client._environment = {"CCELLA_TEST": "größer"}
     value = room.answer("show_environment", names=["CCELLA_TEST", "PATH"]).results[0]
     assert value == {"CCELLA_TEST": "größer", "PATH": os.environ["PATH"]}
 
@@ -84,7 +84,7 @@ def test_a_callback_that_raises_costs_nobody_else_anything(room: Room) -> None:
     def broken(_value: object) -> None:
         raise ZeroDivisionError("the panel's own fault")
 
-    room.door.request("generate", {"do": "echo"}, on_result=broken, on_error=broken)
+    room.client.request("generate", {"do": "echo"}, on_result=broken, on_error=broken)
     assert room.works_again()
     assert any("the panel's own fault" in line for line in room.log)
 
@@ -93,14 +93,14 @@ def test_a_callback_of_a_cancelled_job_may_ask_again(room: Room) -> None:
     room.answer("echo")
     again = Answers()
     _, question = room.ask("echo", method="describe")
-    number = room.door.request(
+    number = room.client.request(
         "generate",
         {"do": "hang"},
         on_result=again.results.append,
-        on_error=lambda error: room.door.request("generate", {"do": "echo"}, **again.callbacks),
+        on_error=lambda error: room.client.request("generate", {"do": "echo"}, **again.callbacks),
     )
     _, unanswered = room.ask("say_nothing", method="describe")
-    room.door.cancel(number)
+    room.client.cancel(number)
     room.wait_for(lambda: again.done)
     assert again.results == [{"do": "echo"}] and question.done and not unanswered.done
     assert len(room.pids) == 2
@@ -110,9 +110,9 @@ def test_a_callback_may_ask_again(room: Room) -> None:
     second = Answers()
 
     def ask_again(_value: object) -> None:
-        room.door.request("generate", {"do": "echo"}, **second.callbacks)
+        room.client.request("generate", {"do": "echo"}, **second.callbacks)
 
-    room.door.request("generate", {"do": "die"}, on_result=ask_again, on_error=ask_again)
+    room.client.request("generate", {"do": "die"}, on_result=ask_again, on_error=ask_again)
     room.wait_for(lambda: second.done)
     assert second.results == [{"do": "echo"}]
 
@@ -121,8 +121,8 @@ def test_a_callback_may_ask_again(room: Room) -> None:
 
 
 def test_a_download_has_a_process_of_its_own(room: Room) -> None:
-    room.door._environment = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
-    names = list(room.door._environment)
+    room.client._environment = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+    names = list(room.client._environment)
     assert room.answer("show_environment", names=names).results == [dict.fromkeys(names, "1")]
     _, job = room.ask("say_nothing")
     _, download = room.ask("show_environment", method="download", names=names)
@@ -138,7 +138,7 @@ def test_a_cancelled_download_does_not_cost_the_warm_worker(room: Room) -> None:
     number, download = room.ask("hang", method="download")
     room.wait_for(lambda: len(room.pids) == 2)
     room.bench.process_events(0.2)
-    room.door.cancel(number)
+    room.client.cancel(number)
     room.wait_for(lambda: download.done)
     assert download.error.code == "cancelled"
     room.wait_for_end_of(room.pids[1])
@@ -148,7 +148,7 @@ def test_a_cancelled_download_does_not_cost_the_warm_worker(room: Room) -> None:
 def test_a_download_ends_with_the_door(room: Room) -> None:
     _, download = room.ask("hang", method="download")
     room.wait_for(lambda: room.pids)
-    room.door.close()
+    room.client.close()
     room.wait_for_end_of(*room.pids)
     room.bench.process_events(0.1)
     assert not download.done
@@ -174,14 +174,14 @@ def keep_busy(room: Room) -> None:
     assert room.answer("work", steps=100).results
     number, answers = room.ask("start_child")
     room.wait_for(lambda: answers.progress)
-    room.door.cancel(number)
+    room.client.cancel(number)
     room.wait_for(lambda: answers.done)
     assert room.answer("flood").error.code == "rubbish"
     assert room.answer("log_flood").results
     assert room.answer("die").error.code == "died"
     _, answers = room.ask("start_child")
     room.wait_for(lambda: answers.progress)
-    room.door.close()
+    room.client.close()
     room.bench.process_events(0.1)
 
 

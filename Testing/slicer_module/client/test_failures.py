@@ -1,4 +1,4 @@
-"""The door with a worker that fails in every way that the panel must survive."""
+"""The client with a worker that fails in every way that the panel must survive."""
 
 from __future__ import annotations
 
@@ -65,20 +65,20 @@ def test_a_flood_of_rubbish_ends_the_worker(room: Room, do: str) -> None:
 
 
 def test_a_program_that_is_not_there(room: Room, tmp_path: Path) -> None:
-    room.door._command = [str(tmp_path / "no such program")]
+    room.client._command = [str(tmp_path / "no such program")]
     _, first = room.ask("echo")
     _, second = room.ask("echo")
     assert not first.done and not second.done  # never from within request()
     room.wait_for(lambda: first.done and second.done)
     assert first.error.code == second.error.code == "start"
-    assert room.door.state == "stopped"
+    assert room.client.state == "stopped"
     assert room.starting("well").works_again()
 
 
 def test_a_program_that_is_not_there_and_a_door_that_is_closed(room: Room, tmp_path: Path) -> None:
-    room.door._command = [str(tmp_path / "no such program")]
+    room.client._command = [str(tmp_path / "no such program")]
     _, answers = room.ask("echo")
-    room.door.close()
+    room.client.close()
     room.bench.process_events(0.2)
     assert not answers.done
 
@@ -115,7 +115,7 @@ def test_death_is_told_with_its_code_and_last_words(room: Room) -> None:
     assert "exit code 3" in error.message and "SomeError: it broke" in error.message
     assert "memory" not in error.message
     assert other.error.code == "died"
-    assert room.door.state == "stopped" and "SomeError: it broke" in room.log
+    assert room.client.state == "stopped" and "SomeError: it broke" in room.log
     assert room.works_again() and len(room.pids) == 2
 
 
@@ -160,7 +160,7 @@ def test_last_words_that_suggest_memory(room: Room, words: str, memory: bool) ->
 def test_death_between_two_requests(room: Room) -> None:
     room.answer("echo")
     psutil.Process(room.pids[0]).kill()
-    room.wait_for(lambda: room.door.state == "stopped")
+    room.wait_for(lambda: room.client.state == "stopped")
     assert room.works_again() and len(room.pids) == 2
 
 
@@ -187,7 +187,7 @@ def test_a_sign_of_life_is_enough(room: Room, hang_seconds: Callable[[float], No
     number, answers = room.ask("beat_only")
     room.bench.process_events(2.0)
     assert not answers.done
-    room.door.cancel(number)
+    room.client.cancel(number)
     room.wait_for(lambda: answers.done)
     assert answers.error.code == "cancelled"
 
@@ -197,7 +197,7 @@ def test_an_idle_worker_may_be_silent(room: Room, hang_seconds: Callable[[float]
     hang_seconds(0.5)
     room.answer("echo")
     room.bench.process_events(1.0)
-    assert room.door.state == "ready"
+    assert room.client.state == "ready"
     hang_seconds(PATIENCE_OF_TESTS)
     assert room.works_again() and len(room.pids) == 1
 
@@ -209,4 +209,4 @@ def test_a_window_that_stood_still_is_no_hung_worker(room: Room, hang_seconds: C
     time.sleep(2.0)  # a large scene is loaded, or the computer sleeps
     room.bench.process_events(0.3)
     assert not answers.done
-    room.door.cancel(number)
+    room.client.cancel(number)

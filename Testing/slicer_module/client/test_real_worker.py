@@ -1,4 +1,4 @@
-"""The door with the real worker behind it, and a model so small that a volume takes a moment."""
+"""The client with the real worker behind it, and a model so small that a volume takes a moment."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def room(slicer_bench: Any, tmp_path: Path) -> Iterator[Room]:
 
     with Room(slicer_bench, tmp_path) as room:
         command, environment = default_command()
-        room.door._command = [*command, "--timings", str(tmp_path / "timings.json")]
-        room.door._environment = environment
+        room.client._command = [*command, "--timings", str(tmp_path / "timings.json")]
+        room.client._environment = environment
         yield room
         left = workers()
-        room.door.close()
+        room.client.close()
         room.wait_for_end_of(*(worker.pid for worker in left))
 
 
@@ -37,7 +37,7 @@ def workers() -> list[psutil.Process]:
 
 def ask(room: Room, method: str, **params: Any) -> tuple[int, Answers]:
     answers = Answers()
-    return room.door.request(method, params, **answers.callbacks), answers
+    return room.client.request(method, params, **answers.callbacks), answers
 
 
 def answer(room: Room, method: str, **params: Any) -> Answers:
@@ -56,7 +56,7 @@ def test_a_session(room: Room, tiny_model: Path, tmp_path: Path) -> None:
     assert "tiny" in [model["name"] for model in described["models"]]
     assert answer(room, "count_tokens", model=str(tiny_model), report=REPORT).results[0]["limit"] == 16
 
-    first = answer(room, "generate", **generate(tiny_model, tmp_path, seed=7, num_steps=2))
+    first = answer(room, "generate", **generate(tiny_model, tmp_path, seed=7, num_inference_steps=2))
     (volume,) = first.results[0]["volumes"]
     assert nib.load(volume["path"]).shape == (16, 16, 8)
     assert volume["provenance"]["report"] == REPORT and volume["provenance"]["seed"] == 7
@@ -64,18 +64,18 @@ def test_a_session(room: Room, tiny_model: Path, tmp_path: Path) -> None:
     assert all(preview.startswith(b"\x89PNG") for preview in first.previews)
     assert first.results[0]["load_seconds"] > 0
 
-    second = answer(room, "generate", **generate(tiny_model, tmp_path, seed=8, num_steps=2))
+    second = answer(room, "generate", **generate(tiny_model, tmp_path, seed=8, num_inference_steps=2))
     assert second.results[0]["load_seconds"] == 0
 
-    number, endless = ask(room, "generate", **generate(tiny_model, tmp_path, num_steps=1000, count=50))
+    number, endless = ask(room, "generate", **generate(tiny_model, tmp_path, num_inference_steps=1000, count=50))
     room.wait_for(lambda: any(event["stage"] == "denoise" for event in endless.progress))
     started = time.perf_counter()
-    room.door.cancel(number)
+    room.client.cancel(number)
     room.wait_for(lambda: endless.done)
     assert time.perf_counter() - started < 1.0
     assert endless.error.code == "cancelled"
 
-    after = answer(room, "generate", **generate(tiny_model, tmp_path, seed=7, num_steps=2))
+    after = answer(room, "generate", **generate(tiny_model, tmp_path, seed=7, num_inference_steps=2))
     assert after.results[0]["volumes"][0]["provenance"]["seed"] == 7
 
 
@@ -85,7 +85,7 @@ def test_an_error_comes_with_its_code(room: Room, tmp_path: Path) -> None:
 
 
 def test_a_worker_that_is_killed_at_work(room: Room, tiny_model: Path, tmp_path: Path) -> None:
-    _, answers = ask(room, "generate", **generate(tiny_model, tmp_path, num_steps=1000, count=50))
+    _, answers = ask(room, "generate", **generate(tiny_model, tmp_path, num_inference_steps=1000, count=50))
     room.bench.wait_until(lambda: answers.progress, timeout=FIRST_START)
     (worker,) = workers()
     worker.kill()

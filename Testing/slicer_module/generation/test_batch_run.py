@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import slicer
-from fake_client import FakeDoor, Request
+from fake_client import FakeClient, Request
 
 from ccella_core.files import sha256_of
 from ccella_core.imaging.volume import SyntheticVolume
@@ -19,7 +19,7 @@ HEADER = "name,report,report_file,pathology,seed,count,steps"
 
 
 class Room:
-    """A generator with a door that answers by itself, and a folder for the results."""
+    """A generator with a client that answers by itself, and a folder for the results."""
 
     def __init__(self, folder: Path) -> None:
         from CCELLAGeneratorLib.generation.generator import Generator
@@ -29,9 +29,9 @@ class Room:
         self.folder = folder
         self.out = folder / "Ergebnisse"
         self.log: list[str] = []
-        self.door = FakeDoor()
-        self.door.answer = Request.finish
-        self.generator = Generator(self.door, self.log.append)
+        self.client = FakeClient()
+        self.client.answer = Request.finish
+        self.generator = Generator(self.client, self.log.append)
 
     def table(self, *rows: str) -> Path:
         path = self.folder / "reports.csv"
@@ -46,7 +46,7 @@ class Room:
         return sorted(path.name for path in self.out.glob("*.nii"))
 
     def asked(self) -> list[str]:
-        return [request.params["name"] for request in self.door.requests.values()]
+        return [request.params["name"] for request in self.client.requests.values()]
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_into_the_scene(room: Room) -> None:
     scan = slicer.util.addVolumeFromArray(np.zeros((4, 4, 4)), name="T2")
     scan.SetOrigin(10, 20, 30)
     table = room.table("first,PI-RADS 2.,,negative,3,2,5", "second,PI-RADS 4.,,,,,")
-    outcomes = room.generator.processBatch(table, referenceVolume=scan, model="other", solver="unipc", device="cpu")
+    outcomes = room.generator.processBatch(table, referenceVolume=scan, model="other", scheduler="unipc", device="cpu")
     assert [(outcome.row.name, outcome.state, len(outcome.volumes)) for outcome in outcomes] == [
         ("first", "done", 2),
         ("second", "done", 1),
@@ -75,11 +75,11 @@ def test_into_the_scene(room: Room) -> None:
         "SYNTHETIC first t2w seed 4 (tiny)",
         "SYNTHETIC second t2w seed 100 (tiny)",
     ]
-    first, second = (request.params for request in room.door.requests.values())
-    assert {key: first[key] for key in ("report", "pathology", "seed", "count", "num_steps")} == {
-        "report": "PI-RADS 2.", "pathology": "negative", "seed": 3, "count": 2, "num_steps": 5,
+    first, second = (request.params for request in room.client.requests.values())
+    assert {key: first[key] for key in ("report", "pathology", "seed", "count", "num_inference_steps")} == {
+        "report": "PI-RADS 2.", "pathology": "negative", "seed": 3, "count": 2, "num_inference_steps": 5,
     }  # fmt: skip
-    assert (second["model"], second["solver"], second["device"], second["seed"]) == ("other", "unipc", "cpu", None)
+    assert (second["model"], second["scheduler"], second["device"], second["seed"]) == ("other", "unipc", "cpu", None)
     boxes = [[0.0] * 6, [0.0] * 6]
     scan.GetRASBounds(boxes[0])
     outcomes[1].volumes[0].GetRASBounds(boxes[1])
@@ -88,7 +88,7 @@ def test_into_the_scene(room: Room) -> None:
 
 
 def test_closing_the_scene_stops_the_batch(room: Room) -> None:
-    room.door.answer = lambda request: slicer.mrmlScene.Clear(False)
+    room.client.answer = lambda request: slicer.mrmlScene.Clear(False)
     outcomes = room.generator.processBatch(room.table("a,Text,,,,,", "b,Text,,,,,"))
     assert [outcome.state for outcome in outcomes] == ["cancelled", "cancelled"]
     assert "scene was closed" in outcomes[0].message and room.asked() == ["a"]
@@ -129,7 +129,7 @@ def test_a_row_that_fails_does_not_stop_the_others(room: Room) -> None:
         else:
             request.finish()
 
-    room.door.answer = answer
+    room.client.answer = answer
     told: list[str] = []
     outcomes = room.generator.processBatch(
         room.table("a,Text,,,,,", "b,Text,,,,,", "c,Text,,,,,"),
@@ -147,12 +147,12 @@ def test_a_row_that_fails_does_not_stop_the_others(room: Room) -> None:
 
 def test_goes_on_where_it_stopped(room: Room) -> None:
     table = room.table("a,Text,,,,2,", "b,Text,,,,,", "c,Text,,,,,")
-    room.door.answer = lambda request: room.generator.cancel() if request.params["name"] == "b" else request.finish()
+    room.client.answer = lambda request: room.generator.cancel() if request.params["name"] == "b" else request.finish()
     states = [outcome.state for outcome in room.generator.processBatch(table, room.out)]
     assert states == ["done", "cancelled", "cancelled"] and room.asked() == ["a", "b"]
     assert [line["state"] for line in room.results()] == ["done", "done", "cancelled", "cancelled"]
 
-    room.door.answer = Request.finish
+    room.client.answer = Request.finish
     outcomes = room.generator.processBatch(table, room.out)
     assert [outcome.state for outcome in outcomes] == ["skipped", "done", "done"]
     assert [path.name for path in outcomes[0].volumes] == room.images()[:2]
@@ -177,7 +177,7 @@ def test_volumes_of_other_input_are_not_taken_for_done(room: Room, change: str) 
 
 def test_a_model_of_several_sequences(room: Room) -> None:
     table = room.table("a,Text,,,7,2,", "b,Text,,,1,1,")
-    room.door.answer = lambda request: request.finish("t2w", "adc")
+    room.client.answer = lambda request: request.finish("t2w", "adc")
     outcomes = room.generator.processBatch(table, room.out)
     assert [path.name for path in outcomes[0].volumes] == [
         "SYNTHETIC_a_seed7_t2w.nii", "SYNTHETIC_a_seed7_adc.nii",
@@ -213,14 +213,14 @@ def test_bad_rows_stop_everything_before_it_begins(room: Room) -> None:
     with pytest.raises(room.error_class, match="Line 3: the pathology") as caught:
         room.generator.processBatch(room.table("a,Text,,,,,", "b,Text,,perhaps,,,"), room.out)
     assert caught.value.code == "input"
-    assert room.door.requests == {} and not room.out.exists()
+    assert room.client.requests == {} and not room.out.exists()
 
 
 def test_a_folder_that_cannot_be_written(room: Room) -> None:
     room.out.write_text("a file of that name", encoding="utf-8")
     with pytest.raises(room.error_class) as caught:
         room.generator.processBatch(room.table("a,Text,,,,,"), room.out)
-    assert caught.value.code == "save" and room.door.requests == {}
+    assert caught.value.code == "save" and room.client.requests == {}
 
 
 def test_a_table_of_results_that_is_locked_costs_no_volume(room: Room) -> None:
@@ -232,12 +232,12 @@ def test_a_table_of_results_that_is_locked_costs_no_volume(room: Room) -> None:
 
 
 def test_a_long_table_does_not_nest(slicer_bench: Any) -> None:
-    from CCELLAGeneratorLib.client.errors import DoorError
+    from CCELLAGeneratorLib.client.errors import ClientError
     from CCELLAGeneratorLib.generation.batch import BatchRow
     from CCELLAGeneratorLib.generation.batch_run import BatchRun
 
     def fail(row: Any, **_: Any) -> None:
-        raise DoorError("save", "There is no room.")
+        raise ClientError("save", "There is no room.")
 
     rows = [BatchRow(line, f"line{line}", "Text") for line in range(2, 2000)]
     run = BatchRun(rows, fail, log=print)
@@ -249,10 +249,10 @@ def test_a_long_table_does_not_nest(slicer_bench: Any) -> None:
 def test_without_waiting(room: Room, slicer_bench: Any) -> None:
     finished: list[Any] = []
     steps: list[dict[str, Any]] = []
-    room.door.answer = lambda request: (request.progress(stage="denoise", step=1, steps=2), request.finish())
+    room.client.answer = lambda request: (request.progress(stage="denoise", step=1, steps=2), request.finish())
     table = room.table("a,Text,,,,,", "b,Text,,,,,")
     answer = room.generator.processBatch(table, wait=False, onFinished=finished.append, onProgress=steps.append)
-    assert answer is None and room.door.requests == {}
+    assert answer is None and room.client.requests == {}
     with pytest.raises(room.error_class, match="running already") as caught:
         room.generator.processBatch(table)
     assert caught.value.code == "busy"
@@ -264,7 +264,7 @@ def test_without_waiting(room: Room, slicer_bench: Any) -> None:
 
 def test_close_ends_it_without_a_word(room: Room, slicer_bench: Any) -> None:
     finished: list[Any] = []
-    room.door.answer = lambda request: room.generator.close()
+    room.client.answer = lambda request: room.generator.close()
     table = room.table("a,Text,,,,,", "b,Text,,,,,")
     outcomes = room.generator.processBatch(table, onFinished=finished.append)
     assert [outcome.state for outcome in outcomes] == ["cancelled", "cancelled"]

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import slicer
-from fake_client import FakeDoor, Request, save_volume
+from fake_client import FakeClient, Request, save_volume
 
 PATIENCE_SECONDS = 10.0
 
 
 class Room:
-    """A generator, the door that it knocks at, and what it tells."""
+    """A generator, the client that it knocks at, and what it tells."""
 
     def __init__(self, bench: Any) -> None:
         from CCELLAGeneratorLib.generation import generator
@@ -24,17 +24,17 @@ class Room:
 
         self.bench = bench
         self.error_class = generation_run.GenerationError
-        self.door = FakeDoor()
+        self.client = FakeClient()
         self.log: list[str] = []
         self.finished: list[list[Any]] = []
         self.errors: list[Any] = []
-        self.generator = generator.Generator(self.door, self.log.append)
+        self.generator = generator.Generator(self.client, self.log.append)
 
     def start(self, **arguments: Any) -> Request:
         """Begin a run that does not wait; its ends are noted."""
         asked = {"report": "PI-RADS 4.", "onFinished": self.finished.append, "onError": self.errors.append, **arguments}
         number = self.generator.process(wait=False, **asked)
-        return self.door.requests[number]
+        return self.client.requests[number]
 
     @property
     def error(self) -> Any:
@@ -59,13 +59,13 @@ def add_scan(name: str = "T2 of a patient") -> Any:
 def test_what_the_worker_is_asked(room: Room) -> None:
     request = room.start(
         report="Läsion", pathology=np.float64(0.25), model=Path("some") / "model", seed=np.int64(3), count=2,
-        numSteps=9, solver="unipc", guidanceScale=2.0, device="cuda:1", shape=(16, 16, 8), spacing=np.ones(3),
+        numInferenceSteps=9, scheduler="unipc", guidanceScale=2.0, device="cuda:1", shape=(16, 16, 8), spacing=np.ones(3),
     )  # fmt: skip
     params = dict(request.params)
     assert Path(params.pop("output_dir")).is_absolute()
     assert request.method == "generate" and params == {
         "report": "Läsion", "pathology": 0.25, "model": str(Path("some") / "model"), "seed": 3, "count": 2,
-        "num_steps": 9, "solver": "unipc", "guidance_scale": 2.0, "device": "cuda:1", "shape": [16, 16, 8],
+        "num_inference_steps": 9, "scheduler": "unipc", "guidance_scale": 2.0, "device": "cuda:1", "shape": [16, 16, 8],
         "spacing": [1.0, 1.0, 1.0],
     }  # fmt: skip
     assert {type(params[name]) for name in ("seed", "pathology")} == {int, float}  # JSON has no NumPy numbers
@@ -79,18 +79,18 @@ def test_the_worker_is_asked_with_parameters_that_it_knows(room: Room) -> None:
 
 
 def test_waits_for_the_nodes(room: Room) -> None:
-    room.door.answer = Request.finish
+    room.client.answer = Request.finish
     nodes = room.generator.process("PI-RADS 2.", seed=5, count=2)
     assert [node.GetName() for node in nodes] == [f"SYNTHETIC t2w seed {seed} (tiny)" for seed in (5, 6)]
     assert nodes == volume_nodes() and nodes[0].GetAttribute("CCELLA.Report") == "PI-RADS 2."
-    assert not room.door.last.folder.exists()  # nothing stays behind on the disk
+    assert not room.client.last.folder.exists()  # nothing stays behind on the disk
 
 
 def test_the_window_lives_while_it_waits_and_the_processor_rests(room: Room) -> None:
     import qt
 
     seconds = 0.5
-    room.door.answer = lambda request: qt.QTimer.singleShot(round(1000 * seconds), request.finish)
+    room.client.answer = lambda request: qt.QTimer.singleShot(round(1000 * seconds), request.finish)
     with room.bench.heartbeat() as heart:
         before, processor = time.monotonic(), time.process_time()
         room.generator.process("PI-RADS 2.")
@@ -115,30 +115,30 @@ def test_returns_at_once_and_calls_back(room: Room) -> None:
 
 def test_callbacks_may_be_left_out(room: Room) -> None:
     room.generator.process("PI-RADS 2.", wait=False)
-    room.door.last.finish()
+    room.client.last.finish()
     room.generator.process("PI-RADS 2.", wait=False)
-    room.door.last.fail("memory", "Too little.")
+    room.client.last.fail("memory", "Too little.")
     assert len(volume_nodes()) == 1
 
 
 def test_failures_are_raised_or_told(room: Room) -> None:
-    room.door.answer = lambda request: request.fail("gpu_memory", "The GPU is full.", "Use the CPU.")
+    room.client.answer = lambda request: request.fail("gpu_memory", "The GPU is full.", "Use the CPU.")
     with pytest.raises(room.error_class, match=r"The GPU is full\. Use the CPU\.") as caught:
         room.generator.process("PI-RADS 2.")
     assert (caught.value.code, caught.value.message, caught.value.hint) == (
         "gpu_memory", "The GPU is full.", "Use the CPU.",
     )  # fmt: skip
-    room.door.answer = None
+    room.client.answer = None
     room.start().fail("died", "It died.")
     assert (room.error.code, room.error.message) == ("died", "It died.")
-    assert not room.door.last.folder.exists() and volume_nodes() == []
+    assert not room.client.last.folder.exists() and volume_nodes() == []
 
 
 def test_lies_on_the_reference_and_in_the_output(room: Room) -> None:
     scan = add_scan()
     scan.SetOrigin(100, 50, -30)
     output = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Output")
-    room.door.answer = Request.finish
+    room.client.answer = Request.finish
     assert room.generator.process("PI-RADS 2.", referenceVolume=scan, outputVolume=output) == [output]
     bounds = [np.zeros(6), np.zeros(6)]
     for node, box in zip((scan, output), bounds, strict=True):
@@ -154,7 +154,7 @@ def test_what_is_not_synthetic_is_never_overwritten(room: Room) -> None:
         with pytest.raises(room.error_class, match="T2 of a patient holds an image that is not synthetic") as caught:
             room.generator.process("PI-RADS 2.", **arguments)
         assert caught.value.code == "input" and caught.value.hint
-    assert room.door.requests == {} and scan.GetImageData() is before
+    assert room.client.requests == {} and scan.GetImageData() is before
 
 
 def test_an_output_that_gets_a_real_image_meanwhile(room: Room) -> None:
@@ -179,19 +179,19 @@ def test_nodes_that_cannot_be_used(room: Room, kind: str) -> None:
     if kind != "vtkMRMLScalarVolumeNode":
         with pytest.raises(room.error_class, match="not a scalar volume"):
             room.generator.process("PI-RADS 2.", outputVolume=node)
-    assert room.door.requests == {}
+    assert room.client.requests == {}
 
 
 def test_cancel(room: Room) -> None:
     request = room.start()
     room.generator.cancel()
-    assert room.error.code == "cancelled" and room.door.cancelled == [1] and not request.folder.exists()
+    assert room.error.code == "cancelled" and room.client.cancelled == [1] and not request.folder.exists()
     room.generator.cancel()  # nothing runs any more
-    assert room.door.cancelled == [1]
+    assert room.client.cancelled == [1]
 
 
 def test_cancel_from_a_callback_ends_the_call_that_waits(room: Room) -> None:
-    room.door.answer = lambda request: request.progress(stage="denoise", step=1, steps=30)
+    room.client.answer = lambda request: request.progress(stage="denoise", step=1, steps=30)
     with pytest.raises(room.error_class) as caught:
         room.generator.process("PI-RADS 2.", onProgress=lambda event: room.generator.cancel())
     assert caught.value.code == "cancelled"
@@ -211,7 +211,7 @@ def test_a_node_that_is_deleted_meanwhile(room: Room, role: str) -> None:
 def test_the_scene_is_closed_meanwhile(room: Room) -> None:
     request = room.start()
     slicer.mrmlScene.Clear(False)
-    assert room.door.cancelled == [1]  # the worker does not go on for nothing
+    assert room.client.cancelled == [1]  # the worker does not go on for nothing
     assert room.error.code == "cancelled" and "scene was closed" in room.error.message
     assert room.log == [room.error.message] and not request.folder.exists()
     slicer.mrmlScene.Clear(False)  # nobody listens any more
@@ -222,7 +222,7 @@ def test_the_scene_is_closed_meanwhile(room: Room) -> None:
 
 def test_a_result_that_overtakes_the_cancelling_of_a_closed_scene(room: Room) -> None:
     request = room.start()
-    room.door.cancel = room.door.cancelled.append  # as the real door: the error comes later
+    room.client.cancel = room.client.cancelled.append  # as the real client: the error comes later
     slicer.mrmlScene.Clear(False)
     request.finish()
     assert "scene was closed" in room.error.message and volume_nodes() == []
@@ -244,7 +244,7 @@ def test_volumes_that_were_finished_are_dropped_with_the_scene_or_the_node_they_
     scan = add_scan()
     for leave in (lambda: slicer.mrmlScene.RemoveNode(scan), lambda: slicer.mrmlScene.Clear(False)):
         request = room.start(count=2, **({"referenceVolume": scan} if scan.GetScene() else {}))
-        room.door.cancel = room.door.cancelled.append
+        room.client.cancel = room.client.cancelled.append
         leave()
         request.fail("cancelled", "It ended.", volumes=[save_volume(request.folder)])
         assert volume_nodes() == [] and not request.folder.exists()
@@ -287,11 +287,11 @@ def test_close_calls_nobody_back(room: Room) -> None:
     request = room.start()
     room.generator.close()
     room.generator.close()
-    assert room.finished == room.errors == [] and room.door.closed == 2 and not request.folder.exists()
+    assert room.finished == room.errors == [] and room.client.closed == 2 and not request.folder.exists()
 
 
 def test_close_frees_the_call_that_waits(room: Room) -> None:
-    room.door.answer = lambda request: room.generator.close()
+    room.client.answer = lambda request: room.generator.close()
     with pytest.raises(room.error_class) as caught:
         room.generator.process("PI-RADS 2.")
     assert caught.value.code == "cancelled"
@@ -315,7 +315,7 @@ def test_an_unused_generator_starts_nothing(slicer_bench: Any) -> None:
         (
             ("estimate", "m", "cpu", 9, 2, 1.5),
             "estimate",
-            {"model": "m", "device": "cpu", "num_steps": 9, "count": 2, "guidance_scale": 1.5},
+            {"model": "m", "device": "cpu", "num_inference_steps": 9, "count": 2, "guidance_scale": 1.5},
         ),
         (("download", "hf:a/b"), "download", {"name": "hf:a/b"}),
         (("deleteModel", Path("c")), "delete", {"path": "c"}),
@@ -324,7 +324,7 @@ def test_an_unused_generator_starts_nothing(slicer_bench: Any) -> None:
 def test_questions_are_passed_on(room: Room, ask: tuple, method: str, params: dict) -> None:
     answers: list[Any] = []
     getattr(room.generator, ask[0])(*ask[1:], onResult=answers.append, onError=room.errors.append)
-    request = room.door.last
+    request = room.client.last
     assert (request.method, request.params) == (method, params)
     request.give()
     request.fail("model", "No such model.")

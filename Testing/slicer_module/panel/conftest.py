@@ -1,4 +1,4 @@
-"""The panel on the bench, with a door that answers as it is told and packages that are or are not installed."""
+"""The panel on the bench, with a client that answers as it is told and packages that are or are not installed."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_client import FakeDoor, Request
+from fake_client import FakeClient, Request
 
 DEMO: dict[str, Any] = {
     "name": "ccella-demo", "version": "1.0.0", "path": "/models/ccella-demo", "origin": "shipped",
     "licence": "Apache-2.0", "intended_use": "Teaching. Not for diagnosis.", "description": "A small model.",
     "variant": "ccella", "sequences": ["t2w"], "native_shape": [96, 96, 32], "native_spacing_mm": [1.0, 1.0, 3.0],
-    "default_steps": 30, "default_solver": "dpm++", "max_report_tokens": 256, "reads_report": True,
+    "default_num_inference_steps": 30, "default_scheduler": "dpm++", "max_report_tokens": 256, "reads_report": True,
     "size_bytes": 27_000_000, "deletable": False, "problem": None,
 }  # fmt: skip
 CPU = {"id": "cpu", "name": "CPU, 8 cores", "memory_gib": 16.0, "free_gib": 12.5}
@@ -26,14 +26,14 @@ FITS = {
 }  # fmt: skip
 
 
-class PanelDoor(FakeDoor):
+class PanelDoor(FakeClient):
     """Answers questions by itself, from ``replies`` by their method; jobs wait for the test."""
 
     def __init__(self) -> None:
         super().__init__()
         self._callbacks: dict[str, dict[str, Any]] = {}
         self.replies: dict[str, Any] = {
-            "describe": {"models": [DEMO], "devices": [GPU, CPU], "solvers": ["dpm++"]},
+            "describe": {"models": [DEMO], "devices": [GPU, CPU], "schedulers": ["dpm++"]},
             "count_tokens": {"tokens": 12, "limit": 256, "truncated": False},
             "estimate": FITS,
         }
@@ -71,23 +71,23 @@ class PanelCase:
     def __init__(self, bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         bench.load_module()
         from CCELLAGeneratorLib import dependencies
-        from CCELLAGeneratorLib.client import client as door
+        from CCELLAGeneratorLib.client import client as client
         from CCELLAGeneratorLib.panel import debounced as question
 
         self.bench = bench
-        self.door = PanelDoor()
+        self.client = PanelDoor()
         self.missing: list[str] = []
         self.agrees = True
         monkeypatch.setattr(question, "PAUSE_MS", PAUSE_MS)
-        for module in (sys.modules["CCELLAGenerator"], door):  # the second for when the first is reloaded
-            monkeypatch.setattr(module, "WorkerDoor", self._new_door)
+        for module in (sys.modules["CCELLAGenerator"], client):  # the second for when the first is reloaded
+            monkeypatch.setattr(module, "WorkerClient", self._new_door)
         monkeypatch.setattr(dependencies, "missing", lambda: list(self.missing))
         monkeypatch.setattr(dependencies, "ensure", self._install)
 
     def _new_door(self, *_arguments: Any) -> PanelDoor:
-        if self.door.closed:
-            self.door = PanelDoor()
-        return self.door
+        if self.client.closed:
+            self.client = PanelDoor()
+        return self.client
 
     def _install(self, *_arguments: Any, **_options: Any) -> bool:
         if self.agrees:
@@ -121,7 +121,7 @@ class PanelCase:
         """Type a report and press the button."""
         self.ui.reportEdit.plainText = report
         self.ui.generateButton.click()
-        return self.door.job()
+        return self.client.job()
 
     @staticmethod
     def add_scan(shift: float = 0.0) -> Any:

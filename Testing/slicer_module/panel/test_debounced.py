@@ -20,9 +20,9 @@ def asked():
 
 @pytest.fixture
 def question(slicer_bench, asked):
-    from CCELLAGeneratorLib.panel.debounced import Question
+    from CCELLAGeneratorLib.panel.debounced import DebouncedQuery
 
-    return Question(asked.ask, asked.answers.append)
+    return DebouncedQuery(asked.ask, asked.answers.append)
 
 
 @pytest.fixture

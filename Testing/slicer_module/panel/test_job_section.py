@@ -44,7 +44,7 @@ def test_asks_for_what_the_panel_says(panel):
     panel.ui.seedSpin.value = 0
     panel.ui.stepsSpin.value = 12
     panel.ui.guidanceSpin.value = 2.5
-    panel.ui.samplerBox.currentIndex = panel.ui.samplerBox.findText("UniPC")
+    panel.ui.schedulerBox.currentIndex = panel.ui.schedulerBox.findText("UniPC")
     panel.ui.pathologyBox.currentIndex = 1
     panel.ui.deviceBox.currentIndex = panel.ui.deviceBox.findData("cpu")
     panel.ui.realScanBox.setCurrentNode(scan)
@@ -57,8 +57,8 @@ def test_asks_for_what_the_panel_says(panel):
         "model": "ccella-demo",
         "seed": 0,
         "count": 3,
-        "num_steps": 12,
-        "solver": "unipc",
+        "num_inference_steps": 12,
+        "scheduler": "unipc",
         "guidance_scale": 2.5,
         "device": "cpu",
     }
@@ -66,7 +66,7 @@ def test_asks_for_what_the_panel_says(panel):
 
 def test_the_model_s_own_values_are_left_to_the_model(panel):
     params = panel.generate().params
-    assert (params["num_steps"], params["solver"], params["pathology"]) == (None, None, None)
+    assert (params["num_inference_steps"], params["scheduler"], params["pathology"]) == (None, None, None)
 
 
 def test_a_new_seed_each_time_is_shown_and_can_be_kept(panel):
@@ -89,7 +89,7 @@ def test_while_it_runs_the_button_cancels(panel):
     assert (button.text, button.enabled) == ("Cancel", True)
     assert not panel.ui.progressBar.isHidden() and not panel.ui.progressLabel.isHidden()
     button.click()
-    assert panel.door.cancelled
+    assert panel.client.cancelled
     assert (button.text, button.enabled) == ("Generate", True)
     assert panel.ui.statusLabel.text == "Generation was cancelled."
     assert panel.ui.progressBar.isHidden()
@@ -98,7 +98,7 @@ def test_while_it_runs_the_button_cancels(panel):
 
 
 def test_until_the_worker_has_stopped_cancel_is_not_pressed_twice(panel, monkeypatch):
-    monkeypatch.setattr(panel.door, "cancel", panel.door.cancelled.append)
+    monkeypatch.setattr(panel.client, "cancel", panel.client.cancelled.append)
     request = panel.generate()
     panel.ui.generateButton.click()
     assert panel.ui.progressLabel.text == "Cancelling…"
@@ -106,7 +106,7 @@ def test_until_the_worker_has_stopped_cancel_is_not_pressed_twice(panel, monkeyp
     request.progress(stage="denoise", step=9, steps=30, volume=1, volumes=1, seconds_left=3.0)
     assert panel.ui.progressLabel.text == "Cancelling…"
     panel.ui.generateButton.click()
-    assert len(panel.door.cancelled) == 1
+    assert len(panel.client.cancelled) == 1
 
 
 @pytest.mark.parametrize(
@@ -188,10 +188,10 @@ def test_the_prediction_goes_with_the_report_that_it_was_read_from(panel):
 
 
 def test_estimates_again_after_a_run(panel):
-    before = len(panel.door.asked("estimate"))
+    before = len(panel.client.asked("estimate"))
     panel.generate().finish()
     panel.settle()
-    assert panel.door.asked("estimate")[before:] == panel.door.asked("estimate")[:1]
+    assert panel.client.asked("estimate")[before:] == panel.client.asked("estimate")[:1]
 
 
 def test_a_failure_is_told_in_the_line_the_log_and_a_popup(panel):
@@ -220,7 +220,7 @@ def test_a_real_scan_is_never_replaced(panel):
     panel.parameters.outputVolume = scan  # a script might
     panel.ui.reportEdit.plainText = "PI-RADS 4."
     panel.ui.generateButton.click()
-    assert panel.door.asked("generate") == []
+    assert panel.client.asked("generate") == []
     assert "synthetic" in panel.ui.statusLabel.text
     assert len(panel.bench.messages) == 1
 
@@ -234,15 +234,15 @@ def test_what_is_missing_is_named_before_and_installed_by_the_first_press(case):
     panel.ui.reportEdit.plainText = "PI-RADS 4."
     panel.ui.downloadName.text = "owner/name"
     panel.settle()
-    assert panel.door.requests == {}
+    assert panel.client.requests == {}
     assert not panel.ui.downloadButton.enabled
     panel.agrees = False
     panel.ui.generateButton.click()
-    assert panel.door.requests == {}
+    assert panel.client.requests == {}
     assert panel.ui.generateButton.enabled
 
     panel.agrees = True
     panel.ui.generateButton.click()
-    assert [request.method for request in panel.door.requests.values()] == ["describe", "generate"]
+    assert [request.method for request in panel.client.requests.values()] == ["describe", "generate"]
     panel.settle()
     assert "A small model." in panel.ui.modelDetails.text

@@ -17,7 +17,7 @@ def test_leaving_the_module_lets_a_run_finish(panel):
 def test_closing_the_scene_cancels_and_starts_afresh(panel):
     panel.generate("A report of this scene.")
     panel.bench.scene.Clear()
-    assert len(panel.door.cancelled) == 1
+    assert len(panel.client.cancelled) == 1
     assert "The scene was closed" in panel.ui.statusLabel.text
     assert panel.ui.generateButton.text == "Generate"
     assert panel.ui.reportEdit.plainText == ""
@@ -42,7 +42,7 @@ def test_closing_the_scene_while_packages_are_installed(panel, monkeypatch):
     monkeypatch.setattr(dependencies, "ensure", lambda _title: panel.bench.scene.Clear() or True)
     panel.ui.reportEdit.plainText = "A report of the closed scene."
     panel.ui.generateButton.click()
-    assert panel.door.asked("generate") == []
+    assert panel.client.asked("generate") == []
     assert panel.ui.generateButton.toolTip == "Write a report first."
 
 
@@ -55,7 +55,7 @@ def test_reports_and_settings_come_back_with_the_scene(panel, tmp_path):
     panel.ui.seedSpin.value = 99
     panel.ui.guidanceSpin.value = 1.5
     panel.ui.pathologyBox.currentIndex = 2
-    panel.ui.samplerBox.currentIndex = 3
+    panel.ui.schedulerBox.currentIndex = 3
     file = tmp_path / "scene.mrml"
     assert slicer.mrmlScene.Commit(str(file))
     slicer.mrmlScene.Clear()
@@ -64,7 +64,7 @@ def test_reports_and_settings_come_back_with_the_scene(panel, tmp_path):
     slicer.mrmlScene.Connect()
     assert panel.ui.reportEdit.plainText == 'Läsion "links" & rechts\nPI-RADS 4.'
     assert (panel.ui.countSpin.value, panel.ui.seedSpin.value, panel.ui.guidanceSpin.value) == (4, 99, 1.5)
-    assert (panel.ui.pathologyBox.currentIndex, panel.ui.samplerBox.currentIndex) == (2, 3)
+    assert (panel.ui.pathologyBox.currentIndex, panel.ui.schedulerBox.currentIndex) == (2, 3)
     assert not panel.ui.newSeedCheck.checked
 
 
@@ -124,15 +124,15 @@ def test_at_its_end_nothing_reaches_the_widgets_any_more(panel, running):
     request = panel.generate() if running else None
     panel.ui.countSpin.value = 2  # an estimate is about to be asked for
     parameters = panel.parameters
-    asked = len(panel.door.requests)
+    asked = len(panel.client.requests)
     panel.bench.unload_module()
-    assert panel.door.closed >= 1
+    assert panel.client.closed >= 1
     if running:
         assert not request.folder.exists()
     parameters.report = "changed by a script"
     slicer.mrmlScene.Clear()
     panel.settle()
-    assert len(panel.door.requests) == asked
+    assert len(panel.client.requests) == asked
     assert panel.bench.take_slot_errors() == []
 
 
@@ -142,16 +142,16 @@ def test_it_works_again_after_reloading(panel):
 
     panel.bench.app.startupCompleted.emit()
     panel.generate("Before the reload.").finish()
-    request, door = panel.generate("Kept in the scene."), panel.door
+    request, client = panel.generate("Kept in the scene."), panel.client
     slicer.util.reloadScriptedModule("CCELLAGenerator")
-    assert not request.folder.exists() and door.closed >= 1
+    assert not request.folder.exists() and client.closed >= 1
     assert {len(labels_of(view)) for view in ("Red", "Green", "Yellow")} == {1}
 
     again = panel.look_again()
     assert again.ui.reportEdit.plainText == "Kept in the scene."
     assert "A small model." in again.ui.modelDetails.text
     again.ui.generateButton.click()
-    again.door.job().finish()
+    again.client.job().finish()
     assert again.ui.statusLabel.text.startswith("Done: ")
     assert labelled_views() == {"Red", "Green", "Yellow"}
     slicer.mrmlScene.Clear()

@@ -5,7 +5,7 @@ import pytest
 BROKEN = {
     "name": "broken", "path": "/models/broken", "problem": "a file is missing <here>", "description": None,
     "intended_use": None, "licence": None, "version": None, "sequences": None, "native_shape": None,
-    "native_spacing_mm": None, "default_steps": None, "default_solver": None, "size_bytes": None, "reads_report": None,
+    "native_spacing_mm": None, "default_num_inference_steps": None, "default_scheduler": None, "size_bytes": None, "reads_report": None,
 }  # fmt: skip
 MINE = {"name": "mine", "path": "/user/mine", "origin": "user", "deletable": True}
 TOO_LARGE = {
@@ -31,20 +31,20 @@ def test_tells_what_a_model_is_for_before_it_is_used(panel):
         assert fact in text
     assert panel.ui.modelDetails.toolTip == "/models/ccella-demo"
     assert panel.ui.stepsSpin.specialValueText == "The model's own (30)"
-    assert panel.ui.samplerBox.itemText(0) == "The model's own (DPM-Solver++)"
+    assert panel.ui.schedulerBox.itemText(0) == "The model's own (DPM-Solver++)"
 
 
 def test_estimates_once_for_what_was_chosen_last(panel):
     assert panel.ui.estimateLabel.text == (
         "Takes about 4 s, as the last run did. Memory: up to 0.5 of 12.5 GiB free on CPU, 8 cores."
     )
-    before = len(panel.door.asked("estimate"))
+    before = len(panel.client.asked("estimate"))
     for count in (2, 3, 4):
         panel.ui.countSpin.value = count
     assert panel.ui.estimateLabel.text == ""
     panel.settle()
-    assert panel.door.asked("estimate")[before:] == [
-        {"model": "ccella-demo", "device": "auto", "num_steps": None, "count": 4, "guidance_scale": 1.0}
+    assert panel.client.asked("estimate")[before:] == [
+        {"model": "ccella-demo", "device": "auto", "num_inference_steps": None, "count": 4, "guidance_scale": 1.0}
     ]
 
 
@@ -59,13 +59,13 @@ def test_estimates_once_for_what_was_chosen_last(panel):
 def test_estimates_in_words(case, seconds, basis, words):
     from CCELLAGeneratorLib.panel.model_section import estimate_text
 
-    value = {**case.door.replies["estimate"], "seconds": seconds, "basis": basis}
+    value = {**case.client.replies["estimate"], "seconds": seconds, "basis": basis}
     assert estimate_text(value) == f"{words} Memory: up to 0.5 of 12.5 GiB free on CPU, 8 cores."
 
 
 def test_what_does_not_fit_in_memory_is_not_started(panel):
     panel.ui.reportEdit.plainText = "PI-RADS 4."
-    panel.door.replies["estimate"] = TOO_LARGE
+    panel.client.replies["estimate"] = TOO_LARGE
     panel.ui.countSpin.value = 2
     panel.settle()
     sentence = (
@@ -75,13 +75,13 @@ def test_what_does_not_fit_in_memory_is_not_started(panel):
     assert panel.ui.estimateLabel.text == f"<b>{sentence}</b>"
     assert not panel.ui.generateButton.enabled
     assert panel.ui.generateButton.toolTip == sentence
-    del panel.door.replies["estimate"]
+    del panel.client.replies["estimate"]
     panel.ui.countSpin.value = 1
     assert panel.ui.generateButton.enabled  # not known to be too large
 
 
 def test_a_model_that_cannot_be_used_says_why(case):
-    case.door.set_models({}, BROKEN)
+    case.client.set_models({}, BROKEN)
     panel = case.open()
     panel.ui.reportEdit.plainText = "PI-RADS 4."
     choose(panel, "broken")
@@ -107,7 +107,7 @@ def test_a_model_of_another_computer_stays_chosen_and_says_so(case):
 
 def test_of_models_with_the_same_name_the_first_is_found_by_it(case):
     added = {"name": "ccella-demo", "path": "/added/ccella-demo", "origin": "folder", "version": "2"}
-    case.door.set_models(MINE, {}, {**MINE, "path": "/user/other"}, added)
+    case.client.set_models(MINE, {}, {**MINE, "path": "/user/other"}, added)
     panel = case.open()
     assert items(panel.ui.modelBox) == [
         ("mine 1.0.0", "mine"),
@@ -123,17 +123,17 @@ def test_folders_are_added_once_and_kept(panel):
     panel.bench.answer_file(folder, folder, "")
     for _press in range(3):
         panel.ui.addFolderButton.click()
-    assert [asked["model_folders"] for asked in panel.door.asked("describe")] == [[], [folder], [folder]]
+    assert [asked["model_folders"] for asked in panel.client.asked("describe")] == [[], [folder], [folder]]
     panel.bench.leave_module()
     panel.open()
-    assert panel.door.asked("describe")[-1] == {"model_folders": [folder]}
+    assert panel.client.asked("describe")[-1] == {"model_folders": [folder]}
 
 
 def test_an_added_folder_can_be_taken_off_the_list_again(case):
     folders = ["/data/models", "/data/one/model"]
     within = {"name": "within", "path": "/data/models/within", "origin": "folder"}
     itself = {"name": "itself", "path": "/data/one/model", "origin": "folder"}
-    case.door.set_models({}, within, itself)
+    case.client.set_models({}, within, itself)
     panel = case.open()
     for folder in folders:
         panel.bench.answer_file(folder)
@@ -143,10 +143,10 @@ def test_an_added_folder_can_be_taken_off_the_list_again(case):
     choose(panel, "/data/models/within")
     assert panel.ui.removeFolderButton.enabled and "its files stay" in panel.ui.removeFolderButton.toolTip
     panel.ui.removeFolderButton.click()
-    assert panel.door.asked("describe")[-1] == {"model_folders": folders[1:]}
+    assert panel.client.asked("describe")[-1] == {"model_folders": folders[1:]}
     choose(panel, "/data/one/model")
     panel.ui.removeFolderButton.click()
-    assert panel.door.asked("describe")[-1] == {"model_folders": []}
+    assert panel.client.asked("describe")[-1] == {"model_folders": []}
 
 
 def test_devices_are_named_with_their_memory(panel):
@@ -158,7 +158,7 @@ def test_devices_are_named_with_their_memory(panel):
     panel.ui.deviceBox.currentIndex = 1
     panel.settle()
     assert panel.parameters.device == "cuda:0"
-    assert panel.door.asked("estimate")[-1]["device"] == "cuda:0"
+    assert panel.client.asked("estimate")[-1]["device"] == "cuda:0"
 
 
 def test_the_folder_of_a_model_is_opened(panel):
@@ -167,20 +167,20 @@ def test_the_folder_of_a_model_is_opened(panel):
 
 
 def test_only_what_was_downloaded_can_be_deleted_and_only_after_a_yes(case):
-    case.door.set_models({}, MINE)
+    case.client.set_models({}, MINE)
     panel = case.open()
     assert not panel.ui.deleteModelButton.enabled
     assert panel.ui.deleteModelButton.toolTip == "Only models that were downloaded can be deleted."
     choose(panel, "mine")
     panel.bench.answer(False, True)
     panel.ui.deleteModelButton.click()
-    assert panel.door.asked("delete") == []
+    assert panel.client.asked("delete") == []
     panel.ui.deleteModelButton.click()
-    assert panel.door.asked("delete") == [{"path": "/user/mine"}]
+    assert panel.client.asked("delete") == [{"path": "/user/mine"}]
     assert not panel.ui.generateButton.enabled
     assert panel.ui.generateButton.toolTip == "This is soon over and cannot be stopped."
-    panel.door.set_models({})
-    panel.door.reply("delete", {})
+    panel.client.set_models({})
+    panel.client.reply("delete", {})
     panel.settle()
     assert panel.ui.statusLabel.text == "The model was deleted."
     assert panel.ui.modelBox.currentText == "mine (not on this computer)"
@@ -193,12 +193,12 @@ def test_downloads_by_name_after_a_yes(panel, typed):
     panel.ui.downloadName.text = typed
     panel.bench.answer(True)
     panel.ui.downloadButton.click()
-    assert panel.door.asked("download") == [{"name": "hf:owner/name"}]
+    assert panel.client.asked("download") == [{"name": "hf:owner/name"}]
     assert panel.ui.generateButton.text == "Cancel"
     assert not panel.ui.downloadButton.enabled
     assert panel.ui.downloadButton.toolTip == "Wait until what is under way has ended."
-    panel.door.set_models({}, MINE)
-    panel.door.reply("download", {"name": "mine"})
+    panel.client.set_models({}, MINE)
+    panel.client.reply("download", {"name": "mine"})
     panel.settle()
     assert panel.ui.statusLabel.text == "mine was downloaded and can be chosen above."
     assert [key for _text, key in items(panel.ui.modelBox)] == ["ccella-demo", "mine"]
@@ -209,7 +209,7 @@ def test_a_download_can_be_cancelled(panel):
     panel.bench.answer(True)
     panel.ui.downloadButton.click()
     panel.ui.generateButton.click()
-    assert len(panel.door.cancelled) == 1
+    assert len(panel.client.cancelled) == 1
     assert panel.ui.generateButton.text == "Generate"
     assert panel.ui.downloadButton.enabled
     assert panel.bench.messages[1:] == []
@@ -219,16 +219,16 @@ def test_a_download_that_fails_is_told(panel):
     panel.ui.downloadName.text = "owner/name"
     panel.bench.answer(True)
     panel.ui.downloadButton.click()
-    panel.door.job("download").fail("model", "hf:owner/name could not be downloaded.", "Check the name.")
+    panel.client.job("download").fail("model", "hf:owner/name could not be downloaded.", "Check the name.")
     assert panel.ui.statusLabel.text == "hf:owner/name could not be downloaded. Check the name."
     assert panel.bench.messages[-1].kind == "critical"
     assert panel.ui.downloadButton.enabled
 
 
 def test_a_worker_that_cannot_tell_is_no_popup(case):
-    del case.door.replies["describe"]
+    del case.client.replies["describe"]
     panel = case.open()
-    panel.door.job("describe").fail("start", "The generating process could not be started.", "Read the log.")
+    panel.client.job("describe").fail("start", "The generating process could not be started.", "Read the log.")
     assert panel.ui.statusLabel.text == "The generating process could not be started. Read the log."
     assert panel.bench.messages == []
     panel.ui.reportEdit.plainText = "PI-RADS 4."

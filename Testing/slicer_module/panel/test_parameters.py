@@ -3,7 +3,7 @@
 import pytest
 
 from ccella_core.generation.options import MAX_COUNT
-from ccella_core.worker.protocol import SOLVERS
+from ccella_core.worker.protocol import SCHEDULERS
 
 
 @pytest.fixture
@@ -17,21 +17,21 @@ def parameters(slicer_bench):
 def test_begins_with_what_needs_no_thought(parameters):
     assert (parameters.report, parameters.model, parameters.device) == ("", "ccella-demo", "auto")
     assert (parameters.count, parameters.newSeed, parameters.steps, parameters.guidance) == (1, True, 0, 1.0)
-    assert parameters.pathology.value is None and parameters.sampler.value is None
+    assert parameters.pathology.value is None and parameters.scheduler.value is None
     assert parameters.realScan is None and parameters.outputVolume is None and parameters.result is None
 
 
-def test_samplers_are_the_worker_s(slicer_bench):
-    from CCELLAGeneratorLib.panel.parameters import Sampler
+def test_schedulers_are_the_worker_s(slicer_bench):
+    from CCELLAGeneratorLib.panel.parameters import SchedulerChoice
 
-    assert tuple(sampler.value for sampler in Sampler if sampler.value is not None) == SOLVERS
-    assert len({sampler.label() for sampler in Sampler}) == len(Sampler)
+    assert tuple(scheduler.value for scheduler in SchedulerChoice if scheduler.value is not None) == SCHEDULERS
+    assert len({scheduler.label() for scheduler in SchedulerChoice}) == len(SchedulerChoice)
 
 
 def test_pathologies_are_the_worker_s(slicer_bench):
-    from CCELLAGeneratorLib.panel.parameters import Pathology
+    from CCELLAGeneratorLib.panel.parameters import PathologyChoice
 
-    assert [pathology.value for pathology in Pathology] == [None, "negative", "positive"]
+    assert [pathology.value for pathology in PathologyChoice] == [None, "negative", "positive"]
 
 
 def test_limits_are_the_worker_s_and_qt_s(slicer_bench):
@@ -53,12 +53,16 @@ def test_refuses_what_the_worker_would_refuse(parameters, name, value):
 
 
 def test_a_second_look_at_the_node_sees_the_same(parameters):
-    from CCELLAGeneratorLib.panel.parameters import CCELLAGeneratorParameterNode, Pathology, Sampler
+    from CCELLAGeneratorLib.panel.parameters import CCELLAGeneratorParameterNode, PathologyChoice, SchedulerChoice
 
     parameters.report = "Läsion links, 5 mm\nPI-RADS 4"
-    parameters.pathology = Pathology.POSITIVE
-    parameters.sampler = Sampler.DDPM_REFERENCE
+    parameters.pathology = PathologyChoice.POSITIVE
+    parameters.scheduler = SchedulerChoice.DDPM_REFERENCE
     parameters.seed = 2**31 - 64
     again = CCELLAGeneratorParameterNode(parameters.parameterNode)
     assert again.report == "Läsion links, 5 mm\nPI-RADS 4"
-    assert (again.pathology, again.sampler, again.seed) == (Pathology.POSITIVE, Sampler.DDPM_REFERENCE, 2**31 - 64)
+    assert (again.pathology, again.scheduler, again.seed) == (
+        PathologyChoice.POSITIVE,
+        SchedulerChoice.DDPM_REFERENCE,
+        2**31 - 64,
+    )

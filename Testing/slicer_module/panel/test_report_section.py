@@ -18,7 +18,7 @@ def test_what_is_typed_is_a_parameter_and_counted_once(panel):
         panel.ui.reportEdit.plainText = text
     panel.settle()
     assert panel.parameters.report == "PI-RADS 4."
-    assert panel.door.asked("count_tokens") == [{"model": "ccella-demo", "report": "PI-RADS 4."}]
+    assert panel.client.asked("count_tokens") == [{"model": "ccella-demo", "report": "PI-RADS 4."}]
     assert panel.ui.tokensLabel.text == "12 of 256 tokens"
 
 
@@ -36,7 +36,7 @@ def test_typing_does_not_move_the_cursor(panel):
 
 
 def test_warns_before_the_beginning_is_cut_off(panel):
-    panel.door.replies["count_tokens"] = {"tokens": 300, "limit": 256, "truncated": True}
+    panel.client.replies["count_tokens"] = {"tokens": 300, "limit": 256, "truncated": True}
     panel.ui.reportEdit.plainText = "word " * 300
     panel.settle()
     assert "300 tokens, but the model reads 256: the beginning will be cut off" in panel.ui.tokensLabel.text
@@ -49,7 +49,7 @@ def test_an_empty_report_is_not_counted(panel):
     panel.settle()
     panel.ui.reportEdit.plainText = "  "
     panel.settle()
-    assert len(panel.door.asked("count_tokens")) == 1
+    assert len(panel.client.asked("count_tokens")) == 1
     assert panel.ui.tokensLabel.text == ""
 
 
@@ -121,9 +121,9 @@ def test_reports_can_be_forgotten_and_no_longer_remembered(panel):
 
 
 def test_a_model_without_text_says_so_and_needs_no_report(case):
-    case.door.set_models({"reads_report": False})
+    case.client.set_models({"reads_report": False})
     panel = case.open()
     assert panel.ui.tokensLabel.text == "This model reads no report."
     assert panel.ui.generateButton.enabled
     panel.ui.generateButton.click()
-    assert panel.door.job().params["report"] is None
+    assert panel.client.job().params["report"] is None

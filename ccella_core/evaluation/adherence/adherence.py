@@ -1,7 +1,7 @@
 """Adherence: does a generated volume show what its report says?
 
-Reports of patients that no training has seen are given to the model; what it generates is read by the readout, and so
-is the phantom of the same patient, which shows what the readout could have found at best.
+Reports of patients that no training has seen are given to the model; what it generates is read by the phantom reader, and so
+is the phantom of the same patient, which shows what the phantom reader could have found at best.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from ccella_core.errors import InputError, SaveError
-from ccella_core.evaluation.adherence.counterfactual import EXCHANGES, Exchange, exchanged
-from ccella_core.evaluation.adherence.measurements import Reading
-from ccella_core.evaluation.adherence.phantom_reader import ReadoutValidation, check_readable
+from ccella_core.evaluation.adherence.counterfactual import CHANGED_FACTS, ChangedFact, counterfactual
+from ccella_core.evaluation.adherence.measurements import MeasuredFinding
+from ccella_core.evaluation.adherence.phantom_reader import PhantomReaderValidation, check_readable
 from ccella_core.evaluation.adherence.picture import lesion_slice
-from ccella_core.evaluation.adherence.report import AdherenceResult, Case
-from ccella_core.evaluation.adherence.scores import Stated
+from ccella_core.evaluation.adherence.report import AdherenceCase, AdherenceResult
+from ccella_core.evaluation.adherence.scores import StatedFinding
 from ccella_core.evaluation.adherence.store import CaseStore, phantom_slice_name, slice_name
 from ccella_core.generation.options import checked_guidance
 from ccella_core.generation.pipeline import CCELLAPipeline
-from ccella_core.generation.schedulers import Solver
+from ccella_core.generation.schedulers import Scheduler
 from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.phantom.findings import Findings
 from ccella_core.phantom.patient import Patient, draw_patient
@@ -38,42 +38,46 @@ Generate = Callable[[str, int], SyntheticVolume]
 
 
 class Reads(Protocol):
-    """What is needed of a readout."""
+    """What is needed of a phantom reader."""
 
-    validation: ReadoutValidation | None
+    validation: PhantomReaderValidation | None
 
     @property
     def fingerprint(self) -> str:
         """Changes with the weights."""
 
-    def read(self, voxels: np.ndarray, affine: np.ndarray) -> Reading: ...
+    def read(self, voxels: np.ndarray, affine: np.ndarray) -> MeasuredFinding: ...
 
 
 class _Job(NamedTuple):
-    """A volume to make: of a patient's own report, or with one fact exchanged."""
+    """A volume to make: of a patient's own report, or with one fact changed."""
 
     patient: Patient
-    exchange: Exchange | None
+    changed_fact: ChangedFact | None
     findings: Findings
 
 
 def generator_of(pipeline: Callable[..., list[SyntheticVolume]], **settings: Any) -> Generate:
-    """A `CCELLAPipeline` as a `Generate`; ``settings``, such as ``num_steps`` and ``solver``, go to every call."""
+    """A `CCELLAPipeline` as a `Generate`; ``settings``, such as ``num_inference_steps`` and ``scheduler``, go to every call."""
     return lambda report, seed: pipeline(report, pathology=None, seed=seed, **settings)[0]
 
 
 def check_model(
-    pipeline: CCELLAPipeline, *, num_steps: int | None = None, solver: str | None = None, guidance_scale: float = 1.0
+    pipeline: CCELLAPipeline,
+    *,
+    num_inference_steps: int | None = None,
+    scheduler: str | None = None,
+    guidance_scale: float = 1.0,
 ) -> None:
-    """Whether a model, called with these, makes what a readout reads: before a readout is loaded or trained.
+    """Whether a model, called with these, makes what a phantom reader reads: before a phantom reader is loaded or trained.
 
     Raises:
         InputError: a setting that does not fit; or a model without T2-weighted volumes on the phantom's grid, or that
             does not take its class from the report.
     """
     index, config = pipeline.index, pipeline.denoiser.config
-    steps = index.default_steps if num_steps is None else num_steps
-    Solver(solver or index.default_solver, pipeline.scheduler_config, steps)  # type: ignore[arg-type]  # refuses others
+    steps = index.default_num_inference_steps if num_inference_steps is None else num_inference_steps
+    Scheduler(scheduler or index.default_scheduler, pipeline.scheduler_config, steps)  # type: ignore[arg-type]  # refuses others
     checked_guidance(guidance_scale)
     if not config.uses_text or (config.uses_class and not config.predicts_class):
         raise InputError(
@@ -81,28 +85,30 @@ def check_model(
             "it, and have those read."
         )
     if index.sequences[0] != SEQUENCE:
-        raise InputError(f"{index.name} makes {index.sequences[0]} volumes, and the readout reads {SEQUENCE} ones.")
+        raise InputError(
+            f"{index.name} makes {index.sequences[0]} volumes, and the phantom reader reads {SEQUENCE} ones."
+        )
     try:
         check_readable(index.native_shape, index.native_spacing_mm)
     except InputError as error:
         raise InputError(f"What {index.name} makes cannot be read: {error}") from error
 
 
-def check_numbers(cases: int, steered: int) -> None:
-    """Raises InputError unless there is a case, and no negative number of steered ones."""
-    if cases < 1 or steered < 0:
+def check_numbers(cases: int, counterfactuals: int) -> None:
+    """Raises InputError unless there is a case, and no negative number of counterfactual ones."""
+    if cases < 1 or counterfactuals < 0:
         raise InputError(
-            f"Adherence needs at least one case and no negative number of steered ones, not {cases}, {steered}."
+            f"Adherence needs at least one case and no negative number of counterfactual ones, not {cases}, {counterfactuals}."
         )
 
 
 def run_adherence(
     generate: Generate,
-    readout: Reads,
+    phantom_reader: Reads,
     *,
     cases: int = 64,
-    steered: int = 16,
-    exchanges: Sequence[Exchange] = EXCHANGES,
+    counterfactuals: int = 16,
+    changed_facts: Sequence[ChangedFact] = CHANGED_FACTS,
     out: Path | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
@@ -111,41 +117,41 @@ def run_adherence(
 
     Args:
         generate: see `generator_of`.
-        readout: of the same look as the phantom.
+        phantom reader: of the same look as the phantom.
         cases: patients, from ``FIRST_PATIENT`` on; about half are positive.
-        steered: how many of them, for each of ``exchanges``, are generated again from the same noise with that fact
-            exchanged in the report; the first of whom it can be (see ``exchange.exchanged``).
+        counterfactual: how many of them, for each of ``changed_facts``, are generated again from the same noise with that fact
+            exchanged in the report; the first of whom it can be (see ``changed_fact.counterfactual``).
         exchanges: which facts.
-        out: folder for ``adherence.json``, ``adherence.md``, ``adherence.png`` and ``exchanged.png``; each case is kept
+        out: folder for ``adherence.json``, ``adherence.md``, ``adherence.png`` and ``counterfactual.png``; each case is kept
             there as soon as it is read, and a run that was stopped goes on.
         seed: of the first case's volume; each case has its own.
         progress: called with the volumes that are done and their number.
 
     Raises:
-        InputError: fewer than one case; or ``out`` holds cases of another model, sampler, seed, readout or
+        InputError: fewer than one case; or ``out`` holds cases of another model, scheduler, seed, phantom reader or
             version.
         SaveError: the disk refuses.
     """
-    check_numbers(cases, steered)
+    check_numbers(cases, counterfactuals)
     patients = [draw_patient(FIRST_PATIENT + number) for number in range(cases)]
     jobs = [_Job(patient, None, patient.findings) for patient in patients]
-    for what in exchanges:
-        changed = (_Job(patient, what, findings) for patient in patients if (findings := exchanged(patient, what)))
-        jobs += islice(changed, steered)
+    for what in changed_facts:
+        changed = (_Job(patient, what, findings) for patient in patients if (findings := counterfactual(patient, what)))
+        jobs += islice(changed, counterfactuals)
     try:
-        store = CaseStore(out, readout.fingerprint)
+        store = CaseStore(out, phantom_reader.fingerprint)
         seeds = [seed + job.patient.seed - FIRST_PATIENT for job in jobs]
-        left = [not store.has(job.patient.seed, job.exchange, own) for job, own in zip(jobs, seeds, strict=True)]
+        left = [not store.has(job.patient.seed, job.changed_fact, own) for job, own in zip(jobs, seeds, strict=True)]
         if not any(left):
             # Only a volume tells which model makes it, so one is made where none is left to make.
-            store.refuse_other(_run_case(generate, readout, jobs[0], seeds[0])[0])
+            store.refuse_other(_run_case(generate, phantom_reader, jobs[0], seeds[0])[0])
         for number, job in enumerate(jobs):
             if left[number]:
-                store.add(*_run_case(generate, readout, job, seeds[number]))
+                store.add(*_run_case(generate, phantom_reader, job, seeds[number]))
             if progress is not None:
                 progress(number + 1, len(jobs))
-        done = [store.cases[job.patient.seed, job.exchange] for job in jobs]
-        result = AdherenceResult.of(done, readout.validation)
+        done = [store.cases[job.patient.seed, job.changed_fact] for job in jobs]
+        result = AdherenceResult.of(done, phantom_reader.validation)
         store.write(result)
     except (InputError, SaveError):
         raise
@@ -154,29 +160,31 @@ def run_adherence(
     return result
 
 
-def _run_case(generate: Generate, readout: Reads, job: _Job, volume_seed: int) -> tuple[Case, dict[str, np.ndarray]]:
+def _run_case(
+    generate: Generate, phantom_reader: Reads, job: _Job, volume_seed: int
+) -> tuple[AdherenceCase, dict[str, np.ndarray]]:
     """One case, and for the eye the slice of its lesion; of the phantom, too, where the report is the patient's own."""
-    patient, exchange, findings = job
+    patient, changed_fact, findings = job
     report = write_report(findings, seed=patient.seed)
     volume = generate(report, volume_seed)
-    slices = {slice_name(patient.seed, exchange): lesion_slice(volume.voxels, volume.affine, patient, findings)}
+    slices = {slice_name(patient.seed, changed_fact): lesion_slice(volume.voxels, volume.affine, patient, findings)}
     phantom_reading = None
-    if exchange is None:
+    if changed_fact is None:
         phantom = render(patient, SEQUENCE)
-        phantom_reading = readout.read(phantom.voxels, phantom.affine)
+        phantom_reading = phantom_reader.read(phantom.voxels, phantom.affine)
         slices[phantom_slice_name(patient.seed)] = lesion_slice(phantom.voxels, phantom.affine, patient, findings)
     made_by = volume.provenance
-    case = Case(
+    case = AdherenceCase(
         patient=patient.seed,
-        exchanged=exchange,
+        counterfactual=changed_fact,
         volume_seed=volume_seed,
         model=f"{made_by.model_name} {made_by.model_version} {made_by.model_sha256[:12]}".strip(),
-        sampler=f"{made_by.sampler}, {made_by.steps} steps, guidance {made_by.guidance_scale:g}",
+        scheduler=f"{made_by.scheduler}, {made_by.steps} steps, guidance {made_by.guidance_scale:g}",
         report=report,
-        stated=Stated.by(findings),
+        stated=StatedFinding.by(findings),
         predicted_positive_probability=made_by.predicted_positive_probability,
-        generated=readout.read(volume.voxels, volume.affine),
+        generated=phantom_reader.read(volume.voxels, volume.affine),
         phantom=phantom_reading,
-        readout_sha256=readout.fingerprint,
+        phantom_reader_sha256=phantom_reader.fingerprint,
     )
     return case, slices

@@ -1,4 +1,4 @@
-"""Counterfactual reports: the same patient with one fact exchanged, and whether a volume follows.
+"""Counterfactual reports: the same patient with one fact changed, and whether a volume follows.
 
 From the same noise, whatever differs between the two volumes was caused by the words. What else a report says changes
 only where it would contradict the new fact: a lesion of 15 mm scores PI-RADS 5 (PI-RADS v2.1), hyperplasia goes with
@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import Literal, get_args
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.adherence.measurements import Reading
-from ccella_core.evaluation.adherence.scores import Stated
+from ccella_core.evaluation.adherence.measurements import MeasuredFinding
+from ccella_core.evaluation.adherence.scores import StatedFinding
 from ccella_core.phantom.findings import PIRADS_5_SIZE_MM, Findings, Lesion, Level, Zone
 from ccella_core.phantom.patient import (
     MEDIAN_VOLUME_ML,
@@ -24,9 +24,9 @@ from ccella_core.phantom.patient import (
     usual_hyperplasia,
 )
 
-Exchange = Literal["side", "zone", "level", "size", "volume", "pathology"]
-EXCHANGES: tuple[Exchange, ...] = get_args(Exchange)
-WORDS: dict[Exchange, str] = {
+ChangedFact = Literal["side", "zone", "level", "size", "volume", "pathology"]
+CHANGED_FACTS: tuple[ChangedFact, ...] = get_args(ChangedFact)
+WORDS: dict[ChangedFact, str] = {
     "side": "left and right",
     "zone": "peripheral and transition zone",
     "level": "base and apex",
@@ -43,21 +43,23 @@ FOLLOWS_FROM = 0.5
 """Of the change that was asked for: how far a size or a volume must move."""
 
 
-def read_exchanges(names: str) -> tuple[Exchange, ...]:
+def read_changed_facts(names: str) -> tuple[ChangedFact, ...]:
     """The exchanges in a list such as ``side, zone``. Raises InputError where one of them is none."""
     wanted = [name.strip() for name in names.split(",") if name.strip()]
-    unknown = sorted(set(wanted) - set(EXCHANGES))
+    unknown = sorted(set(wanted) - set(CHANGED_FACTS))
     if unknown:
-        raise InputError(f"There is no exchange {', '.join(unknown)}; there are {', '.join(EXCHANGES)}.")
-    return tuple(what for what in EXCHANGES if what in wanted)
+        raise InputError(f"There is no exchange {', '.join(unknown)}; there are {', '.join(CHANGED_FACTS)}.")
+    return tuple(what for what in CHANGED_FACTS if what in wanted)
 
 
-def exchanged(patient: Patient, what: Exchange) -> Findings | None:
-    """The patient's findings with one fact exchanged; ``None`` where this patient has none that can be."""
+def counterfactual(patient: Patient, what: ChangedFact) -> Findings | None:
+    """The patient's findings with one fact changed; ``None`` where this patient has none that can be."""
     return _EXCHANGES[what](patient)
 
 
-def follows(what: Exchange, before: tuple[Stated, Reading], after: tuple[Stated, Reading]) -> bool:
+def follows(
+    what: ChangedFact, before: tuple[StatedFinding, MeasuredFinding], after: tuple[StatedFinding, MeasuredFinding]
+) -> bool:
     """Whether two volumes of the same noise differ as their reports do.
 
     A side, zone, level or pathology must be read as stated both times. A size or volume must move in the direction
@@ -81,18 +83,20 @@ def _moves(asked: float | None, seen: float | None) -> bool:
 
 
 def _side(patient: Patient) -> Findings | None:
-    return patient.findings.mirrored() if Stated.by(patient.findings).side else None
+    return patient.findings.mirrored() if StatedFinding.by(patient.findings).side else None
 
 
 def _zone(patient: Patient) -> Findings | None:
     findings = patient.findings
     lesions = tuple(replace(lesion, zone=OTHER_ZONE[lesion.zone]) for lesion in findings.lesions)
-    is_possible = Stated.by(findings).zone and all(_is_drawn(lesion, findings.gland_volume_ml) for lesion in lesions)
+    is_possible = StatedFinding.by(findings).zone and all(
+        _is_drawn(lesion, findings.gland_volume_ml) for lesion in lesions
+    )
     return replace(findings, lesions=lesions) if is_possible else None
 
 
 def _level(patient: Patient) -> Findings | None:
-    other = OTHER_LEVEL.get(Stated.by(patient.findings).level)
+    other = OTHER_LEVEL.get(StatedFinding.by(patient.findings).level)
     if other is None:
         return None
     lesions = tuple(replace(lesion, level=other) for lesion in patient.findings.lesions)
@@ -135,7 +139,7 @@ def _is_drawn(lesion: Lesion, gland_volume_ml: float) -> bool:
     return smallest <= lesion.size_mm <= largest
 
 
-_EXCHANGES: dict[Exchange, Callable[[Patient], Findings | None]] = {
+_EXCHANGES: dict[ChangedFact, Callable[[Patient], Findings | None]] = {
     "side": _side,
     "zone": _zone,
     "level": _level,

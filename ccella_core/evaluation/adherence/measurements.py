@@ -22,7 +22,7 @@ TOUCHING = np.ones((3, 3, 3), dtype=bool)  # voxels that share a face, an edge o
 
 
 class Region(IntEnum):
-    """What the readout tells apart. The bladder and the bowel are there because they help to place the gland."""
+    """What the phantom reader tells apart. The bladder and the bowel are there because they help to place the gland."""
 
     OTHER = 0
     GLAND = 1
@@ -38,7 +38,7 @@ REGION_OF_TISSUE[[Tissue.BLADDER_WALL, Tissue.URINE]] = Region.BLADDER
 REGION_OF_TISSUE[[Tissue.BOWEL_WALL, Tissue.GAS, Tissue.STOOL]] = Region.BOWEL
 
 
-class Reading(StrictModel):
+class MeasuredFinding(StrictModel):
     """What one volume shows. Volumes in ml, the size in mm; nothing is said of a lesion where there is none."""
 
     has_lesion: bool
@@ -52,7 +52,9 @@ class Reading(StrictModel):
     """Of the largest suspicious body, also where it is too small to count as a lesion."""
 
 
-def measure(probability: np.ndarray, spacing: tuple[float, float, float], lesion_threshold_ml: float) -> Reading:
+def measure(
+    probability: np.ndarray, spacing: tuple[float, float, float], lesion_threshold_ml: float
+) -> MeasuredFinding:
     """Read a map of probabilities.
 
     Args:
@@ -78,14 +80,14 @@ def measure(probability: np.ndarray, spacing: tuple[float, float, float], lesion
     lesion_volume_ml = float(probability[Region.LESION][lesion].sum(dtype=np.float64)) * voxel_ml
     volumes = {"gland_volume_ml": int(gland.sum()) * voxel_ml, "lesion_volume_ml": lesion_volume_ml}
     if not lesion.any() or lesion_volume_ml < lesion_threshold_ml:
-        return Reading(has_lesion=False, **volumes)
+        return MeasuredFinding(has_lesion=False, **volumes)
 
     centre = _centre(lesion)
     x, y, _ = centre - _centre(gland)
     heights = np.flatnonzero(gland.any(axis=(0, 1)))
     half_height = (heights[-1] - heights[0] + 1) / 2
     height = (centre[2] - (heights[0] + heights[-1]) / 2) / half_height
-    return Reading(
+    return MeasuredFinding(
         has_lesion=True,
         side="right" if x > 0 else "left",
         zone="transition" if y > 0 else "peripheral",

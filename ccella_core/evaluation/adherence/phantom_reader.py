@@ -1,4 +1,4 @@
-"""The readout: a small network that maps the pelvis in a T2-weighted volume, and the reading of its map.
+"""The phantom reader: a small network that maps the pelvis in a T2-weighted volume, and the reading of its map.
 
 It is trained on the digital prostate alone (see `readout_training`) and speaks about volumes that look like it.
 """
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ccella_core.config import StrictModel, read_json_object, validated
 from ccella_core.errors import InputError
-from ccella_core.evaluation.adherence.measurements import Reading, Region, measure
+from ccella_core.evaluation.adherence.measurements import MeasuredFinding, Region, measure
 from ccella_core.evaluation.adherence.scores import ReadingScores
 from ccella_core.evaluation.data.volume_set import INTENSITY_SLACK, SPACING_TOLERANCE
 from ccella_core.files import whole_file
@@ -32,22 +32,22 @@ FINGERPRINT_DIGITS = 16
 FOLD = 2  # in-plane neighbours that become channels: voxels are 1 x 1 x 3 mm, and the network is four times cheaper
 
 
-class ReadoutConfig(StrictModel):
+class PhantomReaderConfig(StrictModel):
     """The network's width at each level, and what counts as a lesion."""
 
     filters: tuple[int, ...] = Field((16, 32, 64, 64), min_length=3)
     lesion_threshold_ml: float = Field(0.15, gt=0, description="calibrated after training")
 
 
-class ReadoutValidation(StrictModel):
-    """What a readout was found to be worth on phantoms that were used for nothing else."""
+class PhantomReaderValidation(StrictModel):
+    """What a phantom reader was found to be worth on phantoms that were used for nothing else."""
 
     sharp: ReadingScores
     blurred: ReadingScores
     """The same phantoms, smoothed about as much as generated volumes are."""
 
 
-class ReadoutNetwork(nn.Module):
+class PhantomReaderNetwork(nn.Module):
     """MONAI's ``DynUNet``, working on voxels folded two by two in the plane and answering for each."""
 
     def __init__(self, filters: Sequence[int]) -> None:
@@ -81,14 +81,17 @@ class ReadoutNetwork(nn.Module):
         return rearrange(2 * voxels - 1, "b 1 (x p) (y q) z -> b (p q) x y z", p=FOLD, q=FOLD)
 
 
-class Readout:
+class PhantomReader:
     """Reads volumes; ``save`` and ``load`` keep it in a folder.
 
     ``validation`` is ``None`` where it was never validated.
     """
 
     def __init__(
-        self, network: ReadoutNetwork, config: ReadoutConfig, validation: ReadoutValidation | None = None
+        self,
+        network: PhantomReaderNetwork,
+        config: PhantomReaderConfig,
+        validation: PhantomReaderValidation | None = None,
     ) -> None:
         self.network = network.eval()
         self.config = config
@@ -106,7 +109,7 @@ class Readout:
         logits = self.network(_batch(voxels))
         return logits[0].softmax(dim=0).numpy()
 
-    def read(self, voxels: np.ndarray, affine: np.ndarray) -> Reading:
+    def read(self, voxels: np.ndarray, affine: np.ndarray) -> MeasuredFinding:
         """What a T2-weighted volume shows.
 
         Args:
@@ -136,13 +139,13 @@ class Readout:
             save_validation(self.validation, folder)
 
     @classmethod
-    def load(cls, folder: Path) -> Readout:
-        """Raises ModelError where the folder does not hold a whole readout."""
-        config = load_config(ReadoutConfig, folder)
-        network = ReadoutNetwork(config.filters)
+    def load(cls, folder: Path) -> PhantomReader:
+        """Raises ModelError where the folder does not hold a whole phantom reader."""
+        config = load_config(PhantomReaderConfig, folder)
+        network = PhantomReaderNetwork(config.filters)
         load_state(network, folder)
         path = folder / VALIDATION_NAME
-        validation = validated(ReadoutValidation, read_json_object(path), path) if path.is_file() else None
+        validation = validated(PhantomReaderValidation, read_json_object(path), path) if path.is_file() else None
         return cls(network, config, validation)
 
 
@@ -155,8 +158,8 @@ def weights_fingerprint(network: nn.Module) -> str:
     return digest.hexdigest()[:FINGERPRINT_DIGITS]
 
 
-def save_validation(validation: ReadoutValidation, folder: Path) -> None:
-    """Add it to the folder of a saved readout."""
+def save_validation(validation: PhantomReaderValidation, folder: Path) -> None:
+    """Add it to the folder of a saved phantom reader."""
     with whole_file(folder / VALIDATION_NAME) as unfinished:
         unfinished.write_text(validation.model_dump_json(indent=2) + "\n", encoding="utf-8", newline="\n")
 
@@ -179,12 +182,14 @@ def check_geometry(affine: np.ndarray) -> None:
     axes = np.asarray(affine, dtype=np.float64)[:3, :3]
     if axes.shape != (3, 3) or not np.allclose(axes / DEFAULT_SPACING, np.eye(3), atol=SPACING_TOLERANCE):
         wanted = " x ".join(f"{length:g}" for length in DEFAULT_SPACING)
-        raise InputError(f"The readout was trained on upright RAS+ volumes of {wanted} mm; resample this one first.")
+        raise InputError(
+            f"The phantom reader was trained on upright RAS+ volumes of {wanted} mm; resample this one first."
+        )
 
 
 def _check_window(shape: tuple[int, ...]) -> None:
     if len(shape) != 3 or any(size < side for size, side in zip(shape, WINDOW, strict=True)):
-        raise InputError(f"The readout needs a volume of at least {WINDOW} voxels, not {tuple(shape)}.")
+        raise InputError(f"The phantom reader needs a volume of at least {WINDOW} voxels, not {tuple(shape)}.")
 
 
 def _batch(voxels: np.ndarray) -> Tensor:
@@ -192,5 +197,7 @@ def _batch(voxels: np.ndarray) -> Tensor:
     if not np.isfinite(window).all():
         raise InputError("The volume to read holds NaN or infinity.")
     if window.min() < -INTENSITY_SLACK or window.max() > 1 + INTENSITY_SLACK:
-        raise InputError(f"The readout needs voxels in 0 … 1, not {window.min():g} … {window.max():g}; rescale them.")
+        raise InputError(
+            f"The phantom reader needs voxels in 0 … 1, not {window.min():g} … {window.max():g}; rescale them."
+        )
     return torch.from_numpy(np.clip(window, 0, 1))[None, None]

@@ -1,4 +1,4 @@
-"""Training of the readout on the digital prostate, its calibration and its validation.
+"""Training of the phantom reader on the digital prostate, its calibration and its validation.
 
 Everything is rendered as it is needed; the patients of each use are their own. Eleven minutes of one CPU core, two of
 them for the validation.
@@ -23,20 +23,20 @@ from scipy.ndimage import gaussian_filter1d
 
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
-from ccella_core.evaluation.adherence.measurements import REGION_OF_TISSUE, Reading
+from ccella_core.evaluation.adherence.measurements import REGION_OF_TISSUE, MeasuredFinding
 from ccella_core.evaluation.adherence.phantom_reader import (
-    Readout,
-    ReadoutConfig,
-    ReadoutNetwork,
-    ReadoutValidation,
+    PhantomReader,
+    PhantomReaderConfig,
+    PhantomReaderNetwork,
+    PhantomReaderValidation,
     central_window,
     save_validation,
 )
-from ccella_core.evaluation.adherence.scores import Stated, score_readings
+from ccella_core.evaluation.adherence.scores import StatedFinding, score_readings
 from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import render
-from ccella_core.progress import Told
-from ccella_core.runs.trainer import Run, one_cycle
+from ccella_core.progress import OnProgress
+from ccella_core.runs.trainer import Trainer, one_cycle
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +52,8 @@ CHECKPOINTS_NAME = "training"
 STEPS_PER_MESSAGE = 50
 
 
-class ReadoutTraining(StrictModel):
-    """How a readout is trained. The defaults reach the aims stated in `validate_readout`."""
+class PhantomReaderTraining(StrictModel):
+    """How a phantom reader is trained. The defaults reach the aims stated in `validate_phantom_reader`."""
 
     filters: tuple[int, ...] = (16, 32, 64, 64)
     steps: int = Field(1000, gt=0)
@@ -70,11 +70,13 @@ class ReadoutTraining(StrictModel):
     most_offset: float = Field(0.06, ge=0)
 
 
-def train_readout(config: ReadoutTraining, folder: Path, progress: Told | None = None) -> Readout:
+def train_phantom_reader(
+    config: PhantomReaderTraining, folder: Path, progress: OnProgress | None = None
+) -> PhantomReader:
     """Train, going on from the checkpoint in ``folder`` where there is one, and calibrate; saves nothing else."""
     torch.manual_seed(config.seed)
-    network = ReadoutNetwork(config.filters)
-    run = Run(network, folder / CHECKPOINTS_NAME, config, schedule=one_cycle(config, rising=0.1))
+    network = PhantomReaderNetwork(config.filters)
+    run = Trainer(network, folder / CHECKPOINTS_NAME, config, schedule=one_cycle(config, rising=0.1))
     # Dice over the batch, not the volume: half of the volumes have no lesion to overlap with.
     criterion = DiceCELoss(softmax=True, to_onehot_y=True, batch=True)
     while run.unfinished:
@@ -82,18 +84,20 @@ def train_readout(config: ReadoutTraining, folder: Path, progress: Told | None =
         run.update(partial(_loss, run, criterion, voxels, regions))
         run.save_if_due()
         if run.step % STEPS_PER_MESSAGE == 0:
-            log.info("readout step %d/%d: loss %.3f, %.0f s", run.step, run.steps, run.loss, run.seconds)
+            log.info("phantom reader step %d/%d: loss %.3f, %.0f s", run.step, run.steps, run.loss, run.seconds)
         if progress is not None:
             progress(run.step, run.steps)
     run.finish()
     return _calibrated(network, config)
 
 
-def _loss(run: Run, criterion: DiceCELoss, voxels: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
+def _loss(run: Trainer, criterion: DiceCELoss, voxels: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
     return criterion(run.model(voxels), regions)
 
 
-def _training_batch(config: ReadoutTraining, step: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def _training_batch(
+    config: PhantomReaderTraining, step: int, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Voxels and region numbers, (B, 1, X, Y, Z) each, of patients that no other step sees."""
     voxels, regions = [], []
     for place in range(config.batch_size):
@@ -107,7 +111,7 @@ def _training_batch(config: ReadoutTraining, step: int, rng: np.random.Generator
     return torch.from_numpy(np.stack(voxels))[:, None], torch.from_numpy(np.stack(regions))[:, None]
 
 
-def _disturbed(image: np.ndarray, config: ReadoutTraining, rng: np.random.Generator) -> np.ndarray:
+def _disturbed(image: np.ndarray, config: PhantomReaderTraining, rng: np.random.Generator) -> np.ndarray:
     """A volume (X, Y, Z) in 0 … 1, blurred, noisier and of another contrast, by random amounts."""
     blur, noise = config.most_blur * rng.random(), config.most_noise * rng.random()
     gain, offset = 1 + config.most_gain * rng.uniform(-1, 1), config.most_offset * rng.uniform(-1, 1)
@@ -120,9 +124,9 @@ def _blurred(image: np.ndarray, sigma: float) -> np.ndarray:
     return gaussian_filter1d(gaussian_filter1d(image, sigma, axis=0), sigma, axis=1) if sigma > 0 else image
 
 
-def _calibrated(network: ReadoutNetwork, config: ReadoutTraining) -> Readout:
-    """The readout with the lesion threshold that is right most often, in the middle of all that are."""
-    uncalibrated = Readout(network, ReadoutConfig(filters=config.filters))
+def _calibrated(network: PhantomReaderNetwork, config: PhantomReaderTraining) -> PhantomReader:
+    """The phantom reader with the lesion threshold that is right most often, in the middle of all that are."""
+    uncalibrated = PhantomReader(network, PhantomReaderConfig(filters=config.filters))
     volumes, positive = [], []
     for seed in CALIBRATION_PATIENTS[: config.calibration_patients]:
         patient = draw_patient(seed)
@@ -131,8 +135,8 @@ def _calibrated(network: ReadoutNetwork, config: ReadoutTraining) -> Readout:
             volumes.append(uncalibrated.read(voxels, rendering.affine).lesion_volume_ml)
             positive.append(patient.findings.pathology == "positive")
     threshold = best_threshold(np.array(volumes), np.array(positive))
-    log.info("readout: a lesion has at least %.3f ml", threshold)
-    return Readout(network, ReadoutConfig(filters=config.filters, lesion_threshold_ml=threshold))
+    log.info("phantom reader: a lesion has at least %.3f ml", threshold)
+    return PhantomReader(network, PhantomReaderConfig(filters=config.filters, lesion_threshold_ml=threshold))
 
 
 def best_threshold(volumes_ml: np.ndarray, positive: np.ndarray) -> float:
@@ -142,65 +146,67 @@ def best_threshold(volumes_ml: np.ndarray, positive: np.ndarray) -> float:
     return float(np.exp(np.log(best).mean()))
 
 
-def validate_readout(
-    readout: Readout, patients: Sequence[int] = VALIDATION_PATIENTS, progress: Told | None = None
-) -> ReadoutValidation:
+def validate_phantom_reader(
+    phantom_reader: PhantomReader, patients: Sequence[int] = VALIDATION_PATIENTS, progress: OnProgress | None = None
+) -> PhantomReaderValidation:
     """Scores on phantoms, by default on 200 that were used for nothing else, and on the same ones blurred.
 
-    A readout is fit for use from 95 % on pathology and side and r = 0.97 on the gland's volume.
+    A phantom reader is fit for use from 95 % on pathology and side and r = 0.97 on the gland's volume.
 
     Raises:
         InputError: no patients.
     """
-    stated: list[Stated] = []
-    sharp: list[Reading] = []
-    blurred: list[Reading] = []
+    stated: list[StatedFinding] = []
+    sharp: list[MeasuredFinding] = []
+    blurred: list[MeasuredFinding] = []
     for number, seed in enumerate(patients):
         patient = draw_patient(seed)
         rendering = render(patient, SEQUENCE)
-        stated.append(Stated.by(patient.findings))
-        sharp.append(readout.read(rendering.voxels, rendering.affine))
-        blurred.append(readout.read(_blurred(rendering.voxels, GENERATED_BLUR), rendering.affine))
+        stated.append(StatedFinding.by(patient.findings))
+        sharp.append(phantom_reader.read(rendering.voxels, rendering.affine))
+        blurred.append(phantom_reader.read(_blurred(rendering.voxels, GENERATED_BLUR), rendering.affine))
         if progress is not None:
             progress(number + 1, len(patients))
     if not stated:
-        raise InputError("A readout is validated on at least one patient.")
-    return ReadoutValidation(sharp=score_readings(stated, sharp), blurred=score_readings(stated, blurred))
+        raise InputError("A phantom reader is validated on at least one patient.")
+    return PhantomReaderValidation(sharp=score_readings(stated, sharp), blurred=score_readings(stated, blurred))
 
 
-def readout_fingerprint(config: ReadoutTraining) -> str:
+def phantom_reader_fingerprint(config: PhantomReaderTraining) -> str:
     """Twelve hexadecimal digits that change with the training and with the look of the phantom."""
     example = render(draw_patient(TRAINING_PATIENTS.start), SEQUENCE)
-    # How many patients validate it changes nothing in the readout itself.
+    # How many patients validate it changes nothing in the phantom reader itself.
     digest = hashlib.sha256(config.model_dump_json(exclude={"validation_patients"}).encode())
     digest.update(np.round(example.voxels * 255).astype(np.uint8).tobytes() + example.labels.tobytes())
     return digest.hexdigest()[:12]
 
 
-def cached_readout(cache_dir: Path | None = None, config: ReadoutTraining | None = None) -> Path:
-    """Where `load_or_train_readout` keeps the readout; there is no such folder before its first use."""
+def cached_phantom_reader(cache_dir: Path | None = None, config: PhantomReaderTraining | None = None) -> Path:
+    """Where `load_or_train_phantom_reader` keeps the phantom reader; there is no such folder before its first use."""
     root = cache_dir if cache_dir is not None else Path(platformdirs.user_cache_dir("ccella"))
-    return root / f"readout-{readout_fingerprint(config or ReadoutTraining())}" / "weights"
+    return root / f"phantom reader-{phantom_reader_fingerprint(config or PhantomReaderTraining())}" / "weights"
 
 
-def load_or_train_readout(
-    cache_dir: Path | None = None, *, config: ReadoutTraining | None = None, progress: Told | None = None
-) -> Readout:
-    """The readout from the cache, by default the user's; the first use trains and validates it there."""
-    config = config or ReadoutTraining()
-    finished = cached_readout(cache_dir, config)
+def load_or_train_phantom_reader(
+    cache_dir: Path | None = None, *, config: PhantomReaderTraining | None = None, progress: OnProgress | None = None
+) -> PhantomReader:
+    """The phantom reader from the cache, by default the user's; the first use trains and validates it there."""
+    config = config or PhantomReaderTraining()
+    finished = cached_phantom_reader(cache_dir, config)
     folder = finished.parent
     if not finished.is_dir():
-        log.info("training the readout on the digital prostate, once, into %s: about nine minutes of one core", folder)
-        readout = train_readout(config, folder, progress)
+        log.info(
+            "training the phantom reader on the digital prostate, once, into %s: about nine minutes of one core", folder
+        )
+        phantom_reader = train_phantom_reader(config, folder, progress)
         unfinished = folder / "weights.part"
-        readout.save(unfinished)
+        phantom_reader.save(unfinished)
         unfinished.replace(finished)
         shutil.rmtree(folder / CHECKPOINTS_NAME, ignore_errors=True)
-    readout = Readout.load(finished)
-    if readout.validation is None:
+    phantom_reader = PhantomReader.load(finished)
+    if phantom_reader.validation is None:
         patients = VALIDATION_PATIENTS[: config.validation_patients]
-        log.info("validating the readout on %d other digital prostates, once: about two minutes", len(patients))
-        readout.validation = validate_readout(readout, patients, progress)
-        save_validation(readout.validation, finished)
-    return readout
+        log.info("validating the phantom reader on %d other digital prostates, once: about two minutes", len(patients))
+        phantom_reader.validation = validate_phantom_reader(phantom_reader, patients, progress)
+        save_validation(phantom_reader.validation, finished)
+    return phantom_reader

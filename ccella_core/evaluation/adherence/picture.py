@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ccella_core.evaluation.adherence.counterfactual import WORDS
-from ccella_core.evaluation.adherence.measurements import Reading
+from ccella_core.evaluation.adherence.measurements import MeasuredFinding
 from ccella_core.evaluation.adherence.phantom_reader import WINDOW, central_window
-from ccella_core.evaluation.adherence.report import Case, is_followed
-from ccella_core.evaluation.adherence.scores import Stated
+from ccella_core.evaluation.adherence.report import AdherenceCase, is_followed
+from ccella_core.evaluation.adherence.scores import StatedFinding
 from ccella_core.phantom.findings import Findings
 from ccella_core.phantom.patient import LEVEL_HEIGHT, Patient
 from ccella_core.phantom.render import DEFAULT_SPACING
@@ -51,15 +51,17 @@ def lesion_slice(voxels: np.ndarray, affine: np.ndarray, patient: Patient, findi
     return (np.clip(plane.T[::-1, ::-1], 0, 1) * 255).round().astype(np.uint8)
 
 
-def beside_phantom(case: Case, generated: np.ndarray, phantom: np.ndarray) -> Pair:
+def beside_phantom(case: AdherenceCase, generated: np.ndarray, phantom: np.ndarray) -> Pair:
     is_right = case.stated.has_lesion == case.generated.has_lesion and case.stated.side in (None, case.generated.side)
     return Pair((generated, phantom), (_words(case.generated), _words(case.stated)), "", is_right)
 
 
-def beside_exchanged(own: Case, after: Case, own_slice: np.ndarray, after_slice: np.ndarray) -> Pair:
-    assert after.exchanged is not None
+def beside_counterfactual(
+    own: AdherenceCase, after: AdherenceCase, own_slice: np.ndarray, after_slice: np.ndarray
+) -> Pair:
+    assert after.counterfactual is not None
     captions = (_words(own.generated), _words(after.generated))
-    return Pair((own_slice, after_slice), captions, WORDS[after.exchanged], is_followed(own, after))
+    return Pair((own_slice, after_slice), captions, WORDS[after.counterfactual], is_followed(own, after))
 
 
 def draw_pairs(pairs: Sequence[Pair], heading: str) -> Image.Image:
@@ -85,7 +87,7 @@ def draw_pairs(pairs: Sequence[Pair], heading: str) -> Image.Image:
     return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
 
 
-def _words(what: Stated | Reading) -> str:
+def _words(what: StatedFinding | MeasuredFinding) -> str:
     """Two lines: where the lesion is; how large it and the gland are."""
     places = [word for word in (what.side, what.zone, what.level) if word]
     lesion = " ".join(places or ["several lesions"]) if what.has_lesion else "no lesion"

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from ccella_core.config import StrictModel
-from ccella_core.evaluation.adherence.counterfactual import EXCHANGES, WORDS, Exchange, follows
-from ccella_core.evaluation.adherence.measurements import Reading
-from ccella_core.evaluation.adherence.phantom_reader import ReadoutValidation
+from ccella_core.evaluation.adherence.counterfactual import CHANGED_FACTS, WORDS, ChangedFact, follows
+from ccella_core.evaluation.adherence.measurements import MeasuredFinding
+from ccella_core.evaluation.adherence.phantom_reader import PhantomReaderValidation
 from ccella_core.evaluation.adherence.scores import (
     Agreement,
     Attribute,
     Confusion,
     Proportion,
     ReadingScores,
-    Stated,
+    StatedFinding,
     score_readings,
 )
 from ccella_core.evaluation.statistics.class_scores import THRESHOLD, Interval
@@ -26,96 +26,98 @@ HOW_COUNTED = (
 )
 
 
-class Case(StrictModel):
+class AdherenceCase(StrictModel):
     """One generated volume: what was asked, what it shows, and what the phantom of that patient shows."""
 
     patient: int
-    exchanged: Exchange | None
+    counterfactual: ChangedFact | None
     """What was exchanged in the patient's report; ``None`` where it is the patient's own."""
     volume_seed: int
     model: str
-    sampler: str
+    scheduler: str
     report: str
-    stated: Stated
+    stated: StatedFinding
     predicted_positive_probability: float | None
-    generated: Reading
-    phantom: Reading | None
+    generated: MeasuredFinding
+    phantom: MeasuredFinding | None
     """Of the patient as drawn; not read where something was exchanged."""
-    readout_sha256: str | None = None
-    """Fingerprint of the readout; ``None`` in older results."""
+    phantom_reader_sha256: str | None = None
+    """Fingerprint of the phantom reader; ``None`` in older results."""
 
 
 class AdherenceResult(StrictModel):
     """What a model does with reports that it has never seen."""
 
     model: str
-    sampler: str
+    scheduler: str
     generated: ReadingScores
     phantoms: ReadingScores
     """The ceiling: the same readings of the phantoms of the same patients."""
-    readout: ReadoutValidation | None
-    """What the readout itself is worth, on other phantoms; ``None`` where it was never validated."""
+    phantom_reader: PhantomReaderValidation | None
+    """What the phantom reader itself is worth, on other phantoms; ``None`` where it was never validated."""
     class_head: Proportion
     """The class that the model read from the report, against what the report says; no cases without a class head."""
-    exchanged: dict[Exchange, Proportion]
-    """Pairs of the same noise whose volumes differ as their reports do (see ``exchange.follows``)."""
-    cases: list[Case]
-    readout_sha256: str | None = None
-    """Fingerprint of the readout; ``None`` where that of a case is not known."""
+    counterfactual: dict[ChangedFact, Proportion]
+    """Pairs of the same noise whose volumes differ as their reports do (see ``changed_fact.follows``)."""
+    cases: list[AdherenceCase]
+    phantom_reader_sha256: str | None = None
+    """Fingerprint of the phantom reader; ``None`` where that of a case is not known."""
 
     @property
     def steering(self) -> Proportion:
         """Of left and right alone: the one exchange of older results."""
-        return self.exchanged.get("side", Proportion.of(()))
+        return self.counterfactual.get("side", Proportion.of(()))
 
     @classmethod
-    def of(cls, cases: Sequence[Case], readout: ReadoutValidation | None = None) -> AdherenceResult:
+    def of(
+        cls, cases: Sequence[AdherenceCase], phantom_reader: PhantomReaderValidation | None = None
+    ) -> AdherenceResult:
         """The result of at least one patient; each exchanged case goes with that patient's own."""
-        own = {case.patient: case for case in cases if case.exchanged is None}
+        own = {case.patient: case for case in cases if case.counterfactual is None}
         stated = [case.stated for case in own.values()]
-        pairs = [(own[case.patient], case) for case in cases if case.exchanged is not None]
-        readouts = {case.readout_sha256 for case in cases}
+        pairs = [(own[case.patient], case) for case in cases if case.counterfactual is not None]
+        phantom_readers = {case.phantom_reader_sha256 for case in cases}
         return cls(
             model=cases[0].model,
-            sampler=cases[0].sampler,
+            scheduler=cases[0].scheduler,
             generated=score_readings(stated, [case.generated for case in own.values()]),
             phantoms=score_readings(stated, [case.phantom for case in own.values() if case.phantom is not None]),
-            readout=readout,
+            phantom_reader=phantom_reader,
             class_head=Proportion.of(
                 (case.predicted_positive_probability >= THRESHOLD) == case.stated.has_lesion
                 for case in own.values()
                 if case.predicted_positive_probability is not None
             ),
-            exchanged={
-                what: Proportion.of(is_followed(*pair) for pair in pairs if pair[1].exchanged == what)
-                for what in EXCHANGES
-                if any(after.exchanged == what for _, after in pairs)
+            counterfactual={
+                what: Proportion.of(is_followed(*pair) for pair in pairs if pair[1].counterfactual == what)
+                for what in CHANGED_FACTS
+                if any(after.counterfactual == what for _, after in pairs)
             },
             cases=list(cases),
-            readout_sha256=readouts.pop() if len(readouts) == 1 else None,
+            phantom_reader_sha256=phantom_readers.pop() if len(phantom_readers) == 1 else None,
         )
 
 
-def is_followed(own: Case, after: Case) -> bool:
+def is_followed(own: AdherenceCase, after: AdherenceCase) -> bool:
     """Whether the volume of an exchanged report differs from the patient's own as the reports do."""
-    assert after.exchanged is not None
-    return follows(after.exchanged, (own.stated, own.generated), (after.stated, after.generated))
+    assert after.counterfactual is not None
+    return follows(after.counterfactual, (own.stated, own.generated), (after.stated, after.generated))
 
 
 def markdown(result: AdherenceResult) -> str:
     """All that was measured, as tables."""
     columns = {"generated": result.generated, "phantoms of the same patients": result.phantoms}
-    own = sum(case.exchanged is None for case in result.cases)
+    own = sum(case.counterfactual is None for case in result.cases)
     lines = [
         f"# Adherence of {result.model}",
         "",
-        f"{own} held-out reports of the digital prostate; {result.sampler}. {HOW_COUNTED}",
+        f"{own} held-out reports of the digital prostate; {result.scheduler}. {HOW_COUNTED}",
         "",
-        *agreement_table(columns, result.readout),
+        *agreement_table(columns, result.phantom_reader),
         "",
         f"The class that the model itself reads from the report is right in {result.class_head}.",
     ]
-    if result.exchanged:
+    if result.counterfactual:
         lines += [
             "",
             "## One fact exchanged in the report, the noise kept",
@@ -124,19 +126,19 @@ def markdown(result: AdherenceResult) -> str:
             "",
             "| exchanged | the volume follows |",
             "|---|---|",
-            *(f"| {WORDS[what]} | {share} |" for what, share in result.exchanged.items()),
+            *(f"| {WORDS[what]} | {share} |" for what, share in result.counterfactual.items()),
         ]
     lines += ["", "## Generated volumes: stated and read", *confusion_tables(result.generated), ""]
     return "\n".join(lines)
 
 
-def agreement_table(columns: Mapping[str, ReadingScores], readout: ReadoutValidation | None) -> list[str]:
-    """Lines of markdown: a row an attribute; the readout's own scores come last."""
+def agreement_table(columns: Mapping[str, ReadingScores], phantom_reader: PhantomReaderValidation | None) -> list[str]:
+    """Lines of markdown: a row an attribute; the phantom reader's own scores come last."""
     columns = dict(columns)
-    if readout is not None:
-        patients = readout.sharp.pathology.total
-        columns[f"the readout itself, on {patients} held-out phantoms"] = readout.sharp
-        columns[f"the same {patients}, blurred"] = readout.blurred
+    if phantom_reader is not None:
+        patients = phantom_reader.sharp.pathology.total
+        columns[f"the phantom reader itself, on {patients} held-out phantoms"] = phantom_reader.sharp
+        columns[f"the same {patients}, blurred"] = phantom_reader.blurred
     rows = zip(*(_agreement(scores) for scores in columns.values()), strict=True)
     return [
         f"| | {' | '.join(columns)} |",

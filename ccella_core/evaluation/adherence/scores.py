@@ -13,7 +13,7 @@ from scipy.stats import binomtest, pearsonr
 
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
-from ccella_core.evaluation.adherence.measurements import Reading
+from ccella_core.evaluation.adherence.measurements import MeasuredFinding
 from ccella_core.evaluation.statistics.class_scores import RESAMPLES, Interval
 from ccella_core.evaluation.statistics.intervals import TAILS
 from ccella_core.phantom.fields import StructuredFields
@@ -95,7 +95,7 @@ class Agreement(StrictModel):
         )
 
 
-class Stated(StrictModel):
+class StatedFinding(StrictModel):
     """What a report says that a reading can confirm; ``None`` where it says nothing, or several lesions differ."""
 
     has_lesion: bool
@@ -107,11 +107,11 @@ class Stated(StrictModel):
     gland_volume_ml: float | None
 
     @classmethod
-    def by(cls, findings: Findings) -> Stated:
+    def by(cls, findings: Findings) -> StatedFinding:
         return cls.known(findings.pathology, StructuredFields.from_findings(findings))
 
     @classmethod
-    def known(cls, pathology: Pathology, fields: StructuredFields) -> Stated:
+    def known(cls, pathology: Pathology, fields: StructuredFields) -> StatedFinding:
         """What is known of a case, taken for what its report says."""
         lesions = (fields.lesions or ()) if pathology == "positive" else ()
         sizes = [lesion.size_mm for lesion in lesions if lesion.size_mm is not None]
@@ -142,7 +142,7 @@ class ReadingScores(StrictModel):
     gland_volume_ml: Agreement
 
 
-def score_readings(stated: Sequence[Stated], readings: Sequence[Reading]) -> ReadingScores:
+def score_readings(stated: Sequence[StatedFinding], readings: Sequence[MeasuredFinding]) -> ReadingScores:
     """Scores of readings, one for each of ``stated``, in the same order. Raises InputError where there are none."""
     if not stated or len(stated) != len(readings):
         raise InputError(f"Scoring needs one reading a report and at least one; got {len(readings)} and {len(stated)}.")
@@ -165,7 +165,7 @@ def score_readings(stated: Sequence[Stated], readings: Sequence[Reading]) -> Rea
     )
 
 
-def _class_of(what: Stated | Reading) -> Pathology:
+def _class_of(what: StatedFinding | MeasuredFinding) -> Pathology:
     return "positive" if what.has_lesion else "negative"
 
 

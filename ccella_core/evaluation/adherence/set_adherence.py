@@ -1,7 +1,7 @@
 """Adherence of synthetic volumes that are there already: do they show what the reports they were made from say?
 
 What a report says is taken from the structured ``fields`` of its prepared case. The prepared volumes of the same cases
-are read as well, which shows what the readout could have found at best.
+are read as well, which shows what the phantom reader could have found at best.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from ccella_core.cases.prepared import PreparedSet
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.evaluation.adherence.adherence import Reads
-from ccella_core.evaluation.adherence.measurements import Reading
-from ccella_core.evaluation.adherence.phantom_reader import ReadoutValidation, check_readable
+from ccella_core.evaluation.adherence.measurements import MeasuredFinding
+from ccella_core.evaluation.adherence.phantom_reader import PhantomReaderValidation, check_readable
 from ccella_core.evaluation.adherence.report import HOW_COUNTED, agreement_table, confusion_tables
-from ccella_core.evaluation.adherence.scores import ReadingScores, Stated, score_readings
+from ccella_core.evaluation.adherence.scores import ReadingScores, StatedFinding, score_readings
 from ccella_core.evaluation.adherence.store import RESULT_NAME
-from ccella_core.evaluation.data.synthetic_set import SynthesisSettings, read_settings
+from ccella_core.evaluation.data.synthetic_set import SynthesisSettings, read_synthesis_settings
 from ccella_core.evaluation.data.volume_set import VolumeSet, open_volume_set
-from ccella_core.progress import Told
+from ccella_core.progress import OnProgress
 from ccella_core.report_page import save_result
 
 SEVERAL_OF_A_CASE = "Volumes of one case count as independent, so that the intervals are somewhat too narrow."
@@ -33,8 +33,8 @@ class ReadVolume(StrictModel):
 
     id: str
     case: str
-    stated: Stated
-    reading: Reading
+    stated: StatedFinding
+    reading: MeasuredFinding
 
 
 class SetReadings(StrictModel):
@@ -55,31 +55,33 @@ class SetAdherence(StrictModel):
     generated: SetReadings
     prepared: SetReadings
     """The ceiling: the prepared volumes of the same cases."""
-    readout: ReadoutValidation | None
-    """What the readout itself is worth; ``None`` where it was never validated."""
-    readout_sha256: str | None = None
-    """Fingerprint of the readout; ``None`` in older results."""
+    phantom_reader: PhantomReaderValidation | None
+    """What the phantom reader itself is worth; ``None`` where it was never validated."""
+    phantom_reader_sha256: str | None = None
+    """Fingerprint of the phantom reader; ``None`` in older results."""
     warnings: tuple[str, ...] = ()
 
 
-def read_set(volumes: VolumeSet, prepared: PreparedSet, readout: Reads, *, progress: Told | None = None) -> SetReadings:
+def read_set(
+    volumes: VolumeSet, prepared: PreparedSet, phantom_reader: Reads, *, progress: OnProgress | None = None
+) -> SetReadings:
     """Read every volume of a set.
 
     Args:
         volumes: T2-weighted, synthetic or the prepared ones themselves.
         prepared: the cases they were made from, with ``fields``.
-        readout: of the same look as the volumes.
+        phantom reader: of the same look as the volumes.
         progress: called after every volume.
 
     Raises:
-        InputError: another spacing, a volume smaller than the readout's window, a case that is not among the prepared
+        InputError: another spacing, a volume smaller than the phantom reader's window, a case that is not among the prepared
             ones, or of which nothing is known.
     """
     stated = _stated(volumes, prepared)
     affine = np.diag([*volumes.spacing, 1.0])
     rows = []
     for index, member in enumerate(volumes):
-        reading = readout.read(volumes.voxels(index), affine)
+        reading = phantom_reader.read(volumes.voxels(index), affine)
         rows.append(ReadVolume(id=member.id, case=member.case, stated=stated[index], reading=reading))
         if progress is not None:
             progress(index + 1, len(volumes))
@@ -90,18 +92,18 @@ def read_set(volumes: VolumeSet, prepared: PreparedSet, readout: Reads, *, progr
 def set_adherence(
     synthetic: Path,
     data: Path,
-    readout: Reads,
+    phantom_reader: Reads,
     *,
     split: Split | None = None,
     out: Path | None = None,
-    progress: Told | None = None,
+    progress: OnProgress | None = None,
 ) -> SetAdherence:
     """Read a folder of ``ccella synthesize`` and the prepared volumes of the same cases.
 
     Args:
         synthetic: the folder.
         data: the prepared cases that it was made from.
-        readout: see `read_set`.
+        phantom reader: see `read_set`.
         split: only volumes of this split.
         out: folder for ``adherence.json`` and ``adherence.md``.
         progress: called with the synthetic volumes that are read and their number.
@@ -111,13 +113,13 @@ def set_adherence(
         SaveError: the disk refuses.
     """
     settings, prepared, volumes = _opened(synthetic, data, split)
-    generated = read_set(volumes, prepared, readout, progress=progress)
+    generated = read_set(volumes, prepared, phantom_reader, progress=progress)
     result = SetAdherence(
         model=f"{settings.model_name} {settings.model_version} {settings.model_sha256[:12]}",
         generated=generated,
-        prepared=read_set(_of_the_same_cases(volumes, data), prepared, readout),
-        readout=readout.validation,
-        readout_sha256=readout.fingerprint,
+        prepared=read_set(_of_the_same_cases(volumes, data), prepared, phantom_reader),
+        phantom_reader=phantom_reader.validation,
+        phantom_reader_sha256=phantom_reader.fingerprint,
         warnings=_warnings(volumes),
     )
     if out is not None:
@@ -126,7 +128,7 @@ def set_adherence(
 
 
 def check_set(synthetic: Path, data: Path, *, split: Split | None = None) -> None:
-    """Raises InputError where `set_adherence` would refuse the folders, before a readout is loaded or trained."""
+    """Raises InputError where `set_adherence` would refuse the folders, before a phantom reader is loaded or trained."""
     _, prepared, volumes = _opened(synthetic, data, split)
     _stated(volumes, prepared)
 
@@ -141,7 +143,7 @@ def markdown(result: SetAdherence) -> str:
         "",
         f"{len(generated.volumes)} volumes of {generated.cases} cases. {HOW_COUNTED}{note}",
         "",
-        *agreement_table(columns, result.readout),
+        *agreement_table(columns, result.phantom_reader),
         "",
         "## Synthetic volumes: stated and read",
         *confusion_tables(generated.scores),
@@ -161,7 +163,7 @@ def _warnings(volumes: VolumeSet) -> tuple[str, ...]:
 
 
 def _opened(synthetic: Path, data: Path, split: Split | None) -> tuple[SynthesisSettings, PreparedSet, VolumeSet]:
-    settings, prepared = read_settings(synthetic), PreparedSet.open(data)
+    settings, prepared = read_synthesis_settings(synthetic), PreparedSet.open(data)
     if settings.source != prepared.fingerprint:
         raise InputError(
             f"{synthetic} was made from other cases than those in {data}; give the folder it was made from."
@@ -170,11 +172,12 @@ def _opened(synthetic: Path, data: Path, split: Split | None) -> tuple[Synthesis
     return settings, prepared, open_volume_set(synthetic, split=split)
 
 
-def _stated(volumes: VolumeSet, prepared: PreparedSet) -> list[Stated]:
+def _stated(volumes: VolumeSet, prepared: PreparedSet) -> list[StatedFinding]:
     """What the report of each volume says. Raises InputError as `read_set` does, before the first is read."""
     check_readable(volumes.shape, volumes.spacing)
     stated_of = {
-        case.id: None if case.fields is None else Stated.known(case.pathology, case.fields) for case in prepared.cases
+        case.id: None if case.fields is None else StatedFinding.known(case.pathology, case.fields)
+        for case in prepared.cases
     }
     found = []
     for member in volumes:

@@ -10,17 +10,23 @@ from PIL import Image
 from pydantic import ValidationError
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.adherence.counterfactual import Exchange
-from ccella_core.evaluation.adherence.picture import PAIRS_A_ROW, Pair, beside_exchanged, beside_phantom, draw_pairs
-from ccella_core.evaluation.adherence.report import AdherenceResult, Case, markdown
+from ccella_core.evaluation.adherence.counterfactual import ChangedFact
+from ccella_core.evaluation.adherence.picture import (
+    PAIRS_A_ROW,
+    Pair,
+    beside_counterfactual,
+    beside_phantom,
+    draw_pairs,
+)
+from ccella_core.evaluation.adherence.report import AdherenceCase, AdherenceResult, markdown
 from ccella_core.files import whole_file
 from ccella_core.report_page import save_result
 
 CASES_NAME, SLICES_NAME = "cases.jsonl", "slices"
 RESULT_NAME = "adherence"  # .json and .md
-PICTURE_NAME, EXCHANGED_PICTURE_NAME = "adherence.png", "exchanged.png"
+PICTURE_NAME, COUNTERFACTUAL_PICTURE_NAME = "adherence.png", "counterfactual.png"
 PICTURED_CASES = 16
-PICTURED_OF_EACH_EXCHANGE = PAIRS_A_ROW
+PICTURED_OF_EACH_FACT = PAIRS_A_ROW
 
 
 class CaseStore:
@@ -28,28 +34,28 @@ class CaseStore:
 
     Args:
         folder: of the run.
-        readout_sha256: of the readout that reads the volumes.
+        readout_sha256: of the phantom reader that reads the volumes.
 
     Raises:
-        InputError: ``folder`` holds what another readout or another version has read.
+        InputError: ``folder`` holds what another phantom reader or another version has read.
     """
 
-    def __init__(self, folder: Path | None, readout_sha256: str) -> None:
-        self.folder, self._readout_sha256 = folder, readout_sha256
-        self.cases: dict[tuple[int, Exchange | None], Case] = {}
+    def __init__(self, folder: Path | None, phantom_reader_sha256: str) -> None:
+        self.folder, self._phantom_reader_sha256 = folder, phantom_reader_sha256
+        self.cases: dict[tuple[int, ChangedFact | None], AdherenceCase] = {}
         if folder is None:
             return
         (folder / SLICES_NAME).mkdir(parents=True, exist_ok=True)
         for case in _read_cases(folder / CASES_NAME):
             self._keep(case)
 
-    def has(self, patient: int, exchange: Exchange | None, volume_seed: int) -> bool:
-        case = self.cases.get((patient, exchange))
+    def has(self, patient: int, changed_fact: ChangedFact | None, volume_seed: int) -> bool:
+        case = self.cases.get((patient, changed_fact))
         if case is not None and case.volume_seed != volume_seed:
             raise InputError(f"{self.folder} holds cases of another seed; choose another folder or the same seed.")
         return case is not None
 
-    def add(self, case: Case, slices: Mapping[str, np.ndarray]) -> None:
+    def add(self, case: AdherenceCase, slices: Mapping[str, np.ndarray]) -> None:
         """Keep a case, and slices [row, column] uint8 of it by the names of ``slice_name``."""
         self._keep(case)
         if self.folder is None:
@@ -71,49 +77,49 @@ class CaseStore:
                 self._with_phantoms(result),
             ),
             (
-                EXCHANGED_PICTURE_NAME,
+                COUNTERFACTUAL_PICTURE_NAME,
                 "One fact exchanged in the report, the noise kept: what is seen before and after",
-                self._exchanged(result),
+                self._counterfactuals(result),
             ),
         ):
             if pairs:
                 with whole_file(self.folder / name) as unfinished:
                     draw_pairs(pairs, heading).save(unfinished, "PNG")
 
-    def _keep(self, case: Case) -> None:
+    def _keep(self, case: AdherenceCase) -> None:
         self.refuse_other(case)
-        self.cases[case.patient, case.exchanged] = case
+        self.cases[case.patient, case.counterfactual] = case
 
-    def refuse_other(self, case: Case) -> None:
-        """Raises InputError where a case was made by another model or sampler, or read by another readout."""
-        # Cases from before it was kept do not say which readout read them: that is unknown, and they are taken.
-        if case.readout_sha256 not in (None, self._readout_sha256):
+    def refuse_other(self, case: AdherenceCase) -> None:
+        """Raises InputError where a case was made by another model or scheduler, or read by another phantom reader."""
+        # Cases from before it was kept do not say which phantom reader read them: that is unknown, and they are taken.
+        if case.phantom_reader_sha256 not in (None, self._phantom_reader_sha256):
             raise InputError(
-                f"What {self.folder} holds was read by another readout ({case.readout_sha256}, and this is "
-                f"{self._readout_sha256}); choose another folder, or the readout that it was begun with."
+                f"What {self.folder} holds was read by another phantom reader ({case.phantom_reader_sha256}, and this is "
+                f"{self._phantom_reader_sha256}); choose another folder, or the phantom reader that it was begun with."
             )
         other = next(iter(self.cases.values()), case)  # the others agree with the first
-        if (other.model, other.sampler) != (case.model, case.sampler):
+        if (other.model, other.scheduler) != (case.model, case.scheduler):
             raise InputError(
-                f"{self.folder} holds cases of {other.model} ({other.sampler}), and this is {case.model} "
-                f"({case.sampler}); choose another folder."
+                f"{self.folder} holds cases of {other.model} ({other.scheduler}), and this is {case.model} "
+                f"({case.scheduler}); choose another folder."
             )
 
     def _with_phantoms(self, result: AdherenceResult) -> list[Pair]:
-        own = [case for case in result.cases if case.exchanged is None][:PICTURED_CASES]
+        own = [case for case in result.cases if case.counterfactual is None][:PICTURED_CASES]
         return [
             beside_phantom(case, *slices)
             for case in own
             if (slices := self._slices(slice_name(case.patient, None), phantom_slice_name(case.patient)))
         ]
 
-    def _exchanged(self, result: AdherenceResult) -> list[Pair]:
+    def _counterfactuals(self, result: AdherenceResult) -> list[Pair]:
         pairs = []
-        for what in result.exchanged:
-            cases = [case for case in result.cases if case.exchanged == what][:PICTURED_OF_EACH_EXCHANGE]
+        for what in result.counterfactual:
+            cases = [case for case in result.cases if case.counterfactual == what][:PICTURED_OF_EACH_FACT]
             for case in cases:
                 if slices := self._slices(slice_name(case.patient, None), slice_name(case.patient, what)):
-                    pairs.append(beside_exchanged(self.cases[case.patient, None], case, *slices))
+                    pairs.append(beside_counterfactual(self.cases[case.patient, None], case, *slices))
         return pairs
 
     def _slices(self, left: str, right: str) -> tuple[np.ndarray, np.ndarray] | None:
@@ -124,18 +130,18 @@ class CaseStore:
         return np.asarray(Image.open(paths[0])), np.asarray(Image.open(paths[1]))
 
 
-def slice_name(patient: int, exchange: Exchange | None) -> str:
-    return f"SYNTHETIC_{patient}_{exchange or 'asked'}.png"
+def slice_name(patient: int, changed_fact: ChangedFact | None) -> str:
+    return f"SYNTHETIC_{patient}_{changed_fact or 'asked'}.png"
 
 
 def phantom_slice_name(patient: int) -> str:
     return f"SYNTHETIC_PHANTOM_{patient}.png"
 
 
-def _read_cases(path: Path) -> Iterator[Case]:
+def _read_cases(path: Path) -> Iterator[AdherenceCase]:
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         try:
-            yield Case.model_validate_json(line)
+            yield AdherenceCase.model_validate_json(line)
         except ValidationError as error:
             if error.errors()[0]["type"] != "json_invalid":
                 raise InputError(f"{path} was written by another version; choose another folder.") from error

@@ -14,7 +14,7 @@ import numpy as np
 from ccella_core.cases.case import Split
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
-from ccella_core.evaluation.data.synthetic_set import SyntheticCase, read_settings, read_table
+from ccella_core.evaluation.data.synthetic_set import SyntheticCase, read_synthesis_settings, read_table
 from ccella_core.evaluation.statistics.class_scores import RESAMPLES, ClassScores, class_scores, scores_table
 from ccella_core.report_page import save_result
 
@@ -49,7 +49,7 @@ def evaluate_class_head(
         InputError: not such a folder, no case of that split, or a model that predicts no class.
         SaveError: the disk refuses.
     """
-    settings = read_settings(folder)
+    settings = read_synthesis_settings(folder)
     cases: dict[str, list[SyntheticCase]] = defaultdict(list)
     for row in read_table(folder):
         if split in (None, row.split):

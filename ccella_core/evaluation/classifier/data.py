@@ -18,11 +18,11 @@ from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.evaluation.classifier.network import Preprocessing, preprocess
 from ccella_core.evaluation.data.synthetic_set import CSV_NAME, is_synthetic_set, read_table
-from ccella_core.evaluation.data.volume_set import Member, VolumeSet, open_volume_set
+from ccella_core.evaluation.data.volume_set import VolumeRecord, VolumeSet, open_volume_set
 from ccella_core.files import sha256_of
 from ccella_core.provenance import SequenceName
 
-Kind = Literal["real", "synthetic"]
+Origin = Literal["real", "synthetic"]
 Labels = Literal["clinical", "predicted"]
 KEPT_BYTES = 4 << 30
 """Of volumes in memory: reading and preparing one again costs a tenth of a second."""
@@ -32,7 +32,7 @@ class Source(StrictModel):
     """A split of a folder of cases. Paths are taken from the current folder."""
 
     folder: Path = Field(description="of `ccella prepare` (real) or `ccella synthesize` (synthetic)")
-    kind: Kind
+    kind: Origin
     split: Split
     labels: Labels = Field("clinical", description="of synthetic cases: the case's own class, or what the model read")
 
@@ -43,15 +43,15 @@ class Labelled:
 
     volumes: VolumeSet
     index: int
-    kind: Kind
+    kind: Origin
     positive: bool
 
     @property
-    def member(self) -> Member:
+    def member(self) -> VolumeRecord:
         return self.volumes.members[self.index]
 
 
-class Images:
+class ClassifierImages:
     """Volumes as a classifier sees them, (1, X, Y, Z) float16 each, by number; the last ones are kept in memory."""
 
     def __init__(self, cases: Sequence[Labelled], settings: Preprocessing) -> None:
@@ -102,7 +102,7 @@ def fingerprint_of(folder: Path) -> str:
     return sha256_of(folder / CSV_NAME) if is_synthetic_set(folder) else PreparedSet.open(folder).fingerprint
 
 
-def labelled(volumes: VolumeSet, kind: Kind, labels: Labels = "clinical") -> list[Labelled]:
+def labelled(volumes: VolumeSet, kind: Origin, labels: Labels = "clinical") -> list[Labelled]:
     """Every volume of a set, with its class. Raises InputError where one has none."""
     cases = []
     for index, member in enumerate(volumes):

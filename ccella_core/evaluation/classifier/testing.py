@@ -19,7 +19,7 @@ from accelerate import Accelerator
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError, SaveError
 from ccella_core.evaluation.classifier.config import ClassifierConfig
-from ccella_core.evaluation.classifier.data import Images, labelled, refuse_shared
+from ccella_core.evaluation.classifier.data import ClassifierImages, labelled, refuse_shared
 from ccella_core.evaluation.classifier.network import build_classifier
 from ccella_core.evaluation.classifier.training import predict, seed_folder
 from ccella_core.evaluation.data.volume_set import VolumeSet
@@ -95,7 +95,7 @@ class ClassifierComparison(StrictModel):
     differences: dict[ScoreName, ScoreDifference]
 
 
-def test_classifier(
+def evaluate_classifier(
     run: Path,
     volumes: VolumeSet,
     *,
@@ -124,7 +124,7 @@ def test_classifier(
     patients = {case.member.patient for case in cases}
     for split, learnt in about["data"]["patients"].items():
         refuse_shared(patients, set(learnt), "The cases to test on hold", f"of the {split} cases of {run}")
-    images = Images(cases, config.classifier.preprocessing)
+    images = ClassifierImages(cases, config.classifier.preprocessing)
     rows, best_steps = [], []
     for number in config.seeds:
         folder = seed_folder(run, number)
@@ -159,9 +159,6 @@ def test_classifier(
         save_result(result, markdown(result), out / RESULT)
         _write_csv(result, out / CSV_NAME)
     return result
-
-
-test_classifier.__test__ = False  # type: ignore[attr-defined]  # no test of pytest's
 
 
 def compare_classifiers(

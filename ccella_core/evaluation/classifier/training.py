@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ccella_core.errors import InputError
 from ccella_core.evaluation.classifier.config import ClassifierConfig, ClassifierTraining
 from ccella_core.evaluation.classifier.data import (
-    Images,
+    ClassifierImages,
     Labelled,
     fingerprint_of,
     open_sources,
@@ -31,9 +31,9 @@ from ccella_core.evaluation.classifier.network import Augmenter, build_classifie
 from ccella_core.evaluation.statistics.class_scores import THRESHOLD
 from ccella_core.runs.batches import shuffled_rows
 from ccella_core.runs.folder import CHECKPOINTS, RUN_NAME, open_log, read_run, refuse_other_run, write_run
-from ccella_core.runs.logging import Watcher
+from ccella_core.runs.logging import TrainLogger
 from ccella_core.runs.summary import write_summary
-from ccella_core.runs.trainer import Run, Schedule
+from ccella_core.runs.trainer import Schedule, Trainer
 
 NO_CLIPPING = math.inf
 """The authors trained without."""
@@ -51,15 +51,15 @@ class _Plan(NamedTuple):
 
 
 def train_network(
-    cases: Images,
-    held_out: Images,
+    cases: ClassifierImages,
+    held_out: ClassifierImages,
     config: ClassifierTraining,
     seed: int,
     folder: Path,
     *,
     accelerator: Accelerator,
-    watcher: Watcher,
-) -> Run:
+    watcher: TrainLogger,
+) -> Trainer:
     """Train, going on from the last checkpoint in ``folder`` where there is one; returns the finished run.
 
     What a step draws follows from the seed, the step and the place in the batch, so that a run that was stopped ends
@@ -77,7 +77,7 @@ def train_network(
         )
     plan = _Plan(config.steps_for(len(cases)), config.learning_rate, config.checkpoint_every, seed)
     torch.manual_seed(seed)
-    run = Run(
+    run = Trainer(
         build_classifier(config.network),
         folder,
         plan,
@@ -101,7 +101,7 @@ def train_network(
     return run
 
 
-def predict(model: nn.Module, images: Images, accelerator: Accelerator, batch_size: int) -> Tensor:
+def predict(model: nn.Module, images: ClassifierImages, accelerator: Accelerator, batch_size: int) -> Tensor:
     """Logits (N, 2) of every volume, the processes sharing them.
 
     ``model`` is in evaluation mode and not wrapped for several processes, which may have different numbers of batches.
@@ -116,7 +116,9 @@ def predict(model: nn.Module, images: Images, accelerator: Accelerator, batch_si
     return torch.tensor([logits for _, logits in sorted(gather_object(found))])
 
 
-def _loss(run: Run, cases: Images, config: ClassifierTraining, focal: FocalLoss, augment: Augmenter) -> Tensor:
+def _loss(
+    run: Trainer, cases: ClassifierImages, config: ClassifierTraining, focal: FocalLoss, augment: Augmenter
+) -> Tensor:
     """Of this process's share of the batch."""
     accelerator = run.accelerator
     process, processes, device = accelerator.process_index, accelerator.num_processes, accelerator.device
@@ -131,21 +133,23 @@ def _loss(run: Run, cases: Images, config: ClassifierTraining, focal: FocalLoss,
     return loss
 
 
-def _validate(run: Run, held_out: Images, config: ClassifierTraining, focal: FocalLoss, watcher: Watcher) -> None:
+def _validate(
+    run: Trainer, held_out: ClassifierImages, config: ClassifierTraining, focal: FocalLoss, watcher: TrainLogger
+) -> None:
     # Each process has seen other cases since the statistics of batch normalisation were last made the same.
     broadcast(list(run.network.buffers()))
     with run.averaged():
         logits = predict(run.network, held_out, run.accelerator, config.batch_size)
     truth = held_out.positive
     probability = logits.softmax(dim=1)[:, 1].numpy()
-    told = {
+    metrics = {
         "loss": float(focal(logits, torch.from_numpy(truth)[:, None])),
         "accuracy": float(((probability >= THRESHOLD) == truth).mean()),
         "auroc": float(roc_auc_score(truth, probability)),
         "average_precision": float(average_precision_score(truth, probability)),
     }
-    watcher.validation(run.step, {**told, "loss/focal": told["loss"]})
-    run.keep_if_best(told["loss"] if config.choose_by == "loss" else -told["average_precision"])
+    watcher.validation(run.step, {**metrics, "loss/focal": metrics["loss"]})
+    run.keep_if_best(metrics["loss"] if config.choose_by == "loss" else -metrics["average_precision"])
     run.accelerator.wait_for_everyone()
 
 
@@ -185,7 +189,7 @@ def train_classifier(config: ClassifierConfig) -> Path:
     about_run = _about(config, everyone, held_out, accelerator)
     _refuse_other_data(config.output, about_run["data"])
     # 2. Train, one network after the other; they differ in their seeds alone.
-    validation = Images(held_out, config.classifier.preprocessing)
+    validation = ClassifierImages(held_out, config.classifier.preprocessing)
     if accelerator.is_main_process:
         write_run(config.output, config, _as_begun(config.output, about_run))
     for seed, cases in chosen.items():
@@ -204,7 +208,7 @@ def train_classifier(config: ClassifierConfig) -> Path:
         )
         with log as watcher:
             train_network(
-                Images(cases, config.classifier.preprocessing),
+                ClassifierImages(cases, config.classifier.preprocessing),
                 validation,
                 config.classifier,
                 seed,

@@ -26,15 +26,15 @@ from ccella_core.evaluation.data.synthetic_set import (
     write_settings,
     write_table,
 )
-from ccella_core.evaluation.data.volume_set import times
+from ccella_core.evaluation.data.volume_set import format_shape
 from ccella_core.evaluation.statistics.class_scores import THRESHOLD
 from ccella_core.generation.options import checked_guidance, checked_seeds
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.generation.sampling import NUM_SEEDS
-from ccella_core.generation.schedulers import Solver, SolverName
+from ccella_core.generation.schedulers import Scheduler, SchedulerName
 from ccella_core.generation.text_encoder import NULL_REPORT, check_report
 from ccella_core.imaging.volume import SyntheticVolume, read_sidecar, sidecar_of
-from ccella_core.progress import Told
+from ccella_core.progress import OnProgress
 from ccella_core.provenance import SYNTHETIC_PREFIX, SequenceName
 
 log = logging.getLogger(__name__)
@@ -51,12 +51,12 @@ def synthesize(
     per_case: int = 1,
     seed: int = 0,
     pathology: PathologySource | None = None,
-    num_steps: int | None = None,
-    solver: SolverName | None = None,
+    num_inference_steps: int | None = None,
+    scheduler: SchedulerName | None = None,
     guidance_scale: float = 1.0,
     memory_limit_gib: float | None = None,
     accelerator: Accelerator | None = None,
-    progress: Told | None = None,
+    progress: OnProgress | None = None,
 ) -> tuple[SyntheticCase, ...]:
     """Make what is missing in ``out``, and its table; every process of a launch calls it.
 
@@ -73,7 +73,7 @@ def synthesize(
         seed: from which the seed of each examination follows, see ``seed_of``.
         pathology: the class is read from the ``report``, or told as it is in the ``case``. ``None``: as the model
             wants it, from the report where it can be. A model without a class is told none (``report``).
-        num_steps, solver: default to the model's.
+        num_inference_steps, scheduler: default to the model's.
         guidance_scale: 1: off; see ``sampling.sample``.
         memory_limit_gib: see ``decode.decode``.
         accelerator: of the launch; by default one process.
@@ -92,7 +92,7 @@ def synthesize(
     require_pyarrow()
     accelerator = accelerator or Accelerator()
     index = pipeline.index
-    steps = index.default_steps if num_steps is None else num_steps
+    steps = index.default_num_inference_steps if num_inference_steps is None else num_inference_steps
     settings = SynthesisSettings(
         model_name=index.name,
         model_version=index.version,
@@ -102,7 +102,7 @@ def synthesize(
         per_case=_checked_number(per_case),
         seed=checked_seeds(seed, 1)[0],
         pathology=_checked_pathology(pipeline, pathology),
-        solver=Solver(solver or index.default_solver, pipeline.scheduler_config, steps).name,  # type: ignore[arg-type]
+        scheduler=Scheduler(scheduler or index.default_scheduler, pipeline.scheduler_config, steps).name,  # type: ignore[arg-type]
         steps=steps,
         guidance_scale=checked_guidance(guidance_scale),
     )
@@ -127,8 +127,8 @@ def synthesize(
             examination.report,
             pathology=examination.pathology,
             seed=examination.seed,
-            num_steps=steps,
-            solver=solver,
+            num_inference_steps=steps,
+            scheduler=scheduler,
             guidance_scale=guidance_scale,
             memory_limit_gib=memory_limit_gib,
             allow_null=True,
@@ -175,10 +175,10 @@ class _Examination:
             made = [read_sidecar(out / self.path(sequence)).provenance for sequence in self.sequences]
         except InputError:
             return False
-        wanted = (settings.model_sha256, self.report or "", self.pathology, self.seed, settings.solver, settings.steps,
+        wanted = (settings.model_sha256, self.report or "", self.pathology, self.seed, settings.scheduler, settings.steps,
                   settings.guidance_scale)  # fmt: skip
         return all(
-            (each.model_sha256, each.report, each.pathology_requested, each.seed, each.sampler, each.steps,
+            (each.model_sha256, each.report, each.pathology_requested, each.seed, each.scheduler, each.steps,
              each.guidance_scale) == wanted
             for each in made
         )  # fmt: skip
@@ -277,11 +277,11 @@ def _warn_of_other_grid(pipeline: CCELLAPipeline, prepared: PreparedSet) -> None
             "%s makes volumes of %s voxels at %s mm, and those in %s have %s at %s: they cannot be measured against "
             "each other.",
             index.name,
-            times(index.native_shape),
-            times(index.native_spacing_mm),
+            format_shape(index.native_shape),
+            format_shape(index.native_spacing_mm),
             prepared.folder,
-            times(settings.shape),
-            times(settings.spacing),
+            format_shape(settings.shape),
+            format_shape(settings.spacing),
         )
 
 

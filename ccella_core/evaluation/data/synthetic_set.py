@@ -38,7 +38,7 @@ class SynthesisSettings(StrictModel):
     per_case: int = Field(gt=0, description="volumes of each case and sequence")
     seed: int = Field(ge=0, description="from which each case's own seeds follow")
     pathology: Literal["report", "case"] = Field(description="the class is read from the report, or told")
-    solver: str
+    scheduler: str
     steps: int = Field(gt=0)
     guidance_scale: float
 
@@ -71,7 +71,7 @@ def is_synthetic_set(folder: Path) -> bool:
     return (folder / SETTINGS_NAME).is_file()
 
 
-def read_settings(folder: Path) -> SynthesisSettings:
+def read_synthesis_settings(folder: Path) -> SynthesisSettings:
     """Raises InputError where the folder is not one of ``ccella synthesize``, or cannot be read."""
     try:
         return SynthesisSettings.model_validate_json((folder / SETTINGS_NAME).read_bytes())
@@ -101,7 +101,7 @@ def refuse_other_synthesis(folder: Path, settings: SynthesisSettings) -> None:
     """Raises InputError, naming what differs, where ``folder`` holds volumes that were made with other settings."""
     if not is_synthetic_set(folder):
         return
-    there, now = (each.model_dump(mode="json") for each in (read_settings(folder), settings))
+    there, now = (each.model_dump(mode="json") for each in (read_synthesis_settings(folder), settings))
     different = [f"{name}: {there[name]} there, {now[name]} now" for name in now if there[name] != now[name]]
     if different:
         raise InputError(

@@ -27,7 +27,7 @@ SPACING_TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)
-class Member:
+class VolumeRecord:
     """One volume of a set.
 
     ``case`` and ``patient`` say whose it is, or for a synthetic one from whose report it was made. ``pathology`` is the
@@ -50,14 +50,14 @@ class VolumeSet:
     """Volumes of one sequence, all of the same shape and spacing."""
 
     def __init__(
-        self, name: str, members: list[Member], shape: tuple[int, int, int], spacing: tuple[float, float, float]
+        self, name: str, members: list[VolumeRecord], shape: tuple[int, int, int], spacing: tuple[float, float, float]
     ) -> None:
         self.name, self.members, self.shape, self.spacing = name, members, shape, spacing
 
     def __len__(self) -> int:
         return len(self.members)
 
-    def __iter__(self) -> Iterator[Member]:
+    def __iter__(self) -> Iterator[VolumeRecord]:
         return iter(self.members)
 
     @property
@@ -75,7 +75,7 @@ class VolumeSet:
         voxels = np.asarray(member.read(), dtype=np.float32)
         if voxels.shape != self.shape:
             raise InputError(
-                f"{member.id} has {times(voxels.shape)} voxels and the first of {self.name} {times(self.shape)}: "
+                f"{member.id} has {format_shape(voxels.shape)} voxels and the first of {self.name} {format_shape(self.shape)}: "
                 "the volumes of a set must have one shape; prepare them with `ccella prepare`."
             )
         if not np.isfinite(voxels).all():
@@ -117,7 +117,7 @@ def open_volume_set(folder: Path, *, sequence: SequenceName = "t2w", split: Spli
 def _of_prepared(folder: Path, sequence: SequenceName, split: Split | None) -> VolumeSet:
     prepared = PreparedSet.open(folder)
     members = [
-        Member(
+        VolumeRecord(
             id=case.id,
             case=case.id,
             patient=case.patient,
@@ -142,7 +142,7 @@ def _of_synthetic(folder: Path, sequence: SequenceName, split: Split | None) -> 
         raise InputError(f"There are no {sequence} volumes{_of_split(split)} in {folder}.")
     voxels, spacing = _read_upright(folder / rows[0].path)
     members = [
-        Member(
+        VolumeRecord(
             id=row.id,
             case=row.case,
             patient=row.patient,
@@ -163,7 +163,7 @@ def _of_images(folder: Path, paths: list[Path]) -> VolumeSet:
         raise InputError(f"There are no images in {folder}: {', '.join(IMAGE_SUFFIXES)} are read.")
     voxels, spacing = _read_upright(paths[0])
     members = [
-        Member(
+        VolumeRecord(
             id=path.name,
             case=path.name,
             patient=path.name,
@@ -182,7 +182,9 @@ def _of_images(folder: Path, paths: list[Path]) -> VolumeSet:
 def _read_alike(path: Path, spacing: tuple[float, float, float]) -> np.ndarray:
     voxels, own = _read_upright(path)
     if not np.allclose(own, spacing, rtol=SPACING_TOLERANCE):
-        raise InputError(f"{path} has a spacing of {times(own)} mm and the first of its set {times(spacing)}.")
+        raise InputError(
+            f"{path} has a spacing of {format_shape(own)} mm and the first of its set {format_shape(spacing)}."
+        )
     return voxels
 
 
@@ -202,6 +204,6 @@ def _of_split(split: Split | None) -> str:
     return "" if split is None else f" of the split {split}"
 
 
-def times(numbers: Iterable[float]) -> str:
+def format_shape(numbers: Iterable[float]) -> str:
     """As in 256 x 256 x 128."""
     return " x ".join(f"{number:g}" for number in numbers)

@@ -24,10 +24,10 @@ from ccella_core.models.search import HOME_VARIABLE
 from ccella_core.models.weights import save_component
 from ccella_core.networks.resnet import MedicalNetConfig, RadImageNetConfig, build_medicalnet, build_radimagenet
 
-Published = Literal["medicalnet", "radimagenet"]
-PUBLISHED: tuple[Published, ...] = get_args(Published)
+PublishedExtractor = Literal["medicalnet", "radimagenet"]
+PUBLISHED: tuple[PublishedExtractor, ...] = get_args(PublishedExtractor)
 HUB_REPOSITORY = "MONAI/checkpoints"
-HUB_FILES: dict[Published, str] = {
+HUB_FILES: dict[PublishedExtractor, str] = {
     "medicalnet": "medicalnet_resnet50_23datasets.pth",
     "radimagenet": "RadImageNet-ResNet50_notop.pth",
 }
@@ -47,7 +47,7 @@ def extractors_folder(environ: Mapping[str, str] = os.environ) -> Path:
     return root / "extractors"
 
 
-def import_extractor(kind: Published, file: Path, folder: Path, *, overwrite: bool = False) -> Path:
+def import_extractor(kind: PublishedExtractor, file: Path, folder: Path, *, overwrite: bool = False) -> Path:
     """Turn a published checkpoint into a folder that `load_extractors` reads; whole or not at all.
 
     Args:
@@ -80,7 +80,7 @@ def import_extractor(kind: Published, file: Path, folder: Path, *, overwrite: bo
     return folder
 
 
-def download_extractor(kind: Published) -> Path:
+def download_extractor(kind: PublishedExtractor) -> Path:
     """The published file, fetched from the Hugging Face hub into its cache; call it with the user's permission.
 
     Raises:

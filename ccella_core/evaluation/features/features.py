@@ -13,13 +13,18 @@ import numpy as np
 
 from ccella_core.devices import choose_device
 from ccella_core.errors import InputError, ModelError
-from ccella_core.evaluation.adherence.phantom_reader import Readout, check_geometry, check_readable, weights_fingerprint
-from ccella_core.evaluation.adherence.phantom_reader_training import load_or_train_readout
+from ccella_core.evaluation.adherence.phantom_reader import (
+    PhantomReader,
+    check_geometry,
+    check_readable,
+    weights_fingerprint,
+)
+from ccella_core.evaluation.adherence.phantom_reader_training import load_or_train_phantom_reader
 from ccella_core.evaluation.data.volume_set import VolumeSet
 from ccella_core.evaluation.features.extractor_import import (
     IMPORT_COMMAND,
     PUBLISHED,
-    Published,
+    PublishedExtractor,
     download_extractor,
     extractors_folder,
     import_extractor,
@@ -27,12 +32,12 @@ from ccella_core.evaluation.features.extractor_import import (
 from ccella_core.evaluation.features.medicalnet import MedicalNetExtractor
 from ccella_core.evaluation.features.radimagenet import SLICES, RadImageNetExtractor
 from ccella_core.files import whole_file
-from ccella_core.progress import Told
+from ccella_core.progress import OnProgress
 from ccella_core.provenance import SequenceName
 
-Kind = Literal["phantom", "medicalnet", "radimagenet"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-PHANTOM_NAME = "phantom readout (stand-in)"
+ExtractorName = Literal["phantom", "medicalnet", "radimagenet"]
+KINDS: tuple[ExtractorName, ...] = get_args(ExtractorName)
+PHANTOM_NAME = "phantom phantom reader (stand-in)"
 
 
 class FeatureExtractor(Protocol):
@@ -53,21 +58,21 @@ class FeatureExtractor(Protocol):
 
 
 class PhantomExtractor:
-    """The deepest activations of the readout, which was trained on the digital prostate alone.
+    """The deepest activations of the phantom reader, which was trained on the digital prostate alone.
 
     It stands in where published weights cannot be had: its distances rank sets, and compare with nobody's.
     """
 
     name = PHANTOM_NAME
 
-    def __init__(self, readout: Readout) -> None:
-        self.readout = readout
-        self.dimension = 2 * readout.config.filters[-1]
-        self.fingerprint = weights_fingerprint(readout.network)
+    def __init__(self, phantom_reader: PhantomReader) -> None:
+        self.phantom_reader = phantom_reader
+        self.dimension = 2 * phantom_reader.config.filters[-1]
+        self.fingerprint = weights_fingerprint(phantom_reader.network)
 
     def __call__(self, voxels: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
         check_geometry(np.diag([*spacing, 1.0]))
-        return self.readout.features([voxels])[0]
+        return self.phantom_reader.features([voxels])[0]
 
 
 def check_kind(
@@ -83,7 +88,7 @@ def check_kind(
         return  # those read any grid
     try:
         if sequence != "t2w":
-            raise InputError(f"The readout was trained on t2w volumes, not on {sequence}.")
+            raise InputError(f"The phantom reader was trained on t2w volumes, not on {sequence}.")
         check_readable(shape, spacing)
     except InputError as error:
         raise InputError(
@@ -94,21 +99,21 @@ def check_kind(
 
 
 def load_extractors(
-    kind: Kind,
+    kind: ExtractorName,
     weights: Path | None = None,
     *,
     allow_download: bool = False,
     device: str = "auto",
     slices: int = SLICES,
-    progress: Told | None = None,
+    progress: OnProgress | None = None,
 ) -> tuple[FeatureExtractor, ...]:
     """The extractors of a kind, ready to use: one, or of ``radimagenet`` one for each of three planes.
 
     Args:
         kind: one of KINDS.
-        weights: the folder that ``ccella import-extractor`` made, or a readout's; by default this user's.
+        weights: the folder that ``ccella import-extractor`` made, or a phantom reader's; by default this user's.
         allow_download: fetch and import published weights from the Hugging Face hub where they are missing.
-        device: as in `choose_device`; the readout of ``phantom`` is small and stays on the CPU.
+        device: as in `choose_device`; the phantom reader of ``phantom`` is small and stays on the CPU.
         slices: of each volume and plane, evenly spaced.
         progress: told of the training of ``phantom``, which its first use begins: nine minutes of one core.
 
@@ -118,8 +123,10 @@ def load_extractors(
     """
     _refuse_unknown(kind)
     if kind == "phantom":
-        readout = load_or_train_readout(progress=progress) if weights is None else Readout.load(weights)
-        return (PhantomExtractor(readout),)
+        phantom_reader = (
+            load_or_train_phantom_reader(progress=progress) if weights is None else PhantomReader.load(weights)
+        )
+        return (PhantomExtractor(phantom_reader),)
     folder = _imported(kind, weights, allow_download)
     if kind == "medicalnet":
         return (MedicalNetExtractor.load(folder, choose_device(device)),)
@@ -127,20 +134,24 @@ def load_extractors(
 
 
 def load_extractor(
-    kind: Kind, weights: Path | None = None, *, allow_download: bool = False, progress: Told | None = None
+    kind: ExtractorName,
+    weights: Path | None = None,
+    *,
+    allow_download: bool = False,
+    progress: OnProgress | None = None,
 ) -> FeatureExtractor:
     """The first extractor of a kind; of ``radimagenet`` the axial plane's. See `load_extractors`."""
     return load_extractors(kind, weights, allow_download=allow_download, progress=progress)[0]
 
 
-def available_kinds() -> tuple[Kind, ...]:
+def available_kinds() -> tuple[ExtractorName, ...]:
     """The published kinds that were imported on this computer; where there are none, the stand-in."""
-    imported: tuple[Kind, ...] = tuple(kind for kind in PUBLISHED if (extractors_folder() / kind).is_dir())
+    imported: tuple[ExtractorName, ...] = tuple(kind for kind in PUBLISHED if (extractors_folder() / kind).is_dir())
     return imported or ("phantom",)
 
 
 def features_of(
-    volumes: VolumeSet, extractor: FeatureExtractor, *, cache: Path | None = None, progress: Told | None = None
+    volumes: VolumeSet, extractor: FeatureExtractor, *, cache: Path | None = None, progress: OnProgress | None = None
 ) -> np.ndarray:
     """Features of every volume, in order: (N, D) float64, or (N * S, D) where the extractor takes S slices of each.
 
@@ -172,7 +183,7 @@ def _refuse_unknown(kind: str) -> None:
         raise InputError(f"There is no feature extractor {kind!r}; there are {', '.join(KINDS)}.")
 
 
-def _imported(kind: Published, weights: Path | None, allow_download: bool) -> Path:
+def _imported(kind: PublishedExtractor, weights: Path | None, allow_download: bool) -> Path:
     folder = extractors_folder() / kind if weights is None else weights
     if folder.is_file():
         raise ModelError(f"{folder} is a file; import it once with: {IMPORT_COMMAND.format(kind=kind)} {folder}")

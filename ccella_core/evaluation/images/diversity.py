@@ -16,7 +16,7 @@ from pydantic import Field
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.evaluation.data.volume_set import VolumeSet
-from ccella_core.progress import Told
+from ccella_core.progress import OnProgress
 
 PAIRS = 50
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -54,7 +54,7 @@ def diversity_of(
     pairs: int = PAIRS,
     seed: int = 0,
     device: torch.device | None = None,
-    progress: Told | None = None,
+    progress: OnProgress | None = None,
 ) -> Diversity:
     """Similarity of random pairs within each set, whose volumes have the same shape.
 

@@ -16,19 +16,19 @@ from pydantic import Field
 
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
-from ccella_core.evaluation.data.volume_set import SPACING_TOLERANCE, VolumeSet, times
+from ccella_core.evaluation.data.volume_set import SPACING_TOLERANCE, VolumeSet, format_shape
 from ccella_core.evaluation.features.features import FeatureExtractor, features_of
 from ccella_core.evaluation.features.samples import Sample
 from ccella_core.evaluation.images import coverage, distances
 from ccella_core.evaluation.images.coverage import Coverage, coverage_between_halves, coverage_of
 from ccella_core.evaluation.images.distances import Distances
 from ccella_core.evaluation.images.diversity import PAIRS, Diversity, diversity_of, scales_for
-from ccella_core.progress import Told
+from ccella_core.progress import OnProgress
 from ccella_core.report_page import save_result
 
 RESULT, FEATURES = "images", "features"
 
-Stage = Callable[[str], AbstractContextManager[Told]]
+ImageStage = Callable[[str], AbstractContextManager[OnProgress]]
 """Opens a stage of the work by its words, and is told how far it is."""
 
 
@@ -59,7 +59,7 @@ class ImageScores(StrictModel):
 
 
 @contextmanager
-def silent(words: str) -> Iterator[Told]:
+def silent(words: str) -> Iterator[OnProgress]:
     """The stage that shows nothing."""
     yield lambda done, total: None
 
@@ -73,7 +73,7 @@ def evaluate_images(
     pairs: int = PAIRS,
     device: torch.device | None = None,
     cache: Path | None = None,
-    stage: Stage = silent,
+    stage: ImageStage = silent,
 ) -> ImageScores:
     """Measure synthetic volumes against real ones, of the same shape and spacing.
 
@@ -93,13 +93,13 @@ def evaluate_images(
     check_image_sets(real, synthetic)
     scores = []
     for extractor in extractors:
-        with stage(f"{extractor.name}, real") as told:
-            of_real = sample_of(real, extractor, cache=cache, progress=told)
-        with stage(f"{extractor.name}, synthetic") as told:
-            of_synthetic = sample_of(synthetic, extractor, cache=cache, progress=told)
+        with stage(f"{extractor.name}, real") as on_progress:
+            of_real = sample_of(real, extractor, cache=cache, progress=on_progress)
+        with stage(f"{extractor.name}, synthetic") as on_progress:
+            of_synthetic = sample_of(synthetic, extractor, cache=cache, progress=on_progress)
         scores.append(_scores(extractor, of_real, of_synthetic, seed))
-    with stage("Similarity of pairs") as told:
-        diversity = diversity_of(synthetic, real, pairs=pairs, seed=seed, device=device, progress=told)
+    with stage("Similarity of pairs") as on_progress:
+        diversity = diversity_of(synthetic, real, pairs=pairs, seed=seed, device=device, progress=on_progress)
     return ImageScores(
         real=real.name,
         synthetic=synthetic.name,
@@ -115,7 +115,7 @@ def evaluate_images(
 
 
 def sample_of(
-    volumes: VolumeSet, extractor: FeatureExtractor, *, cache: Path | None = None, progress: Told | None = None
+    volumes: VolumeSet, extractor: FeatureExtractor, *, cache: Path | None = None, progress: OnProgress | None = None
 ) -> Sample:
     """The features of a set and whose they are; see ``features_of``."""
     rows = features_of(volumes, extractor, cache=cache, progress=progress)
@@ -132,8 +132,8 @@ def markdown(scores: ImageScores) -> str:
     lines = [
         f"# {scores.synthetic} against {scores.real}",
         "",
-        f"{scores.synthetic_volumes} synthetic and {scores.real_volumes} real volumes of {times(scores.shape)} voxels "
-        f"and {times(scores.spacing_mm)} mm. Real: the same between random halves of the real volumes.",
+        f"{scores.synthetic_volumes} synthetic and {scores.real_volumes} real volumes of {format_shape(scores.shape)} voxels "
+        f"and {format_shape(scores.spacing_mm)} mm. Real: the same between random halves of the real volumes.",
         "",
         "| Extractor | samples | FID | real | KID | real |",
         "|---|---|---|---|---|---|",
@@ -155,7 +155,7 @@ def markdown(scores: ImageScores) -> str:
     lines += [f"| {name} | {found.pairs} | {_spread(found.mean, found.standard_deviation)} |" for name, found in both]
     lines += [
         "",
-        f"MS-SSIM on {scores.diversity.scales} scales, kernel of {times(scores.diversity.kernel)} voxels. KID ± its "
+        f"MS-SSIM on {scores.diversity.scales} scales, kernel of {format_shape(scores.diversity.kernel)} voxels. KID ± its "
         f"standard deviation over {distances.SUBSETS} subsets, or over halves. Precision, recall, density and coverage "
         f"are of {min(scores.synthetic_volumes, scores.real_volumes)} volumes of each set.",
     ]
@@ -168,8 +168,8 @@ def check_image_sets(real: VolumeSet, synthetic: VolumeSet) -> None:
     """Raises InputError unless two sets are of one shape and spacing, thick enough, and of enough patients."""
     if real.shape != synthetic.shape or not np.allclose(real.spacing, synthetic.spacing, rtol=SPACING_TOLERANCE):
         raise InputError(
-            f"{real.name} has volumes of {times(real.shape)} voxels of {times(real.spacing)} mm and {synthetic.name} "
-            f"of {times(synthetic.shape)} voxels of {times(synthetic.spacing)} mm; prepare the real ones like the "
+            f"{real.name} has volumes of {format_shape(real.shape)} voxels of {format_shape(real.spacing)} mm and {synthetic.name} "
+            f"of {format_shape(synthetic.shape)} voxels of {format_shape(synthetic.spacing)} mm; prepare the real ones like the "
             "synthetic ones with `ccella prepare`."
         )
     for volumes in (real, synthetic):

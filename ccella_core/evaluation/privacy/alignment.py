@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 from torch.nn.functional import adaptive_avg_pool3d
 
 from ccella_core.evaluation.data.volume_set import VolumeSet
-from ccella_core.progress import Told
+from ccella_core.progress import OnProgress
 
 COARSE_MM = 3.0
 """Of the grid: finer than the organs by which one pelvis is told from another."""
@@ -30,7 +30,7 @@ BLOCK = 256
 """Volumes that are correlated at once with all references: bounds the memory."""
 
 
-def coarse_volumes(volumes: VolumeSet, *, progress: Told | None = None) -> np.ndarray:
+def coarse_volumes(volumes: VolumeSet, *, progress: OnProgress | None = None) -> np.ndarray:
     """(N, x, y, z) float32: the ranks of the voxels of every volume, smoothed and on the coarse grid.
 
     A volume that is coarser already stays as coarse as it is.
@@ -63,7 +63,7 @@ def reach_of(volumes: VolumeSet) -> tuple[int, ...]:
 
 
 def aligned_distances(
-    queries: np.ndarray, references: np.ndarray, reach: tuple[int, ...], *, progress: Told | None = None
+    queries: np.ndarray, references: np.ndarray, reach: tuple[int, ...], *, progress: OnProgress | None = None
 ) -> np.ndarray:
     """(M, N) float64 in 0 … 2: 1 less the largest correlation over all shifts, as it is and mirrored left to right.
 

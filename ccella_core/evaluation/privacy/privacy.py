@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.data.volume_set import SPACING_TOLERANCE, VolumeSet, times
+from ccella_core.evaluation.data.volume_set import SPACING_TOLERANCE, VolumeSet, format_shape
 from ccella_core.evaluation.features.features import FeatureExtractor, features_of, mean_per_volume
-from ccella_core.evaluation.images.images import Stage, silent
+from ccella_core.evaluation.images.images import ImageStage, silent
 from ccella_core.evaluation.privacy.alignment import aligned_distances, coarse_volumes, reach_of
 from ccella_core.evaluation.privacy.neighbours import (
     Neighbours,
@@ -25,7 +25,7 @@ from ccella_core.evaluation.privacy.neighbours import (
     standardised_distances,
     threshold,
 )
-from ccella_core.evaluation.privacy.report import Comparison, Nearest, PrivacyScores, Share
+from ccella_core.evaluation.privacy.report import Nearest, NeighbourComparison, PrivacyScores, Share
 
 FALSE_ALARM_RATE = 0.001
 """Of each of the two comparisons: a thousand new volumes are worth two needless looks."""
@@ -44,7 +44,7 @@ def find_copies(
     *,
     false_alarm_rate: float = FALSE_ALARM_RATE,
     cache: Path | None = None,
-    stage: Stage = silent,
+    stage: ImageStage = silent,
 ) -> PrivacyScores:
     """Look for copies of ``training`` in ``synthetic``; all are of one shape and spacing.
 
@@ -94,17 +94,17 @@ def find_copies(
 
 
 def _image_tables(
-    synthetic: VolumeSet, training: VolumeSet, held_out: VolumeSet | None, stage: Stage
+    synthetic: VolumeSet, training: VolumeSet, held_out: VolumeSet | None, stage: ImageStage
 ) -> list[np.ndarray]:
     """Distances (M, N) of synthetic volumes from the N training volumes, and (L, N) of real ones."""
     coarse = []
     for volumes, words in _named(synthetic, training, held_out):
-        with stage(f"Reading {words} volumes") as told:
-            coarse.append(coarse_volumes(volumes, progress=told))
+        with stage(f"Reading {words} volumes") as on_progress:
+            coarse.append(coarse_volumes(volumes, progress=on_progress))
     tables = []
     for queries, words in zip((coarse[0], coarse[-1]), ("synthetic", "real"), strict=True):
-        with stage(f"Aligning {words} with training volumes") as told:
-            tables.append(aligned_distances(queries, coarse[1], reach_of(training), progress=told))
+        with stage(f"Aligning {words} with training volumes") as on_progress:
+            tables.append(aligned_distances(queries, coarse[1], reach_of(training), progress=on_progress))
     return tables
 
 
@@ -114,13 +114,13 @@ def _feature_tables(
     held_out: VolumeSet | None,
     extractor: FeatureExtractor,
     cache: Path | None,
-    stage: Stage,
+    stage: ImageStage,
 ) -> list[np.ndarray]:
     """Distances (M, N) of synthetic volumes from the N training volumes, (L, N) of real ones, (N, N) of themselves."""
     features = []
     for volumes, words in _named(synthetic, training, held_out):
-        with stage(f"{extractor.name}, {words}") as told:
-            rows = features_of(volumes, extractor, cache=cache, progress=told)
+        with stage(f"{extractor.name}, {words}") as on_progress:
+            rows = features_of(volumes, extractor, cache=cache, progress=on_progress)
         features.append(mean_per_volume(rows, len(volumes)))
     like = features[1]
     return [standardised_distances(each, like, like) for each in (features[0], features[-1], like)]
@@ -136,9 +136,11 @@ def _patients(volumes: VolumeSet) -> list[str]:
     return [member.patient for member in volumes]
 
 
-def _comparison(by: str, synthetic: Neighbours, real: Neighbours, false_alarm_rate: float, rank: int) -> Comparison:
+def _comparison(
+    by: str, synthetic: Neighbours, real: Neighbours, false_alarm_rate: float, rank: int
+) -> NeighbourComparison:
     limit = threshold(real.times_nearer, false_alarm_rate, rank)
-    return Comparison(
+    return NeighbourComparison(
         by=by,
         limit=limit,
         false_alarm_rate=false_alarm_rate,
@@ -152,7 +154,7 @@ def _comparison(by: str, synthetic: Neighbours, real: Neighbours, false_alarm_ra
 
 
 def _closest(
-    synthetic: VolumeSet, training: VolumeSet, comparisons: Sequence[Comparison], found: Sequence[Neighbours]
+    synthetic: VolumeSet, training: VolumeSet, comparisons: Sequence[NeighbourComparison], found: Sequence[Neighbours]
 ) -> tuple[Nearest, ...]:
     """Each synthetic volume by the comparison in which it is the most suspicious."""
     nearest = []
@@ -201,13 +203,15 @@ def check_sets(
         same_spacing = np.allclose(volumes.spacing, training.spacing, rtol=SPACING_TOLERANCE)
         if volumes.shape != training.shape or not same_spacing:
             raise InputError(
-                f"The {words} volumes in {volumes.name} have {times(volumes.shape)} voxels of {times(volumes.spacing)} "
-                f"mm and the training volumes {times(training.shape)} of {times(training.spacing)} mm; prepare them "
+                f"The {words} volumes in {volumes.name} have {format_shape(volumes.shape)} voxels of {format_shape(volumes.spacing)} "
+                f"mm and the training volumes {format_shape(training.shape)} of {format_shape(training.spacing)} mm; prepare them "
                 "alike with `ccella prepare`."
             )
 
 
-def _warnings(comparisons: Sequence[Comparison], training: VolumeSet, held_out: VolumeSet | None) -> Iterator[str]:
+def _warnings(
+    comparisons: Sequence[NeighbourComparison], training: VolumeSet, held_out: VolumeSet | None
+) -> Iterator[str]:
     real = len(training if held_out is None else held_out)
     if real < TOO_FEW:
         yield f"The limits follow from {real} real volumes, which are too few for more than a guess."

@@ -103,7 +103,7 @@ def _chart(scores: PrivacyScores) -> Figure:
     return figure
 
 
-def _histogram(axes: Axes, comparison: Comparison) -> None:
+def _histogram(axes: Axes, comparison: NeighbourComparison) -> None:
     both = {"synthetic": comparison.times_nearer, "real": comparison.real_times_nearer}
     bins = np.geomspace(1, max(SURELY_COPIED, comparison.limit), BARS)
     for (name, values), ink in zip(both.items(), (SYNTHETIC_INK, REAL_INK), strict=True):
@@ -175,7 +175,7 @@ class Share(StrictModel):
         return f"{self.share:.1%} ({self.count}/{self.total}; 95 % {self.low:.1%} to {self.high:.1%})"
 
 
-class Comparison(StrictModel):
+class NeighbourComparison(StrictModel):
     """What one way of comparing volumes found."""
 
     by: str = Field(description="aligned voxels, or the extractor of the features")
@@ -219,7 +219,7 @@ class PrivacyScores(StrictModel):
     suspected: Share
     """By either comparison."""
     false_alarm_rate: float = Field(description="of either comparison at most")
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[NeighbourComparison, ...]
     authenticity: Share
     """Volumes that are further from their nearest training volume than it is from its own nearest, by features."""
     real_authenticity: Share | None
