@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -10,6 +11,9 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
 
 from ccella_core.errors import SaveError
 
@@ -44,6 +48,30 @@ def whole_folder(final: Path) -> Iterator[Path]:
         temporary.replace(final)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file in UTF-8 with line feeds, whole or not at all; the folder is made.
+
+    Raises:
+        SaveError: the disk refuses.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as unfinished:
+            unfinished.write_text(text, encoding="utf-8", newline="\n")
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
+        reason = getattr(error, "strerror", None) or error
+        raise SaveError(f"{path} cannot be written: {reason}; free disk space or choose another folder.") from error
+
+
+def write_json(path: Path, content: BaseModel | dict[str, Any] | list[Any]) -> None:
+    """Write a pydantic model, or what JSON can hold, as ``write_text`` does. Raises SaveError."""
+    if isinstance(content, BaseModel):
+        text = content.model_dump_json(indent=2)
+    else:
+        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
 
 
 def prepare_folder(folder: Path) -> None:

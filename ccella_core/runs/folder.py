@@ -12,8 +12,9 @@ import yaml
 
 from ccella_core import __version__
 from ccella_core.config import StrictModel, as_yaml, checked
-from ccella_core.errors import InputError, SaveError
-from ccella_core.files import whole_file
+from ccella_core.errors import InputError
+from ccella_core.files import write_json, write_text
+from ccella_core.fingerprints import refuse_other
 from ccella_core.runs.logging import RunLog, SilentLog
 
 CONFIG_NAME, RUN_NAME = "config.yaml", "run.json"
@@ -46,27 +47,7 @@ def refuse_other_run(folder: Path, config: StrictModel, *, may_change: tuple[str
     if not (folder / CONFIG_NAME).exists():
         return
     before, now = (each.model_dump(mode="json") for each in (read_run_config(folder, type(config)), config))
-    different = differences(before, now, may_change=may_change)
-    if different:
-        raise InputError(
-            f"{folder} holds a training with another configuration ({'; '.join(different)}). "
-            "Go on with the one it was begun with, or name another output."
-        )
-
-
-def differences(before: dict[str, Any], now: dict[str, Any], *, may_change: tuple[str, ...] = ()) -> list[str]:
-    """Every key whose value is another now, in words, those inside sections with dots.
-
-    Args:
-        before, now: configurations as JSON has them.
-        may_change: beginnings of keys that are passed over.
-    """
-    before, now = flat(before), flat(now)
-    return [
-        f"{key} was {before.get(key)} and is {now.get(key)}"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and not key.startswith(may_change)
-    ]
+    refuse_other(folder, before, now, what="a training with another configuration", may_change=may_change)
 
 
 def write_run(folder: Path, config: StrictModel, about: dict[str, Any]) -> None:
@@ -81,13 +62,8 @@ def write_run(folder: Path, config: StrictModel, about: dict[str, Any]) -> None:
         },
         **about,
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in ((CONFIG_NAME, as_yaml(config)), (RUN_NAME, json.dumps(content, indent=2) + "\n")):
-            with whole_file(folder / name) as unfinished:
-                unfinished.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SaveError(f"The run cannot be written into {folder}: {error}.") from error
+    write_text(folder / CONFIG_NAME, as_yaml(config))
+    write_json(folder / RUN_NAME, content)
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -121,11 +97,3 @@ def last_step(checkpoints: Path) -> int:
     """The step of the newest checkpoint, 0 where there is none."""
     names = sorted(path.stem for path in checkpoints.glob("step-*.safetensors"))
     return int(names[-1].removeprefix("step-")) if names else 0
-
-
-def flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The same values without sections: their keys are joined by dots."""
-    found: dict[str, Any] = {}
-    for key, value in content.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return found

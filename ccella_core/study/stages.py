@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError, SaveError
 from ccella_core.files import prepare_folder, whole_file
+from ccella_core.fingerprints import differences, flat
 from ccella_core.progress import OnProgress
-from ccella_core.runs.folder import differences, flat
 
 STAGE_NAME = "stage.json"
 WEIGHTS_KEYS = {"phantom_reader_sha256", "extractor_sha256"}
