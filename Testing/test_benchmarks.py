@@ -39,7 +39,7 @@ def test_steps_against_quality(
     benchmark_module: ModuleType, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(benchmark_module, "load_or_train_phantom_reader", lambda cache: MeanReader())
-    options = ["--solver", "unipc", "--solver", "ddim", "--steps", 1, "--reference-steps", 2]
+    options = ["--scheduler", "unipc", "--scheduler", "ddim", "--steps", 1, "--reference-steps", 2]
     options += ["--model", tiny_model, "--device", "cpu", "--dtype", "float32", "--out", tmp_path]
     first = invoked(benchmark_module, *options, "--count", 4, "--batch", 3)
     assert first.exit_code == 0, first.output
@@ -85,7 +85,7 @@ def test_the_cheapest_row_has_the_fewest_steps_among_the_good(benchmark_module: 
 
 
 @pytest.mark.parametrize("benchmark_module", ["steps_quality"], indirect=True)
-@pytest.mark.parametrize(("option", "value", "complaint"), [("--solver", "euler", "euler"), ("--count", 3, "count")])
+@pytest.mark.parametrize(("option", "value", "complaint"), [("--scheduler", "euler", "euler"), ("--count", 3, "count")])
 def test_what_cannot_be_measured_is_refused(
     benchmark_module: ModuleType, option: str, value: object, complaint: str, tiny_model: Path, tmp_path: Path
 ) -> None:

@@ -11,7 +11,7 @@ import SimpleITK as sitk  # noqa: N813
 from ccella_core.errors import InputError
 from ccella_core.imaging.scans import read_scan, series_descriptions
 
-REAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "prostatex-0000"
+REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "prostatex-0000"
 
 
 def write_slices(folder: Path, places, *, series="1", description="t2_tse_tra") -> None:

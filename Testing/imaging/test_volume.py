@@ -17,7 +17,7 @@ from ccella_core.imaging.volume import SyntheticVolume, affine_of
 from ccella_core.provenance import SYNTHETIC_LABEL, Provenance
 
 FORMATS = (".nii.gz", ".nii", ".nrrd", ".mha")
-REAL_SCAN = Path(__file__).parents[2] / "shared" / "data" / "prostatex-0000" / "t2w_dicom"
+REAL_SCAN = Path(__file__).parents[3] / "shared" / "data" / "prostatex-0000" / "t2w_dicom"
 SHAPE, SPACING = (7, 6, 5), (0.5, 0.75, 3.0)
 
 

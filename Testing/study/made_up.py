@@ -35,7 +35,7 @@ def image_measures() -> list[Measure]:
         ("MS-SSIM between pairs", None, (0.61, 0.74, 0.62, 0.60), 0.02),
     ):
         measures += [
-            Measure(variant=variant, group="images", name=name, extractor="phantom phantom reader (stand-in)",  # type: ignore[arg-type]
+            Measure(variant=variant, group="images", name=name, extractor="phantom reader (stand-in)",  # type: ignore[arg-type]
                     better=better, number=number(value, half, SETS), reference=floor,  # type: ignore[arg-type]
                     reference_name="the real cases among themselves")
             for variant, value in zip(VARIANTS, values, strict=True)

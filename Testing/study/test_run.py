@@ -130,7 +130,7 @@ def test_copies_are_looked_for_among_volumes_of_training_reports(work: Path, res
     found = [each for each in result.measures if each.group == "privacy" and each.variant == "maisi"]
     assert [(each.name, each.extractor) for each in found] == [
         ("Suspected copies", "either comparison"), ("Suspected copies", "aligned voxels"),
-        ("Suspected copies", "phantom phantom reader (stand-in)"), ("Authenticity", "phantom phantom reader (stand-in)"),
+        ("Suspected copies", "phantom reader (stand-in)"), ("Authenticity", "phantom reader (stand-in)"),
     ]  # fmt: skip
     assert all(each.number.n == "8" and each.number.has_interval for each in found)
     assert found[1].reference is not None and found[1].reference.n == "12"  # validation and test cases

@@ -128,7 +128,7 @@ def test_every_number_stands_in_the_table_with_n_and_extractor() -> None:
     assert table is not None
     assert table.header == ("", "measured by", "n", *VARIANTS, "the real cases among themselves", "n of those")
     assert table.rows[0] == (
-        "FID ↓", "phantom phantom reader (stand-in)", "64 real, 64 synthetic", "0.0200 (0.0140 to 0.0260)",
+        "FID ↓", "phantom reader (stand-in)", "64 real, 64 synthetic", "0.0200 (0.0140 to 0.0260)",
         "0.0900 (0.0840 to 0.0960)", "0.0240 (0.0180 to 0.0300)", "0.0220 (0.0160 to 0.0280)",
         "0.0100 (0.0060 to 0.0140)", "halves of 64 real",
     )  # fmt: skip
@@ -165,6 +165,6 @@ def test_the_csv_holds_full_precision() -> None:
 
 def test_markdown_has_what_was_found_and_what_was_left_out() -> None:
     text = markdown(study_result())
-    assert "| FID ↓ | phantom phantom reader (stand-in) | 64 real, 64 synthetic |" in text
+    assert "| FID ↓ | phantom reader (stand-in) | 64 real, 64 synthetic |" in text
     assert "- Score the class that maisi reads from reports: it has no class head." in text
     assert "Against real cases alone: better in 1 of 3" in text

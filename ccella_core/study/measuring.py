@@ -175,7 +175,7 @@ def _is_at_hand(phantom_reader: Path | None) -> bool:
     return phantom_reader is not None or cached_phantom_reader().is_dir()
 
 
-PHANTOM_READER = "phantom phantom reader"
+PHANTOM_READER = "phantom reader"
 THE_CASES_THEMSELVES = "the test cases themselves"
 HELD_OUT = "held-out real cases"
 

@@ -31,7 +31,7 @@ from PIL import Image
 from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import render
 
-REAL_SCAN = Path(__file__).parents[3] / "shared" / "data" / "prostatex-0000" / "t2w_dicom"
+REAL_SCAN = Path(__file__).parents[4] / "shared" / "data" / "prostatex-0000" / "t2w_dicom"
 
 
 @pytest.fixture
