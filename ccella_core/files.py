@@ -11,11 +11,12 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Any
 
 from ccella_core.errors import SaveError
+
+if TYPE_CHECKING:  # `ccella --help` answers without pydantic
+    from pydantic import BaseModel
 
 READ_BLOCK_BYTES = 1 << 20
 
@@ -67,10 +68,10 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: BaseModel | dict[str, Any] | list[Any]) -> None:
     """Write a pydantic model, or what JSON can hold, as ``write_text`` does. Raises SaveError."""
-    if isinstance(content, BaseModel):
-        text = content.model_dump_json(indent=2)
-    else:
+    if isinstance(content, (dict, list)):
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    else:
+        text = content.model_dump_json(indent=2)
     write_text(path, text + "\n")
 
 

@@ -232,12 +232,12 @@ def test_evaluate_adherence_says_what_it_needs(tmp_path: Path) -> None:
 def test_evaluate_adherence_refuses_before_a_readout_is_trained(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    training = "ccella_core.evaluation.adherence.phantom_reader_training.load_or_train_phantom_reader"
+    training = "ccella_core.evaluation.adherence.phantom_reader_training.load_or_train_readout"
     monkeypatch.setattr(training, lambda *_: pytest.fail("it was trained"))
     for arguments, words in (
         (["--cases", 0, "--model", tiny_model], "needs at least one case"),
         (["--model", tmp_path / "nowhere"], "nowhere"),
-        (["--model", tiny_model, "--scheduler", "dpm--"], "There is no scheduler 'dpm--'"),
+        (["--model", tiny_model, "--solver", "dpm--"], "There is no scheduler 'dpm--'"),
         (["--model", tiny_model, "--steps", 0], "must be a whole number from 1 to 1000, not 0"),
         (["--model", tiny_model, "--guidance", -1], "guidance scale"),
         (["--model", tiny_model], "What tiny makes cannot be read: The phantom reader needs a volume of at least"),

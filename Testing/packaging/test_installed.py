@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-import sysconfig
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Timer
@@ -99,7 +98,8 @@ def python(program: str, modules: Path) -> list[str]:
 
     With -S no .pth file is read, so an editable install of this very checkout is not found.
     """
-    paths = [str(modules), *dict.fromkeys([sysconfig.get_path("purelib"), sysconfig.get_path("platlib")])]
+    packages = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+    paths = [str(modules), *dict.fromkeys(packages)]
     return [sys.executable, "-I", "-S", "-c", f"import sys; sys.path += {paths!r}\n{program}"]
 
 
