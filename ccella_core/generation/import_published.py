@@ -135,7 +135,10 @@ def read_denoiser(path: Path, variant: Variant | None = None) -> PublishedCheckp
     if ignored := sorted(str(key) for key in content.keys() - {WEIGHTS_KEY, SCALE_KEY}):
         log.info("%s: not used: %s", path.name, ", ".join(ignored))
     tensors = tensors_by_name(content[WEIGHTS_KEY], path)
-    found = variant_of(tensors)
+    try:
+        found = variant_of(tensors)
+    except ValueError as error:
+        raise InputError(f"{path} is {error}; only networks that draw prostates are imported.") from error
     if variant is not None and variant != found:
         raise InputError(f"{path} holds the variant {found}, not {variant}.")
     try:
