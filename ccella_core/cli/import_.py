@@ -27,7 +27,7 @@ def import_checkpoints(
         str | None, typer.Option(help="Folder or name of the report encoder, such as google/flan-t5-xxl.")
     ] = None,
     variant: Annotated[str | None, typer.Option(help="What it should be; by default what its names say.")] = None,
-    sequences: Annotated[str, typer.Option(help="What it draws; for CCELLA++ t2w,adc,hbv.")] = "t2w",
+    sequences: Annotated[str, typer.Option(help="What it draws; for CCELLA++ t2w,hbv,adc.")] = "t2w",
     shape: Annotated[tuple[int, int, int], typer.Option(help="Voxels along X, Y, Z.")] = (256, 256, 128),
     spacing: Annotated[tuple[float, float, float], typer.Option(help="Millimetres along X, Y, Z.")] = (0.5, 0.5, 0.5),
     max_tokens: Annotated[int, typer.Option(min=1, help="To which reports are padded or cut.")] = 512,

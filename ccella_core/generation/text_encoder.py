@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 
 from ccella_core.errors import InputError, ModelError, NonFiniteError
 from ccella_core.files import whole_file
+from ccella_core.models.untrusted import refuse_code
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -121,16 +122,17 @@ class ReportEncoder:
         encoder is kept. Raises ``ModelError`` if the weights are missing, incomplete or pickled, ``InputError`` for
         float16 with a T5.
         """
-        from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
+        from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding
 
         folder = folder_of(source, local_files_only)
         tokenizer_folder = folder if tokenizer_source is None else folder_of(tokenizer_source, local_files_only)
         refuse_pickles(folder)
+        refuse_code(folder)
         device = torch.device(device)
         if dtype is None:
             dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
         try:
-            config = AutoConfig.from_pretrained(folder, local_files_only=True)
+            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
             _refuse_half_precision_t5(config.model_type, dtype)
             loader = AutoModelForTextEncoding if config.model_type in T5_FAMILY else AutoModel
             model, loading = loader.from_pretrained(
@@ -139,9 +141,10 @@ class ReportEncoder:
                 dtype=dtype,
                 use_safetensors=True,
                 local_files_only=True,
+                trust_remote_code=False,
                 output_loading_info=True,
             )
-            tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder, local_files_only=True)
+            tokenizer = load_tokenizer(tokenizer_folder)
         except InputError:
             raise
         except (OSError, ValueError, SafetensorError) as error:
@@ -268,6 +271,19 @@ class ReportEncoder:
         self._memory[key] = embedding
         if len(self._memory) > MEMORY_CACHE_REPORTS:
             self._memory.popitem(last=False)
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer in a folder; nothing in it is ever run, asked about or fetched. Raises ``ModelError``."""
+    from transformers import AutoTokenizer
+
+    refuse_code(folder)
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # the library for tokenizers raises bare exceptions
+        raise ModelError(
+            f"Cannot load the tokenizer in {folder}: {(str(error) or repr(error)).splitlines()[0]}"
+        ) from error
 
 
 def _refuse_half_precision_t5(model_type: str, dtype: torch.dtype) -> None:

@@ -13,7 +13,7 @@ from ccella_core.config import StrictModel, checked, merged
 from ccella_core.errors import InputError
 from ccella_core.evaluation.features.features import ExtractorName
 from ccella_core.generation.schedulers import DEFAULT_NUM_INFERENCE_STEPS, DEFAULT_SCHEDULER, SchedulerName
-from ccella_core.networks.config import VARIANTS, Variant
+from ccella_core.networks.config import REPORT_VARIANTS, VARIANTS, Variant
 from ccella_core.provenance import SequenceName
 from ccella_core.training.train_config import TrainConfig, preset
 
@@ -117,7 +117,7 @@ class StudyConfig(StrictModel):
     about: str = Field("", description="a sentence under the title: whose cases these are")
     output: Path = Field(description="folder of the study; one that was stopped goes on there")
     data: Data
-    variants: tuple[Variant, ...] = Field(tuple(VARIANTS), min_length=1)
+    variants: tuple[Variant, ...] = Field(REPORT_VARIANTS, min_length=1)
     training: Training = Training()
     synthesis: Synthesis = Synthesis()
     images: ImageSettings = ImageSettings()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import Field, model_validator
 
 from ccella_core.config import MixedPrecision, StrictModel, read_settings
 from ccella_core.errors import InputError
 from ccella_core.generation.text_encoder import DEFAULT_MAX_TOKENS, PUBLISHED_ENCODER
-from ccella_core.networks.config import VARIANTS, Variant, demo_denoiser, published_denoiser
+from ccella_core.networks.config import REPORT_VARIANTS, VARIANTS, demo_denoiser, published_denoiser
 from ccella_core.provenance import SequenceName
 from ccella_core.training.adapter import AdapterTraining
 from ccella_core.training.cache import CacheSettings
@@ -63,7 +63,7 @@ class TrainConfig(StrictModel):
 
 def preset_names() -> list[str]:
     """``published-`` and ``small-`` with each of the eight variants."""
-    return [f"{size}-{variant}" for size in ("published", "small") for variant in get_args(Variant)]
+    return [f"{size}-{variant}" for size in ("published", "small") for variant in REPORT_VARIANTS]
 
 
 def preset(name: str) -> dict[str, Any]:
