@@ -77,7 +77,7 @@ def test_generate_takes_shape_format_report_file_and_place(tiny_model: Path, tmp
     assert result.exit_code == 0, result.output
     volume = SyntheticVolume.load(tmp_path / f"{STEM}.nrrd")
     assert volume.voxels.shape == (8, 16, 8) and volume.provenance.report == "The prostate is enlarged."
-    assert (volume.provenance.scheduler, volume.provenance.steps) == ("ddim", 1)
+    assert (volume.provenance.scheduler, volume.provenance.num_inference_steps) == ("ddim", 1)
     np.testing.assert_allclose(sorted(volume.spacing), [1, 2, 3])
     assert volume.affine[0, 3] < -90  # the scan lies 100 mm to the left
 

@@ -190,7 +190,7 @@ def test_what_is_added_later_is_all_that_is_done(content: dict[str, Any], work: 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"synthesis": {"steps": 3}}, r"variants.ccella.model was made with something else \(steps was 2 and is 3\)"),
+        ({"synthesis": {"num_inference_steps": 3}}, r"variants.ccella.model was made with something else \(num_inference_steps was 2 and is 3\)"),
         ({"images": {"seed": 1}}, r"variants.ccella.images was made with .*images.seed was 0 and is 1"),
         ({"data": {"split_seed": 1}}, r"cases was made with .*split_seed was 0 and is 1"),
     ],
@@ -315,7 +315,7 @@ def test_the_command_says_what_it_does(content: dict[str, Any], work: Path, tmp_
     assert "    done  Train maisi" in done.stderr
     assert "left out  Score the class that maisi reads from reports: it has no class head" in done.stderr
     assert str(work / "study.html") in done.stdout
-    shown = CliRunner().invoke(app, ["study", str(file), "--show-config", "--set", "synthesis.steps=7"])
-    assert yaml.safe_load(shown.stdout)["synthesis"]["steps"] == 7
+    shown = CliRunner().invoke(app, ["study", str(file), "--show-config", "--set", "synthesis.num_inference_steps=7"])
+    assert yaml.safe_load(shown.stdout)["synthesis"]["num_inference_steps"] == 7
     wrong = CliRunner().invoke(app, ["study", str(file), "--set", "variants=[ccela]"])
     assert wrong.exit_code == 2 and "variants.0" in wrong.stderr and "Traceback" not in wrong.stderr

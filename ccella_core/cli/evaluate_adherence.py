@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ccella_core.cli.generate import DEFAULT_MODEL
+from ccella_core.cli.options import Guidance, SchedulerOption, Steps, generation_options
 from ccella_core.cli.output import AsJson, StepDisplay, explained, print_json, quiet_libraries, show_log
 from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder
@@ -42,9 +43,9 @@ def adherence(
     ] = 16,
     changed_fact: Annotated[str, typer.Option(help="Which facts are exchanged in reports, one at a time.")] = ALL_FACTS,
     seed: Annotated[int, typer.Option(min=0, help="Of the first volume.")] = 0,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps; by default the model's.")] = None,
-    scheduler: Annotated[str | None, typer.Option(help="By default the model's.")] = None,
-    guidance: Annotated[float, typer.Option(help="Classifier-free guidance; 1 is off. Experimental.")] = 1.0,
+    steps: Steps = None,
+    scheduler: SchedulerOption = None,
+    guidance: Guidance = 1.0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -55,6 +56,7 @@ def adherence(
     """
     if (synthetic is None) != (data is None):
         raise InputError("--synthetic and --data go together: the volumes, and the cases that they were made from.")
+    options = generation_options(steps=steps, scheduler=scheduler, guidance=guidance)
     prepare_folder(out)
     show_log(logging.INFO)
     from ccella_core.evaluation.adherence.counterfactual import read_changed_facts
@@ -78,11 +80,11 @@ def adherence(
 
         check_numbers(cases, counterfactuals)
         pipeline = CCELLAPipeline.from_pretrained(model, device=device)
-        check_model(pipeline, num_inference_steps=steps, scheduler=scheduler, guidance_scale=guidance)
+        check_model(pipeline, options)
         reader = PhantomReader.load(phantom_reader) if phantom_reader else load_or_train_phantom_reader()
         with StepDisplay("Volumes") as display:
             result = run_adherence(
-                generator_of(pipeline, num_inference_steps=steps, scheduler=scheduler, guidance_scale=guidance),
+                generator_of(pipeline, options=options),
                 reader,
                 cases=cases,
                 counterfactuals=counterfactuals,

@@ -21,7 +21,7 @@ def check_study(config: StudyConfig) -> None:
     """
     for variant in config.variants:
         scheduler = trainings_of(config, variant)[-1].denoiser.scheduler
-        Scheduler(config.synthesis.scheduler, scheduler, config.synthesis.steps)
+        Scheduler(config.synthesis.scheduler, scheduler, config.synthesis.num_inference_steps)
     trainings(config)
     _check_grid(config)
     _check_weights(config)

@@ -12,7 +12,9 @@ from ccella_core.cases.prepared import PrepareSettings
 from ccella_core.config import StrictModel, checked, merged
 from ccella_core.errors import InputError
 from ccella_core.evaluation.features.features import ExtractorName
-from ccella_core.generation.schedulers import DEFAULT_NUM_INFERENCE_STEPS, DEFAULT_SCHEDULER, SchedulerName
+from ccella_core.generation.options import GenerationOptions
+from ccella_core.generation.schedulers import DEFAULT_NUM_INFERENCE_STEPS, DEFAULT_SCHEDULER
+from ccella_core.limits import SchedulerName
 from ccella_core.networks.config import REPORT_VARIANTS, VARIANTS, Variant
 from ccella_core.provenance import SequenceName
 from ccella_core.training.train_config import TrainConfig, preset
@@ -61,8 +63,18 @@ class Synthesis(StrictModel):
     train_per_case: int = Field(1, ge=0, description="volumes of each training report, for classifiers; 0: none")
     seed: Seed = 0
     scheduler: SchedulerName = DEFAULT_SCHEDULER
-    steps: int = Field(DEFAULT_NUM_INFERENCE_STEPS, gt=0)
+    num_inference_steps: int = Field(DEFAULT_NUM_INFERENCE_STEPS, gt=0)
     guidance_scale: float = Field(1.0, ge=0)
+
+    @property
+    def options(self) -> GenerationOptions:
+        """Those of every volume. Scheduler and steps are also the defaults of the models that the study makes."""
+        return GenerationOptions(
+            seed=self.seed,
+            scheduler=self.scheduler,
+            num_inference_steps=self.num_inference_steps,
+            guidance_scale=self.guidance_scale,
+        )
 
 
 class ImageSettings(StrictModel):

@@ -90,7 +90,7 @@ class Generator:
             predicted_positive_probability=self.positive,
             seed=seed,
             scheduler="unipc",
-            steps=self.steps,
+            num_inference_steps=self.steps,
             guidance_scale=1.0,
             shape=DEFAULT_SHAPE,
             spacing=DEFAULT_SPACING,

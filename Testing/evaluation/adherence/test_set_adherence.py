@@ -24,6 +24,7 @@ from ccella_core.evaluation.data.synthetic_set import (
     write_table,
 )
 from ccella_core.evaluation.data.volume_set import VolumeSet, open_volume_set
+from ccella_core.generation.options import GenerationOptions
 from ccella_core.phantom.fields import StructuredFields
 from ccella_core.phantom.patient import draw_findings
 from ccella_core.phantom.render import DEFAULT_SPACING
@@ -79,7 +80,7 @@ def synthetic(folder: Path, prepared: PreparedSet, pages: dict[str, int], *, sou
         folder,
         SynthesisSettings(
             model_name="fake", model_version="1", model_sha256="0" * 64, source=source or prepared.fingerprint,
-            split=None, per_case=1, seed=0, pathology="report", scheduler="dpm++", steps=2, guidance_scale=1,
+            split=None, per_case=1, pathology="report", options=GenerationOptions(seed=0),
         ),
     )  # fmt: skip
     by_id = {case.id: case for case in prepared.cases}

@@ -21,9 +21,9 @@ from ccella_core.evaluation.adherence.picture import lesion_slice
 from ccella_core.evaluation.adherence.report import AdherenceCase, AdherenceResult
 from ccella_core.evaluation.adherence.scores import StatedFinding
 from ccella_core.evaluation.adherence.store import CaseStore, phantom_slice_name, slice_name
-from ccella_core.generation.options import checked_guidance
+from ccella_core.generation.options import GenerationOptions
 from ccella_core.generation.pipeline import CCELLAPipeline
-from ccella_core.generation.schedulers import Scheduler
+from ccella_core.generation.schedulers import prepare_scheduler
 from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.phantom.findings import Findings
 from ccella_core.phantom.patient import Patient, draw_patient
@@ -58,27 +58,25 @@ class _Job(NamedTuple):
 
 
 def generator_of(pipeline: Callable[..., list[SyntheticVolume]], **settings: Any) -> Generate:
-    """A `CCELLAPipeline` as a `Generate`; ``settings``, such as ``num_inference_steps`` and ``scheduler``, go to every call."""
+    """A `CCELLAPipeline` as a `Generate`; ``settings``, such as ``options`` or ``scheduler``, go to every call."""
     return lambda report, seed: pipeline(report, pathology=None, seed=seed, **settings)[0]
 
 
-def check_model(
-    pipeline: CCELLAPipeline,
-    *,
-    num_inference_steps: int | None = None,
-    scheduler: str | None = None,
-    guidance_scale: float = 1.0,
-) -> None:
-    """Whether a model, called with these, makes what a phantom reader reads: before a phantom reader is loaded or trained.
+def check_model(pipeline: CCELLAPipeline, options: GenerationOptions | None = None) -> None:
+    """Whether a model, called with ``options``, makes what a phantom reader reads: before a phantom reader is loaded or trained.
 
     Raises:
         InputError: a setting that does not fit; or a model without T2-weighted volumes on the phantom's grid, or that
             does not take its class from the report.
     """
     index, config = pipeline.index, pipeline.denoiser.config
-    steps = index.default_num_inference_steps if num_inference_steps is None else num_inference_steps
-    Scheduler(scheduler or index.default_scheduler, pipeline.scheduler_config, steps)  # type: ignore[arg-type]  # refuses others
-    checked_guidance(guidance_scale)
+    options = options or GenerationOptions()
+    prepare_scheduler(
+        options.scheduler or index.default_scheduler,  # type: ignore[arg-type]  # an index may err
+        pipeline.scheduler_config,
+        options.num_inference_steps,
+        default_num_inference_steps=index.default_num_inference_steps,
+    )
     if not config.uses_text or (config.uses_class and not config.predicts_class):
         raise InputError(
             f"{index.name} does not make its volumes from the report alone; let `ccella synthesize` make volumes with "
@@ -179,7 +177,7 @@ def _run_case(
         counterfactual=changed_fact,
         volume_seed=volume_seed,
         model=f"{made_by.model_name} {made_by.model_version} {made_by.model_sha256[:12]}".strip(),
-        scheduler=f"{made_by.scheduler}, {made_by.steps} steps, guidance {made_by.guidance_scale:g}",
+        scheduler=f"{made_by.scheduler}, {made_by.num_inference_steps} steps, guidance {made_by.guidance_scale:g}",
         report=report,
         stated=StatedFinding.by(findings),
         predicted_positive_probability=made_by.predicted_positive_probability,
