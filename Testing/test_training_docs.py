@@ -80,10 +80,6 @@ def tool(docs_tool: Callable[[str], ModuleType]) -> ModuleType:
     return docs_tool("table_of_keys")
 
 
-def test_the_tables_of_keys_are_the_settings(tool):
-    assert tool.with_tables(TEXT) == TEXT, "run: python docs/tools/table_of_keys.py"
-
-
 def test_every_key_is_explained(tool):
     for model in tool.CONFIGURATIONS.values():
         assert not [row for row in tool.rows(model) if row.endswith("|  |")]

@@ -1,9 +1,7 @@
-"""Writes the tables of keys into docs/training.md, from the settings themselves: python docs/tools/table_of_keys.py"""
+"""The rows of a table of every key that a training's configuration has, from the settings themselves."""
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -14,24 +12,11 @@ from ccella_core.training.train_autoencoder import AutoencoderConfigFile
 from ccella_core.training.train_config import TrainConfig
 from ccella_core.training.train_text_encoder import TextEncoderConfigFile
 
-PAGE = Path(__file__).resolve().parents[1] / "training.md"
 CONFIGURATIONS: dict[str, type[BaseModel]] = {
     "train": TrainConfig,
     "train-autoencoder": AutoencoderConfigFile,
     "train-text-encoder": TextEncoderConfigFile,
 }
-MARKS = r"(<!-- keys of {name} -->\n).*?(<!-- end of keys -->)"
-
-
-def with_tables(text: str) -> str:
-    """The page with a table of every key between its marks."""
-    for name, model in CONFIGURATIONS.items():
-        table = "\n".join(["| key | default | meaning |", "| --- | --- | --- |", *rows(model), ""])
-        text, found = re.subn(MARKS.format(name=name), lambda mark, table=table: f"{mark[1]}{table}{mark[2]}",  # type: ignore[misc]
-                              text, flags=re.DOTALL)  # fmt: skip
-        if found != 1:
-            raise ValueError(f"The page has {found} places for the keys of {name}.")
-    return text
 
 
 def rows(model: type[BaseModel], prefix: str = "", defaults: Any = None) -> list[str]:
@@ -76,7 +61,3 @@ def _words(default: Any) -> str:
     if isinstance(default, bool):
         return str(default).lower()
     return f"{default:g}" if isinstance(default, float) else str(default)
-
-
-if __name__ == "__main__":
-    PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
