@@ -22,7 +22,6 @@ from ccella_core.evaluation.data.synthetic_set import (
     SynthesisSettings,
     SyntheticCase,
     refuse_other_synthesis,
-    require_pyarrow,
     write_settings,
     write_table,
 )
@@ -89,7 +88,6 @@ def synthesize(
         SaveError: the disk refuses; finished volumes stay.
     """
     # 1. Check everything before anything slow begins.
-    require_pyarrow()
     accelerator = accelerator or Accelerator()
     index = pipeline.index
     steps = index.default_num_inference_steps if num_inference_steps is None else num_inference_steps

@@ -37,7 +37,7 @@ from ccella_core.provenance import SequenceName
 
 ExtractorName = Literal["phantom", "medicalnet", "radimagenet"]
 KINDS: tuple[ExtractorName, ...] = get_args(ExtractorName)
-PHANTOM_NAME = "phantom phantom reader (stand-in)"
+PHANTOM_NAME = "phantom reader (stand-in)"
 
 
 class FeatureExtractor(Protocol):
