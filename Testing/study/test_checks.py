@@ -29,7 +29,7 @@ def configured(content: dict[str, Any], changes: dict[str, Any]) -> StudyConfig:
     return checked(StudyConfig, merged(content, changes), "The configuration")
 
 
-def test_what_fits_is_accepted_without_training_a_readout(
+def test_what_fits_is_accepted_without_training_a_phantom_reader(
     content: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(features, "load_or_train_phantom_reader", lambda progress: pytest.fail("it was trained"))
@@ -48,7 +48,7 @@ def test_what_fits_is_accepted_without_training_a_readout(
         ({"synthesis": {"num_inference_steps": 2000}}, "number of steps must be a whole number from 1 to 1000, not 2000"),
         ({"training": {"settings": {"denoiser": {"scheduler": {"prediction_type": "flow"}}}},
           "synthesis": {"scheduler": "ddpm"}}, "ddpm does not fit a model of rectified flow"),
-        ({"adherence": {"phantom_reader": "/nowhere"}}, "adherence.phantom reader cannot be used: .*nowhere.* is missing"),
+        ({"adherence": {"phantom_reader": "/nowhere"}}, "adherence.phantom_reader cannot be used: .*nowhere.* is missing"),
         ({"images": {"extractors": {"phantom": "/nowhere"}}}, "extractors.phantom cannot be used: .* is missing"),
         ({"images": {"extractors": {"medicalnet": "/nowhere"}}},
          "images.extractors.medicalnet cannot be used: The weights of medicalnet are not in .*nowhere; import them"),
@@ -75,7 +75,7 @@ def test_what_would_fail_later_is_refused_before_anything_is_done(
         ({"grid": {"spacing": [0.5, 0.5, 0.5]}}, "Adherence cannot be read from these cases: .* 1 x 1 x 3 mm"),
     ],
 )
-def test_adherence_needs_the_grid_and_sequence_of_its_readout(
+def test_adherence_needs_the_grid_and_sequence_of_its_phantom_reader(
     content: dict[str, Any], monkeypatch: pytest.MonkeyPatch, data: dict[str, Any], said: str
 ) -> None:
     monkeypatch.setattr(checks, "load_extractors", lambda *_: ())

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ccella_core.config import StrictModel
 
 ALL_FACTS = "side,zone,level,size,volume,pathology"
-Split = Literal["train", "validation", "test"]
+SplitName = Literal["train", "validation", "test"]
 
 
 @explained
@@ -35,13 +35,13 @@ def adherence(
     data: Annotated[
         Path | None, typer.Option(help="With --synthetic: the prepared cases that the volumes were made from.")
     ] = None,
-    split: Annotated[Split | None, typer.Option(help="With --synthetic: only volumes of this split.")] = None,
+    split: Annotated[SplitName | None, typer.Option(help="With --synthetic: only volumes of this split.")] = None,
     model: Annotated[str, typer.Option(help="The model: a name or a folder.")] = DEFAULT_MODEL,
     cases: Annotated[int, typer.Option(help="Held-out patients.")] = 64,
     counterfactuals: Annotated[
-        int, typer.Option(help="Of these, for each exchange: reports generated again with it.")
+        int, typer.Option(help="Of these, for each fact: reports that are generated again with it changed.")
     ] = 16,
-    changed_fact: Annotated[str, typer.Option(help="Which facts are exchanged in reports, one at a time.")] = ALL_FACTS,
+    facts: Annotated[str, typer.Option(help="Which facts are changed in reports, one at a time.")] = ALL_FACTS,
     seed: Annotated[int, typer.Option(min=0, help="Of the first volume.")] = 0,
     steps: Steps = None,
     scheduler: SchedulerOption = None,
@@ -52,7 +52,7 @@ def adherence(
     """Measure whether volumes show what their reports say.
 
     By default volumes are generated from reports of digital prostates that the model has never seen, and again with one
-    fact exchanged in the report; with --synthetic, those that are there already are read.
+    fact changed in the report; with --synthetic, those that are there already are read.
     """
     if (synthetic is None) != (data is None):
         raise InputError("--synthetic and --data go together: the volumes, and the cases that they were made from.")
@@ -64,7 +64,7 @@ def adherence(
     from ccella_core.evaluation.adherence.phantom_reader_training import load_or_train_phantom_reader
 
     # Whatever can be refused comes before the phantom reader, whose first use trains it.
-    changed_facts = read_changed_facts(changed_fact)
+    changed_facts = read_changed_facts(facts)
     result: StrictModel
     if synthetic is not None and data is not None:
         from ccella_core.evaluation.adherence.set_adherence import check_set, set_adherence

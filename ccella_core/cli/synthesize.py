@@ -61,7 +61,7 @@ def synthesize(
     quiet_libraries()
     from ccella_core.cases.prepared import PreparedSet
     from ccella_core.evaluation.data.synthesize import synthesize as run
-    from ccella_core.evaluation.data.synthetic_set import CSV_NAME, PARQUET_NAME
+    from ccella_core.evaluation.data.synthetic_set import CSV_NAME
     from ccella_core.generation.pipeline import CCELLAPipeline
 
     prepared = PreparedSet.open(data)
@@ -88,7 +88,7 @@ def synthesize(
         return
     seconds = round(time.monotonic() - started, 2)
     if as_json:
-        print_json({"volumes": len(rows), "folder": str(out), "tables": [CSV_NAME, PARQUET_NAME], "seconds": seconds})
+        print_json({"volumes": len(rows), "folder": str(out), "table": CSV_NAME, "seconds": seconds})
         return
     typer.echo(f"{len(rows)} synthetic volumes are in {out}, and their table in {out / CSV_NAME}; not for diagnosis.")
 

@@ -57,7 +57,7 @@ def _check_weights(config: StudyConfig) -> None:
         except ModelError as error:
             raise InputError(f"images.extractors.{kind} cannot be used: {error}") from error
     if config.adherence is not None:
-        _check_phantom_reader(config.adherence.phantom_reader, "adherence.phantom reader")
+        _check_phantom_reader(config.adherence.phantom_reader, "adherence.phantom_reader")
 
 
 def _check_phantom_reader(folder: Path | None, key: str) -> None:

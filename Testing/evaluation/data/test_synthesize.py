@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 from prepared_cases import REPORTS, prepared_case, prepared_set
-from pyarrow import parquet
 from typer.testing import CliRunner
 
 from ccella_core.cases.prepared import PreparedSet
@@ -148,16 +147,11 @@ def test_each_variant_is_told_what_it_wants(
     assert read_table(tmp_path / "out") == rows
 
 
-def test_the_table_is_the_same_in_both_formats(tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path):
+def test_the_table_holds_every_row(tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path):
     out = tmp_path / "out"
     for pipeline in (tiny_pipeline, told_about(tiny_pipeline, "maisi")):
         rows = synthesize(pipeline, prepared, out, num_inference_steps=1)
         assert read_table(out) == rows
-        table = parquet.read_table(out / "cases.parquet")
-        assert tuple(SyntheticCase.model_validate(row) for row in table.to_pylist()) == rows
-        types = {field.name: str(field.type) for field in table.schema}
-        assert types["predicted_positive_probability"] == "double" and types["seed"] == "int64"
-        assert types["predicted_pathology"] == "string"
         shutil.rmtree(out)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import platformdirs
 import torch
 from accelerate.utils import send_to_device
+from filelock import FileLock
 from monai.losses import DiceCELoss
 from pydantic import Field
 from scipy.ndimage import gaussian_filter1d
@@ -25,6 +26,8 @@ from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.evaluation.adherence.measurements import REGION_OF_TISSUE, MeasuredFinding
 from ccella_core.evaluation.adherence.phantom_reader import (
+    READABLE_SEQUENCE,
+    VALIDATION_NAME,
     PhantomReader,
     PhantomReaderConfig,
     PhantomReaderNetwork,
@@ -40,7 +43,6 @@ from ccella_core.runs.trainer import Trainer, one_cycle
 
 log = logging.getLogger(__name__)
 
-SEQUENCE = "t2w"
 # Seeds of the patients: no two uses share one, and the demonstration model's (below 1,000,064) are others again.
 TRAINING_PATIENTS = range(2_000_000, 2_500_000)
 CALIBRATION_PATIENTS = range(2_500_000, 2_500_128)
@@ -48,7 +50,7 @@ VALIDATION_PATIENTS = range(2_600_000, 2_600_200)
 
 GENERATED_BLUR = 0.8  # voxels in plane: how much smoother generated volumes are than phantoms, about
 THRESHOLDS_ML = np.geomspace(0.02, 1.0, 100)  # the phantom's smallest lesion has about 0.25 ml
-CHECKPOINTS_NAME = "training"
+CHECKPOINTS_NAME, LOCK_NAME = "training", "lock"
 STEPS_PER_MESSAGE = 50
 
 
@@ -102,7 +104,7 @@ def _training_batch(
     voxels, regions = [], []
     for place in range(config.batch_size):
         seed = TRAINING_PATIENTS[(step * config.batch_size + place) % len(TRAINING_PATIENTS)]
-        rendering = render(draw_patient(seed), SEQUENCE)
+        rendering = render(draw_patient(seed), READABLE_SEQUENCE)
         image = _disturbed(central_window(rendering.voxels), config, rng)
         labels = REGION_OF_TISSUE[central_window(rendering.labels)]
         mirrored = slice(None, None, -1 if rng.random() < 0.5 else 1)
@@ -130,7 +132,7 @@ def _calibrated(network: PhantomReaderNetwork, config: PhantomReaderTraining) ->
     volumes, positive = [], []
     for seed in CALIBRATION_PATIENTS[: config.calibration_patients]:
         patient = draw_patient(seed)
-        rendering = render(patient, SEQUENCE)
+        rendering = render(patient, READABLE_SEQUENCE)
         for voxels in (rendering.voxels, _blurred(rendering.voxels, GENERATED_BLUR)):
             volumes.append(uncalibrated.read(voxels, rendering.affine).lesion_volume_ml)
             positive.append(patient.findings.pathology == "positive")
@@ -161,7 +163,7 @@ def validate_phantom_reader(
     blurred: list[MeasuredFinding] = []
     for number, seed in enumerate(patients):
         patient = draw_patient(seed)
-        rendering = render(patient, SEQUENCE)
+        rendering = render(patient, READABLE_SEQUENCE)
         stated.append(StatedFinding.by(patient.findings))
         sharp.append(phantom_reader.read(rendering.voxels, rendering.affine))
         blurred.append(phantom_reader.read(_blurred(rendering.voxels, GENERATED_BLUR), rendering.affine))
@@ -174,7 +176,7 @@ def validate_phantom_reader(
 
 def phantom_reader_fingerprint(config: PhantomReaderTraining) -> str:
     """Twelve hexadecimal digits that change with the training and with the look of the phantom."""
-    example = render(draw_patient(TRAINING_PATIENTS.start), SEQUENCE)
+    example = render(draw_patient(TRAINING_PATIENTS.start), READABLE_SEQUENCE)
     # How many patients validate it changes nothing in the phantom reader itself.
     digest = hashlib.sha256(config.model_dump_json(exclude={"validation_patients"}).encode())
     digest.update(np.round(example.voxels * 255).astype(np.uint8).tobytes() + example.labels.tobytes())
@@ -184,29 +186,39 @@ def phantom_reader_fingerprint(config: PhantomReaderTraining) -> str:
 def cached_phantom_reader(cache_dir: Path | None = None, config: PhantomReaderTraining | None = None) -> Path:
     """Where `load_or_train_phantom_reader` keeps the phantom reader; there is no such folder before its first use."""
     root = cache_dir if cache_dir is not None else Path(platformdirs.user_cache_dir("ccella"))
-    return root / f"phantom reader-{phantom_reader_fingerprint(config or PhantomReaderTraining())}" / "weights"
+    return root / f"phantom_reader-{phantom_reader_fingerprint(config or PhantomReaderTraining())}" / "weights"
 
 
 def load_or_train_phantom_reader(
     cache_dir: Path | None = None, *, config: PhantomReaderTraining | None = None, progress: OnProgress | None = None
 ) -> PhantomReader:
-    """The phantom reader from the cache, by default the user's; the first use trains and validates it there."""
+    """The phantom reader from the cache, by default the user's; the first use trains and validates it there.
+
+    Of several processes that want it at once, one trains it and the others wait.
+    """
     config = config or PhantomReaderTraining()
     finished = cached_phantom_reader(cache_dir, config)
+    if not (
+        finished / VALIDATION_NAME
+    ).is_file():  # a finished one is only read, also from where nothing can be written
+        finished.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(finished.parent / LOCK_NAME):
+            _train_and_validate(finished, config, progress)
+    return PhantomReader.load(finished)
+
+
+def _train_and_validate(finished: Path, config: PhantomReaderTraining, progress: OnProgress | None) -> None:
+    """What is left of it: another process may have done all, or a part, before this one held the lock."""
     folder = finished.parent
     if not finished.is_dir():
         log.info(
             "training the phantom reader on the digital prostate, once, into %s: about nine minutes of one core", folder
         )
-        phantom_reader = train_phantom_reader(config, folder, progress)
         unfinished = folder / "weights.part"
-        phantom_reader.save(unfinished)
+        train_phantom_reader(config, folder, progress).save(unfinished)
         unfinished.replace(finished)
         shutil.rmtree(folder / CHECKPOINTS_NAME, ignore_errors=True)
-    phantom_reader = PhantomReader.load(finished)
-    if phantom_reader.validation is None:
+    if not (finished / VALIDATION_NAME).is_file():
         patients = VALIDATION_PATIENTS[: config.validation_patients]
         log.info("validating the phantom reader on %d other digital prostates, once: about two minutes", len(patients))
-        phantom_reader.validation = validate_phantom_reader(phantom_reader, patients, progress)
-        save_validation(phantom_reader.validation, finished)
-    return phantom_reader
+        save_validation(validate_phantom_reader(PhantomReader.load(finished), patients, progress), finished)

@@ -22,7 +22,6 @@ from ccella_core.evaluation.data.synthetic_set import (
     SynthesisSettings,
     SyntheticCase,
     refuse_other_synthesis,
-    require_pyarrow,
     write_settings,
     write_table,
 )
@@ -93,7 +92,6 @@ def synthesize(
         SaveError: the disk refuses; finished volumes stay.
     """
     # 1. Check everything before anything slow begins.
-    require_pyarrow()
     accelerator = accelerator or Accelerator()
     index = pipeline.index
     settings = SynthesisSettings(

@@ -1,7 +1,7 @@
 """A folder of synthetic cases, as ``ccella synthesize`` leaves it.
 
 ``synthesis.json`` (what everything in it was made with), ``volumes/`` (images and their sidecars) and one merged table,
-``cases.csv`` and ``cases.parquet``: a row a volume.
+``cases.csv``: a row a volume.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ccella_core.generation.options import GenerationOptions
 from ccella_core.phantom.findings import Pathology
 from ccella_core.provenance import SequenceName
 
-SETTINGS_NAME, CSV_NAME, PARQUET_NAME = "synthesis.json", "cases.csv", "cases.parquet"
+SETTINGS_NAME, CSV_NAME = "synthesis.json", "cases.csv"
 VOLUMES = "volumes"
 MAY_CHANGE = ("options.memory_limit_gib",)
 """Settings that change nothing but rounding."""
@@ -112,35 +112,12 @@ def write_settings(folder: Path, settings: SynthesisSettings) -> None:
 
 
 def write_table(folder: Path, rows: Sequence[SyntheticCase]) -> None:
-    """The same rows as ``cases.csv`` and ``cases.parquet``. Raises SaveError where the disk refuses."""
+    """The rows as ``cases.csv``. Raises SaveError where the disk refuses."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(SyntheticCase.model_fields), lineterminator="\n")
     writer.writeheader()
     writer.writerows(row.model_dump() for row in rows)
     _write(folder / CSV_NAME, text.getvalue().encode())
-    _write(folder / PARQUET_NAME, _parquet(rows))
-
-
-def require_pyarrow() -> None:
-    """Raises InputError where pyarrow is not installed: better before the volumes are made than after."""
-    try:
-        import pyarrow.parquet  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            'pyarrow, which writes tables in Parquet, is not installed: pip install "ccella-core[evaluate]"'
-        ) from error
-
-
-def _parquet(rows: Sequence[SyntheticCase]) -> bytes:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    # Named one by one: a column whose values are all missing would otherwise have no type.
-    special = {"predicted_positive_probability": pa.float64(), "seed": pa.int64()}
-    schema = pa.schema([(name, special.get(name, pa.string())) for name in SyntheticCase.model_fields])
-    stream = io.BytesIO()
-    parquet.write_table(pa.Table.from_pylist([row.model_dump() for row in rows], schema=schema), stream)
-    return stream.getvalue()
 
 
 def _write(path: Path, content: bytes) -> None:
