@@ -54,7 +54,7 @@ def test_what_fits_is_accepted_without_training_a_phantom_reader(
          "images.extractors.medicalnet cannot be used: The weights of medicalnet are not in .*nowhere; import them"),
         ({"images": {"extractors": {"radimagenet": "/nowhere"}}}, "images.extractors.radimagenet cannot be used"),
         ({"data": {"grid": {"spacing": [0.5, 0.5, 0.5]}}},
-         "The extractor phantom is a stand-in .* of 1 x 1 x 3 mm.*`ccella import-extractor medicalnet FILE`"),
+         "The extractor phantom is a stand-in .* of 1 x 1 x 3 mm.*`ccella models import-extractor medicalnet FILE`"),
         ({"data": {"grid": {"shape": [8, 16, 8]}}}, "phantom is a stand-in .* a volume of at least"),
         ({"data": {"sequence": "adc", "grid": {"sequences": ["adc"]}}}, "trained on t2w volumes, not on adc"),
         ({"data": {"sequence": "adc"}}, "data.sequence is adc, which is not among data.grid.sequences"),

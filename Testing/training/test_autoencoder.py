@@ -142,7 +142,7 @@ def test_options_train_and_resume(large_volumes, tmp_path, stopped_at_first_save
 
 @pytest.fixture
 def radimagenet(tmp_path) -> Path:
-    """A tiny network in the place of the published one, as ``ccella import-extractor`` leaves it."""
+    """A tiny network in the place of the published one, as ``ccella models import-extractor`` leaves it."""
     config = RadImageNetConfig(layers=(1, 1, 1, 1), width=4, release="Keras", source="a.pth", sha256="0")
     torch.manual_seed(0)
     save_component(build_radimagenet(config), config, tmp_path / "radimagenet")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ccella_core.cli import evaluate_adherence
+from ccella_core.cli import evaluate_adherence, evaluate_classifier
 from ccella_core.cli.evaluate_adherence import SplitName
 from ccella_core.cli.output import EXIT_CODES, AsJson, StepDisplay, explained, print_json, say
 from ccella_core.errors import InputError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Measure a model.", no_args_is_help=True, epilog=EXIT_CODES)
 app.command("adherence", epilog=EXIT_CODES)(evaluate_adherence.adherence)
+app.command("classifier", epilog=EXIT_CODES)(evaluate_classifier.classifier)
 
 
 @app.command("class-head", epilog=EXIT_CODES)
@@ -49,7 +50,7 @@ def images(
     extractor: Annotated[
         list[str] | None,
         typer.Option(help="phantom (a stand-in), medicalnet or radimagenet; give it again for several. By default what "
-                          "was imported with `ccella import-extractor`, and else phantom."),
+                          "was imported with `ccella models import-extractor`, and else phantom."),
     ] = None,
     real_split: Annotated[
         SplitName | None, typer.Option(help="Only real cases of this split, for instance test.")
@@ -137,7 +138,7 @@ def privacy(
     extractor: Annotated[
         str | None,
         typer.Option(help="Of features: phantom (a stand-in), medicalnet or radimagenet (axial). By default what was "
-                          "imported with `ccella import-extractor`, and else phantom."),
+                          "imported with `ccella models import-extractor`, and else phantom."),
     ] = None,
     phantom_reader: Annotated[
         Path | None, typer.Option(help="For phantom: a trained phantom reader; by default the cached one.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Literal, Protocol, get_args
 
 import torch
@@ -45,7 +46,7 @@ class SchedulerConfig(StrictModel):
 
     def alphas_cumprod(self) -> Tensor:
         """Fraction of the signal's variance that is left at each timestep, (num_train_timesteps,), falling from 1."""
-        return DDPMScheduler(**self.model_dump()).alphas_cumprod
+        return _alphas_cumprod(self, torch.device("cpu"))
 
     def shares(self, timesteps: Tensor) -> tuple[Tensor, Tensor]:
         """How much signal and how much noise a latent holds at timesteps (B,), as (B, 1, 1, 1, 1) each."""
@@ -53,8 +54,8 @@ class SchedulerConfig(StrictModel):
             noise = timesteps.float() / self.num_train_timesteps
             signal = 1 - noise
         else:
-            alpha = self.alphas_cumprod()[timesteps.cpu()]
-            signal, noise = alpha.sqrt().to(timesteps.device), (1 - alpha).sqrt().to(timesteps.device)
+            alpha = _alphas_cumprod(self, timesteps.device)[timesteps]
+            signal, noise = alpha.sqrt(), (1 - alpha).sqrt()
         return signal.view(-1, 1, 1, 1, 1), noise.view(-1, 1, 1, 1, 1)
 
     def noised(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
@@ -91,6 +92,12 @@ class SchedulerConfig(StrictModel):
         signal, share = self.shares(timesteps)
         snr = (signal / share).square().flatten()
         return snr.clamp(max=gamma) / (snr if self.prediction_type == "epsilon" else snr + 1)
+
+
+@lru_cache(maxsize=8)
+def _alphas_cumprod(config: SchedulerConfig, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # they are used in training as well
+        return DDPMScheduler(**config.model_dump()).alphas_cumprod.to(device)
 
 
 class Scheduler:

@@ -25,7 +25,7 @@ from ccella_core.study.result import SyntheticVolumes, VariantResult
 from ccella_core.study.stages import Stages
 from ccella_core.study.variant import VOLUMES_FOLDER
 
-CLASSIFIER_MAY_CHANGE = ("name", "output", "tensorboard", "classifier.checkpoint_every", "classifier.keep_checkpoints")
+CLASSIFIER_MAY_CHANGE = ("name", "output", "log_with", "classifier.checkpoint_every", "classifier.keep_checkpoints")
 """Keys that change nothing in the networks, nor in which there are."""
 RUN = "classifier"
 

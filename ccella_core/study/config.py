@@ -46,9 +46,9 @@ class Data(StrictModel):
 class Training(StrictModel):
     """How every variant is trained: the same steps, seeds and cases for all of them."""
 
-    size: Literal["small", "published"] = Field("small", description="of the presets, see `ccella train --help`")
+    size: Literal["small", "published"] = Field("small", description="of the presets, see `ccella train denoiser --help`")
     settings: dict[str, Any] = Field(
-        default_factory=dict, description="keys of `ccella train` over the preset, the same for every variant"
+        default_factory=dict, description="keys of `ccella train denoiser` over the preset, the same for every variant"
     )
     then: dict[str, Any] | None = Field(
         None, description="keys over those, of a second training that learns on from where the first ended"
@@ -103,7 +103,7 @@ class Classifiers(StrictModel):
 
     preset: str = "small"
     settings: dict[str, Any] = Field(
-        default_factory=dict, description="keys of `ccella classify train` over the preset, the same for every arm"
+        default_factory=dict, description="keys of `ccella train classifier` over the preset, the same for every arm"
     )
     real_counts: tuple[Annotated[int, Field(ge=2)], ...] = Field(min_length=1, description="sizes of the real set")
     seeds: tuple[Seed, ...] = Field((0, 1, 2), min_length=1, description="each trains anew on other real cases")

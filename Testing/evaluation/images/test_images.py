@@ -224,7 +224,7 @@ def test_what_cannot_be_compared_is_refused_before_the_stand_in_is_trained(
         (good, good, ("--extractor", "vgg"), "There is no feature extractor 'vgg'"),
         (good, good, ("--device", "abacus"), "abacus"),
         (good, good, (), "The extractor phantom is a stand-in and cannot read these volumes"),
-        (fine, fine, (), "`ccella import-extractor medicalnet FILE`"),
+        (fine, fine, (), "`ccella models import-extractor medicalnet FILE`"),
     ):
         result = ccella(real, synthetic, "--out", tmp_path / "out", *more)
         assert result.exit_code == 2 and words in " ".join(result.stderr.split()), result.output

@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import platformdirs
 import torch
-from accelerate.utils import send_to_device
 from filelock import FileLock
 from monai.losses import DiceCELoss
 from pydantic import Field
@@ -39,7 +39,10 @@ from ccella_core.evaluation.adherence.scores import StatedFinding, score_reading
 from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import render
 from ccella_core.progress import OnProgress
-from ccella_core.runs.trainer import Trainer, one_cycle
+from ccella_core.runs.batches import Batches
+from ccella_core.runs.logging import SilentLog
+from ccella_core.runs.schedules import one_cycle
+from ccella_core.runs.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -78,31 +81,38 @@ def train_phantom_reader(
     """Train, going on from the checkpoint in ``folder`` where there is one, and calibrate; saves nothing else."""
     torch.manual_seed(config.seed)
     network = PhantomReaderNetwork(config.filters)
-    run = Trainer(network, folder / CHECKPOINTS_NAME, config, schedule=one_cycle(config, rising=0.1))
+    trainer = Trainer(network, folder / CHECKPOINTS_NAME, config, schedule=one_cycle(config, rising=0.1))
     # Dice over the batch, not the volume: half of the volumes have no lesion to overlap with.
     criterion = DiceCELoss(softmax=True, to_onehot_y=True, batch=True)
-    while run.unfinished:
-        voxels, regions = send_to_device(_training_batch(config, run.step, run.random()), run.accelerator.device)
-        run.update(partial(_loss, run, criterion, voxels, regions))
-        run.save_if_due()
-        if run.step % STEPS_PER_MESSAGE == 0:
-            log.info("phantom reader step %d/%d: loss %.3f, %.0f s", run.step, run.steps, run.loss, run.seconds)
-        if progress is not None:
-            progress(run.step, run.steps)
-    run.finish()
+    batches = Batches(partial(_training_batch, config), config.batch_size, shared=False)
+    trainer.fit(
+        lambda batch: (criterion(trainer.model(batch[0]), batch[1]), {}),
+        batches,
+        _Messages(config.steps),
+        lambda trainer: None if progress is None else progress(trainer.step, trainer.steps),
+    )
     return _calibrated(network, config)
 
 
-def _loss(run: Trainer, criterion: DiceCELoss, voxels: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
-    return criterion(run.model(voxels), regions)
+class _Messages(SilentLog):
+    """A line on the log now and then."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps, self._started = steps, time.monotonic()
+
+    def step(self, step: int, values: Mapping[str, float], *, ended: float | None = None) -> None:
+        if step % STEPS_PER_MESSAGE == 0:
+            seconds = (ended or time.monotonic()) - self._started
+            log.info("phantom reader step %d/%d: loss %.3f, %.0f s", step, self.steps, values["loss"], seconds)
 
 
 def _training_batch(
-    config: PhantomReaderTraining, step: int, rng: np.random.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
+    config: PhantomReaderTraining, step: int, places: Sequence[int]
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Voxels and region numbers, (B, 1, X, Y, Z) each, of patients that no other step sees."""
+    rng = np.random.default_rng([config.seed, step])
     voxels, regions = [], []
-    for place in range(config.batch_size):
+    for place in places:
         seed = TRAINING_PATIENTS[(step * config.batch_size + place) % len(TRAINING_PATIENTS)]
         rendering = render(draw_patient(seed), READABLE_SEQUENCE)
         image = _disturbed(central_window(rendering.voxels), config, rng)
@@ -110,7 +120,7 @@ def _training_batch(
         mirrored = slice(None, None, -1 if rng.random() < 0.5 else 1)
         voxels.append(image[mirrored])
         regions.append(labels[mirrored])
-    return torch.from_numpy(np.stack(voxels))[:, None], torch.from_numpy(np.stack(regions))[:, None]
+    return [(torch.from_numpy(np.stack(voxels))[:, None], torch.from_numpy(np.stack(regions))[:, None])]
 
 
 def _disturbed(image: np.ndarray, config: PhantomReaderTraining, rng: np.random.Generator) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""``ccella classify test``: what trained classifiers say of cases that they have not seen, and whether two differ.
+"""``ccella evaluate classifier``: what trained classifiers say of cases that they have not seen, and whether two differ.
 
 The networks of a run differ in their seeds alone. Each is scored by itself, and the run by the mean of their scores:
 what one training is worth, not what an ensemble would be. Two runs are compared on the same cases. DeLong's test takes
@@ -237,7 +237,7 @@ def _refuse_unfinished(folder: Path) -> None:
     steps, done = read_run(folder)["steps"], last_step(folder / CHECKPOINTS)
     if done < steps:
         raise InputError(
-            f"The training in {folder} stopped at step {done} of {steps}; let `ccella classify train` go on with it."
+            f"The training in {folder} stopped at step {done} of {steps}; let `ccella train classifier` go on with it."
         )
 
 
