@@ -1,4 +1,4 @@
-"""Limits that the library and its clients share. Standard library only: Slicer reads them where torch is not installed."""
+"""Limits that library and clients share. Standard library only: Slicer reads them where torch is not installed."""
 
 from __future__ import annotations
 
