@@ -56,6 +56,14 @@ def test_generate_writes_volume_sidecar_and_picture(tiny_model: Path, tmp_path: 
     assert "Denoising 2/2" in result.stderr and "Denoising" not in result.stdout
 
 
+def test_generate_writes_the_requested_output_range(tiny_model: Path, tmp_path: Path) -> None:
+    result = generate(tiny_model, tmp_path, "--seed", 7, "--output-range", "0-1", "--no-picture")
+    assert result.exit_code == 0, result.output
+    assert SyntheticVolume.load(tmp_path / f"{STEM}.nii.gz").provenance.output_range == "0-1"
+    refused = generate(tiny_model, tmp_path, "--seed", 8, "--output-range", "int16")
+    assert refused.exit_code == 2 and "which int16 cannot hold" in refused.stderr
+
+
 def test_generate_prints_one_json_object(tiny_model: Path, tmp_path: Path) -> None:
     result = generate(tiny_model, tmp_path, "--seed", 7, "--json", "--no-picture", "--pathology", "negative")
     printed = json.loads(result.stdout)

@@ -155,8 +155,8 @@ class StudyConfig(StrictModel):
         if self.classifiers is not None:
             if self.synthesis.train_per_case == 0 and self.classifiers.arms != ("real",):
                 raise ValueError("classifiers with synthetic volumes need synthesis.train_per_case of at least 1")
-            if strangers := set(self.classifiers.variants or ()) - set(self.variants):
-                raise ValueError(f"classifiers.variants has {', '.join(sorted(strangers))}, which is not in variants")
+            if unexpected := set(self.classifiers.variants or ()) - set(self.variants):
+                raise ValueError(f"classifiers.variants has {', '.join(sorted(unexpected))}, which is not in variants")
         return self
 
 
