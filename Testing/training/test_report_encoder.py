@@ -12,7 +12,12 @@ from ccella_core.phantom.patient import draw_findings
 from ccella_core.phantom.report import write_report
 from ccella_core.runs.checkpoint import Checkpoints
 from ccella_core.training import facts
-from ccella_core.training.report_encoder import ReportEncoderTraining, LabelledReport, train_report_encoder, train_tokenizer
+from ccella_core.training.report_encoder import (
+    LabelledReport,
+    ReportEncoderTraining,
+    train_report_encoder,
+    train_tokenizer,
+)
 
 TINY = ReportEncoderTraining(
     vocabulary=400, width=16, layers=1, heads=2, max_tokens=64, steps=4, batch_size=4, learning_rate=1e-2,
@@ -72,7 +77,7 @@ def test_the_same_reports_give_the_same_tokenizer(tokenizer):
 
 def test_two_reports_are_soon_learned(tmp_path):
     heard, config = Heard(), TINY.model_copy(update={"steps": 40, "checkpoint_every": 5})
-    train_report_encoder(TOLD[:2], config, tmp_path / "run", watcher=heard)
+    train_report_encoder(TOLD[:2], config, tmp_path / "run", logger=heard)
     losses = [values["loss"] for values in heard.steps]
     assert len(losses) == 40 and losses[-1] < 0.6 * losses[4]
 

@@ -12,6 +12,7 @@ import typer
 from ccella_core.cli.output import AsJson, explained, print_json, show_log
 from ccella_core.cli.train import is_first
 
+
 @explained
 def classifier(
     run: Annotated[Path, typer.Argument(help="The folder of `ccella train classifier`.")],

@@ -15,7 +15,7 @@ from rich import progress
 from rich.console import Console
 
 from ccella_core.errors import InputError, SaveError
-from ccella_core.files import whole_file
+from ccella_core.files import whole_file, write_text
 from ccella_core.provenance import SYNTHETIC_LABEL
 
 if TYPE_CHECKING:
@@ -217,8 +217,7 @@ def _drop_after(path: Path, step: int) -> None:
         return
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     kept = [line for line in lines if (record := _record(line)) is not None and record["step"] <= step]
-    with whole_file(path) as unfinished:
-        unfinished.write_text("".join(kept), encoding="utf-8", newline="\n")
+    write_text(path, "".join(kept))
 
 
 def _tracker(name: TrackerName, folder: Path, resumed_at: int) -> GeneralTracker:

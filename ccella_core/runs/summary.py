@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from ccella_core.files import whole_file
+from ccella_core.files import write_text
 from ccella_core.provenance import SYNTHETIC_LABEL
 from ccella_core.report_page import line_chart, page, table
 from ccella_core.runs.folder import CONFIG_NAME, RUN_NAME
@@ -42,10 +42,7 @@ def write_summary(folder: Path) -> Path:
         )
     said = f"{steps[-1]['step']} steps" if steps else "No step was recorded yet"
     path = folder / SUMMARY_NAME
-    with whole_file(path) as unfinished:
-        unfinished.write_text(
-            page(f"Training of {about.get('name', folder.name)}", f"{said}.", sections), encoding="utf-8"
-        )
+    write_text(path, page(f"Training of {about.get('name', folder.name)}", f"{said}.", sections))
     return path
 
 
@@ -82,9 +79,9 @@ def _charts(steps: list[dict[str, Any]], looks: list[dict[str, Any]]) -> list[tu
     sections = []
     for title, names, unit, log_scale in CHARTS:
         curves = {}
-        told = [name for name in names if any(name in record for record in (*steps, *looks))]
-        for name in told:
-            label = f"{name.rpartition('/')[2].replace('_', ' ')} " if len(told) > 1 else ""
+        known = [name for name in names if any(name in record for record in (*steps, *looks))]
+        for name in known:
+            label = f"{name.rpartition('/')[2].replace('_', ' ')} " if len(known) > 1 else ""
             if learned := [(record["step"], record[name]) for record in steps if name in record]:
                 curves[f"{label}training"] = _smoothed(learned)
             if seen := [(record["step"], record[name]) for record in looks if name in record]:

@@ -17,7 +17,7 @@ from ccella_core.phantom.patient import draw_findings
 from ccella_core.phantom.report import write_report
 from ccella_core.runs.folder import CHECKPOINTS, open_log, refuse_other_run, write_run
 from ccella_core.runs.summary import write_summary
-from ccella_core.training.report_encoder import ReportEncoderTraining, LabelledReport, train_report_encoder
+from ccella_core.training.report_encoder import LabelledReport, ReportEncoderTraining, train_report_encoder
 
 COMPONENT = "text_encoder"
 MAY_CHANGE = ("output", "text_encoder.checkpoint_every")

@@ -16,9 +16,9 @@ from ccella_core.training.train_text_encoder import TextEncoderConfigFile
 
 PAGE = Path(__file__).resolve().parents[1] / "training.md"
 CONFIGURATIONS: dict[str, type[BaseModel]] = {
-    "train": TrainConfig,
-    "train-autoencoder": AutoencoderConfigFile,
-    "train-text-encoder": TextEncoderConfigFile,
+    "train denoiser": TrainConfig,
+    "train autoencoder": AutoencoderConfigFile,
+    "train text-encoder": TextEncoderConfigFile,
 }
 MARKS = r"(<!-- keys of {name} -->\n).*?(<!-- end of keys -->)"
 
