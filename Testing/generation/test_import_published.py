@@ -239,7 +239,8 @@ def test_three_scale_factors_are_three_sequences(tmp_path, vae):
 
 def test_parts_that_do_not_fit_each_other_are_said(tmp_path, models, vae):
     state = authors_state(models["ccella"])
-    common = ["models", "import", save(tmp_path / "m.pt", state), "--autoencoder", vae, "--out", tmp_path / "b", *ABOUT, *SIZE]
+    path = save(tmp_path / "m.pt", state)
+    common = ["models", "import", path, "--autoencoder", vae, "--out", tmp_path / "b", *ABOUT, *SIZE]
     assert "needs a text encoder" in run(*common, code=2)
     other = AutoencoderConfig(latent_channels=3, num_channels=(32, 32), num_res_blocks=(1, 1))
     torch.save(build_autoencoder(other).state_dict(), vae)

@@ -115,8 +115,8 @@ def work(tmp_path_factory) -> Path:
         ccella("train", "autoencoder", "autoencoder.yaml")
         ccella("train", "text-encoder", "text_encoder.yaml")
         ccella("train", "denoiser", "denoiser.yaml")
-        ccella("models", "export", "run", "--out", "model", "--licence", "CC0-1.0", "--intended-use", "Tests.", "--trained-on",
-               "ten phantoms")  # fmt: skip
+        ccella("models", "export", "run", "--out", "model", "--licence", "CC0-1.0", "--intended-use", "Tests.",
+               "--trained-on", "ten phantoms")  # fmt: skip
         ccella(
             "generate", "--model", "model", "--report", "PI-RADS 4 lesion.", "--steps", 2, "--seed", 1, "--out", "out"
         )

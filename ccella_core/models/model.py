@@ -134,8 +134,10 @@ class ModelFolder:
 
     @property
     def sha256(self) -> str:
-        """One hash for the whole model: SHA-256 of the index, which holds the hash of every file, as canonical JSON
-        (sorted keys, no spaces, UTF-8). `measured` is left out, because measuring a model does not change it."""
+        """One hash for the whole model: SHA-256 of the index, which holds the hash of every file, as canonical JSON.
+
+        Keys are sorted, without spaces, in UTF-8. `measured` is left out: measuring a model does not change it.
+        """
         content = self.index.model_dump(mode="json", exclude={"measured"})
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode("utf-8")).hexdigest()
@@ -151,11 +153,14 @@ class ModelFolder:
         return folder
 
     def verify(self, progress: ByteProgress | None = None) -> None:
-        """Read every file and compare it with the index. Raises ModelError naming the first file that is missing,
-        truncated, altered, not listed, or a pickle."""
+        """Read every file and compare it with the index.
+
+        Raises:
+            ModelError: a file is missing, truncated, altered, not listed, or a pickle; the first one is named.
+        """
         for name in self.index.components:
             self.component_path(name)
-        self._refuse_strangers()
+        self._refuse_unexpected()
         total, done = sum(self.index.size_bytes.values()), 0
         for name, expected in self.index.sha256.items():
             file, size = self.path / name, self.index.size_bytes[name]
@@ -175,7 +180,7 @@ class ModelFolder:
             if actual_size != size or digest.hexdigest() != expected:
                 raise ModelError(f"{file} was altered since the model was made; get the model again.")
 
-    def _refuse_strangers(self) -> None:
+    def _refuse_unexpected(self) -> None:
         for name in _files(self.path):
             if PurePosixPath(name).suffix.lower() in PICKLE_SUFFIXES:
                 raise ModelError(f"{self.path / name} may hold a pickle, which a model must not; remove it.")

@@ -56,8 +56,8 @@ def main() -> None:
     ):
         ccella(work, "train", network, str(RECIPE / f"{name}.yaml"), *_shortened(RECIPE / f"{name}.yaml", shorter))
     about = [text.format(patients=max(FEWEST, len(TRAINING_PATIENTS) // shorter)) for text in ABOUT]
-    ccella(work, "models", "export", "denoiser_on_lesions", "--out", str(options.out.resolve()), "--autoencoder", "decoder",
-           *about, "--overwrite")  # fmt: skip
+    ccella(work, "models", "export", "denoiser_on_lesions", "--out", str(options.out.resolve()), "--autoencoder",
+           "decoder", *about, "--overwrite")  # fmt: skip
 
 
 def _shortened(recipe: Path, shorter: int) -> list[str]:

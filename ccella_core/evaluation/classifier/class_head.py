@@ -42,7 +42,8 @@ def evaluate_class_head(
     Args:
         folder: of ``ccella synthesize``.
         split: only cases of this split.
-        seed, resamples: of the bootstrap.
+        seed: of the bootstrap.
+        resamples: of the bootstrap.
         out: where ``class_head.json`` and ``.md`` are written.
 
     Raises:
@@ -83,6 +84,7 @@ def evaluate_class_head(
 
 
 def markdown(result: ClassHeadResult) -> str:
+    """What ``class_head.md`` says."""
     scores = result.scores
     left_out = (
         f" {result.without_prediction} cases without a prediction are left out." if result.without_prediction else ""
