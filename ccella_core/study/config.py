@@ -46,7 +46,7 @@ class Data(StrictModel):
 class Training(StrictModel):
     """How every variant is trained: the same steps, seeds and cases for all of them."""
 
-    size: Literal["small", "published"] = Field("small", description="of the presets, see `ccella train denoiser --help`")
+    size: Literal["small", "published"] = Field("small", description="of the presets, see `ccella train --help`")
     settings: dict[str, Any] = Field(
         default_factory=dict, description="keys of `ccella train denoiser` over the preset, the same for every variant"
     )
