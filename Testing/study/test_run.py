@@ -190,7 +190,10 @@ def test_what_is_added_later_is_all_that_is_done(content: dict[str, Any], work: 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"synthesis": {"steps": 3}}, r"variants.ccella.model holds what was made with something else \(steps was 2 and is 3\)"),
+        (
+            {"synthesis": {"steps": 3}},
+            r"variants.ccella.model holds what was made with something else \(steps was 2 and is 3\)",
+        ),
         ({"images": {"seed": 1}}, r"variants.ccella.images was made with .*images.seed was 0 and is 1"),
         ({"data": {"split_seed": 1}}, r"cases was made with .*split_seed was 0 and is 1"),
     ],

@@ -8,8 +8,8 @@ import io
 import pytest
 from made_up import VARIANTS, arm_scores, difference, image_measures, number, study_result
 
-from ccella_core.study import sentences as words
 from ccella_core.evaluation.statistics.estimate import Estimate
+from ccella_core.study import sentences as words
 from ccella_core.study.measures import Measure
 from ccella_core.study.result import classifier_tables, group_table, study_markdown
 from ccella_core.study.tables import numbers_csv

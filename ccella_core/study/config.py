@@ -159,7 +159,7 @@ def trainings_of(config: StudyConfig, variant: Variant) -> tuple[TrainConfig, ..
     training, reads = config.training, VARIANTS[variant].uses_text
     shared, then = (each if reads else _without_reading(each) for each in (training.settings, training.then or {}))
     content = merged(preset(f"{training.size}-{variant}"), shared)
-    folder = folder_of(config, variant) / "training"
+    folder = variant_folder(config, variant) / "training"
     own = {
         "name": variant,
         "data": config.data.prepared,
@@ -174,7 +174,7 @@ def trainings_of(config: StudyConfig, variant: Variant) -> tuple[TrainConfig, ..
     return first, checked(TrainConfig, merged(content, then) | own, f"training.then, for {variant},")
 
 
-def folder_of(config: StudyConfig, variant: Variant) -> Path:
+def variant_folder(config: StudyConfig, variant: Variant) -> Path:
     """Where all of a variant lies."""
     return config.output / "variants" / variant
 

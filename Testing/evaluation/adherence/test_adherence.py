@@ -160,7 +160,9 @@ def test_an_honest_generator_adheres() -> None:
     assert scores.gland_volume_ml.r.value is not None and scores.gland_volume_ml.r.value > 0.999
     assert scores == result.phantoms
     assert result.counterfactuals == {"side": Estimate.of_share([True] * COUNTERFACTUALS)}
-    assert result.class_head == Estimate.of_share(number < positive for number in range(CASES))  # it calls everything positive
+    assert result.class_head == Estimate.of_share(
+        number < positive for number in range(CASES)
+    )  # it calls everything positive
 
 
 def test_a_generator_that_ignores_the_report_does_not() -> None:
@@ -194,9 +196,7 @@ def test_every_changed_fact_is_followed_by_a_generator_that_reads(tmp_path: Path
         == Estimate.of_share([True] * COUNTERFACTUALS)
     )
     assert (
-        len(generator.seeds)
-        == len(result.cases)
-        == CASES + sum(share.n for share in result.counterfactuals.values())
+        len(generator.seeds) == len(result.cases) == CASES + sum(share.n for share in result.counterfactuals.values())
     )
     assert all((case.phantom is None) == (case.changed_fact is not None) for case in result.cases)
     assert "| base and apex | 100.0% (" in (tmp_path / "adherence.md").read_text(encoding="utf-8")

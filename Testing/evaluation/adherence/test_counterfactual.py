@@ -92,7 +92,9 @@ def test_a_lesion_that_the_phantom_would_not_draw_is_not_asked_for() -> None:
     assert counterfactual_findings(with_small, "zone") is None  # it would pass for a nodule
     beyond = replace(small, pirads=5, extraprostatic=True)
     assert (
-        counterfactual_findings(replace(patient, findings=replace(patient.findings, pirads=5, lesions=(beyond,))), "size")
+        counterfactual_findings(
+            replace(patient, findings=replace(patient.findings, pirads=5, lesions=(beyond,))), "size"
+        )
         is None
     )
     assert counterfactual_findings(draw_patient(0, pathology="negative"), "side") is None

@@ -15,7 +15,6 @@ from ccella_core.errors import InputError
 from ccella_core.evaluation.adherence.measurements import MeasuredFinding
 from ccella_core.evaluation.adherence.phantom_reader import WINDOW, PhantomReaderValidation
 from ccella_core.evaluation.adherence.scores import StatedFinding
-from ccella_core.evaluation.statistics.estimate import Estimate
 from ccella_core.evaluation.adherence.set_adherence import SetAdherence, check_set, read_set, set_adherence
 from ccella_core.evaluation.data.synthetic_set import (
     VOLUMES,
@@ -25,6 +24,7 @@ from ccella_core.evaluation.data.synthetic_set import (
     write_table,
 )
 from ccella_core.evaluation.data.volume_set import VolumeSet, open_volume_set
+from ccella_core.evaluation.statistics.estimate import Estimate
 from ccella_core.phantom.fields import StructuredFields
 from ccella_core.phantom.patient import draw_findings
 from ccella_core.phantom.render import DEFAULT_SPACING
