@@ -21,6 +21,7 @@ WRITTEN_NUMBER = re.compile(r"[-+]?[\d,.]+%?|–")
 TEMPLATES = Path(__file__).parent / "templates"
 CHART_INK, CHART_FAINT = "#1f6f8b", "#9fb8c2"
 WARNING_INK = "#b3261e"
+CURVE_INKS = (CHART_INK, "#c8553d", CHART_FAINT, "#6a4c93")
 FIGURE_INCHES = (8.0, 2.6)
 MOST_POINTS = 500  # of a curve: more cannot be told apart at this width
 
@@ -84,8 +85,8 @@ def line_chart(
     for number, (name, (x, y)) in enumerate(curves.items()):
         x_values, y_values = _thinned(np.asarray(x, float), np.asarray(y, float))
         marker = "o" if len(x_values) < 2 else None
-        axes.plot(x_values, y_values, label=name, color=(CHART_INK, "#c8553d", CHART_FAINT, "#6a4c93")[number % 4], linewidth=1.4,
-                  marker=marker)  # fmt: skip
+        color = CURVE_INKS[number % len(CURVE_INKS)]
+        axes.plot(x_values, y_values, label=name, color=color, linewidth=1.4, marker=marker)
     if log_scale:
         axes.set_yscale("log")
         for choose in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):

@@ -96,7 +96,7 @@ class Classifiers(StrictModel):
     real_counts: tuple[Annotated[int, Field(ge=2)], ...] = Field(min_length=1, description="sizes of the real set")
     seeds: tuple[Seed, ...] = Field((0, 1, 2), min_length=1, description="each trains anew on other real cases")
     arms: tuple[Arm, ...] = ARMS
-    variants: tuple[Variant, ...] | None = Field(None, description="whose volumes; by default all that can be told")
+    variants: tuple[Variant, ...] | None = Field(None, description="whose volumes; by default all that have a label")
     labels: Literal["clinical", "predicted"] = Field(
         "clinical", description="of synthetic volumes: the case's own class, or what the variant read in the report"
     )
@@ -143,8 +143,8 @@ class StudyConfig(StrictModel):
         if self.classifiers is not None:
             if self.synthesis.train_per_case == 0 and self.classifiers.arms != ("real",):
                 raise ValueError("classifiers with synthetic volumes need synthesis.train_per_case of at least 1")
-            if strangers := set(self.classifiers.variants or ()) - set(self.variants):
-                raise ValueError(f"classifiers.variants has {', '.join(sorted(strangers))}, which is not in variants")
+            if unknown := set(self.classifiers.variants or ()) - set(self.variants):
+                raise ValueError(f"classifiers.variants has {', '.join(sorted(unknown))}, which is not in variants")
         return self
 
 
@@ -180,7 +180,7 @@ def variant_folder(config: StudyConfig, variant: Variant) -> Path:
 
 
 def with_labels(config: Classifiers, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
-    """The variants whose volumes can be given a label: those that are told the report or the class.
+    """The variants whose volumes can be given a label: those that are given the report or the class.
 
     Raises:
         InputError: one was named that cannot.
@@ -189,7 +189,7 @@ def with_labels(config: Classifiers, variants: tuple[Variant, ...]) -> tuple[Var
         v for v in variants if VARIANTS[v].uses_text or VARIANTS[v].uses_class
     ]  # fmt: skip
     if unable := [variant for variant in config.variants or () if variant not in able]:
-        reason = "reads no class from a report" if config.labels == "predicted" else "is told neither report nor class"
+        reason = "reads no class from a report" if config.labels == "predicted" else "is given neither report nor class"
         raise InputError(f"The volumes of {unable[0]} have no label, as it {reason}: take it out of classifiers.")
     return tuple(variant for variant in able if variant in (config.variants or able))
 

@@ -62,8 +62,8 @@ class VariantMaker:
         made_with = last | {"cases": self._prepared.fingerprint} | ({"first": before[0]} if before else {})
         may_change = (*MAY_CHANGE, "start_from", *(f"first.{key}" for key in MAY_CHANGE))
 
-        def work(folder: Path, told: OnProgress) -> TrainedVariant:
-            runs = [train(each, progress=told) for each in self._trainings]
+        def work(folder: Path, on_progress: OnProgress) -> TrainedVariant:
+            runs = [train(each, progress=on_progress) for each in self._trainings]
             return _trained(runs, best=self._config.training.weights == "best")
 
         return self._stages.done(self._key(TRAINING), made_with, TrainedVariant, work, may_change=may_change)
@@ -77,7 +77,7 @@ class VariantMaker:
             "steps": synthesis.steps,
         }
 
-        def work(folder: Path, told: OnProgress) -> VariantModel:
+        def work(folder: Path, on_progress: OnProgress) -> VariantModel:
             count = len(self._prepared.split("train"))
             about = About(
                 licence=LICENCE,
@@ -105,7 +105,7 @@ class VariantMaker:
             "guidance_scale": synthesis.guidance_scale,
         }
 
-        def work(folder: Path, told: OnProgress) -> SyntheticVolumes:
+        def work(folder: Path, on_progress: OnProgress) -> SyntheticVolumes:
             rows = synthesize(
                 self._pipeline,
                 self._prepared,
@@ -114,7 +114,7 @@ class VariantMaker:
                 per_case=per_case,
                 seed=synthesis.seed,
                 guidance_scale=synthesis.guidance_scale,
-                progress=told,
+                progress=on_progress,
             )
             path = folder / VOLUMES_FOLDER
             return SyntheticVolumes(path=self._inside(path), count=len(rows), sha256=sha256_of(path / CSV_NAME))
