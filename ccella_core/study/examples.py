@@ -56,7 +56,9 @@ def examples_of(
     """Volumes of the same reports side by side.
 
     Args:
-        prepared, cases, sequence: of the real volumes.
+        prepared: the real cases.
+        cases: those to show, a row each.
+        sequence: to show.
         made: by variant and case, voxels (X, Y, Z) in 0 … 1.
     """
     picture = base64.b64encode(_picture(prepared, cases, sequence, made)).decode()
