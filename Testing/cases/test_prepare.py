@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
+from patience import PATIENCE_SECONDS
 from PIL import Image
 
 from ccella_core.cases import prepare as module
@@ -184,12 +185,12 @@ def test_a_killed_run_goes_on(tmp_path):
     ]  # fmt: skip
     state = tmp_path / "out" / "state"
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         if state.is_dir() and len(list(state.glob("*.json"))) >= 2:
             process.kill()
         time.sleep(0.002)
-    process.wait(60)
+    process.wait(PATIENCE_SECONDS)
     times = {path.name: path.stat().st_mtime_ns for path in state.glob("*.json")}
     assert 2 <= len(times) < 12, "it was over before it could be killed"
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from patience import PATIENCE_SECONDS
 from toy_cases import toy_prepared, toy_synthetic
 from toy_classifier import FEW, config_of, weights
 from typer.testing import CliRunner
@@ -162,7 +163,9 @@ def test_two_processes_share_batches_and_validation_cases(toy_set, tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     command = [*launch, "-m", "ccella_core", "classify", "train", str(tmp_path / "c.yaml")]
-    ended = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+    ended = subprocess.run(
+        command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.count("The run is in") == 1
     run = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))

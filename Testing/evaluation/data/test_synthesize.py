@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from patience import PATIENCE_SECONDS
 from prepared_cases import REPORTS, prepared_case, prepared_set
 from pyarrow import parquet
 from typer.testing import CliRunner
@@ -30,7 +31,6 @@ from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.networks import ConditionalDenoiser, DenoiserConfig
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 300
 
 
 @pytest.fixture
