@@ -118,6 +118,7 @@ def bad_images(folder: Path) -> dict[str, Case]:
     }  # fmt: skip
 
 
+@pytest.mark.medium
 def test_bad_cases_are_refused_with_the_reason_and_the_others_prepared(cases, tmp_path, caplog):
     bad = bad_images(tmp_path / "bad")
     listing = SourceCases((*cases, *bad.values()), (RejectedCase(id="source", reason="No class."),))
@@ -167,6 +168,7 @@ def test_nothing_is_done_twice_but_what_changed(cases, tmp_path, monkeypatch):
     assert done[3:] == ["case1", "case2"] and prepared.cases[0].reports == ("Another.",)
 
 
+@pytest.mark.medium
 def test_several_processes_make_the_same(cases, tmp_path):
     alone, _ = prepare(SourceCases(cases), SETTINGS, tmp_path / "alone")
     together, _ = prepare(SourceCases(cases), SETTINGS, tmp_path / "together", jobs=2)
@@ -175,6 +177,7 @@ def test_several_processes_make_the_same(cases, tmp_path):
         assert np.array_equal(alone.voxels(one, "adc"), together.voxels(other, "adc"))
 
 
+@pytest.mark.medium
 def test_a_killed_run_goes_on(tmp_path):
     many = [new_case(tmp_path / "source", f"case{number}") for number in range(12)]
     write_manifest(many, tmp_path / "source" / "cases.jsonl")

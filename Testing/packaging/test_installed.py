@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from patience import PATIENCE_SECONDS
 
+pytestmark = pytest.mark.medium
+
 ROOT = Path(__file__).parents[2]
 STAND_IN = Path(__file__).parent / "slicer_stand_in"
 MODULES = Path("lib", "Slicer-5.13", "qt-scripted-modules")

@@ -60,6 +60,7 @@ def test_the_panel_is_no_wider_than_slicer_s(widget):
     assert widget.parent.minimumSizeHint.width() <= 420
 
 
+@pytest.mark.slow
 def test_the_real_worker_generates_twice_is_cancelled_and_works_again(slicer_bench, widget):
     def run() -> None:
         ui.generateButton.click()

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import slicer
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parents[2] / "docs" / "scripting.md"
 FEW_STEPS = 2  # the examples use the model's own number, which is not what is tested here
 

@@ -12,6 +12,8 @@ from compare_room import add_real, composites, ijk_to_ras
 from PIL import Image
 from worker_processes import Workers
 
+pytestmark = pytest.mark.slow
+
 REAL_SCAN = Path(__file__).parents[3] / "shared" / "data" / "prostatex-0000" / "t2w_dicom"
 REPORT = "PI-RADS 5 lesion in the left peripheral zone at mid-gland, 20 mm. The prostate volume is 45 ml."
 LABEL = "SYNTHETIC – not for diagnosis"

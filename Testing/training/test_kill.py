@@ -14,6 +14,8 @@ from small_training import prepare_work
 
 from ccella_core.runs.checkpoint import Checkpoints
 
+pytestmark = pytest.mark.slow
+
 STEPS, EVERY = 60, 5
 
 

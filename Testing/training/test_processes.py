@@ -16,6 +16,8 @@ from small_training import prepare_work
 from ccella_core.runs.folder import read_run
 from ccella_core.runs.logging import read_log
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).with_name("two_processes.py")
 ROOT = Path(__file__).parents[2]
 

@@ -147,6 +147,7 @@ def run(
     )
 
 
+@pytest.mark.medium
 def test_an_honest_generator_adheres() -> None:
     result = run(Generator(honest))
     scores = result.generated
@@ -182,6 +183,7 @@ def test_a_generator_that_mixes_up_the_sides_is_found_out() -> None:
     assert result.steering.hits == 0
 
 
+@pytest.mark.medium
 def test_every_exchange_is_followed_by_a_generator_that_reads(tmp_path: Path) -> None:
     book = Book()
     generator = Generator(book.render)
@@ -203,6 +205,7 @@ def test_every_exchange_is_followed_by_a_generator_that_reads(tmp_path: Path) ->
     assert Image.open(tmp_path / "counterfactual.png").size[0] >= 1200
 
 
+@pytest.mark.medium
 def test_no_exchange_is_followed_by_a_generator_that_does_not_read() -> None:
     book = Book()
     page = next(iter(book.pages))
@@ -212,6 +215,7 @@ def test_no_exchange_is_followed_by_a_generator_that_does_not_read() -> None:
     assert all(share.hits == 0 < share.total for share in result.counterfactual.values())
 
 
+@pytest.mark.medium
 def test_the_same_noise_is_steered() -> None:
     generator = Generator(honest)
     result = run(generator, seed=100)
@@ -220,6 +224,7 @@ def test_the_same_noise_is_steered() -> None:
     assert [100 + case.patient - FIRST_PATIENT for case in counterfactuals] == generator.seeds[CASES:]
 
 
+@pytest.mark.medium
 def test_a_run_that_was_stopped_goes_on(tmp_path: Path) -> None:
     first = Generator(honest)
     run(first, tmp_path, cases=3, counterfactuals=0)
@@ -236,6 +241,7 @@ def test_a_run_that_was_stopped_goes_on(tmp_path: Path) -> None:
     assert third.seeds == [0]  # by which it is seen that the model is the same
 
 
+@pytest.mark.medium
 def test_what_is_left_in_the_folder(tmp_path: Path) -> None:
     result = run(Generator(honest), tmp_path)
     assert AdherenceResult.model_validate_json((tmp_path / "adherence.json").read_bytes()) == result

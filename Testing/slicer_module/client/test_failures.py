@@ -53,6 +53,7 @@ def test_a_flooded_log_is_cut(room: Room) -> None:
     assert "warning 0" in room.log and len(room.log) < 2500
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("do", ["flood", "endless_line"])
 def test_a_flood_of_rubbish_ends_the_worker(room: Room, do: str) -> None:
     error = room.answer(do).error
@@ -182,6 +183,7 @@ def test_a_worker_that_stands_still(room: Room, hang_seconds: Callable[[float], 
     assert room.works_again() and len(room.pids) == 2
 
 
+@pytest.mark.medium
 def test_a_sign_of_life_is_enough(room: Room, hang_seconds: Callable[[float], None]) -> None:
     room.answer("echo")
     hang_seconds(3.0)
@@ -203,6 +205,7 @@ def test_an_idle_worker_may_be_silent(room: Room, hang_seconds: Callable[[float]
     assert room.works_again() and len(room.pids) == 1
 
 
+@pytest.mark.medium
 def test_a_window_that_stood_still_is_no_hung_worker(room: Room, hang_seconds: Callable[[float], None]) -> None:
     room.answer("echo")
     hang_seconds(3.0)

@@ -12,6 +12,8 @@ import pytest
 from patience import PATIENCE_SECONDS
 from worker_processes import Workers
 
+pytestmark = pytest.mark.slow
+
 REPORT = "PI-RADS 5 lesion in the left peripheral zone at mid-gland, 20 mm."
 
 

@@ -11,6 +11,8 @@ import pytest
 from client_room import Answers, Room
 from worker_processes import Workers
 
+pytestmark = pytest.mark.medium
+
 REPORT = "IMPRESSION: PI-RADS 4 lesion in the left apex – größer als zuvor."
 
 
