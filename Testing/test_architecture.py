@@ -41,7 +41,15 @@ MOST_LOOSE_MODULES, MOST_FILES_A_FOLDER, MOST_LINES = 10, 20, 310
 
 OF_SLICER = {"slicer", "qt", "ctk", "vtk"}
 HEAVY = {"torch", "monai", "transformers", "diffusers"}
-LIGHT_MODULES = ["ccella_core", "ccella_core.models.model", "ccella_core.models.search", "ccella_core.cli"]
+LIGHT_MODULES = [
+    "ccella_core",
+    "ccella_core.models.model",
+    "ccella_core.models.search",
+    "ccella_core.generation.options",
+    "ccella_core.cli",
+    "ccella_core.cli.options",
+    "ccella_core.worker.params",
+]
 NUMPY_ONLY_MODULES = ["ccella_core.phantom.findings", "ccella_core.phantom.report"]
 
 

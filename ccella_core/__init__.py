@@ -1,6 +1,6 @@
 """CCELLA: 3-D prostate MRI from a radiology report.
 
-Importing this package is cheap: the two names that need torch are loaded on first use.
+Importing this package is cheap: its names are loaded on first use.
 """
 
 from __future__ import annotations
@@ -9,13 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .generation.options import GenerationOptions
     from .generation.pipeline import CCELLAPipeline
     from .imaging.volume import SyntheticVolume
 
 __version__ = "0.1.0"
-__all__ = ["CCELLAPipeline", "SyntheticVolume", "__version__"]
+__all__ = ["CCELLAPipeline", "GenerationOptions", "SyntheticVolume", "__version__"]
 
-_LOADED_ON_FIRST_USE = {"CCELLAPipeline": ".generation.pipeline", "SyntheticVolume": ".imaging.volume"}
+_LOADED_ON_FIRST_USE = {
+    "CCELLAPipeline": ".generation.pipeline",
+    "GenerationOptions": ".generation.options",
+    "SyntheticVolume": ".imaging.volume",
+}
 
 
 def __getattr__(name: str) -> Any:

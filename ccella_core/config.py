@@ -57,8 +57,7 @@ def checked(model: type[Settings], content: dict[str, Any], what: str) -> Settin
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        problems = [_explained(model, dict(each)) for each in error.errors()]
-        raise InputError(f"{what} cannot be used: {'; '.join(problems)}.") from error
+        raise InputError(f"{what} cannot be used: {sentence_of(error, model)}.") from error
 
 
 def as_yaml(config: StrictModel) -> str:
@@ -106,34 +105,48 @@ def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return both
 
 
-def _explained(model: type[Any], error: dict[str, Any]) -> str:
-    """One of pydantic's errors in words, with the nearest known key for an unknown one."""
-    place = ".".join(map(str, error["loc"]))
-    if error["type"] == "missing":
+def sentence_of(error: ValidationError, model: type[Any] | None = None) -> str:
+    """What pydantic found wrong, as one line: where and why, nothing of its own words about types and addresses.
+
+    Args:
+        error: of the validation.
+        model: that was validated, from whose keys the nearest to an unknown one is named.
+    """
+    return "; ".join(_problems(error, model))
+
+
+def _problems(error: ValidationError, model: type[Any] | None) -> list[str]:
+    return [_explained(dict(each), model) for each in error.errors(include_url=False)]
+
+
+def _explained(problem: dict[str, Any], model: type[Any] | None) -> str:
+    place = ".".join(map(str, problem["loc"]))
+    if problem["type"] == "missing":
         return f"{place} is missing"
-    if error["type"] != "extra_forbidden":
-        return f"{place}: {error['msg']}" if place else str(error["msg"]).removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        near = _nearest_key(problem["loc"], model) if model is not None else None
+        return f"there is no key {place}" + (f"; did you mean {near}" if near else "")
+    why, given = str(problem["msg"]).removeprefix("Value error, "), repr(problem["input"])
+    if not place:
+        return why
+    is_short = not isinstance(problem["input"], dict) and len(given) <= MOST_CHARACTERS_GIVEN
+    return f"{place}: {why} (got {given})" if is_short else f"{place}: {why}"
+
+
+def _nearest_key(place: tuple[str | int, ...], model: type[Any]) -> str | None:
     section: Any = model
-    for part in error["loc"][:-1]:
+    for part in place[:-1]:
         if isinstance(part, int):
             continue  # a place in a list; the step before found the model of its items
         annotation = section.model_fields[part].annotation
         # An optional section is a union of it and None.
         section = next(each for each in (annotation, *get_args(annotation)) if hasattr(each, "model_fields"))
-    near = difflib.get_close_matches(str(error["loc"][-1]), section.model_fields, n=1)
-    return f"there is no key {place}" + (f"; did you mean {near[0]}" if near else "")
+    near = difflib.get_close_matches(str(place[-1]), section.model_fields, n=1)
+    return near[0] if near else None
 
 
-def sentence_of(error: ValidationError) -> str:
-    """What pydantic found wrong, as one line: where and why, nothing of its own words about types and addresses."""
-    parts = []
-    for problem in error.errors(include_url=False):
-        where = ".".join(str(step) for step in problem["loc"])
-        why = problem["msg"].removeprefix("Value error, ")
-        parts.append(f"{where}: {why} (got {problem['input']!r})" if where else why)
-    return "; ".join(parts)
-
-
+MOST_CHARACTERS_GIVEN = 60
+"""Of what was given, in a message: a longer text would hide the reason."""
 NAMES_IN_A_MESSAGE = 3  # enough to see the pattern, short enough to stay one sentence
 
 
@@ -160,8 +173,8 @@ def validated(model_class: type[Config], content: dict[str, object], path: Path)
     try:
         return model_class.model_validate(content)
     except ValidationError as error:
-        fields = [f"{'.'.join(map(str, e['loc'])) or 'content'}: {e['msg']}" for e in error.errors()]
-        raise ModelError(f"{path} does not fit this version of ccella-core ({shorten(fields)}).") from error
+        problems = shorten(_problems(error, model_class))
+        raise ModelError(f"{path} does not fit this version of ccella-core ({problems}).") from error
 
 
 def shorten(names: list[str]) -> str:

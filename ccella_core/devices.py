@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,10 +12,12 @@ import psutil
 import torch
 
 from ccella_core.errors import InputError
+from ccella_core.limits import GIB
 
 DTypeName = Literal["auto", "float32", "bfloat16", "float16"]
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_GIB = 2**30
+_OUT_OF_MEMORY = "There is not enough memory for this; ask for a smaller volume or use another device."
+_CPU_MEMORY_WORDS = ("can't allocate memory", "not enough memory")
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,19 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
     return torch.autocast(device.type, dtype=dtype)
 
 
+@contextmanager
+def memory_explained() -> Iterator[None]:
+    """Turn the many ways in which memory runs out into one ``InputError`` that says what to do."""
+    try:
+        yield
+    except (MemoryError, torch.cuda.OutOfMemoryError) as error:
+        raise InputError(_OUT_OF_MEMORY) from error
+    except RuntimeError as error:  # torch has no class of its own for the CPU's
+        if any(words in str(error) for words in _CPU_MEMORY_WORDS):
+            raise InputError(_OUT_OF_MEMORY) from error
+        raise
+
+
 def describe_devices() -> list[DeviceInfo]:
     """All devices of this computer, the best first; memory in GiB."""
     cards = []
@@ -77,9 +93,9 @@ def describe_devices() -> list[DeviceInfo]:
         device = torch.device("cuda", index)
         free, total = torch.cuda.mem_get_info(device)
         name = torch.cuda.get_device_name(device)
-        cards.append(DeviceInfo(name, "cuda", index, total / _GIB, free / _GIB, _has_native_bf16(device)))
+        cards.append(DeviceInfo(name, "cuda", index, total / GIB, free / GIB, _has_native_bf16(device)))
     memory = psutil.virtual_memory()
-    total, free = memory.total / _GIB, memory.available / _GIB
+    total, free = memory.total / GIB, memory.available / GIB
     if torch.backends.mps.is_available():
         # Apple's graphics share the computer's memory.
         cards.append(DeviceInfo("Apple graphics", "mps", 0, total, free, False))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+SchedulerName = Literal["dpm++", "unipc", "ddim", "ddpm", "ddpm-reference"]
+"""``ccella_core.generation.schedulers.Scheduler`` says what each of them is."""
 MAX_COUNT = 64
-"""Volumes of one request."""
+"""Examinations of one request: they are all held in memory, and a longer list is better made in several calls."""
 GIB = 2**30

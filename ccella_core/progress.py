@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +32,7 @@ class Progress:
 
 
 ProgressCallback = Callable[[Progress], bool | None]
-"""Told of every step; ``False`` stops the generation with ``Cancelled``, and so may whatever it raises."""
+"""Called after every step; ``False`` stops the generation with ``Cancelled``, and so may whatever it raises."""
 
 
 @dataclass
@@ -63,3 +63,47 @@ class Stopwatch:
             unfinished.setdefault(other, later if reached else later + self.volumes[batch])
         known = [self._seconds[s] / self._done[s] * left for s, left in unfinished.items() if self._done.get(s)]
         return sum(known) if known else None
+
+
+class DenoisingStep(Protocol):
+    """What a sampling loop says of a step; see ``StepInfo``."""
+
+    @property
+    def step(self) -> int: ...
+
+    @property
+    def steps(self) -> int: ...
+
+    def preview(self) -> np.ndarray: ...
+
+
+class GenerationProgress:
+    """Reports the steps of one generation to a callback. Every method returns what the callback returned.
+
+    Args:
+        callback: see ``ProgressCallback``; ``None``: nobody waits.
+        batches: the number of volumes in each batch.
+    """
+
+    def __init__(self, callback: ProgressCallback | None, batches: list[int]) -> None:
+        self._callback, self._batches, self._stopwatch = callback, len(batches), Stopwatch(batches)
+
+    def encoded(self) -> bool | None:
+        """The report is encoded."""
+        return self._report("encode", 1, 1, 0)
+
+    def denoised(self, batch: int, done: DenoisingStep) -> bool | None:
+        """A step of denoising a batch is done."""
+        return self._report("denoise", done.step, done.steps, batch, done.preview)
+
+    def decoded(self, batch: int, sequence: int, sequences: int, step: int, steps: int) -> bool | None:
+        """``step`` of ``steps`` of decoding one of a batch's ``sequences`` is done; ``sequence`` counts from 0."""
+        return self._report("decode", sequence * steps + step, sequences * steps, batch)
+
+    def _report(
+        self, stage: GenerationStage, step: int, steps: int, batch: int, preview: Callable[[], np.ndarray] | None = None
+    ) -> bool | None:
+        left = self._stopwatch.seconds_left(stage, step, steps, batch)
+        if self._callback is None:
+            return None
+        return self._callback(Progress(stage, step, steps, batch, self._batches, left, preview))

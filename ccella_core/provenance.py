@@ -45,9 +45,12 @@ class Provenance(BaseModel):
         ge=0, le=1, description="What the adapter read from the report; nothing for a model without class heads."
     )
     seed: int
-    scheduler: str
-    steps: int = Field(ge=1)
+    scheduler: str = Field(description="Its name; for a ready scheduler that was handed in, the name of its class.")
+    num_inference_steps: int = Field(ge=1)
     guidance_scale: float
+    output_range: Literal["native", "0-1", "int16"] = Field(
+        "native", description="What the voxels hold, see ``GenerationOptions``."
+    )
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
     device: str

@@ -3,76 +3,55 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from ccella_core.config import StrictModel
-from ccella_core.errors import SaveError
-from ccella_core.files import whole_file
+from ccella_core.files import write_json, write_text
 
-STYLE = """
-:root { color-scheme: light dark; --ink: #1b2430; --faint: #5d6b7a; --line: #d8dee6; --paper: #fff; --band: #f4f6f9;
-        --alarm: #b3261e; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6eaef; --faint: #9aa7b5; --line: #35404d; --paper: #161b22; --band: #1d242d;
-          --alarm: #f2857c; }
-  svg { filter: invert(0.88) hue-rotate(180deg); }
-}
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 72rem;
-       margin: 2rem auto; padding: 0 1.5rem; }
-h1 { font-size: 1.7rem; margin: 0 0 .3rem; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; }
-.about { color: var(--faint); margin: 0; } .warning { color: var(--alarm); font-weight: 600; }
-table { border-collapse: collapse; font-size: .88em; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .45rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top; }
-th:first-child, td:first-child, .text { text-align: left; } th { color: var(--faint); font-weight: 600; }
-tbody tr:hover { background: var(--band); }
-.scroll { overflow-x: auto; } svg { max-width: 100%; height: auto; }
-.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); gap: 1rem; }
-figure { margin: 0; } figure img { width: 100%; background: #000; display: block; border-radius: 4px; }
-figcaption { color: var(--faint); font-size: .85rem; margin-top: .3rem; }
-pre { background: var(--band); padding: 1rem; overflow-x: auto; border-radius: 4px; font-size: .85rem; }
-"""
+TEMPLATES = Path(__file__).parent / "templates"
 INK, FAINT = "#1f6f8b", "#9fb8c2"
 WARNING_INK = "#b3261e"
 FIGURE_INCHES = (8.0, 2.6)
 MOST_POINTS = 500  # of a curve: more cannot be told apart at this width
 
 
-def page(title: str, about: str, sections: Sequence[tuple[str, str]]) -> str:
-    """A whole page.
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def render_page(template: str, **content: Any) -> str:
+    """A whole page of HTML.
 
     Args:
-        title, about: plain text.
-        sections: heading (plain text) and content (HTML) of each.
+        template: a file in ``ccella_core/templates`` that extends ``page.html``.
+        content: what it shows; texts are escaped, and only what the charts below return is taken for markup.
     """
-    body = "".join(f"<section><h2>{escape(heading)}</h2>{content}</section>" for heading, content in sections)
-    return (
-        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"/><title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"/><style>{STYLE}</style></head>'
-        f'<body><h1>{escape(title)}</h1><p class="about">{escape(about)}</p>{body}</body></html>\n'
-    )
+    return _environment().get_template(template).render(content) + "\n"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """An HTML table; numbers stand to the right, texts to the left, and the header above them."""
-    first = rows[0] if rows else [None] * len(header)
-    head = "".join(
-        f'<th class="text">{escape(name)}</th>' if isinstance(value, str) else f"<th>{escape(name)}</th>"
-        for name, value in zip(header, first, strict=True)
-    )
-    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table in Markdown, a line a row, without a line end after the last."""
+    def line(cells: Sequence[object]) -> str:
+        return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+
+    return "\n".join([line(header), "|" + "---|" * len(header), *map(line, rows)])
 
 
-def _cell(value: Any) -> str:
-    return f'<td class="text">{escape(value)}</td>' if isinstance(value, str) else f"<td>{escape(str(value))}</td>"
-
-
-def bar_chart(values: Sequence[float], *, bars: int, x_label: str, y_label: str, mark: float | None = None) -> str:
+def bar_chart(values: Sequence[float], *, bars: int, x_label: str, y_label: str, mark: float | None = None) -> Markup:
     """A histogram as SVG; ``mark``: where a limit lies."""
     figure, axes = _figure(x_label, y_label)
     axes.hist(values, bins=min(bars, max(1, len(set(values)))), color=INK)
@@ -90,7 +69,7 @@ def line_chart(
     x_label: str,
     y_label: str,
     log_scale: bool = False,
-) -> str:
+) -> Markup:
     """Curves (x, y) by name as SVG, with a legend where there are several; NaN values are left out."""
     figure, axes = _figure(x_label, y_label)
     for number, (name, (x, y)) in enumerate(curves.items()):
@@ -127,20 +106,15 @@ def _figure(x_label: str, y_label: str) -> tuple[Any, Any]:
     return figure, axes
 
 
-def as_svg(figure: Any) -> str:
-    """A matplotlib figure as SVG to stand in a page: in the dark its colours are turned round, see STYLE."""
+def as_svg(figure: Any) -> Markup:
+    """A matplotlib figure as SVG to stand in a page: in the dark its colours are turned round, see ``page.css``."""
     stream = io.StringIO()
     figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = stream.getvalue()
-    return text[text.index("<svg") :]
+    return Markup(text[text.index("<svg") :])
 
 
 def save_result(result: StrictModel, text: str, path: Path) -> None:
     """Write ``path`` with the suffixes ``.json`` and ``.md``; the folder is made. Raises SaveError."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for suffix, content in ((".json", result.model_dump_json(indent=2) + "\n"), (".md", text)):
-            with whole_file(path.with_name(path.name + suffix)) as unfinished:
-                unfinished.write_text(content, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise SaveError(f"The result cannot be written to {path}.json: {error}.") from error
+    write_json(path.with_name(f"{path.name}.json"), result)
+    write_text(path.with_name(f"{path.name}.md"), text)

@@ -80,7 +80,7 @@ def test_generate_takes_shape_format_report_file_and_place(tiny_model: Path, tmp
     assert result.exit_code == 0, result.output
     volume = SyntheticVolume.load(tmp_path / f"{STEM}.nrrd")
     assert volume.voxels.shape == (8, 16, 8) and volume.provenance.report == "The prostate is enlarged."
-    assert (volume.provenance.scheduler, volume.provenance.steps) == ("ddim", 1)
+    assert (volume.provenance.scheduler, volume.provenance.num_inference_steps) == ("ddim", 1)
     np.testing.assert_allclose(sorted(volume.spacing), [1, 2, 3])
     assert volume.affine[0, 3] < -90  # the scan lies 100 mm to the left
 
@@ -213,37 +213,36 @@ def test_evaluate_adherence_reads_what_the_model_makes(
         def read(self, voxels: np.ndarray, affine: np.ndarray) -> MeasuredFinding:
             return MeasuredFinding(has_lesion=False, gland_volume_ml=40, lesion_volume_ml=0)
 
-    monkeypatch.setattr("ccella_core.evaluation.adherence.phantom_reader.Phantom reader.load", lambda _: Reader())
+    monkeypatch.setattr("ccella_core.evaluation.adherence.phantom_reader.PhantomReader.load", lambda _: Reader())
     large = tmp_path / "large"  # the phantom reader's window must fit into what the model makes
     shutil.copytree(tiny_model, large)
     index = json.loads((large / "model_index.json").read_text(encoding="utf-8"))
     index["native_shape"] = [80, 64, 32]
     (large / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
     arguments = ["--model", large, "--phantom-reader", tmp_path, "--out", tmp_path / "out", "--cases", 2]
-    more = ["--counterfactuals", 1, "--changed-facts", "volume", "--json", "--steps", 1, "--device", "cpu"]
+    more = ["--counterfactuals", 1, "--facts", "volume", "--json", "--steps", 1, "--device", "cpu"]
     result = ccella("evaluate", "adherence", *arguments, *more)
     assert result.exit_code == 0, result.output
-    assert [case["counterfactual"] for case in json.loads(result.stdout)["cases"]] == [None, None, "volume"]
+    assert [case["changed_fact"] for case in json.loads(result.stdout)["cases"]] == [None, None, "volume"]
     assert "Volumes: 3 of 3" in result.stderr and (tmp_path / "out" / "adherence.md").is_file()
 
 
 def test_evaluate_adherence_says_what_it_needs(tmp_path: Path) -> None:
     alone = ccella("evaluate", "adherence", "--synthetic", tmp_path, "--out", tmp_path / "out")
     assert alone.exit_code == 2 and "--synthetic and --data go together" in alone.stderr
-    unknown = ccella("evaluate", "adherence", "--changed-facts", "side,colour", "--out", tmp_path / "out")
-    assert unknown.exit_code == 2 and "There is no exchange colour" in unknown.stderr
+    unknown = ccella("evaluate", "adherence", "--facts", "side,colour", "--out", tmp_path / "out")
+    assert unknown.exit_code == 2 and "There is no fact colour" in unknown.stderr
 
 
-@pytest.mark.medium
-def test_evaluate_adherence_refuses_before_a_readout_is_trained(
+def test_evaluate_adherence_refuses_before_a_phantom_reader_is_trained(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    training = "ccella_core.evaluation.adherence.phantom_reader_training.load_or_train_readout"
+    training = "ccella_core.evaluation.adherence.phantom_reader_training.load_or_train_phantom_reader"
     monkeypatch.setattr(training, lambda *_: pytest.fail("it was trained"))
     for arguments, words in (
         (["--cases", 0, "--model", tiny_model], "needs at least one case"),
         (["--model", tmp_path / "nowhere"], "nowhere"),
-        (["--model", tiny_model, "--solver", "dpm--"], "There is no scheduler 'dpm--'"),
+        (["--model", tiny_model, "--scheduler", "dpm--"], "There is no scheduler 'dpm--'"),
         (["--model", tiny_model, "--steps", 0], "must be a whole number from 1 to 1000, not 0"),
         (["--model", tiny_model, "--guidance", -1], "guidance scale"),
         (["--model", tiny_model], "What tiny makes cannot be read: The phantom reader needs a volume of at least"),

@@ -19,6 +19,7 @@ from ccella_core.cases.prepared import (
     write_index,
 )
 from ccella_core.evaluation.data.synthetic_set import SynthesisSettings, SyntheticCase, write_settings, write_table
+from ccella_core.generation.options import GenerationOptions
 
 SIDE = 16
 SPACING = (1.0, 1.0, 1.0)
@@ -29,11 +30,8 @@ SETTINGS = SynthesisSettings(
     source="0" * 16,
     split=None,
     per_case=1,
-    seed=0,
     pathology="report",
-    scheduler="dpm++",
-    steps=2,
-    guidance_scale=1.0,
+    options=GenerationOptions(seed=0, scheduler="dpm++", num_inference_steps=2),
 )
 
 

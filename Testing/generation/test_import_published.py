@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from monai.data.meta_tensor import MetaTensor
+from monai.utils.enums import MetaKeys, SpaceKeys, TraceKeys
 from typer.testing import CliRunner
 
 from ccella_core.cli import app
 from ccella_core.errors import InputError
-from ccella_core.generation.import_published import read_autoencoder, read_denoiser
+from ccella_core.generation.import_published import read_autoencoder, read_denoiser, read_pickle
 from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.models.model import ModelFolder
 from ccella_core.networks import (
@@ -114,6 +116,78 @@ def test_a_pickle_that_would_run_a_program_is_not_run(tmp_path):
     with pytest.raises(InputError):
         read_denoiser(tmp_path / "plain.pt")
     assert not sign.exists()
+
+
+SECRET = "/hospital/patients/Meier_1950.nii.gz"
+
+
+def scale_as_the_authors_save_it(value: float) -> MetaTensor:
+    """1 / the standard deviation of a batch of latents, which were collated from files that MONAI read."""
+    latent = MetaTensor(
+        torch.tensor([-1.0, 1.0]) / value,
+        meta={
+            "filename_or_obj": [SECRET],
+            MetaKeys.SPACE: [SpaceKeys.RAS],
+            MetaKeys.ORIGINAL_AFFINE: torch.eye(4)[None],
+            "spatial_shape": torch.tensor([[256, 256, 128]]),
+        },
+        applied_operations=[{TraceKeys.CLASS_NAME: ["Spacingd"], TraceKeys.DO_TRANSFORM: torch.tensor([True])}],
+    )
+    scale = 1 / latent.std(unbiased=False)
+    assert isinstance(scale, MetaTensor) and SECRET in str(scale.meta)
+    return scale
+
+
+@pytest.mark.parametrize("factors", [(0.9,), (1.1, 1.9, 0.6)], ids=["CCELLA", "CCELLA++"])
+def test_scale_factors_with_metadata_are_read_and_the_patients_paths_dropped(tmp_path, models, factors):
+    scales = tuple(scale_as_the_authors_save_it(factor) for factor in factors)
+    path = save(tmp_path / "m.pt", authors_state(models["maisi"]), scales if len(scales) > 1 else scales[0])
+    assert SECRET.encode() in path.read_bytes()
+    found = read_denoiser(path)
+    assert found.scale_factors == pytest.approx(factors)
+    assert type(read_pickle(path)["scale_factor"]) in (torch.Tensor, list)
+    assert all(type(tensor) is torch.Tensor for tensor in found.denoiser.state_dict().values())
+
+
+def test_weights_with_metadata_are_read(tmp_path, models):
+    state = {name: MetaTensor(tensor, meta={"filename_or_obj": SECRET}) for name, tensor in
+             authors_state(models["maisi"]).items()}  # fmt: skip
+    found = read_denoiser(save(tmp_path / "m.pt", state, MetaTensor(torch.tensor(0.5))))
+    torch.testing.assert_close(found.denoiser.state_dict(), models["maisi"].state_dict(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "stranger", [np.float64(0.9), np.ones(3), Path("/x"), MetaTensor(torch.ones(1), meta={"a": np.ones(2)})]
+)
+def test_metadata_opens_the_door_to_nothing_else(tmp_path, models, stranger):
+    path = save(tmp_path / "m.pt", authors_state(models["maisi"]), torch.tensor(0.9), more=stranger)
+    with pytest.raises(InputError, match="cannot be read safely"):
+        read_denoiser(path)
+
+
+def test_a_checkpoint_that_holds_itself_is_refused(tmp_path):
+    content: dict[str, Any] = {"epoch": 1}
+    content["model"] = content
+    torch.save(content, tmp_path / "dict.pt")
+    items: list[Any] = []
+    items.append(items)
+    torch.save({"state_dict": items}, tmp_path / "list.pt")
+    for name in ("dict.pt", "list.pt"):
+        with pytest.raises(InputError, match="holds values inside themselves"):
+            read_autoencoder(tmp_path / name)
+
+
+def test_a_tensor_that_announces_more_than_it_holds_is_refused(tmp_path, models):
+    state = authors_state(models["maisi"])
+    name = next(iter(state))
+    path = save(tmp_path / "m.pt", {**state, name: torch.ones(1).expand(10**7, 10**5)})
+    with pytest.raises(InputError, match=r"does not hold all numbers of the tensor .*\(10000000, 100000\)"):
+        read_denoiser(path)
+
+
+def test_a_folder_is_no_checkpoint(tmp_path):
+    with pytest.raises(InputError, match="is no file"):
+        read_autoencoder(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +300,7 @@ def test_three_scale_factors_are_three_sequences(tmp_path, vae):
     path = save(tmp_path / "m.pt", authors_state(model), (0.9, torch.tensor(1.1), 1.3))
     common = ["import", path, "--autoencoder", vae, "--out", tmp_path / "model", *ABOUT, *SIZE]
     assert "has 3 scale factors and 1 sequences were named" in run(*common, code=2)
-    run(*common, "--sequences", "t2w,adc,hbv")
+    run(*common, "--sequences", "t2w,hbv,adc")
     assert ModelFolder.open(tmp_path / "model").index.scale_factors == pytest.approx((0.9, 1.1, 1.3))
     run("generate", "--model", tmp_path / "model", "--steps", 2, "--seed", 4, "--out", tmp_path / "out", "--count", 2)
     found = {image.name: SyntheticVolume.load(image) for image in (tmp_path / "out").glob("*.nii.gz")}

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from ccella_core.errors import Cancelled, InputError, ModelError, NonFiniteError, SaveError
-from ccella_core.generation.options import MAX_COUNT
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.generation.text_encoder import MAX_REPORT_CHARACTERS, NULL_REPORT
+from ccella_core.limits import MAX_COUNT
 from ccella_core.models.model import ModelFolder
 from ccella_core.progress import Progress, Stopwatch
 
@@ -54,7 +54,7 @@ def test_a_seed_gives_the_same_volume_every_time_and_in_every_batch(tiny_pipelin
 
 def test_small_batches_change_nothing(tiny_pipeline: CCELLAPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Progress] = []
-    monkeypatch.setattr("ccella_core.generation.pipeline.MAX_BATCH", 1)
+    monkeypatch.setattr("ccella_core.generation.job.MAX_BATCH", 1)
     one_by_one = tiny_pipeline(REPORT, seed=3, count=2, callback=seen.append)  # type: ignore[arg-type]
     monkeypatch.undo()
     for small, large in zip(one_by_one, tiny_pipeline(REPORT, seed=3, count=2), strict=True):
@@ -93,7 +93,7 @@ def test_provenance_is_complete(tiny_pipeline: CCELLAPipeline, tiny_model: Path)
     assert (provenance.model_name, provenance.model_version) == ("tiny", "1")
     assert provenance.model_sha256 == ModelFolder.open(tiny_model).sha256
     assert (provenance.report, provenance.pathology_requested) == (REPORT, 0.25)
-    assert (provenance.seed, provenance.scheduler, provenance.steps) == (7, "unipc", 3)
+    assert (provenance.seed, provenance.scheduler, provenance.num_inference_steps) == (7, "unipc", 3)
     assert (provenance.guidance_scale, provenance.shape) == (2, (16, 16, 8))
     assert (provenance.spacing, provenance.device, provenance.dtype) == ((1, 1, 3), "cpu", "float32")
     assert "torch" in provenance.software

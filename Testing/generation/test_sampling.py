@@ -14,8 +14,8 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from monai.networks.schedulers import DDPMScheduler as MonaiDDPM
 
 from ccella_core.errors import Cancelled, InputError, NonFiniteError
-from ccella_core.generation.sampling import SchedulerConfig, StepInfo, parse_pathology, precompute_conditions, sample
-from ccella_core.generation.schedulers import Scheduler, trailing_timesteps
+from ccella_core.generation.sampling import StepInfo, parse_pathology, precompute_conditions, sample
+from ccella_core.generation.schedulers import Scheduler, SchedulerConfig, trailing_timesteps
 from ccella_core.networks import AdapterConfig, ConditionalDenoiser, DenoiserConfig, UNetConfig
 from ccella_core.networks.published import published_name
 
@@ -75,7 +75,8 @@ def draw_sample(model: Any, **kwargs: Any) -> Any:
 def assert_same_latents(actual: torch.Tensor, expected: torch.Tensor) -> None:
     """Equal up to the rounding that a network's output has in a batch of another size.
 
-    At the first step the schedulers divide by sqrt(alpha) = 0.012, so that rounding counts relative to the largest value.
+    At the first step the schedulers divide by sqrt(alpha) = 0.012, so that rounding counts relative
+    to the largest value.
     """
     assert (actual - expected).abs().max() < 2e-5 * expected.abs().max()
 

@@ -17,7 +17,6 @@ from transformers import (
 )
 
 from ccella_core.errors import InputError, ModelError, NonFiniteError
-from ccella_core.generation import text_encoder as text
 from ccella_core.generation.text_encoder import (
     MAX_REPORT_CHARACTERS,
     NULL_REPORT,
@@ -141,9 +140,9 @@ def test_memory_cache_spares_the_model(encoder: ReportEncoder, monkeypatch: pyte
     first = encoder.encode([SENTENCES[0], SENTENCES[0], f" {SENTENCES[0]} "])
     assert calls == [1]
     assert torch.equal(encoder.encode([SENTENCES[0]])[0], first[2]) and calls == [1]
-    monkeypatch.setattr(text, "MEMORY_CACHE_REPORTS", 2)
+    monkeypatch.setattr("ccella_core.generation.report_cache.MEMORY_CACHE_REPORTS", 2)
     encoder.encode(SENTENCES)  # more reports than the memory keeps still come back whole
-    assert len(encoder._memory) == 2
+    assert len(encoder._cache) == 2
     encoder.encode([SENTENCES[0]])
     assert calls == [1, 2, 1]
 

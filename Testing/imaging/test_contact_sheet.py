@@ -17,7 +17,7 @@ def make(voxels: np.ndarray, spacing: tuple[float, float, float] = (1.0, 1.0, 1.
     facts: dict[str, Any] = {
         "model_name": "tiny", "model_version": "1.0", "model_sha256": "0" * 64, "report": "Läsion links, 5 mm: $7",
         "pathology_requested": None, "predicted_positive_probability": 0.25, "seed": 7, "scheduler": "unipc",
-        "steps": 20, "guidance_scale": 1.5, "shape": voxels.shape, "spacing": spacing, "device": "cpu",
+        "num_inference_steps": 20, "guidance_scale": 1.5, "shape": voxels.shape, "spacing": spacing, "device": "cpu",
         "dtype": "float32",
     }  # fmt: skip
     return SyntheticVolume(voxels, np.diag([*spacing, 1.0]), "t2w", Provenance(**{**facts, **changes}))

@@ -10,6 +10,7 @@ import torch
 from pydantic import ValidationError
 
 from ccella_core.networks import (
+    REPORT_VARIANTS,
     VARIANTS,
     AdapterConfig,
     ConditionalDenoiser,
@@ -33,7 +34,7 @@ def reference_config(variant: str) -> DenoiserConfig:
 
 
 @pytest.mark.parametrize("size", ["tiny", "published"])
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", REPORT_VARIANTS)
 def test_parameters_are_the_published_ones(variant, size, reference_folder):
     published = json.loads((reference_folder / f"state_dict_{size}.json").read_text(encoding="utf-8"))[variant]
     with torch.device("meta"):
@@ -64,6 +65,84 @@ def test_outputs_equal_the_published_networks(variant, reference_folder, draw, d
         assert output.class_logits is None
 
 
+@pytest.fixture(scope="module")
+def nv_reference(reference_folder):
+    return reference_folder / "nv_rflow_mr"
+
+
+MODALITY_UNET = UNetConfig(
+    num_channels=(32, 32, 64, 64),
+    num_res_blocks=1,
+    modality_labels=128,
+    residual_resampling=True,
+    attention_projection=True,
+)
+MODALITY = DenoiserConfig(variant="modality", unet=MODALITY_UNET, adapter=None)
+
+
+@pytest.mark.parametrize("size", ["tiny", "published"])
+def test_parameters_of_the_modality_variant_are_nvidia_s(size, nv_reference):
+    published = json.loads((nv_reference / f"state_dict_unet_{size}.json").read_text(encoding="utf-8"))
+    with torch.device("meta"):
+        model = ConditionalDenoiser(MODALITY if size == "tiny" else published_denoiser("modality"))
+    ours = {published_name(name, "modality"): list(value.shape) for name, value in model.state_dict().items()}
+    assert ours == published.get("shapes", published)
+
+
+@pytest.fixture(scope="module")
+def modality_model(draw, draw_weights):
+    model = draw_weights(ConditionalDenoiser(MODALITY), lambda name: published_name(name, "modality"))
+    with torch.no_grad():  # the reference draws it with scale 1, so that the label shows
+        model.unet.class_embedding.weight.copy_(draw("class_embedding.weight", (128, 128)))
+    return model
+
+
+def test_outputs_of_the_modality_variant_equal_nvidia_s(modality_model, nv_reference):
+    reference = {
+        name: torch.from_numpy(array) for name, array in np.load(nv_reference / "denoiser_forward.npz").items()
+    }
+    with torch.inference_mode():
+        output = modality_model(
+            reference["x"],
+            reference["timesteps"],
+            modality=reference["class_labels"],
+            spacing=reference["spacing_mm"],
+        )
+    difference = torch.linalg.vector_norm(output.prediction - reference["velocity"])
+    assert difference / torch.linalg.vector_norm(reference["velocity"]) < 1e-4
+    assert output.class_logits is None
+
+
+def test_the_modality_must_be_given(modality_model):
+    with pytest.raises(ValueError, match="needs the modality"):
+        modality_model(torch.zeros(1, 4, 8, 8, 8), torch.tensor([5.0]), spacing=torch.ones(1, 3))
+
+
+@pytest.mark.parametrize("size", ["tiny", "published"])
+def test_parameters_of_three_sequences_are_the_published_ones(size, reference_folder):
+    """CCELLA++: the same network with twelve latent channels."""
+    file = reference_folder / "ccella_plus_plus" / f"state_dict_{size}.json"
+    published = json.loads(file.read_text(encoding="utf-8"))
+    with torch.device("meta"):
+        whole = reference_config("ccella") if size == "tiny" else published_denoiser("ccella")
+        config = whole.model_copy(update={"unet": whole.unet.model_copy(update={"latent_channels": 12})})
+        model = ConditionalDenoiser(config)
+    ours = {published_name(name, "ccella"): list(value.shape) for name, value in model.state_dict().items()}
+    assert ours == published.get("shapes", published)
+
+
+def test_outputs_of_three_sequences_equal_the_published_ones(reference_folder, draw, draw_weights):
+    tiny = reference_config("ccella")
+    config = tiny.model_copy(update={"unet": tiny.unet.model_copy(update={"latent_channels": 12})})
+    model = draw_weights(ConditionalDenoiser(config), lambda name: published_name(name, "ccella"))
+    reference = np.load(reference_folder / "ccella_plus_plus" / "denoiser_forward.npz")
+    given = {name: torch.from_numpy(reference[name]) for name in ("x", "timesteps", "spacing_mm", "text")}
+    with torch.inference_mode():
+        output = model(given["x"], given["timesteps"], text=given["text"], spacing=given["spacing_mm"])
+    assert relative_error(output.prediction, reference["noise_pred"]) < 1e-4
+    assert relative_error(output.class_logits, reference["class_logits"]) < 1e-4
+
+
 def relative_error(ours: torch.Tensor, theirs: np.ndarray) -> float:
     return float(np.abs(ours.numpy() - theirs).max() / np.abs(theirs).max())
 
@@ -79,10 +158,13 @@ def test_condition_then_denoise_is_forward(small):
     x, timesteps, spacing = torch.randn(2, 4, 8, 8, 8), torch.tensor([5, 900]), torch.ones(2, 3)
     text = torch.randn(2, 7, 8) if config.uses_text else None
     given = torch.tensor([[0.3, 0.7], [1.0, 0.0]]) if config.uses_class and not config.predicts_class else None
-    whole = small(x, timesteps, text=text, class_probability=given, spacing=spacing)
+    modality = torch.tensor([10, 0]) if config.uses_modality else None
+    whole = small(x, timesteps, text=text, class_probability=given, modality=modality, spacing=spacing)
     tokens, logits = small.condition(text, timesteps) if config.uses_text else (None, None)
     probability = given if logits is None else logits.softmax(1)
-    parts = small.denoise(x, timesteps, tokens=tokens, class_probability=probability, spacing=spacing)
+    parts = small.denoise(
+        x, timesteps, tokens=tokens, class_probability=probability, modality=modality, spacing=spacing
+    )
     assert whole.prediction.abs().max() > 0
     torch.testing.assert_close(parts, whole.prediction)
 

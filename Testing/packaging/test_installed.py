@@ -73,7 +73,7 @@ def files_below(folder: Path, *patterns: str, under: Path | None = None) -> dict
 def shipped() -> dict[str, bytes]:
     """All that must be installed, and nothing else, by the place it takes there."""
     module = files_below(ROOT / "CCELLAGenerator", "**/*.py", "Resources/**/*")
-    library = files_below(ROOT / "ccella_core", "**/*.py", "py.typed", under=ROOT)
+    library = files_below(ROOT / "ccella_core", "**/*.py", "py.typed", "templates/*", under=ROOT)
     data = files_below(ROOT / "Resources", "Models/**/*", under=ROOT)
     assert all((module, library, data))
     assert not (module.keys() & library.keys() or module.keys() & data.keys())

@@ -32,7 +32,7 @@ def save_volume(
     made: dict[str, Any] = {
         "model_name": "tiny", "model_version": "1", "model_sha256": "0" * 64, "report": "PI-RADS 4.",
         "pathology_requested": None, "predicted_positive_probability": 0.25, "seed": 7, "scheduler": "dpm++",
-        "steps": 2, "guidance_scale": 1.0, "shape": voxels.shape, "spacing": SPACING, "device": "cpu",
+        "num_inference_steps": 2, "guidance_scale": 1.0, "shape": voxels.shape, "spacing": SPACING, "device": "cpu",
         "dtype": "float32",
     }  # fmt: skip
     provenance = Provenance(**{**made, **facts})
@@ -94,7 +94,7 @@ class Request:
         facts = {
             "report": self.params["report"],
             "pathology_requested": self.params["pathology"],
-            "steps": self.params["num_inference_steps"] or 2,
+            "num_inference_steps": self.params["num_inference_steps"] or 2,
         }
         self.give(
             *[

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ccella_core.study.measures import ArmDifference, ArmScore, Measure, Number
+from ccella_core.evaluation.statistics.estimate import Estimate
+from ccella_core.study.measures import ArmDifference, ArmScore, Measure
 from ccella_core.study.result import (
     Cases,
     LeftOut,
@@ -19,10 +20,10 @@ VARIANTS = ("ccella", "maisi", "ellamaisi", "decoupled")
 SETS = "64 real, 64 synthetic"
 
 
-def number(value: float | None, half: float | None = None, n: str = "64") -> Number:
+def number(value: float | None, half: float | None = None, n: str = "64") -> Estimate:
     if value is None or half is None:
-        return Number(value=value, n=n)
-    return Number(value=value, low=value - half, high=value + half, n=n)
+        return Estimate(value=value, n=n)
+    return Estimate(value=value, low=value - half, high=value + half, n=n)
 
 
 def image_measures() -> list[Measure]:

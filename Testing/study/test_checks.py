@@ -29,7 +29,7 @@ def configured(content: dict[str, Any], changes: dict[str, Any]) -> StudyConfig:
     return checked(StudyConfig, merged(content, changes), "The configuration")
 
 
-def test_what_fits_is_accepted_without_training_a_readout(
+def test_what_fits_is_accepted_without_training_a_phantom_reader(
     content: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(features, "load_or_train_phantom_reader", lambda progress: pytest.fail("it was trained"))
@@ -45,16 +45,16 @@ def test_what_fits_is_accepted_without_training_a_readout(
         ({"classifiers": {"preset": "smal"}}, "There is no preset 'smal'"),
         ({"classifiers": {"settings": {"classifier": {"stpes": 2}}}},
          "classifiers.settings cannot be used: there is no key classifier.stpes; did you mean steps"),
-        ({"synthesis": {"steps": 2000}}, "number of steps must be a whole number from 1 to 1000, not 2000"),
+        ({"synthesis": {"num_inference_steps": 2000}}, "number of steps must be a whole number from 1 to 1000, not 2000"),
         ({"training": {"settings": {"denoiser": {"scheduler": {"prediction_type": "flow"}}}},
           "synthesis": {"scheduler": "ddpm"}}, "ddpm does not fit a model of rectified flow"),
-        ({"adherence": {"phantom_reader": "/nowhere"}}, "adherence.phantom reader cannot be used: .*nowhere.* is missing"),
+        ({"adherence": {"phantom_reader": "/nowhere"}}, "adherence.phantom_reader cannot be used: .*nowhere.* is missing"),
         ({"images": {"extractors": {"phantom": "/nowhere"}}}, "extractors.phantom cannot be used: .* is missing"),
         ({"images": {"extractors": {"medicalnet": "/nowhere"}}},
          "images.extractors.medicalnet cannot be used: The weights of medicalnet are not in .*nowhere; import them"),
         ({"images": {"extractors": {"radimagenet": "/nowhere"}}}, "images.extractors.radimagenet cannot be used"),
         ({"data": {"grid": {"spacing": [0.5, 0.5, 0.5]}}},
-         "The extractor phantom is a stand-in .* of 1 x 1 x 3 mm.*`ccella import-extractor medicalnet FILE`"),
+         "The extractor phantom is a stand-in .* of 1 x 1 x 3 mm.*`ccella models import-extractor medicalnet FILE`"),
         ({"data": {"grid": {"shape": [8, 16, 8]}}}, "phantom is a stand-in .* a volume of at least"),
         ({"data": {"sequence": "adc", "grid": {"sequences": ["adc"]}}}, "trained on t2w volumes, not on adc"),
         ({"data": {"sequence": "adc"}}, "data.sequence is adc, which is not among data.grid.sequences"),
@@ -75,7 +75,7 @@ def test_what_would_fail_later_is_refused_before_anything_is_done(
         ({"grid": {"spacing": [0.5, 0.5, 0.5]}}, "Adherence cannot be read from these cases: .* 1 x 1 x 3 mm"),
     ],
 )
-def test_adherence_needs_the_grid_and_sequence_of_its_readout(
+def test_adherence_needs_the_grid_and_sequence_of_its_phantom_reader(
     content: dict[str, Any], monkeypatch: pytest.MonkeyPatch, data: dict[str, Any], said: str
 ) -> None:
     monkeypatch.setattr(checks, "load_extractors", lambda *_: ())

@@ -9,7 +9,7 @@ import pytest
 
 from ccella_core.config import checked, read_settings
 from ccella_core.errors import InputError
-from ccella_core.networks.config import VARIANTS
+from ccella_core.networks.config import REPORT_VARIANTS
 from ccella_core.study.config import Classifiers, StudyConfig, trainings_of, with_labels
 from ccella_core.study.plan import plan
 
@@ -22,7 +22,7 @@ def study(**more: Any) -> StudyConfig:
 def test_every_variant_is_trained_alike() -> None:
     config = study(training={"settings": {"denoiser": {"steps": 77, "seed": 5, "batch_size": 3}}})
     trainings = [trainings_of(config, variant)[0] for variant in config.variants]
-    assert [training.denoiser.network.variant for training in trainings] == list(VARIANTS)
+    assert [training.denoiser.network.variant for training in trainings] == list(REPORT_VARIANTS)
     alike = [training.denoiser.model_dump(exclude={"network"}) for training in trainings]
     assert all(each == alike[0] for each in alike) and alike[0]["steps"] == 77
     unets = [training.denoiser.network.unet for training in trainings]

@@ -135,7 +135,7 @@ def test_copies_are_looked_for_among_volumes_of_training_reports(work: Path, res
     assert all(each.number.n == "8" and each.number.has_interval for each in found)
     assert found[1].reference is not None and found[1].reference.n == "12"  # validation and test cases
     scores = PrivacyScores.model_validate_json((work / "variants/maisi/privacy/privacy.json").read_bytes())
-    assert found[0].number.value == scores.suspected.share
+    assert found[0].number.value == scores.suspected.value
 
 
 def test_every_arm_is_compared_with_real_cases(result: StudyResult) -> None:
@@ -190,7 +190,10 @@ def test_what_is_added_later_is_all_that_is_done(content: dict[str, Any], work: 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"synthesis": {"steps": 3}}, r"variants.ccella.model was made with something else \(steps was 2 and is 3\)"),
+        (
+            {"synthesis": {"num_inference_steps": 3}},
+            r"variants.ccella.model holds what was made with something else \(num_inference_steps was 2 and is 3\)",
+        ),
         ({"images": {"seed": 1}}, r"variants.ccella.images was made with .*images.seed was 0 and is 1"),
         ({"data": {"split_seed": 1}}, r"cases was made with .*split_seed was 0 and is 1"),
     ],
@@ -203,7 +206,7 @@ def test_another_configuration_is_refused_by_name(
         run_study(configured(content | {section: content[section] | keys}))
 
 
-def test_other_weights_in_the_folder_of_the_readout_are_refused(
+def test_other_weights_in_the_folder_of_the_phantom_reader_are_refused(
     content: dict[str, Any], work: Path, phantom_reader: Path, tmp_path: Path
 ) -> None:
     records = {part: json.loads((work / "variants" / "maisi" / part / "stage.json").read_bytes())["made_with"]
@@ -315,7 +318,7 @@ def test_the_command_says_what_it_does(content: dict[str, Any], work: Path, tmp_
     assert "    done  Train maisi" in done.stderr
     assert "left out  Score the class that maisi reads from reports: it has no class head" in done.stderr
     assert str(work / "study.html") in done.stdout
-    shown = CliRunner().invoke(app, ["study", str(file), "--show-config", "--set", "synthesis.steps=7"])
-    assert yaml.safe_load(shown.stdout)["synthesis"]["steps"] == 7
+    shown = CliRunner().invoke(app, ["study", str(file), "--show-config", "--set", "synthesis.num_inference_steps=7"])
+    assert yaml.safe_load(shown.stdout)["synthesis"]["num_inference_steps"] == 7
     wrong = CliRunner().invoke(app, ["study", str(file), "--set", "variants=[ccela]"])
     assert wrong.exit_code == 2 and "variants.0" in wrong.stderr and "Traceback" not in wrong.stderr

@@ -8,13 +8,14 @@ import io
 import pytest
 from made_up import VARIANTS, arm_scores, difference, image_measures, number, study_result
 
+from ccella_core.evaluation.statistics.estimate import Estimate
 from ccella_core.study import sentences as words
-from ccella_core.study.measures import Measure, Number
-from ccella_core.study.result import classifier_tables, group_table, markdown
+from ccella_core.study.measures import Measure
+from ccella_core.study.result import classifier_tables, group_table, study_markdown
 from ccella_core.study.tables import numbers_csv
 
 
-def row(*numbers: Number, better: str | None = "lower", reference: Number | None = None) -> list[Measure]:
+def row(*numbers: Estimate, better: str | None = "lower", reference: Estimate | None = None) -> list[Measure]:
     return [
         Measure(variant=variant, group="images", name="FID", better=better, number=each,  # type: ignore[arg-type]
                 reference=reference, reference_name="real against real" if reference else None)
@@ -31,7 +32,7 @@ def test_a_number_shows_its_interval() -> None:
     assert str(number(0.5, 0.1)) == "0.500 (0.400 to 0.600)"
     assert str(number(12.0, 3.0)) == "12.0 (9.0 to 15.0)"
     assert str(number(0.00123, 0.0002)) == "0.00123 (0.00103 to 0.00143)"
-    assert str(Number(value=0.0, low=0.0, high=0.00918, n="400")) == "0.0000 (0.0000 to 0.0092)"
+    assert str(Estimate(value=0.0, low=0.0, high=0.00918, n="400")) == "0.0000 (0.0000 to 0.0092)"
     assert str(number(0.5)) == "0.5" and str(number(None)) == "not defined"
 
 
@@ -78,7 +79,7 @@ def test_without_intervals_nothing_is_claimed() -> None:
         (number(2.0), "For comparison, real against real: 2."),
     ],
 )
-def test_the_best_is_compared_with_the_reference(reference: Number, end: str) -> None:
+def test_the_best_is_compared_with_the_reference(reference: Estimate, end: str) -> None:
     assert said(row(number(1.0, 0.1), reference=reference)).endswith(end)
 
 
@@ -164,7 +165,7 @@ def test_the_csv_holds_full_precision() -> None:
 
 
 def test_markdown_has_what_was_found_and_what_was_left_out() -> None:
-    text = markdown(study_result())
+    text = study_markdown(study_result())
     assert "| FID ↓ | phantom reader (stand-in) | 64 real, 64 synthetic |" in text
     assert "- Score the class that maisi reads from reports: it has no class head." in text
     assert "Against real cases alone: better in 1 of 3" in text

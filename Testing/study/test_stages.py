@@ -88,7 +88,7 @@ def test_a_stage_without_a_result_may_go_on_with_corrected_settings(tmp_path: Pa
 def test_what_was_made_with_something_else_is_refused_by_name(tmp_path: Path) -> None:
     stages = Stages(tmp_path, PLAN, Silent())
     stages.done("second", {"seed": 1, "model": {"steps": 2}}, Found, returning(1))
-    with pytest.raises(InputError, match=r"seed was 1 and is 3.*name another output, or remove that folder"):
+    with pytest.raises(InputError, match=r"seed was 1 and is 3.*name another folder"):
         stages.done("second", {"seed": 3, "model": {"steps": 2}}, Found, returning(1))
     with pytest.raises(InputError, match=r"model.steps was 2 and is 4"):
         stages.done("second", {"seed": 1, "model": {"steps": 4}}, Found, returning(1))

@@ -11,14 +11,14 @@ import numpy as np
 from made_up import VARIANTS, arm_scores, image_measures, study_result
 
 from ccella_core.provenance import SYNTHETIC_LABEL
-from ccella_core.study.examples import chosen_cases, examples_html, shown_slice
+from ccella_core.study.examples import Examples, chosen_cases, examples_of, shown_slice
 from ccella_core.study.figures import classifier_plot, forest_plot
 from ccella_core.study.result import StudyResult, write_result
 from ccella_core.study.study_page import write_page
 
 
 def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
-    text = write_page(study_result(), tmp_path, "<p>pictures</p>").read_text(encoding="utf-8")
+    text = write_page(study_result(), tmp_path, Examples("AAAA", [("p1", "A <report>.")])).read_text(encoding="utf-8")
     assert "<script" not in text and not re.search(r'(?:src|href)="(?!data:|#)', text)
     assert text.count("<svg") == 3
     for heading in ("In short", "Image quality", "The class read from the report", "Left out"):
@@ -51,7 +51,7 @@ def case(name: str, pathology: str, *, reports: tuple[str, ...] = ("A <report>."
     return SimpleNamespace(id=name, pathology=pathology, reports=reports)
 
 
-def test_examples_are_labelled_and_their_slice_shows_the_lesion() -> None:
+def test_examples_are_labelled_and_their_slice_shows_the_lesion(tmp_path: Path) -> None:
     lesion = np.zeros((8, 8, 4), bool)
     lesion[2:4, 2:4, 3] = True
     prepared = SimpleNamespace(
@@ -65,5 +65,8 @@ def test_examples_are_labelled_and_their_slice_shows_the_lesion() -> None:
     assert [each.id for each in cases] == ["p1", "n1"]
     assert [shown_slice(prepared, each) for each in cases] == [3, 2]  # type: ignore[arg-type]
     made = {"ccella": {each.id: np.ones((8, 8, 4), np.float32) for each in cases}}
-    html = examples_html(prepared, cases, "t2w", made)  # type: ignore[arg-type]
-    assert SYNTHETIC_LABEL in html and "data:image/png;base64," in html and "A &lt;report&gt;." in html
+    examples = examples_of(prepared, cases, "t2w", made)  # type: ignore[arg-type]
+    assert examples.reports == [("p1, positive", "A <report>."), ("n1, negative", "A <report>.")]
+    html = write_page(study_result(), tmp_path, examples).read_text(encoding="utf-8")
+    assert SYNTHETIC_LABEL in html and "A &lt;report&gt;." in html
+    assert f"data:image/png;base64,{examples.picture}" in html

@@ -31,7 +31,7 @@ def tiny_study(manifest: Path, phantom_reader: Path, model: Path, folder: Path) 
             },
             "then": {"denoiser": {"steps": 2, "warmup_steps": 0, "seed": 1}},
         },
-        "synthesis": {"steps": 2},
+        "synthesis": {"num_inference_steps": 2},
         "images": {"extractors": {"phantom": str(phantom_reader)}},
         "adherence": {"phantom_reader": str(phantom_reader)},
         "classifiers": {

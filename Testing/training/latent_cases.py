@@ -50,7 +50,7 @@ class Heard(SilentLog):
     def __init__(self) -> None:
         self.steps: list[dict[str, float]] = []
 
-    def step(self, step, values) -> None:
+    def step(self, step, values, *, ended=None) -> None:
         assert step == len(self.steps) + 1
         self.steps.append(dict(values))
 

@@ -1,4 +1,4 @@
-"""A folder in which ``ccella train config.yaml`` takes a few seconds, for the tests of the command itself."""
+"""A folder in which ``ccella train denoiser config.yaml`` takes a few seconds, for the tests of the command itself."""
 
 from __future__ import annotations
 

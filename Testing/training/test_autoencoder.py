@@ -48,6 +48,7 @@ def reconstruction_error(model: torch.nn.Module, volumes: np.ndarray) -> float:
         return F.l1_loss(model.eval()(voxels)[0], voxels).item()
 
 
+@pytest.mark.medium
 def test_two_volumes_are_soon_learned(volumes, tmp_path):
     torch.manual_seed(0)
     untrained = reconstruction_error(build_autoencoder(TINY.network), volumes)
@@ -128,6 +129,7 @@ def test_the_discriminator_learns_and_leaves_the_autoencoder_to_its_own_loss(lar
     assert all(torch.any(gradient != 0) for gradient in judged.values())
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "option", [{"adversarial_weight": 0.1, "adversarial_from": 2}, {"frequency_weight": 0.0}], ids=str
 )
@@ -142,7 +144,7 @@ def test_options_train_and_resume(large_volumes, tmp_path, stopped_at_first_save
 
 @pytest.fixture
 def radimagenet(tmp_path) -> Path:
-    """A tiny network in the place of the published one, as ``ccella import-extractor`` leaves it."""
+    """A tiny network in the place of the published one, as ``ccella models import-extractor`` leaves it."""
     config = RadImageNetConfig(layers=(1, 1, 1, 1), width=4, release="Keras", source="a.pth", sha256="0")
     torch.manual_seed(0)
     save_component(build_radimagenet(config), config, tmp_path / "radimagenet")

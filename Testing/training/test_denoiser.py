@@ -11,7 +11,7 @@ from latent_cases import CHANNELS, FakePrepared, Heard, cached, tiny_network
 
 from ccella_core.errors import InputError, NonFiniteError
 from ccella_core.generation.schedulers import SchedulerConfig
-from ccella_core.networks.config import VARIANTS
+from ccella_core.networks.config import REPORT_VARIANTS, VARIANTS
 from ccella_core.runs.trainer import new_accelerator
 from ccella_core.training import denoiser as training
 from ccella_core.training.denoiser import DenoiserTraining, train_denoiser
@@ -109,7 +109,7 @@ def test_epochs_become_steps(cases, tmp_path):
     assert train_denoiser(cases, changed(steps=0, epochs=1, batch_size=2), tmp_path).step == 3
 
 
-@pytest.mark.parametrize("variant", list(VARIANTS))
+@pytest.mark.parametrize("variant", REPORT_VARIANTS)
 def test_every_variant_trains(cases, tmp_path, variant):
     heard = Heard()
     run = train_denoiser(cases, changed(network=tiny_network(variant), steps=1), tmp_path, watcher=heard)

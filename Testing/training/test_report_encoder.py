@@ -12,7 +12,12 @@ from ccella_core.phantom.patient import draw_findings
 from ccella_core.phantom.report import write_report
 from ccella_core.runs.checkpoint import Checkpoints
 from ccella_core.training import facts
-from ccella_core.training.report_encoder import ReportEncoderTraining, ToldReport, train_report_encoder, train_tokenizer
+from ccella_core.training.report_encoder import (
+    LabelledReport,
+    ReportEncoderTraining,
+    train_report_encoder,
+    train_tokenizer,
+)
 
 TINY = ReportEncoderTraining(
     vocabulary=400, width=16, layers=1, heads=2, max_tokens=64, steps=4, batch_size=4, learning_rate=1e-2,
@@ -21,7 +26,7 @@ TINY = ReportEncoderTraining(
 FINDINGS = [draw_findings(seed) for seed in range(40)]
 REPORTS = [write_report(one, seed=seed) for seed, one in enumerate(FINDINGS)]
 TOLD = [
-    ToldReport(report, StructuredFields.from_findings(one), one.pathology == "positive")
+    LabelledReport(report, StructuredFields.from_findings(one), one.pathology == "positive")
     for report, one in zip(REPORTS, FINDINGS, strict=True)
 ]
 

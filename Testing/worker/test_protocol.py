@@ -46,10 +46,8 @@ def test_what_is_no_object_is_none(line: bytes) -> None:
 
 
 def test_lists_agree_with_the_library() -> None:
-    from ccella_core.generation.schedulers import SchedulerName
     from ccella_core.progress import GenerationStage
 
-    assert get_args(SchedulerName) == protocol.SCHEDULERS
     assert set(get_args(GenerationStage)) <= set(protocol.STAGES)
     assert HINTS.keys() == set(protocol.ERROR_CODES)
     assert MODULES.keys() == {*protocol.JOBS, *protocol.QUESTIONS}

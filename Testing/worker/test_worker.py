@@ -52,7 +52,7 @@ def test_a_generation_from_start_to_end(worker: WorkerProcess, tiny_model: Path,
         saved = SyntheticVolume.load(volume["path"])
         assert saved.voxels.shape == (16, 16, 8) and saved.provenance.report == report
         assert volume["provenance"] == json.loads(Path(volume["sidecar"]).read_text(encoding="utf-8"))["provenance"]
-        assert (volume["provenance"]["seed"], volume["provenance"]["steps"]) == (seed, 3)
+        assert (volume["provenance"]["seed"], volume["provenance"]["num_inference_steps"]) == (seed, 3)
 
 
 def test_the_second_run_loads_nothing_and_spares_the_first_ones_file(

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
 from ccella_core.cases.case import SPLITS, RejectedCase
 from ccella_core.cases.prepared import PreparedCase, PreparedSet, picture_path
-from ccella_core.files import whole_file
-from ccella_core.report_page import bar_chart, page, table
+from ccella_core.files import write_text
+from ccella_core.report_page import bar_chart, render_page
 
-PAGE_NAME = "quality.html"
-BARS = 24
+QUALITY_NAME = "quality.html"
+REPORT_BARS = 24
+COUNTS = [
+    "split", "cases", "patients", "negative", "positive", *(f"PI-RADS {score}" for score in range(1, 6)), "not scored",
+]  # fmt: skip
 SOURCE_WORDS = {"given": "given", "written": "written from structured fields", "none": "none (null report)"}
 
 
@@ -34,95 +36,77 @@ WORDS = ReportLength("words", lambda report: len(report.split()), None)
 def write_quality_report(
     prepared: PreparedSet, refused: Sequence[RejectedCase], *, length: ReportLength = WORDS
 ) -> Path:
-    """Write ``quality.html`` beside the cases, with the pictures that lie there; returns its path."""
-    cases = prepared.cases
-    sections = [
-        ("Cases", _counts(cases)),
-        ("Reports", _reports(cases, length)),
-        ("Scans", _scans(prepared)),
-        (f"Refused ({len(refused)})", _refusals(refused)),
-        ("Pictures", _gallery(cases)),
-    ]
-    shape, spacing = (
-        " x ".join(f"{value:g}" for value in each) for each in (prepared.settings.shape, prepared.settings.spacing)
+    """Write ``quality.html`` beside the cases, with the pictures that lie there; returns its path.
+
+    Raises:
+        SaveError: the disk refuses.
+    """
+    cases, settings = prepared.cases, prepared.settings
+    shape, spacing = (" x ".join(f"{value:g}" for value in each) for each in (settings.shape, settings.spacing))
+    lengths = sorted(length.count(report) for case in cases for report in case.reports)
+    sources = Counter(case.report_source for case in cases)
+    page = render_page(
+        "quality.html",
+        title="Prepared cases",
+        about=f"{len(cases)} cases of {len({case.patient for case in cases})} patients, "
+        f"{', '.join(settings.sequences)}, {shape} voxels of {spacing} mm. Fingerprint {prepared.fingerprint}.",
+        counts={"header": COUNTS, "rows": [_count(cases, split) for split in (*SPLITS, "all")]},
+        sources=[[words, sources[source]] for source, words in SOURCE_WORDS.items()],  # type: ignore[index]
+        lengths=_lengths(lengths, length),
+        histogram=bar_chart(
+            lengths, bars=REPORT_BARS, x_label=f"{length.unit} a report", y_label="reports", mark=length.limit
+        )
+        if lengths
+        else None,
+        scans=_scans(cases),
+        masks=_masks(prepared),
+        refused=[[each.id, each.reason] for each in refused],
+        gallery=[_pictured(case) for case in cases],
     )
-    patients = len({case.patient for case in cases})
-    about = (
-        f"{len(cases)} cases of {patients} patients, {', '.join(prepared.settings.sequences)}, "
-        f"{shape} voxels of {spacing} mm. Fingerprint {prepared.fingerprint}."
-    )
-    path = prepared.folder / PAGE_NAME
-    with whole_file(path) as unfinished:
-        unfinished.write_text(page("Prepared cases", about, sections), encoding="utf-8")
+    path = prepared.folder / QUALITY_NAME
+    write_text(path, page)
     return path
 
 
-def _counts(cases: Sequence[PreparedCase]) -> str:
-    rows = [_count(split, [case for case in cases if split in (case.split, "all")]) for split in (*SPLITS, "all")]
-    header = [
-        "split",
-        "cases",
-        "patients",
-        "negative",
-        "positive",
-        *(f"PI-RADS {score}" for score in range(1, 6)),
-        "not scored",
-    ]
-    return table(header, rows)
-
-
-def _count(name: str, cases: Sequence[PreparedCase]) -> list[object]:
-    classes, scores = Counter(case.pathology for case in cases), Counter(case.pirads for case in cases)
-    patients = len({case.patient for case in cases})
-    return [name, len(cases), patients, classes["negative"], classes["positive"],
+def _count(cases: Sequence[PreparedCase], split: str) -> list[object]:
+    chosen = [case for case in cases if split in (case.split, "all")]
+    classes, scores = Counter(case.pathology for case in chosen), Counter(case.pirads for case in chosen)
+    patients = len({case.patient for case in chosen})
+    return [split, len(chosen), patients, classes["negative"], classes["positive"],
             *(scores[score] for score in range(1, 6)), scores[None]]  # fmt: skip
 
 
-def _reports(cases: Sequence[PreparedCase], length: ReportLength) -> str:
-    sources = Counter(case.report_source for case in cases)
-    parts = [table(["report", "cases"], [[words, sources[source]] for source, words in SOURCE_WORDS.items()])]  # type: ignore[index]
-    lengths = sorted(length.count(report) for case in cases for report in case.reports)
+def _lengths(lengths: Sequence[int], length: ReportLength) -> str:
     if not lengths:
-        return parts[0] + "<p>There is no report at all: only variants without text can be trained.</p>"
+        return "There is no report at all: only variants without text can be trained."
     middle = lengths[len(lengths) // 2]
     said = f"{len(lengths)} reports have {lengths[0]} to {lengths[-1]} {length.unit}, half of them {middle} or more."
     if length.limit is None:
-        said += " Give a tokenizer to see how many would be truncated."
-    else:
-        cut = sum(count > length.limit for count in lengths)
-        said += f" {cut} ({cut / len(lengths):.0%}) are longer than {length.limit} and lose their beginning."
-    parts.append(f"<p>{escape(said)}</p>")
-    parts.append(bar_chart(lengths, bars=BARS, x_label=f"{length.unit} a report", y_label="reports", mark=length.limit))
-    return "".join(parts)
+        return f"{said} Give a tokenizer to see how many would be truncated."
+    cut = sum(count > length.limit for count in lengths)
+    return f"{said} {cut} ({cut / len(lengths):.0%}) are longer than {length.limit} and lose their beginning."
 
 
-def _scans(prepared: PreparedSet) -> str:
+def _scans(cases: Sequence[PreparedCase]) -> list[list[object]]:
+    """How many cases have a scan of which shape and spacing, the most frequent first."""
     sources = Counter(
         (" x ".join(map(str, case.source_shape)), " x ".join(f"{length:.3g}" for length in case.source_spacing_mm))
-        for case in prepared.cases
+        for case in cases
     )
+    return [[shape, spacing, count] for (shape, spacing), count in sources.most_common()]
+
+
+def _masks(prepared: PreparedSet) -> str:
     cropped = ", and are cropped around it" if prepared.settings.centre == "gland" else ""
     masks = sum(case.has_regions for case in prepared.cases)
-    rows = [[shape, spacing, count] for (shape, spacing), count in sources.most_common()]
-    return table(["voxels of the T2-weighted scan", "spacing in mm", "cases"], rows) + (
-        f"<p>{masks} of {len(prepared.cases)} cases have a mask of the gland{cropped}.</p>"
-    )
+    return f"{masks} of {len(prepared.cases)} cases have a mask of the gland{cropped}."
 
 
-def _refusals(refused: Sequence[RejectedCase]) -> str:
-    if not refused:
-        return "<p>None.</p>"
-    return table(["case", "why"], [[each.id, each.reason] for each in refused])
-
-
-def _gallery(cases: Sequence[PreparedCase]) -> str:
-    figures = []
-    for case in cases:
-        score = "" if case.pirads is None else f" · PI-RADS {case.pirads}"
-        caption = f"<b>{escape(case.id)}</b><br/>{case.split} · {case.pathology}{score}"
-        title = escape(case.reports[0] if case.reports else "no report", quote=True)
-        figures.append(
-            f'<figure><img src="{escape(picture_path(case.id))}" alt="three planes of {escape(case.id)}" '
-            f'loading="lazy" title="{title}"/><figcaption>{caption}</figcaption></figure>'
-        )
-    return f'<div class="gallery">{"".join(figures)}</div>'
+def _pictured(case: PreparedCase) -> dict[str, str]:
+    score = "" if case.pirads is None else f" · PI-RADS {case.pirads}"
+    return {
+        "id": case.id,
+        "picture": picture_path(case.id),
+        "report": case.reports[0] if case.reports else "no report",
+        "caption": f"{case.split} · {case.pathology}{score}",
+    }

@@ -9,11 +9,8 @@ import typer
 
 from ccella_core import __version__
 from ccella_core.cli import (
-    classify,
     evaluate,
-    export,
     generate,
-    import_,
     models,
     phantom,
     prepare,
@@ -34,15 +31,8 @@ app = typer.Typer(
 app.command("generate", epilog=EXIT_CODES)(generate.generate)
 app.add_typer(models.app, name="models")
 app.add_typer(evaluate.app, name="evaluate")
-app.add_typer(classify.app, name="classify")
 app.command("prepare", epilog=EXIT_CODES)(prepare.prepare)
 app.command("train", epilog=EXIT_CODES)(train.train)
-app.command("train-autoencoder", epilog=EXIT_CODES)(train.train_autoencoder)
-app.command("train-text-encoder", epilog=EXIT_CODES)(train.train_text_encoder)
-app.command("export", epilog=EXIT_CODES)(export.export)
-app.command("import", epilog=EXIT_CODES)(import_.import_checkpoints)
-app.command("import-autoencoder", epilog=EXIT_CODES)(import_.import_autoencoder_alone)
-app.command("import-extractor", epilog=EXIT_CODES)(import_.import_extractor)
 app.command("synthesize", epilog=EXIT_CODES)(synthesize.synthesize)
 app.command("study", epilog=EXIT_CODES)(study.study)
 app.command("phantom", epilog=EXIT_CODES)(phantom.phantom)

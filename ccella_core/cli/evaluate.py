@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ccella_core.cli import evaluate_adherence
+from ccella_core.cli import evaluate_adherence, evaluate_classifier
+from ccella_core.cli.evaluate_adherence import SplitName
 from ccella_core.cli.output import EXIT_CODES, AsJson, StepDisplay, explained, print_json, say
 from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Measure a model.", no_args_is_help=True, epilog=EXIT_CODES)
 app.command("adherence", epilog=EXIT_CODES)(evaluate_adherence.adherence)
-
-SplitName = Literal["train", "validation", "test"]
+app.command("classifier", epilog=EXIT_CODES)(evaluate_classifier.classifier)
 
 
 @app.command("class-head", epilog=EXIT_CODES)
@@ -32,13 +32,13 @@ def class_head(
     as_json: AsJson = False,
 ) -> None:
     """Score the class that a model read from reports against the cases' own."""
-    from ccella_core.evaluation.classifier.class_head import evaluate_class_head, markdown
+    from ccella_core.evaluation.classifier.class_head import class_head_markdown, evaluate_class_head
 
     result = evaluate_class_head(synthetic, split=split, seed=seed, out=out)
     if as_json:
         print_json(json.loads(result.model_dump_json()))
         return
-    typer.echo(markdown(result))
+    typer.echo(class_head_markdown(result))
 
 
 @app.command("images", epilog=EXIT_CODES)
@@ -50,7 +50,7 @@ def images(
     extractor: Annotated[
         list[str] | None,
         typer.Option(help="phantom (a stand-in), medicalnet or radimagenet; give it again for several. By default what "
-                          "was imported with `ccella import-extractor`, and else phantom."),
+                          "was imported with `ccella models import-extractor`, and else phantom."),
     ] = None,
     real_split: Annotated[
         SplitName | None, typer.Option(help="Only real cases of this split, for instance test.")
@@ -79,7 +79,7 @@ def images(
         FEATURES,
         check_image_sets,
         evaluate_images,
-        markdown,
+        images_markdown,
         save_image_scores,
     )
 
@@ -115,7 +115,7 @@ def images(
     if as_json:
         print_json(json.loads(scores.model_dump_json()))
         return
-    typer.echo(markdown(scores))
+    typer.echo(images_markdown(scores))
     say(f"Also in {out}.")
 
 
@@ -138,7 +138,7 @@ def privacy(
     extractor: Annotated[
         str | None,
         typer.Option(help="Of features: phantom (a stand-in), medicalnet or radimagenet (axial). By default what was "
-                          "imported with `ccella import-extractor`, and else phantom."),
+                          "imported with `ccella models import-extractor`, and else phantom."),
     ] = None,
     phantom_reader: Annotated[
         Path | None, typer.Option(help="For phantom: a trained phantom reader; by default the cached one.")
@@ -158,7 +158,7 @@ def privacy(
     from ccella_core.evaluation.features.features import available_kinds, check_kind, load_extractor
     from ccella_core.evaluation.images.images import FEATURES
     from ccella_core.evaluation.privacy.privacy import check_sets, find_copies
-    from ccella_core.evaluation.privacy.report import markdown, save_privacy
+    from ccella_core.evaluation.privacy.report import privacy_markdown, save_privacy
 
     synthetic_set = open_volume_set(synthetic, sequence=sequence)
     training_set = _training_set(training, training_split, sequence)
@@ -190,7 +190,7 @@ def privacy(
     if as_json:
         print_json(json.loads(scores.model_dump_json()))
         return
-    typer.echo(markdown(scores))
+    typer.echo(privacy_markdown(scores))
     say(f"Also in {out}, with pictures.")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ccella_core.cli.generate import DEFAULT_MODEL
+from ccella_core.cli.options import Guidance, SchedulerOption, Steps, generation_options
 from ccella_core.cli.output import AsJson, StepDisplay, explained, print_json, quiet_libraries, show_log
 from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from ccella_core.config import StrictModel
 
 ALL_FACTS = "side,zone,level,size,volume,pathology"
-Split = Literal["train", "validation", "test"]
+SplitName = Literal["train", "validation", "test"]
 
 
 @explained
@@ -34,27 +35,28 @@ def adherence(
     data: Annotated[
         Path | None, typer.Option(help="With --synthetic: the prepared cases that the volumes were made from.")
     ] = None,
-    split: Annotated[Split | None, typer.Option(help="With --synthetic: only volumes of this split.")] = None,
+    split: Annotated[SplitName | None, typer.Option(help="With --synthetic: only volumes of this split.")] = None,
     model: Annotated[str, typer.Option(help="The model: a name or a folder.")] = DEFAULT_MODEL,
     cases: Annotated[int, typer.Option(help="Held-out patients.")] = 64,
     counterfactuals: Annotated[
-        int, typer.Option(help="Of these, for each exchange: reports generated again with it.")
+        int, typer.Option(help="Of these, for each fact: reports that are generated again with it changed.")
     ] = 16,
-    changed_fact: Annotated[str, typer.Option(help="Which facts are exchanged in reports, one at a time.")] = ALL_FACTS,
+    facts: Annotated[str, typer.Option(help="Which facts are changed in reports, one at a time.")] = ALL_FACTS,
     seed: Annotated[int, typer.Option(min=0, help="Of the first volume.")] = 0,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps; by default the model's.")] = None,
-    scheduler: Annotated[str | None, typer.Option(help="By default the model's.")] = None,
-    guidance: Annotated[float, typer.Option(help="Classifier-free guidance; 1 is off. Experimental.")] = 1.0,
+    steps: Steps = None,
+    scheduler: SchedulerOption = None,
+    guidance: Guidance = 1.0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Measure whether volumes show what their reports say.
 
     By default volumes are generated from reports of digital prostates that the model has never seen, and again with one
-    fact exchanged in the report; with --synthetic, those that are there already are read.
+    fact changed in the report; with --synthetic, those that are there already are read.
     """
     if (synthetic is None) != (data is None):
         raise InputError("--synthetic and --data go together: the volumes, and the cases that they were made from.")
+    options = generation_options(steps=steps, scheduler=scheduler, guidance=guidance)
     prepare_folder(out)
     show_log(logging.INFO)
     from ccella_core.evaluation.adherence.counterfactual import read_changed_facts
@@ -62,7 +64,7 @@ def adherence(
     from ccella_core.evaluation.adherence.phantom_reader_training import load_or_train_phantom_reader
 
     # Whatever can be refused comes before the phantom reader, whose first use trains it.
-    changed_facts = read_changed_facts(changed_fact)
+    changed_facts = read_changed_facts(facts)
     result: StrictModel
     if synthetic is not None and data is not None:
         from ccella_core.evaluation.adherence.set_adherence import check_set, set_adherence
@@ -78,11 +80,11 @@ def adherence(
 
         check_numbers(cases, counterfactuals)
         pipeline = CCELLAPipeline.from_pretrained(model, device=device)
-        check_model(pipeline, num_inference_steps=steps, scheduler=scheduler, guidance_scale=guidance)
+        check_model(pipeline, options)
         reader = PhantomReader.load(phantom_reader) if phantom_reader else load_or_train_phantom_reader()
         with StepDisplay("Volumes") as display:
             result = run_adherence(
-                generator_of(pipeline, num_inference_steps=steps, scheduler=scheduler, guidance_scale=guidance),
+                generator_of(pipeline, options=options),
                 reader,
                 cases=cases,
                 counterfactuals=counterfactuals,

@@ -1,4 +1,4 @@
-"""``ccella export``: from a training to a model that ``ccella generate`` and the Slicer module load."""
+"""``ccella models export``: from a training to a model that ``ccella generate`` and the Slicer module load."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from ccella_core.cli.options import Guidance, MemoryLimit, SchedulerOption, Steps, generation_options
 from ccella_core.cli.output import AsJson, ProgressDisplay, explained, print_json, quiet_libraries, say
 from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder
@@ -15,6 +16,7 @@ from ccella_core.files import prepare_folder
 if TYPE_CHECKING:
     from ccella_core.imaging.volume import SyntheticVolume
 
+OutputRange = Literal["native", "0-1", "int16"]
 ImageFormat = Literal["nii.gz", "nii", "nrrd", "mha"]
 DEFAULT_MODEL = "ccella-demo"
 
@@ -30,15 +32,18 @@ def generate(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same volume; by default a new one.")] = None,
     count: Annotated[int, typer.Option(help="Volumes, with the seeds that follow.")] = 1,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps; by default the model's.")] = None,
-    scheduler: Annotated[str | None, typer.Option(help="dpm++, unipc, ddim, ddpm or ddpm-reference.")] = None,
-    guidance: Annotated[float, typer.Option(help="Classifier-free guidance; 1 is off. Experimental.")] = 1.0,
+    steps: Steps = None,
+    scheduler: SchedulerOption = None,
+    guidance: Guidance = 1.0,
     model: Annotated[str, typer.Option(help="The model: a name, a folder, or hf:owner/name.")] = DEFAULT_MODEL,
     shape: Annotated[tuple[int, int, int] | None, typer.Option(help="Voxels along X Y Z.")] = None,
     spacing: Annotated[tuple[float, float, float] | None, typer.Option(help="Millimetres along X Y Z.")] = None,
+    output_range: Annotated[
+        OutputRange, typer.Option(help="Voxels in the model's own range, from 0 to 1, or rounded to whole numbers.")
+    ] = "native",
     format: Annotated[ImageFormat, typer.Option(help="File format of the volumes.")] = "nii.gz",
     place_on: Annotated[Path | None, typer.Option(help="Lay the volumes where this real scan lies.")] = None,
-    memory_limit: Annotated[float | None, typer.Option(help="GiB that decoding may take.")] = None,
+    memory_limit: MemoryLimit = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of the same name.")] = False,
@@ -46,20 +51,30 @@ def generate(
     as_json: AsJson = False,
 ) -> None:
     """Generate synthetic volumes from a report."""
+    options = generation_options(
+        pathology=pathology,
+        seed=seed,
+        count=count,
+        steps=steps,
+        scheduler=scheduler,
+        guidance=guidance,
+        shape=shape,
+        spacing=spacing,
+        memory_limit=memory_limit,
+        output_range=output_range,
+    ).with_seed()
     text = _report_text(report, report_file)
     if place_on is not None and not place_on.exists():
         raise InputError(f"There is no scan {place_on} to place the volume on.")
     prepare_folder(out)
 
-    from ccella_core.generation.options import checked_seeds
     from ccella_core.models.search import resolve_model
 
     found = resolve_model(model)
-    seeds = checked_seeds(seed, count)
     several = len(found.index.sequences) > 1
     names = {
         (each, sequence): out / f"SYNTHETIC_{found.index.name}_seed{each}{f'_{sequence}' if several else ''}.{format}"
-        for each in seeds
+        for each in options.seeds
         for sequence in found.index.sequences
     }
     taken = [str(path) for path in names.values() if path.exists()]
@@ -72,19 +87,7 @@ def generate(
     started = time.monotonic()
     with ProgressDisplay() as progress:
         pipeline = CCELLAPipeline.from_pretrained(found, device=device, dtype=dtype)
-        volumes = pipeline(
-            text,
-            pathology=_pathology(pathology),
-            seed=seeds[0],
-            num_inference_steps=steps,
-            scheduler=scheduler,  # type: ignore[arg-type]  # the pipeline refuses unknown ones
-            guidance_scale=guidance,
-            count=count,
-            shape=shape,
-            spacing=spacing,
-            memory_limit_gib=memory_limit,
-            callback=progress,
-        )
+        volumes = pipeline(text, options, callback=progress)
     seconds = round(time.monotonic() - started, 2)
     saved = []
     for volume in volumes:
@@ -113,16 +116,6 @@ def _report_text(report: str | None, file: Path | None) -> str | None:
         raise InputError(f"The report {file} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
         raise InputError(f"The report {file} is not UTF-8 text; save it as UTF-8.") from error
-
-
-def _pathology(text: str | None) -> str | float | None:
-    """A number where the text is one; words are the pipeline's to judge."""
-    if text is None:
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def _save(volume: SyntheticVolume, path: Path, *, picture: bool, overwrite: bool) -> dict[str, Any]:

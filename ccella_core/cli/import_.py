@@ -1,6 +1,6 @@
-"""``ccella import``: published checkpoints into a model that ``ccella generate`` and the Slicer module load.
+"""``ccella models import``: published checkpoints into a model that ``ccella generate`` and the Slicer module load.
 
-``ccella import-autoencoder``: the autoencoder alone, for a training.
+``ccella models import-autoencoder``: the autoencoder alone, for a training.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def import_checkpoints(
         str | None, typer.Option(help="Folder or name of the report encoder, such as google/flan-t5-xxl.")
     ] = None,
     variant: Annotated[str | None, typer.Option(help="What it should be; by default what its names say.")] = None,
-    sequences: Annotated[str, typer.Option(help="What it draws; for CCELLA++ t2w,adc,hbv.")] = "t2w",
+    sequences: Annotated[str, typer.Option(help="What it draws; for CCELLA++ t2w,hbv,adc.")] = "t2w",
     shape: Annotated[tuple[int, int, int], typer.Option(help="Voxels along X, Y, Z.")] = (256, 256, 128),
     spacing: Annotated[tuple[float, float, float], typer.Option(help="Millimetres along X, Y, Z.")] = (0.5, 0.5, 0.5),
     max_tokens: Annotated[int, typer.Option(min=1, help="To which reports are padded or cut.")] = 512,
@@ -97,7 +97,7 @@ def import_autoencoder_alone(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace one that was imported earlier.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make the published autoencoder usable for `ccella train`. It is read without running anything in it."""
+    """Make the published autoencoder usable for `ccella train denoiser`. It is read without running anything in it."""
     from ccella_core.generation.import_published import import_autoencoder
 
     folder = import_autoencoder(file, out, licence=licence, overwrite=overwrite)
@@ -105,7 +105,7 @@ def import_autoencoder_alone(
         print_json({"path": str(folder), "licence": licence})
         return
     typer.echo(
-        f"The autoencoder is in {folder}: name that folder as `autoencoder` in the configuration of ccella train."
+        f"The autoencoder is in {folder}: name that folder as `autoencoder` in the configuration of ccella train denoiser."
     )
     typer.echo(f"Licence: {licence}")
 

@@ -1,4 +1,4 @@
-"""``ccella models``: the models on this computer."""
+"""``ccella models``: the models on this computer, where they come from and where they go."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ from typing import Annotated, Any
 import typer
 
 from ccella_core import __version__
+from ccella_core.cli import export, import_
 from ccella_core.cli.output import EXIT_CODES, AsJson, explained, print_json, say
 
 MEGABYTE = 10**6
 
-app = typer.Typer(help="List, show, verify and download models.", no_args_is_help=True, epilog=EXIT_CODES)
+app = typer.Typer(
+    help="List, show, verify, download, import, export and remove models.", no_args_is_help=True, epilog=EXIT_CODES
+)
+app.command("export", epilog=EXIT_CODES)(export.export)
+app.command("import", epilog=EXIT_CODES)(import_.import_checkpoints)
+app.command("import-autoencoder", epilog=EXIT_CODES)(import_.import_autoencoder_alone)
+app.command("import-extractor", epilog=EXIT_CODES)(import_.import_extractor)
 Name = Annotated[str, typer.Argument(help="A model's name or folder.")]
 
 
@@ -84,6 +91,26 @@ def download(
         print_json({"name": model.index.name, "path": str(model.path), "sha256": model.sha256})
         return
     typer.echo(f"{model.index.name} {model.index.version} is in {model.path}.")
+
+
+@app.command("remove")
+@explained
+def remove(
+    name: Annotated[str, typer.Argument(help="A model's name, or its folder's.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete a model that was downloaded or put into your folder of models."""
+    from ccella_core.models.search import find_removable, remove_model
+
+    path = find_removable(name)
+    if not yes and not typer.confirm(f"Delete {path}?", err=True):
+        raise typer.Exit
+    remove_model(path)
+    if as_json:
+        print_json({"removed": str(path)})
+        return
+    typer.echo(f"{path} is deleted.")
 
 
 def _words(value: Any) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ccella_core.cli.generate import DEFAULT_MODEL
+from ccella_core.cli.options import Guidance, MemoryLimit, SchedulerOption, Steps, generation_options
 from ccella_core.cli.output import AsJson, StepDisplay, explained, print_json, quiet_libraries, show_log
 from ccella_core.files import prepare_folder
 
@@ -36,12 +37,12 @@ def synthesize(
     seed: Annotated[int, typer.Option(help="From which the seed of each volume follows.")] = 0,
     pathology: Annotated[
         Literal["report", "case"] | None,
-        typer.Option(help="Read from the report, or told as the case has it; by default read, where the model can."),
+        typer.Option(help="Read from the report, or given as the case has it; by default read, where the model can."),
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps; by default the model's.")] = None,
-    scheduler: Annotated[str | None, typer.Option(help="dpm++, unipc, ddim, ddpm or ddpm-reference.")] = None,
-    guidance: Annotated[float, typer.Option(help="Classifier-free guidance; 1 is off. Experimental.")] = 1.0,
-    memory_limit: Annotated[float | None, typer.Option(help="GiB that decoding may take.")] = None,
+    steps: Steps = None,
+    scheduler: SchedulerOption = None,
+    guidance: Guidance = 1.0,
+    memory_limit: MemoryLimit = None,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps; of several processes each takes its own card.")
     ] = "auto",
@@ -53,11 +54,14 @@ def synthesize(
     On several GPUs or computers that share a folder: accelerate launch -m ccella_core synthesize …; on the processor
     cores of one: torchrun --nproc-per-node 2 -m ccella_core synthesize … --device cpu.
     """
+    options = generation_options(
+        seed=seed, steps=steps, scheduler=scheduler, guidance=guidance, memory_limit=memory_limit
+    )
     prepare_folder(out)
     quiet_libraries()
     from ccella_core.cases.prepared import PreparedSet
     from ccella_core.evaluation.data.synthesize import synthesize as run
-    from ccella_core.evaluation.data.synthetic_set import CSV_NAME, PARQUET_NAME
+    from ccella_core.evaluation.data.synthetic_set import CSV_NAME
     from ccella_core.generation.pipeline import CCELLAPipeline
 
     prepared = PreparedSet.open(data)
@@ -73,14 +77,10 @@ def synthesize(
             pipeline,
             prepared,
             out,
+            options,
             split=None if split == "all" else split,
             per_case=per_case,
-            seed=seed,
             pathology=pathology,
-            num_inference_steps=steps,
-            scheduler=scheduler,  # type: ignore[arg-type]  # refused where unknown
-            guidance_scale=guidance,
-            memory_limit_gib=memory_limit,
             accelerator=accelerator,
             progress=display if accelerator.is_main_process else None,
         )
@@ -88,7 +88,7 @@ def synthesize(
         return
     seconds = round(time.monotonic() - started, 2)
     if as_json:
-        print_json({"volumes": len(rows), "folder": str(out), "tables": [CSV_NAME, PARQUET_NAME], "seconds": seconds})
+        print_json({"volumes": len(rows), "folder": str(out), "table": CSV_NAME, "seconds": seconds})
         return
     typer.echo(f"{len(rows)} synthetic volumes are in {out}, and their table in {out / CSV_NAME}; not for diagnosis.")
 

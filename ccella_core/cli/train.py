@@ -1,86 +1,61 @@
-"""``ccella train``, ``train-autoencoder`` and ``train-text-encoder``: each from one YAML file."""
+"""``ccella train``: a denoiser, an autoencoder, a text encoder or a classifier, each from one YAML file."""
 
 from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from ccella_core.cli.output import StepDisplay, explained, quiet_libraries, show_log
+from ccella_core.errors import InputError
 
-ConfigFile = Annotated[Path | None, typer.Argument(help="A YAML file; --show-config prints a whole one.")]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", help="key=value over the file, for instance denoiser.batch_size=4.")
-]
-ShowConfig = Annotated[bool, typer.Option("--show-config", help="Print the configuration as YAML and stop.")]
+Network = Literal["denoiser", "autoencoder", "text-encoder", "classifier"]
+NEXT_STEP: dict[Network, str] = {
+    "denoiser": "Make a model of it with: ccella models export",
+    "autoencoder": "Name this folder as `autoencoder` in the configuration of: ccella train denoiser",
+    "text-encoder": "Name this folder as `text_encoder` in the configuration of: ccella train denoiser",
+    "classifier": "Test it with: ccella evaluate classifier",
+}
 
 
 @explained
 def train(
-    config: ConfigFile = None,
+    network: Annotated[Network, typer.Argument(help="What is trained.")],
+    config: Annotated[Path | None, typer.Argument(help="A YAML file; --show-config prints a whole one.")] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="Where to start from: published-VARIANT or small-VARIANT, for instance published-ccella. The "
-                          "file's own key `preset` does the same."),
+        typer.Option(help="Where to start from. Of a denoiser: published-VARIANT or small-VARIANT, for instance "
+                          "published-ccella; of a classifier: published or small. The file's own key `preset` does the "
+                          "same."),
     ] = None,
-    overrides: Overrides = None,
-    show_config: ShowConfig = False,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value over the file, for instance denoiser.batch_size=4.")
+    ] = None,
+    show_config: Annotated[
+        bool, typer.Option("--show-config", help="Print the configuration as YAML and stop.")
+    ] = False,
 ) -> None:  # fmt: skip
-    """Train a denoiser on prepared cases; a training that was stopped goes on.
+    """Train a network on prepared cases; a training that was stopped goes on.
 
-    On several GPUs or computers: accelerate launch -m ccella_core train CONFIG.
+    A denoiser is what generates. An autoencoder makes its latents and a text encoder reads its reports; both can be
+    taken from others instead. A classifier of the pathology learns from real or synthetic cases, to see what they are
+    worth: one network for each seed.
+
+    On several GPUs or computers: accelerate launch -m ccella_core train NETWORK CONFIG.
     """
-    _prepare_process()
-    from ccella_core.config import as_yaml
-    from ccella_core.training.train import train as run
-    from ccella_core.training.train_config import read_config
-
-    settings = read_config(config, preset_name=preset, overrides=overrides or ())
-    if show_config:
-        typer.echo(as_yaml(settings))
-        return
-    with StepDisplay("Encoding cases") as display:
-        folder = run(settings, progress=display)
-    _end(folder, "Make a model of it with: ccella export")
-
-
-@explained
-def train_autoencoder(config: ConfigFile = None, overrides: Overrides = None, show_config: ShowConfig = False) -> None:
-    """Train an autoencoder on prepared cases; its result lies in the output's folder `autoencoder`."""
-    _prepare_process()
-    from ccella_core.config import as_yaml, read_settings
-    from ccella_core.training.train_autoencoder import AutoencoderConfigFile
-    from ccella_core.training.train_autoencoder import train as run
-
-    settings = read_settings(AutoencoderConfigFile, config, overrides or ())
-    if show_config:
-        typer.echo(as_yaml(settings))
-        return
-    _end(run(settings), "Name this folder as `autoencoder` in the configuration of: ccella train")
-
-
-@explained
-def train_text_encoder(config: ConfigFile = None, overrides: Overrides = None, show_config: ShowConfig = False) -> None:
-    """Train a small text encoder of one's own, instead of FLAN-T5-XXL."""
-    _prepare_process()
-    from ccella_core.config import as_yaml, read_settings
-    from ccella_core.training.train_text_encoder import TextEncoderConfigFile
-    from ccella_core.training.train_text_encoder import train as run
-
-    settings = read_settings(TextEncoderConfigFile, config, overrides or ())
-    if show_config:
-        typer.echo(as_yaml(settings))
-        return
-    _end(run(settings), "Name this folder as `text_encoder` in the configuration of: ccella train")
-
-
-def _prepare_process() -> None:
-    """Of several processes of a launch only the first talks."""
     quiet_libraries()
+    # Of several processes of a launch only the first talks.
     show_log(logging.INFO if is_first() else logging.ERROR)
+    if preset is not None and network not in ("denoiser", "classifier"):
+        raise InputError(f"There are no presets of {network}s; give a configuration file.")
+    folder = _RUN[network](config, preset, overrides or (), show_config)
+    if folder is not None and is_first():
+        page = "a folder for each seed" if network == "classifier" else "look at its summary.html"
+        typer.echo(f"The run is in {folder}; {page}. {NEXT_STEP[network]}")
 
 
 def is_first() -> bool:
@@ -88,6 +63,41 @@ def is_first() -> bool:
     return os.environ.get("RANK", "0") == "0"  # set by every launcher of several processes
 
 
-def _end(folder: Path, next_step: str) -> None:
-    if is_first():
-        typer.echo(f"The run is in {folder}; look at its summary.html. {next_step}")
+def _denoiser(file: Path | None, preset: str | None, overrides: Sequence[str], show: bool) -> Path | None:
+    from ccella_core.config import as_yaml
+    from ccella_core.training.train import train
+    from ccella_core.training.train_config import read_config
+
+    config = read_config(file, preset_name=preset, overrides=overrides)
+    if show:
+        return typer.echo(as_yaml(config))
+    with StepDisplay("Encoding cases") as display:
+        return train(config, progress=display)
+
+
+def _autoencoder(file: Path | None, preset: str | None, overrides: Sequence[str], show: bool) -> Path | None:
+    from ccella_core.config import as_yaml, read_settings
+    from ccella_core.training.train_autoencoder import AutoencoderConfigFile, train
+
+    config = read_settings(AutoencoderConfigFile, file, overrides)
+    return typer.echo(as_yaml(config)) if show else train(config)
+
+
+def _text_encoder(file: Path | None, preset: str | None, overrides: Sequence[str], show: bool) -> Path | None:
+    from ccella_core.config import as_yaml, read_settings
+    from ccella_core.training.train_text_encoder import TextEncoderConfigFile, train
+
+    config = read_settings(TextEncoderConfigFile, file, overrides)
+    return typer.echo(as_yaml(config)) if show else train(config)
+
+
+def _classifier(file: Path | None, preset: str | None, overrides: Sequence[str], show: bool) -> Path | None:
+    from ccella_core.config import as_yaml
+    from ccella_core.evaluation.classifier.config import read_classifier_config
+    from ccella_core.evaluation.classifier.training import train_classifier
+
+    config = read_classifier_config(file, preset_name=preset, overrides=overrides)
+    return typer.echo(as_yaml(config)) if show else train_classifier(config)
+
+
+_RUN = {"denoiser": _denoiser, "autoencoder": _autoencoder, "text-encoder": _text_encoder, "classifier": _classifier}

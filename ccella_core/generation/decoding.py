@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ccella_core.errors import Cancelled, InputError, NonFiniteError
+from ccella_core.limits import GIB
 
-GIB = 2**30
 SLAB_BYTES = 64 * 2**20
 """Float32 bytes of one slab of an activation: enough work for all cores, little beside the activations."""
 SLABS_ALIVE = 9
@@ -67,7 +67,7 @@ def decode(
         latents: (B, C, x, y, z), as sampled.
         scale_factor: the latents' scale, by which they are divided.
         memory_limit_gib: for activations, beyond the weights and the program itself; ``None``: no limit.
-        callback: told of progress.
+        callback: called after each layer of each volume.
 
     Returns:
         (B, 1, X, Y, Z), float32 on the CPU, in the intensities that the autoencoder was trained on.

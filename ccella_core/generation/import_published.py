@@ -1,8 +1,9 @@
 """Import of published checkpoints: the authors' denoiser and the MAISI autoencoder, pickles both, into a model.
 
 This is the one place that reads a pickle, with ``weights_only=True``: tensors and plain values come out of it, and
-anything else is refused before it can run. Variant and sizes are told by the names and shapes of the tensors; every
-tensor must then fit.
+anything else is refused before it can run. The authors save scale factors as MONAI's ``MetaTensor``, which drags the
+paths of training patients along: its numbers are taken and the rest is dropped. Variant and sizes are told by the names
+and shapes of the tensors; every tensor must then fit.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from monai.data.meta_tensor import MetaTensor
+from monai.utils.enums import MetaKeys, SpaceKeys, TraceKeys
 from torch import Tensor, nn
 
 from ccella_core.config import shorten
@@ -33,6 +36,9 @@ log = logging.getLogger(__name__)
 WEIGHTS_KEY, SCALE_KEY = "unet_state_dict", "scale_factor"
 WRAPPERS = (WEIGHTS_KEY, "state_dict", "autoencoder_state_dict", "autoencoder", "model")
 """Keys under which a release may keep its weights."""
+METADATA_CLASSES = (MetaTensor, MetaKeys, SpaceKeys, TraceKeys)
+"""What a ``MetaTensor`` is made of beside plain values; nothing else is let through."""
+MAX_DEPTH = 16  # of containers in a checkpoint: a state dictionary in a wrapper or two
 PARALLEL_PREFIX = "module."  # torch's DistributedDataParallel
 ABOUT_NAME = "about.json"
 """Beside an autoencoder that was imported alone: where it comes from, and its licence."""
@@ -43,7 +49,7 @@ class PublishedCheckpoint(NamedTuple):
 
     denoiser: ConditionalDenoiser
     scale_factors: tuple[float, ...]
-    """One, or in CCELLA++ three: those of t2w, adc and hbv, whose latents are stacked."""
+    """One, or in CCELLA++ three: those of t2w, hbv and adc, whose latents are stacked in this order."""
 
 
 def import_model(
@@ -129,7 +135,10 @@ def read_denoiser(path: Path, variant: Variant | None = None) -> PublishedCheckp
     if ignored := sorted(str(key) for key in content.keys() - {WEIGHTS_KEY, SCALE_KEY}):
         log.info("%s: not used: %s", path.name, ", ".join(ignored))
     tensors = tensors_by_name(content[WEIGHTS_KEY], path)
-    found = variant_of(tensors)
+    try:
+        found = variant_of(tensors)
+    except ValueError as error:
+        raise InputError(f"{path} is {error}; only networks that draw prostates are imported.") from error
     if variant is not None and variant != found:
         raise InputError(f"{path} holds the variant {found}, not {variant}.")
     try:
@@ -157,9 +166,18 @@ def read_autoencoder(path: Path) -> tuple[Any, AutoencoderConfig]:
 
 
 def read_pickle(path: Path) -> Any:
-    """What ``torch.save`` wrote, if it is tensors and plain values; nothing in it is run. Raises InputError."""
+    """What ``torch.save`` wrote, if it is tensors and plain values; nothing in it is run.
+
+    Tensors with metadata come out as plain ones: the metadata is dropped.
+
+    Raises:
+        InputError: there is no such file, it is no checkpoint, or it holds anything else.
+    """
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is no file; give a checkpoint of torch.")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(list(METADATA_CLASSES)):
+            return _plain(torch.load(path, map_location="cpu", weights_only=True), path)
     except FileNotFoundError as error:
         raise InputError(f"There is no file {path}.") from error
     except pickle.UnpicklingError as error:
@@ -172,8 +190,23 @@ def read_pickle(path: Path) -> Any:
         raise InputError(f"{path} is no whole checkpoint of torch ({reason}).") from error
 
 
+def _plain(value: Any, path: Path, inside: tuple[int, ...] = ()) -> Any:
+    """The same without metadata of tensors. Raises InputError where a container holds itself."""
+    if isinstance(value, Tensor):
+        return value.as_tensor() if isinstance(value, MetaTensor) else value
+    if not isinstance(value, (Mapping, list, tuple)):
+        return value
+    if id(value) in inside or len(inside) > MAX_DEPTH:
+        raise InputError(f"{path} holds values inside themselves, as no checkpoint does; nothing in it was run.")
+    inside = (*inside, id(value))
+    if isinstance(value, Mapping):
+        return {key: _plain(each, path, inside) for key, each in value.items()}
+    return [_plain(each, path, inside) for each in value]
+
+
 def unwrapped(content: Any) -> Any:
     """What lies under one of WRAPPERS, however deep."""
+    # It ends: `read_pickle` refuses what holds itself.
     while isinstance(content, Mapping) and (key := next((key for key in WRAPPERS if key in content), None)):
         content = content[key]
     return content
@@ -183,6 +216,10 @@ def tensors_by_name(content: Any, path: Path) -> dict[str, Tensor]:
     """The weights in what `read_pickle` read, without the prefix of parallel training. Raises InputError."""
     if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
         raise InputError(f"{path} holds no tensors by name where the weights should be.")
+    for name, tensor in content.items():
+        # A tensor may announce any size over a few stored numbers, and would fill the memory when it is copied.
+        if tensor.untyped_storage().nbytes() < tensor.nbytes:
+            raise InputError(f"{path} does not hold all numbers of the tensor {name}, {tuple(tensor.shape)}.")
     return {str(name).removeprefix(PARALLEL_PREFIX): tensor for name, tensor in content.items()}
 
 

@@ -1,84 +1,180 @@
-"""Arguments of a generation, checked before anything slow begins."""
+"""What can be requested of a generation beside its report: one checked object for library, commands, worker and module.
+
+Torch is not needed here, so that a mistake is refused before anything slow is imported.
+
+An option is added in four places:
+
+1. here: a field of ``GenerationOptions`` with type, limits, default and description, and its name in
+   ``GenerationKeywords``;
+2. where it takes effect: ``CCELLAPipeline`` or what it calls;
+3. ``Provenance``: a field of the same name, which is then filled in and written to every sidecar;
+4. ``cli/generate.py``: the command's option.
+
+The worker, ``process`` of the Slicer module, ``synthesize`` and its record of what a folder was made with take it from
+here. ``output_range`` shows the way.
+"""
 
 from __future__ import annotations
 
-import math
+import difflib
+import re
 import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from numbers import Integral, Real
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
-import torch
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
-from ccella_core.generation.sampling import NUM_SEEDS
+from ccella_core.limits import MAX_COUNT, SchedulerName
 
-MAX_COUNT = 64
-"""Volumes a call: they are all held in memory, and a longer list is better made in several calls."""
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+    from typing_extensions import Unpack
+
+NUM_SEEDS = 2**63
+"""A seed is a whole number from 0 to one less than this: what a torch.Generator takes, without the negative ones."""
 CHOSEN_SEEDS = 2**32
 """A seed that nobody gave lies below this: short enough to be copied by hand."""
 MAX_SPACING_MM = 100.0
 """A voxel longer than this is surely a mistake of units."""
-_CPU_MEMORY_WORDS = ("can't allocate memory", "not enough memory")
+
+OutputRange = Literal["native", "0-1", "int16"]
+Whole = Annotated[int, Field(strict=True)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Length = Annotated[Number, Field(gt=0, le=MAX_SPACING_MM)]
 
 
-def checked_seeds(seed: int | None, count: int) -> list[int]:
-    """``seed``, ``seed + 1``, … for ``count`` volumes; ``None`` draws a new first one.
+class GenerationOptions(StrictModel):
+    """How volumes of a report are generated; ``None``: as the model has it.
+
+    ``read_options`` refuses in one sentence what does not fit; the model itself raises pydantic's ValidationError.
+    """
+
+    seed: Annotated[Whole, Field(ge=0, lt=NUM_SEEDS)] | None = Field(
+        None, description="of the first examination, 0 … 2**63 - 1; the others follow. None: a new one is drawn"
+    )
+    count: Annotated[Whole, Field(ge=1, le=MAX_COUNT)] = Field(
+        1, description=f"examinations of the report, 1 … {MAX_COUNT}, each with a volume of every sequence of the model"
+    )
+    num_inference_steps: Whole | None = Field(
+        None, description="evaluations of the denoiser, 1 … the timesteps that it was trained with"
+    )
+    scheduler: SchedulerName | None = Field(None, description="how noise becomes an image, see `Scheduler`")
+    guidance_scale: Annotated[Number, Field(ge=0)] = Field(
+        1.0, description="classifier-free guidance; 1: off. Experimental: the published model is sampled without"
+    )
+    shape: tuple[Whole, Whole, Whole] | None = Field(
+        None, description="voxels along X, Y, Z, multiples of the pipeline's `shape_multiple`"
+    )
+    spacing: tuple[Length, Length, Length] | None = Field(
+        None, description=f"mm along X, Y, Z, above 0 and at most {MAX_SPACING_MM:g}"
+    )
+    pathology: Literal["negative", "positive"] | Annotated[Number, Field(ge=0, le=1)] | None = Field(
+        None, description="the class or the probability of a positive one; None: as the report says"
+    )
+    memory_limit_gib: Annotated[Number, Field(gt=0)] | None = Field(
+        None, description="GiB that decoding may take beyond weights and program; None: no limit"
+    )
+    output_range: OutputRange = Field(
+        "native",
+        description="voxel values: the model's intensity range of the sequence (native), the decoded values (0-1), or "
+        "native ones rounded to whole numbers, which are saved in half the space (int16)",
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain(cls, value: Any) -> Any:
+        """NumPy's and torch's numbers and arrays as Python's."""
+        return value.tolist() if callable(getattr(value, "tolist", None)) else value
+
+    @model_validator(mode="after")
+    def _seeds_fit(self) -> GenerationOptions:
+        if self.seed is not None and self.seed > NUM_SEEDS - self.count:
+            raise ValueError(f"A seed is a whole number from 0 to 2**63 - {self.count}, not {self.seed!r}.")
+        return self
+
+    def with_seed(self) -> GenerationOptions:
+        """The same with a seed: a new one is drawn where there is none."""
+        return self if self.seed is not None else self.model_copy(update={"seed": secrets.randbelow(CHOSEN_SEEDS)})
+
+    @property
+    def seeds(self) -> list[int]:
+        """One an examination: ``seed``, ``seed + 1``, …; there must be a seed, see ``with_seed``."""
+        if self.seed is None:
+            raise InputError("There is no seed; give one for each latent to draw.")
+        return list(range(self.seed, self.seed + self.count))
+
+
+class GenerationKeywords(TypedDict, total=False):
+    """The fields of ``GenerationOptions`` as keywords, but for ``scheduler``, which can be an object too."""
+
+    seed: int | None
+    count: int
+    num_inference_steps: int | None
+    guidance_scale: float
+    shape: Sequence[int] | None
+    spacing: Sequence[float] | None
+    pathology: str | float | None
+    memory_limit_gib: float | None
+    output_range: OutputRange
+
+
+def read_options(
+    options: GenerationOptions | None = None, *, scheduler: str | None = None, **keywords: Unpack[GenerationKeywords]
+) -> GenerationOptions:
+    """``options`` with the keywords over them, checked.
+
+    Args:
+        options: by default those of ``GenerationOptions()``.
+        scheduler: over that of ``options``, if given.
+        **keywords: fields of ``GenerationOptions``.
 
     Raises:
-        InputError: a count outside 1 … MAX_COUNT, or a seed (or the last that follows) outside 0 … 2**63 - 1.
+        InputError: a keyword that no option has, or a value that does not fit, in one sentence.
     """
-    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MAX_COUNT:
-        raise InputError(f"The count is a whole number from 1 to {MAX_COUNT}, not {count!r}; for more, call again.")
-    first = secrets.randbelow(CHOSEN_SEEDS) if seed is None else seed
-    if isinstance(first, bool) or not isinstance(first, int) or not 0 <= first <= NUM_SEEDS - count:
-        raise InputError(f"A seed is a whole number from 0 to 2**63 - {count}, not {seed!r}.")
-    return list(range(first, first + count))
+    values: dict[str, Any] = {} if options is None else options.model_dump()
+    values |= keywords
+    if scheduler is not None:
+        values["scheduler"] = scheduler
+    return options_of(values)
 
 
-def checked_shape(shape: Sequence[int]) -> tuple[int, ...]:
-    """Three whole numbers, of Python's or NumPy's kind, as Python's; the rest is ``check_volume_shape``'s to say."""
+def options_of(values: Mapping[str, Any]) -> GenerationOptions:
+    """As ``read_options``, of a mapping."""
     try:
-        return tuple(int(size) if isinstance(size, Integral) and not isinstance(size, bool) else size for size in shape)
-    except TypeError as error:
-        raise InputError(f"A volume's shape is three whole numbers of voxels, not {shape!r}.") from error
+        return GenerationOptions.model_validate(values)
+    except ValidationError as error:
+        raise InputError(refusal(error.errors()[0])) from error
 
 
-def checked_spacing(spacing: Sequence[float]) -> tuple[float, float, float]:
-    """Three lengths in mm.
-
-    Raises:
-        InputError: not three, not numbers, not positive, or above MAX_SPACING_MM.
-    """
-    try:
-        x, y, z = spacing
-    except (TypeError, ValueError) as error:
-        raise InputError(f"The spacing is three lengths in mm, not {spacing!r}.") from error
-    for length in (x, y, z):
-        # NaN fails the comparison.
-        if not isinstance(length, Real) or not 0 < length <= MAX_SPACING_MM:
-            raise InputError(f"Each spacing is above 0 and at most {MAX_SPACING_MM:g} mm, not {length!r}.")
-    return float(x), float(y), float(z)
+_SENTENCES = {
+    "seed": "A seed is a whole number from 0 to 2**63 - 1, not {value!r}.",
+    "count": f"The count is a whole number from 1 to {MAX_COUNT}, not {{value!r}}; for more, call again.",
+    "num_inference_steps": "The number of steps must be a whole number from 1 up, not {value!r}.",
+    "guidance_scale": "The guidance scale is a number from 0 up, not {value!r}.",
+    "shape": "A volume's shape is three whole numbers of voxels, not {value!r}.",
+    "spacing": "The spacing is three lengths in mm, not {value!r}.",
+    "pathology": "The pathology is 'negative', 'positive' or a probability from 0 to 1, not {value!r}.",
+    "memory_limit_gib": "The memory limit is a number of GiB above 0, not {value!r}.",
+}
+"""Said whatever is wrong with the value; an option that is missing here is explained in pydantic's words."""
 
 
-def checked_guidance(scale: float) -> float:
-    """Raises InputError unless ``scale`` is a finite number from 0 up."""
-    if isinstance(scale, bool) or not isinstance(scale, Real) or not (math.isfinite(scale) and scale >= 0):
-        raise InputError(f"The guidance scale is a number from 0 up, not {scale!r}.")
-    return float(scale)
-
-
-@contextmanager
-def memory_explained() -> Iterator[None]:
-    """Turn the many ways in which memory runs out into one ``InputError`` that says what to do."""
-    try:
-        yield
-    except (MemoryError, torch.cuda.OutOfMemoryError) as error:
-        raise InputError(_OUT_OF_MEMORY) from error
-    except RuntimeError as error:  # torch has no class of its own for the CPU's
-        if any(words in str(error) for words in _CPU_MEMORY_WORDS):
-            raise InputError(_OUT_OF_MEMORY) from error
-        raise
-
-
-_OUT_OF_MEMORY = "There is not enough memory for this; ask for a smaller volume or use another device."
+def refusal(error: ErrorDetails) -> str:
+    """One of pydantic's errors about an option, as a sentence."""
+    if not error["loc"]:
+        return error["msg"].removeprefix("Value error, ")
+    name, value = str(error["loc"][0]), error["input"]
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, GenerationOptions.model_fields, n=1)
+        return f"There is no option {name}{f'; did you mean {near[0]}?' if near else '.'}"
+    if name == "spacing" and len(error["loc"]) > 1 and error["type"] != "missing":
+        return f"Each spacing is above 0 and at most {MAX_SPACING_MM:g} mm, not {value!r}."
+    if name in _SENTENCES:
+        return _SENTENCES[name].format(value=value)
+    words = name.replace("_", " ")
+    if error["type"] == "literal_error":
+        choices = ", ".join(re.findall("'(.*?)'", error["ctx"]["expected"]))
+        return f"There is no {words} {value!r}; choose one of {choices}."
+    return f"The {words} cannot be {value!r}: {error['msg']}."

@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
 
-from ccella_core.devices import choose_device, choose_dtype
-from ccella_core.errors import Cancelled, InputError
+from ccella_core.devices import choose_device, choose_dtype, memory_explained
+from ccella_core.errors import Cancelled
 from ccella_core.generation.components import Components, check_components, load_components, save_components
-from ccella_core.generation.decoding import check_volume_shape, decode
-from ccella_core.generation.options import (
-    checked_guidance,
-    checked_seeds,
-    checked_shape,
-    checked_spacing,
-    memory_explained,
-)
-from ccella_core.generation.sampling import StepInfo, latent_shape_multiple, parse_pathology, sample
-from ccella_core.generation.schedulers import Scheduler, SchedulerConfig, SchedulerName
-from ccella_core.generation.text_encoder import NULL_REPORT, ReportEncoder, check_report
+from ccella_core.generation.decoding import decode
+from ccella_core.generation.job import prepare, provenance_of
+from ccella_core.generation.options import GenerationKeywords, GenerationOptions, read_options
+from ccella_core.generation.sampling import latent_shape_multiple, sample
+from ccella_core.generation.schedulers import ReadyScheduler, SchedulerConfig
+from ccella_core.generation.text_encoder import NULL_REPORT, ReportEncoder
 from ccella_core.imaging.volume import SyntheticVolume
+from ccella_core.limits import SchedulerName
 from ccella_core.models.model import ModelFolder, ModelIndex
 from ccella_core.models.search import resolve_model
 from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser
-from ccella_core.progress import GenerationStage, Progress, ProgressCallback, Stopwatch
+from ccella_core.progress import GenerationProgress, ProgressCallback
 from ccella_core.provenance import Provenance, SequenceName
 
-BATCH_LATENT_VOXELS = 131_072
-"""Latent voxels that the U-Net sees at once: one volume of the published size, whose activations take some GiB."""
-MAX_BATCH = 8
-"""Beyond this a batch is hardly faster, and the first volume is longer in coming."""
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class CCELLAPipeline:
@@ -145,163 +138,104 @@ class CCELLAPipeline:
     def __call__(
         self,
         report: str | None = None,
+        options: GenerationOptions | None = None,
         *,
-        pathology: str | float | None = None,
-        seed: int | None = None,
-        num_inference_steps: int | None = None,
-        scheduler: SchedulerName | None = None,
-        guidance_scale: float = 1.0,
-        count: int = 1,
-        shape: Sequence[int] | None = None,
-        spacing: Sequence[float] | None = None,
-        memory_limit_gib: float | None = None,
+        scheduler: SchedulerName | ReadyScheduler | None = None,
         allow_null: bool = False,
         callback: ProgressCallback | None = None,
+        **keywords: Unpack[GenerationKeywords],
     ) -> list[SyntheticVolume]:
         """Generate ``count`` examinations of one report, each of as many volumes as the model has sequences.
 
         Args:
             report: the radiology report; ``None`` for variants that read none.
-            pathology: ``"negative"``, ``"positive"``, a probability of positive, or ``None``: as the report says.
-            seed: 0 … 2**63 - 1; ``None`` draws a new one. The volumes get ``seed``, ``seed + 1``, …, and each can be
-                made again alone from the seed in its provenance, equal up to rounding.
-            num_inference_steps, scheduler: default to the model's.
-            guidance_scale: 1: off; see ``sampling.sample``.
-            count: 1 … ``MAX_COUNT``.
-            shape: (X, Y, Z) voxels, multiples of ``shape_multiple``; the model's native shape by default.
-            spacing: mm along X, Y, Z; the model's native spacing by default.
-            memory_limit_gib: see ``decode.decode``.
+            options: what ``GenerationOptions`` has; by default everything as the model has it.
+            scheduler: a name, or a ready object, for instance of Diffusers (see ``ReadyScheduler``), which is copied.
             allow_null: ``NULL_REPORT`` is no mistake: the case has no report.
-            callback: told of every step; ``False`` stops with ``Cancelled``.
+            callback: called after every step; ``False`` stops with ``Cancelled``.
+            **keywords: ``seed``, ``count``, ``num_inference_steps``, ``guidance_scale``, ``shape``, ``spacing``,
+                ``pathology``, ``memory_limit_gib``, ``output_range``: see ``GenerationOptions``; over ``options``.
 
         Returns:
-            Volumes in RAS+, their centre at the origin, in the model's intensity range of the sequence. A model of
-            several sequences gives each of them for every seed: those of the first seed, then of the next.
+            Volumes in RAS+, their centre at the origin, in the model's intensity range of the sequence unless
+            ``output_range`` says otherwise. A model of several sequences gives each of them for every seed: those of
+            the first seed, then of the next. Each can be made again alone from its provenance, equal up to rounding.
 
         Raises:
             InputError: an argument that cannot be used, or too little memory.
             NonFiniteError: a network gave NaN or infinity.
             Cancelled: ``callback`` returned ``False``.
+
+        Examples:
+            >>> pipeline = CCELLAPipeline.from_pretrained("ccella-demo")
+            >>> (volume,) = pipeline("PI-RADS 5 lesion in the left peripheral zone.", seed=7, num_inference_steps=10)
+            >>> volume.save("volume.nii.gz")
+
+            The same options for several reports, and a scheduler of Diffusers:
+
+            >>> options = GenerationOptions(count=2, output_range="int16")
+            >>> unipc = UniPCMultistepScheduler(prediction_type=pipeline.scheduler_config.prediction_type)
+            >>> volumes = [v for report in reports for v in pipeline(report, options, scheduler=unipc)]
         """
         # 1. Check everything before anything slow begins.
-        num_inference_steps = (
-            self.index.default_num_inference_steps if num_inference_steps is None else num_inference_steps
-        )
-        walk = Scheduler(scheduler or self.index.default_scheduler, self.scheduler_config, num_inference_steps)  # type: ignore[arg-type]
-        asked = parse_pathology(pathology)
-        guidance_scale = checked_guidance(guidance_scale)
-        seeds = checked_seeds(seed, count)
-        native = self.index.native_shape if shape is None else checked_shape(shape)
-        voxel_shape = check_volume_shape(native, multiple=self.shape_multiple)
-        latent_shape = tuple(size // self.autoencoder_config.factor for size in voxel_shape)
-        spacing_mm = checked_spacing(self.index.native_spacing_mm if spacing is None else spacing)
-        report = self._checked_report(report, allow_null=allow_null)
-
-        size = max(1, min(MAX_BATCH, BATCH_LATENT_VOXELS // math.prod(latent_shape)))
-        batches = [seeds[start : start + size] for start in range(0, count, size)]
-        stopwatch = Stopwatch([len(batch) for batch in batches])
-
-        def tell(
-            batch: int, stage: GenerationStage, step: int, steps: int, info: StepInfo | None = None
-        ) -> bool | None:
-            left = stopwatch.seconds_left(stage, step, steps, batch)
-            progress = Progress(stage, step, steps, batch, len(batches), left, info.preview if info else None)
-            return None if callback is None else callback(progress)
-
-        def tell_denoising(batch: int, info: StepInfo) -> bool | None:
-            return tell(batch, "denoise", info.step, info.steps, info)
-
-        def tell_decoding(batch: int, place: int, step: int, steps: int) -> bool | None:
-            return tell(batch, "decode", place * steps + step, len(factors) * steps)
-
+        job = prepare(self, report, read_options(options, **keywords), scheduler, allow_null=allow_null)
+        progress = GenerationProgress(callback, [len(seeds) for seeds in job.batches])
         factors = self.index.scale_factors
-        decode_one = partial(decode, self.autoencoder, memory_limit_gib=memory_limit_gib)
         volumes = []
         with memory_explained():
             # 2. Encode the report, and the empty one that guidance compares it with.
             text = null_text = None
             if self.encoder is not None:
-                text = self.encoder.encode([report])
-                null_text = self.encoder.encode([NULL_REPORT]) if guidance_scale != 1 else None
-                if tell(0, "encode", 1, 1) is False:
+                text = self.encoder.encode([job.report])
+                null_text = self.encoder.encode([NULL_REPORT]) if job.options.guidance_scale != 1 else None
+                if progress.encoded() is False:
                     raise Cancelled("Generation was stopped after the report was encoded.")
-            for number, batch in enumerate(batches):
+            for number, seeds in enumerate(job.batches):
                 # 3. Denoise.
                 latents, positive, _ = sample(
                     self.denoiser,
                     self.scheduler_config,
                     text=text,
                     null_text=null_text,
-                    pathology=pathology,
-                    shape=latent_shape,
-                    spacing=spacing_mm,
-                    seeds=batch,
-                    scheduler=walk.name,
-                    num_inference_steps=num_inference_steps,
-                    guidance_scale=guidance_scale,
+                    pathology=job.options.pathology,
+                    shape=[size // self.autoencoder_config.factor for size in job.shape],
+                    spacing=job.spacing,
+                    seeds=seeds,
+                    scheduler=job.scheduler,
+                    guidance_scale=job.options.guidance_scale,
                     dtype=self.dtype,
-                    callback=partial(tell_denoising, number),
+                    callback=partial(progress.denoised, number),
                 )
                 # 4. Decode, one sequence after the other; their latents are stacked.
-                stacked = zip(latents.chunk(len(factors), dim=1), factors, strict=True)
                 decoded = [
-                    decode_one(latent, scale_factor=factor, callback=partial(tell_decoding, number, place))
-                    for place, (latent, factor) in enumerate(stacked)
-                ]
-                # 5. Say how each was made.
-                for row, own_seed in enumerate(batch):
-                    predicted = None if positive is None else float(positive[row])
-                    provenance = Provenance(
-                        model_name=self.index.name,
-                        model_version=self.index.version,
-                        model_sha256=self.model_sha256,
-                        report=report,
-                        pathology_requested=pathology,
-                        predicted_positive_probability=predicted,
-                        seed=own_seed,
-                        scheduler=walk.name,
-                        steps=num_inference_steps,
-                        guidance_scale=guidance_scale,
-                        shape=voxel_shape,
-                        spacing=spacing_mm,
-                        device=str(self.device),
-                        dtype=str(self.dtype).removeprefix("torch."),
-                        warnings=self._warnings(report, asked, predicted),
+                    decode(
+                        self.autoencoder,
+                        latent,
+                        scale_factor=factor,
+                        memory_limit_gib=job.options.memory_limit_gib,
+                        callback=partial(progress.decoded, number, place, len(factors)),
                     )
+                    for place, (latent, factor) in enumerate(
+                        zip(latents.chunk(len(factors), dim=1), factors, strict=True)
+                    )
+                ]
+                # 5. Record how each was made.
+                for row, seed in enumerate(seeds):
+                    provenance = provenance_of(self, job, seed, None if positive is None else float(positive[row]))
                     volumes += [
                         self._volume(voxels[row, 0].numpy(), sequence, provenance)
                         for sequence, voxels in zip(self.index.sequences, decoded, strict=True)
                     ]
         return volumes
 
-    def _checked_report(self, report: str | None, *, allow_null: bool) -> str:
-        if self.encoder is None:
-            if report is not None:
-                raise InputError(f"The model {self.index.name} reads no report; leave it out.")
-            return ""
-        if report is None:
-            raise InputError(f"The model {self.index.name} reads a report; give one.")
-        return NULL_REPORT if allow_null and report == NULL_REPORT else check_report(report)
-
-    def _warnings(self, report: str, asked: float | None, predicted: float | None) -> list[str]:
-        warnings = []
-        if self.encoder is not None and (count := self.encoder.count_tokens(report)).truncated:
-            warnings.append(
-                f"The report is {count.tokens} tokens long and the model reads the last {count.limit}: "
-                "its beginning was not read."
-            )
-        if asked is not None and predicted is not None and (asked - 0.5) * (predicted - 0.5) < 0:
-            words = "positive" if asked > 0.5 else "negative"
-            warnings.append(
-                f"The pathology asked for is {words}, but the model reads the report as {predicted:.0%} positive."
-            )
-        if not self.model_sha256:
-            warnings.append("The model was never saved as a model, so this volume cannot be traced to its weights.")
-        return warnings
-
     def _volume(self, decoded: np.ndarray, sequence: SequenceName, provenance: Provenance) -> SyntheticVolume:
-        """Voxels (X, Y, Z) that the autoencoder gave in 0 … 1, in the sequence's own range and with their geometry."""
-        low, high = self.index.intensity_range[sequence]
+        """Voxels (X, Y, Z) that the autoencoder gave in 0 … 1, in the requested range and with their geometry."""
+        voxels = decoded.clip(0, 1)
+        if provenance.output_range != "0-1":
+            low, high = self.index.intensity_range[sequence]
+            voxels = low + (high - low) * voxels
+        if provenance.output_range == "int16":
+            voxels = np.rint(voxels).astype(np.int16)
         affine = np.diag([*provenance.spacing, 1.0])
         affine[:3, 3] = -np.multiply(provenance.spacing, np.subtract(provenance.shape, 1)) / 2
-        return SyntheticVolume(low + (high - low) * decoded.clip(0, 1), affine, sequence, provenance)
+        return SyntheticVolume(voxels, affine, sequence, provenance)

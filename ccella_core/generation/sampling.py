@@ -14,39 +14,18 @@ from torch import Tensor
 
 from ccella_core.devices import autocast
 from ccella_core.errors import Cancelled, InputError, NonFiniteError
-from ccella_core.generation.schedulers import (
-    DEFAULT_NUM_INFERENCE_STEPS,
-    DEFAULT_SCHEDULER,
-    Scheduler,
-    SchedulerConfig,
-    SchedulerName,
-)
+from ccella_core.generation.options import NUM_SEEDS
+from ccella_core.generation.schedulers import DEFAULT_SCHEDULER, ReadyScheduler, SchedulerConfig, prepare_scheduler
+from ccella_core.limits import SchedulerName
 from ccella_core.networks import ConditionalDenoiser
 
-__all__ = [
-    "DEFAULT_NUM_INFERENCE_STEPS",
-    "DEFAULT_SCHEDULER",
-    "Conditions",
-    "SampleResult",
-    "Scheduler",
-    "SchedulerConfig",
-    "SchedulerName",
-    "StepInfo",
-    "latent_shape_multiple",
-    "parse_pathology",
-    "precompute_conditions",
-    "sample",
-]
-
-NUM_SEEDS = 2**63
-"""A seed is a whole number from 0 to one less than this: what a torch.Generator takes, without the negative ones."""
 CONDITION_BATCH = 16
 """(report, timestep) pairs that the adapter sees at once: with the published text encoder (512 x 4096) some 130 MB."""
 _PATHOLOGY_WORDS = {"negative": 0.0, "positive": 1.0}
 
 
 class Conditions(NamedTuple):
-    """All that a denoiser is told of R reports at T timesteps."""
+    """What a denoiser is given of R reports at T timesteps."""
 
     tokens: Tensor
     """(T, R, N, W)."""
@@ -55,13 +34,15 @@ class Conditions(NamedTuple):
 
 
 class SampleResult(NamedTuple):
+    """Latents, and what was read in the reports on the way."""
+
     latents: Tensor
     """(B, C, x, y, z), float32, on the CPU."""
     positive_probability: Tensor | None
     """(B,) in 0 … 1: what the class head says of each report at the last, cleanest timestep, whatever pathology was
-    asked for; ``None`` where the variant predicts no class."""
+    requested; ``None`` where the variant predicts no class."""
     timesteps: Tensor
-    """(T,), as walked."""
+    """(T,), those of the scheduler."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +60,7 @@ class StepInfo:
     def preview(self) -> np.ndarray:
         """The middle axial slice of the first sample's clean latent as estimated now, uint8 (x, y), over its range.
 
-        Computed when asked for; it shows the mean over channels, which resembles the image but is not one.
+        Computed when called; it shows the mean over channels, which resembles the image but is not one.
         """
         clean = self._clean_estimate()[0].mean(dim=0)
         middle = clean[..., clean.shape[-1] // 2].numpy()
@@ -151,8 +132,8 @@ def sample(
     shape: Sequence[int],
     spacing: Sequence[float] | Tensor,
     seeds: Sequence[int],
-    scheduler: SchedulerName = DEFAULT_SCHEDULER,
-    num_inference_steps: int = DEFAULT_NUM_INFERENCE_STEPS,
+    scheduler: SchedulerName | ReadyScheduler = DEFAULT_SCHEDULER,
+    num_inference_steps: int | None = None,
     guidance_scale: float = 1.0,
     dtype: torch.dtype = torch.float32,
     callback: StepCallback | None = None,
@@ -172,40 +153,42 @@ def sample(
         shape: latent shape (x, y, z), multiples of ``latent_shape_multiple``.
         spacing: voxel spacing in mm, (3,) or one a sample (B, 3).
         seeds: B whole numbers, 0 … 2**63 - 1.
-        scheduler: see ``Scheduler``.
-        num_inference_steps: network evaluations.
+        scheduler: see ``Scheduler`` and ``ReadyScheduler``; an object is copied.
+        num_inference_steps: network evaluations; ``None``: those that an object has laid out, else 30.
         guidance_scale: 1: off. Else classifier-free guidance against the null report, at twice the cost. Experimental:
             the published model is sampled without.
         dtype: precision of the network's arithmetic, see ``devices.choose_dtype``.
-        callback: told of every step.
+        callback: called after every step.
 
     Raises:
         InputError: an argument that does not fit, or not this variant.
         NonFiniteError: the network gave NaN or infinity.
         Cancelled: ``callback`` returned ``False``.
     """
-    walk = Scheduler(scheduler, scheduler_config, num_inference_steps)
+    stepper = prepare_scheduler(scheduler, scheduler_config, num_inference_steps)
+    timesteps = stepper.timesteps.long()
+    steps = len(timesteps)
     generators = _checked_generators(seeds)
     B = len(generators)
     device = next(denoiser.parameters()).device
     spacings = _checked_spacing(spacing, B).to(device)
-    asked = _checked_pathology(denoiser, pathology, B)
+    requested = _checked_pathology(denoiser, pathology, B)
     _check_shape(denoiser, shape)
     _check_text(denoiser, text, null_text, B, guidance_scale)
 
     with autocast(device, dtype):
         given = [null_text, text] if guidance_scale != 1 else [text]
         # The conditions of each branch that the network runs: the null report's first, where there is guidance.
-        branches = [precompute_conditions(denoiser, t.to(device), walk.timesteps) for t in given if t is not None]
+        branches = [precompute_conditions(denoiser, t.to(device), timesteps) for t in given if t is not None]
     predicted = branches[-1].class_probability if branches else None
-    classes = _class_inputs(predicted, asked, len(walk.timesteps)).to(device) if denoiser.config.uses_class else None
+    classes = _class_inputs(predicted, requested, steps).to(device) if denoiser.config.uses_class else None
 
     def predict(x: Tensor, i: int) -> Tensor:
         copies = max(1, len(branches))
         with autocast(device, dtype):
             prediction = denoiser.denoise(
                 torch.cat([x.to(device)] * copies),
-                walk.timesteps[i].to(device).expand(copies * B),
+                timesteps[i].to(device).expand(copies * B),
                 tokens=torch.cat([b.tokens[i].expand(B, -1, -1) for b in branches]) if branches else None,
                 class_probability=torch.cat([classes[i]] * copies) if classes is not None else None,
                 spacing=torch.cat([spacings] * copies),
@@ -217,20 +200,20 @@ def sample(
         return unconditional + guidance_scale * (conditional - unconditional)
 
     x = torch.cat([torch.randn((1, denoiser.config.latent_channels, *shape), generator=g) for g in generators])
-    for i, timestep in enumerate(walk.timesteps):
+    for i, timestep in enumerate(stepper.timesteps):
         prediction = predict(x, i)
         if not torch.isfinite(prediction).all():
             raise NonFiniteError(
-                f"The denoiser gave NaN or infinity at step {i + 1} of {num_inference_steps}; try float32, or check the model."
+                f"The denoiser gave NaN or infinity at step {i + 1} of {steps}; try float32, or check the model."
             )
-        noisy, x = x, walk.step(prediction, timestep, x, generators)
+        noisy, x = x, stepper.step(prediction, timestep, x, generators)
         if callback is not None:
             estimate = partial(scheduler_config.clean_estimate, noisy, prediction, int(timestep))
-            if callback(StepInfo(i + 1, num_inference_steps, int(timestep), x, estimate)) is False:
-                raise Cancelled(f"Sampling was stopped after step {i + 1} of {num_inference_steps}.")
+            if callback(StepInfo(i + 1, steps, int(timestep), x, estimate)) is False:
+                raise Cancelled(f"Sampling was stopped after step {i + 1} of {steps}.")
 
     positive = None if predicted is None else predicted[-1, :, 1].cpu().expand(B).clone()
-    return SampleResult(x, positive, walk.timesteps)
+    return SampleResult(x, positive, timesteps)
 
 
 def _checked_generators(seeds: Sequence[int]) -> list[torch.Generator]:
@@ -248,19 +231,19 @@ def _checked_pathology(denoiser: ConditionalDenoiser, value: Any, count: int) ->
     )
     if len(values) != count:
         raise InputError(f"There are {len(values)} pathologies for {count} samples; give one, or one a sample.")
-    asked = [parse_pathology(v) for v in values]
+    requested = [parse_pathology(v) for v in values]
     config = denoiser.config
-    if not config.uses_class and any(v is not None for v in asked):
+    if not config.uses_class and any(v is not None for v in requested):
         raise InputError(f"This model ({config.variant}) takes no pathology; leave it out.")
-    if config.uses_class and not config.predicts_class and any(v is None for v in asked):
+    if config.uses_class and not config.predicts_class and any(v is None for v in requested):
         raise InputError(f"This model ({config.variant}) does not predict the pathology; say 'negative' or 'positive'.")
-    return asked
+    return requested
 
 
-def _class_inputs(predicted: Tensor | None, asked: list[float | None], num_inference_steps: int) -> Tensor:
-    """What the U-Net is told of the class, (T, B, 2): the asked pathology, or what the report predicts there."""
+def _class_inputs(predicted: Tensor | None, requested: list[float | None], num_inference_steps: int) -> Tensor:
+    """The U-Net's input of the class, (T, B, 2): the requested pathology, or what the report predicts there."""
     rows = []
-    for b, positive in enumerate(asked):
+    for b, positive in enumerate(requested):
         if positive is not None:
             rows.append(torch.tensor([1 - positive, positive]).expand(num_inference_steps, 2))
         else:

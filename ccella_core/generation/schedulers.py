@@ -1,12 +1,15 @@
-"""Noise schedules, and the schedulers that walk from noise to a clean latent.
+"""Noise schedules, and the schedulers that lead from noise to a clean latent.
 
-The schedulers are Diffusers'; their alphas equal those of the MONAI scheduler that the published model was trained with.
+The schedulers are Diffusers'; their alphas equal those of the MONAI scheduler of the published model's training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, get_args
+import copy
+import inspect
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, Literal, Protocol, get_args
 
 import torch
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
@@ -18,8 +21,8 @@ from torch import Tensor
 
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
+from ccella_core.limits import SchedulerName
 
-SchedulerName = Literal["dpm++", "unipc", "ddim", "ddpm", "ddpm-reference"]
 DEFAULT_SCHEDULER: SchedulerName = "dpm++"
 DEFAULT_NUM_INFERENCE_STEPS = 30
 
@@ -43,7 +46,7 @@ class SchedulerConfig(StrictModel):
 
     def alphas_cumprod(self) -> Tensor:
         """Fraction of the signal's variance that is left at each timestep, (num_train_timesteps,), falling from 1."""
-        return DDPMScheduler(**self.model_dump()).alphas_cumprod
+        return _alphas_cumprod(self, torch.device("cpu"))
 
     def shares(self, timesteps: Tensor) -> tuple[Tensor, Tensor]:
         """How much signal and how much noise a latent holds at timesteps (B,), as (B, 1, 1, 1, 1) each."""
@@ -51,8 +54,8 @@ class SchedulerConfig(StrictModel):
             noise = timesteps.float() / self.num_train_timesteps
             signal = 1 - noise
         else:
-            alpha = self.alphas_cumprod()[timesteps.cpu()]
-            signal, noise = alpha.sqrt().to(timesteps.device), (1 - alpha).sqrt().to(timesteps.device)
+            alpha = _alphas_cumprod(self, timesteps.device)[timesteps]
+            signal, noise = alpha.sqrt(), (1 - alpha).sqrt()
         return signal.view(-1, 1, 1, 1, 1), noise.view(-1, 1, 1, 1, 1)
 
     def noised(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
@@ -91,8 +94,14 @@ class SchedulerConfig(StrictModel):
         return snr.clamp(max=gamma) / (snr if self.prediction_type == "epsilon" else snr + 1)
 
 
+@lru_cache(maxsize=8)
+def _alphas_cumprod(config: SchedulerConfig, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # they are used in training as well
+        return DDPMScheduler(**config.model_dump()).alphas_cumprod.to(device)
+
+
 class Scheduler:
-    """A scheduler with its timesteps laid out; one instance walks one batch once.
+    """A scheduler with its timesteps laid out. It remembers earlier steps: one instance is for one batch, once.
 
     - ``dpm++``: DPM-Solver++(2M) on Karras' sigmas (Lu et al. 2022, arXiv 2211.01095). Deterministic.
     - ``unipc``: UniPC of second order on Karras' sigmas (Zhao et al. 2023, arXiv 2302.04867). Deterministic.
@@ -114,6 +123,7 @@ class Scheduler:
     def __init__(self, name: SchedulerName, config: SchedulerConfig, num_inference_steps: int) -> None:
         if name not in get_args(SchedulerName):
             raise InputError(f"There is no scheduler {name!r}; choose one of {', '.join(get_args(SchedulerName))}.")
+        self.name: str = name
         limit = config.num_train_timesteps
         if (
             isinstance(num_inference_steps, bool)
@@ -123,7 +133,6 @@ class Scheduler:
             raise InputError(
                 f"The number of steps must be a whole number from 1 to {limit}, not {num_inference_steps!r}."
             )
-        self.name = name
         betas = config.model_dump()
         self._scheduler: Any
         if config.prediction_type == "flow":
@@ -144,7 +153,7 @@ class Scheduler:
             self._scheduler = kind(solver_order=2, use_karras_sigmas=True, **betas)
             self._scheduler.set_timesteps(num_inference_steps)
         self.timesteps: Tensor = self._scheduler.timesteps.long()
-        """(num_inference_steps,), falling; a small one may repeat, since Karras' sigmas lie close together where noise is low."""
+        """(num_inference_steps,), falling; small ones may repeat: Karras' sigmas lie close together there."""
 
     def step(self, prediction: Tensor, timestep: Tensor, x: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """The next, less noisy latent.
@@ -160,6 +169,111 @@ class Scheduler:
             return torch.cat([self._scheduler.step(p, int(timestep), row, g)[0] for p, row, g in rows])
         noise = {"generator": list(generators)} if self.name == "ddpm" else {}
         return self._scheduler.step(prediction, timestep, x, return_dict=False, **noise)[0]
+
+
+class ReadyScheduler(Protocol):
+    """What a scheduler object must have to be handed in: Diffusers' schedulers and ``Scheduler`` have it.
+
+    ``step`` is called as Diffusers' pipelines call it: ``step(prediction, timestep, latent)``, with ``generator`` and
+    ``return_dict`` where it takes them. The noise must keep the variance: latents begin as N(0, 1).
+    """
+
+    timesteps: Any
+    step: Callable[..., Any]
+
+
+class HandedInScheduler:
+    """A scheduler of Diffusers, or one like it, with the interface of ``Scheduler``. The object itself is not touched.
+
+    Args:
+        scheduler: the object; its own noise schedule must be the one that the denoiser was trained with.
+        config: that noise schedule.
+        num_inference_steps: given to ``set_timesteps``; ``None``: the timesteps that are laid out already.
+        default_num_inference_steps: used where ``num_inference_steps`` is ``None`` and none are laid out.
+
+    Raises:
+        InputError: it has no timesteps or steps, predicts something else, or begins at another scale of noise.
+    """
+
+    def __init__(
+        self,
+        scheduler: ReadyScheduler,
+        config: SchedulerConfig,
+        num_inference_steps: int | None,
+        default_num_inference_steps: int,
+    ) -> None:
+        if not callable(getattr(scheduler, "step", None)) or not hasattr(scheduler, "timesteps"):
+            raise InputError(
+                f"There is no scheduler {scheduler!r}; choose one of {', '.join(get_args(SchedulerName))}, or hand in "
+                "an object with timesteps and step."
+            )
+        self.name = type(scheduler).__name__
+        self._scheduler: Any = copy.deepcopy(scheduler)
+        if hasattr(scheduler, "set_timesteps"):
+            is_ready = getattr(scheduler, "num_inference_steps", 0) is not None
+            if num_inference_steps is not None or not is_ready:
+                self._scheduler.set_timesteps(num_inference_steps or default_num_inference_steps)
+        elif num_inference_steps not in (None, len(scheduler.timesteps)):
+            raise _other_number(self.name, len(scheduler.timesteps), num_inference_steps)
+        self.timesteps = torch.as_tensor(self._scheduler.timesteps).cpu()
+        self._check(config)
+        parameters = inspect.signature(self._scheduler.step).parameters
+        self._takes_generator, self._takes_return_dict = "generator" in parameters, "return_dict" in parameters
+
+    def step(self, prediction: Tensor, timestep: Tensor, x: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """As ``Scheduler.step``."""
+        more: dict[str, Any] = {"generator": list(generators)} if self._takes_generator else {}
+        if self._takes_return_dict:
+            more["return_dict"] = False
+        result = self._scheduler.step(prediction, timestep, x, **more)
+        return result[0] if isinstance(result, tuple) else getattr(result, "prev_sample", result)
+
+    def _check(self, config: SchedulerConfig) -> None:
+        predicts = getattr(getattr(self._scheduler, "config", None), "prediction_type", None)
+        expected = "flow_prediction" if config.prediction_type == "flow" else config.prediction_type
+        problem = None
+        if predicts not in (None, expected):
+            problem = f"is set to the prediction type {predicts}, and this model's is {expected}"
+        elif float(getattr(self._scheduler, "init_noise_sigma", 1.0)) != 1:
+            problem = "begins at another scale of noise than 1, which a model of this kind does not know"
+        elif len(self.timesteps) == 0 or not 0 <= self.timesteps.max() <= config.num_train_timesteps:
+            problem = f"has no timesteps from 0 to {config.num_train_timesteps}, in which the model was trained"
+        if problem is not None:
+            raise InputError(f"The scheduler {self.name} cannot be used: it {problem}.")
+
+
+def prepare_scheduler(
+    scheduler: SchedulerName | ReadyScheduler,
+    config: SchedulerConfig,
+    num_inference_steps: int | None = None,
+    *,
+    default_num_inference_steps: int = DEFAULT_NUM_INFERENCE_STEPS,
+) -> Scheduler | HandedInScheduler:
+    """A scheduler for one batch, from a name or from an object, which is copied.
+
+    Args:
+        scheduler: see ``Scheduler`` and ``ReadyScheduler``.
+        config: the noise schedule that the denoiser was trained with.
+        num_inference_steps: ``None``: the timesteps that an object has laid out, else the default.
+        default_num_inference_steps: that default.
+
+    Raises:
+        InputError: an unknown name, an object that does not fit, or an impossible number of steps.
+    """
+    if isinstance(scheduler, str):
+        steps = default_num_inference_steps if num_inference_steps is None else num_inference_steps
+        return Scheduler(scheduler, config, steps)
+    if not isinstance(scheduler, (Scheduler, HandedInScheduler)):
+        return HandedInScheduler(scheduler, config, num_inference_steps, default_num_inference_steps)
+    if num_inference_steps not in (None, len(scheduler.timesteps)):
+        raise _other_number(scheduler.name, len(scheduler.timesteps), num_inference_steps)
+    return copy.deepcopy(scheduler)
+
+
+def _other_number(name: str, laid_out: int, requested: int | None) -> InputError:
+    return InputError(
+        f"The scheduler {name} has {laid_out} timesteps laid out, not {requested}; leave the number of steps out."
+    )
 
 
 def _flow_scheduler(name: SchedulerName, num_train_timesteps: int) -> Any:

@@ -9,9 +9,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
-import json
-import logging
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +16,10 @@ from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from ccella_core.errors import InputError, ModelError, NonFiniteError
-from ccella_core.files import whole_file
+from ccella_core.generation.report_cache import ReportCache, encoder_fingerprint
+from ccella_core.models.untrusted import refuse_code
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -32,12 +29,6 @@ MAX_REPORT_CHARACTERS = 20_000  # ten times a long report: more is a file pasted
 DEFAULT_MAX_TOKENS = 512  # the published model's
 T5_FAMILY = ("t5", "mt5", "umt5")
 ENCODE_BATCH = 4  # bounds the memory of the activations when thousands of reports are encoded in one call
-MEMORY_CACHE_REPORTS = 32  # 8 MiB each at 512 tokens of 4096 float32 values
-FINGERPRINT_VALUES = 64  # values read from each parameter: enough to tell two trainings of one architecture apart
-CACHED_TENSOR = "embedding"
-CONFIG_NOTES = ("_name_or_path", "architectures", "dtype", "transformers_version")  # they change with every saving
-
-logger = logging.getLogger(__name__)
 
 
 def check_report(report: object) -> str:
@@ -96,12 +87,11 @@ class ReportEncoder:
         tokenizer.padding_side = "right"
         self._model: PreTrainedModel | None = model.eval().requires_grad_(False)
         self._tokenizer = tokenizer
-        self._memory: OrderedDict[str, torch.Tensor] = OrderedDict()
-        self._cache_dir = cache_dir
         self._fingerprint: str | None = None
         self.max_tokens = max_tokens
         self.width: int = model.config.hidden_size
         self.device: torch.device = model.device
+        self._cache = ReportCache(cache_dir, shape=(max_tokens, self.width))
 
     @classmethod
     def from_pretrained(
@@ -121,16 +111,17 @@ class ReportEncoder:
         encoder is kept. Raises ``ModelError`` if the weights are missing, incomplete or pickled, ``InputError`` for
         float16 with a T5.
         """
-        from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
+        from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding
 
         folder = folder_of(source, local_files_only)
         tokenizer_folder = folder if tokenizer_source is None else folder_of(tokenizer_source, local_files_only)
         refuse_pickles(folder)
+        refuse_code(folder)
         device = torch.device(device)
         if dtype is None:
             dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
         try:
-            config = AutoConfig.from_pretrained(folder, local_files_only=True)
+            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
             _refuse_half_precision_t5(config.model_type, dtype)
             loader = AutoModelForTextEncoding if config.model_type in T5_FAMILY else AutoModel
             model, loading = loader.from_pretrained(
@@ -139,9 +130,10 @@ class ReportEncoder:
                 dtype=dtype,
                 use_safetensors=True,
                 local_files_only=True,
+                trust_remote_code=False,
                 output_loading_info=True,
             )
-            tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder, local_files_only=True)
+            tokenizer = load_tokenizer(tokenizer_folder)
         except InputError:
             raise
         except (OSError, ValueError, SafetensorError) as error:
@@ -171,17 +163,17 @@ class ReportEncoder:
         texts = [report if report == NULL_REPORT else check_report(report) for report in reports]
         if not texts:
             raise InputError("Give at least one report to encode.")
-        known = {text: found for text in texts if (found := self._recall(text)) is not None}
+        known = {text: found for text in texts if (found := self._cache.recall(self._key(text))) is not None}
         new = [text for text in dict.fromkeys(texts) if text not in known]
         for start in range(0, len(new), ENCODE_BATCH):
             batch = new[start : start + ENCODE_BATCH]
             for text, embedding in zip(batch, self._run(batch), strict=True):
                 known[text] = embedding
-                self._remember(text, embedding)
+                self._cache.keep(self._key(text), embedding)
         return torch.stack([known[text].to(self.device, torch.float32) for text in texts])
 
     def release(self) -> None:
-        """Free the model. Reports already encoded can still be asked for; others raise ``InputError``."""
+        """Free the model. Reports already encoded stay available; others raise ``InputError``."""
         self._key(NULL_REPORT)  # the fingerprint needs the weights
         self._model = None
         if self.device.type == "cuda":
@@ -230,63 +222,26 @@ class ReportEncoder:
 
     def _key(self, text: str) -> str:
         if self._fingerprint is None:
-            self._fingerprint = _fingerprint(self._loaded_model(), self._tokenizer)
+            self._fingerprint = encoder_fingerprint(self._loaded_model(), self._tokenizer)
         return hashlib.sha256(f"{self._fingerprint}\n{self.max_tokens}\n{text}".encode()).hexdigest()
 
-    def _recall(self, text: str) -> torch.Tensor | None:
-        key = self._key(text)
-        if key in self._memory:
-            self._memory.move_to_end(key)
-            return self._memory[key]
-        if self._cache_dir is None:
-            return None
-        try:
-            embedding = load_file(self._cache_dir / f"{key}.safetensors")[CACHED_TENSOR]
-        except FileNotFoundError:
-            return None
-        except (OSError, SafetensorError, KeyError) as error:
-            logger.warning("A cached report embedding is unreadable and will be computed again: %s", error)
-            return None
-        if embedding.shape != (self.max_tokens, self.width) or not torch.isfinite(embedding).all():
-            return None
-        self._keep_in_memory(key, embedding)
-        return embedding
 
-    def _remember(self, text: str, embedding: torch.Tensor) -> None:
-        key = self._key(text)
-        self._keep_in_memory(key, embedding)
-        if self._cache_dir is None:
-            return
-        try:
-            self._cache_dir.mkdir(parents=True, exist_ok=True)
-            with whole_file(self._cache_dir / f"{key}.safetensors") as temporary:
-                save_file({CACHED_TENSOR: embedding}, temporary)
-        except (OSError, SafetensorError) as error:  # a cache that cannot be written costs time, not the result
-            logger.warning("Report embeddings are not kept in %s: %s", self._cache_dir, error)
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer in a folder; nothing in it is ever run, asked about or fetched. Raises ``ModelError``."""
+    from transformers import AutoTokenizer
 
-    def _keep_in_memory(self, key: str, embedding: torch.Tensor) -> None:
-        self._memory[key] = embedding
-        if len(self._memory) > MEMORY_CACHE_REPORTS:
-            self._memory.popitem(last=False)
+    refuse_code(folder)
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # the library for tokenizers raises bare exceptions
+        raise ModelError(
+            f"Cannot load the tokenizer in {folder}: {(str(error) or repr(error)).splitlines()[0]}"
+        ) from error
 
 
 def _refuse_half_precision_t5(model_type: str, dtype: torch.dtype) -> None:
     if model_type in T5_FAMILY and dtype == torch.float16:
         raise InputError("A T5 encoder overflows in float16: use bfloat16 or float32.")
-
-
-def _fingerprint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
-    """A hash that differs where embeddings would: architecture, sampled weights, precision, device type, vocabulary."""
-    digest = hashlib.sha256()
-    config = {key: value for key, value in model.config.to_dict().items() if key not in CONFIG_NOTES}
-    digest.update(json.dumps([config, sorted(tokenizer.get_vocab().items())], sort_keys=True, default=str).encode())
-    digest.update(model.device.type.encode())
-    for name, parameter in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode())
-        values = parameter.flatten()
-        sample = values[:: max(1, len(values) // FINGERPRINT_VALUES)]
-        digest.update(sample.cpu().double().numpy().tobytes())
-    return digest.hexdigest()
 
 
 PUBLISHED_ENCODER = "google/flan-t5-xxl"

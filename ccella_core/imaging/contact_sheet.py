@@ -175,5 +175,5 @@ def _facts(provenance: Provenance) -> tuple[str, str]:
     pathology = f"Pathology: {'as the report says' if asked is None else asked}"
     if predicted is not None:
         pathology += f"  ·  the report reads {predicted:.0%} positive"
-    sampling = f"{provenance.scheduler}, {provenance.steps} steps, guidance {provenance.guidance_scale:g}"
+    sampling = f"{provenance.scheduler}, {provenance.num_inference_steps} steps, guidance {provenance.guidance_scale:g}"
     return pathology, f"Seed {provenance.seed}  ·  {sampling}"

@@ -31,7 +31,7 @@ RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0])  # its own inverse
 class SyntheticVolume:
     """A generated scan.
 
-    ``voxels`` is (X, Y, Z) float32; ``affine`` (4, 4) float64 takes a voxel index to RAS+ mm; ``sequence`` is "t2w",
+    ``voxels`` is (X, Y, Z), int16 if it is given so, else float32; ``affine`` (4, 4) float64 takes a voxel index to RAS+ mm; ``sequence`` is "t2w",
     "adc" or "hbv". Raises ``InputError`` for another shape, a singular or non-finite affine, an unknown sequence.
     """
 
@@ -41,7 +41,9 @@ class SyntheticVolume:
     provenance: Provenance
 
     def __post_init__(self) -> None:
-        self.voxels = np.asarray(self.voxels, dtype=np.float32)
+        self.voxels = np.asarray(self.voxels)
+        if self.voxels.dtype != np.int16:
+            self.voxels = self.voxels.astype(np.float32, copy=False)
         self.affine = np.asarray(self.affine, dtype=np.float64)
         if self.voxels.ndim != 3 or 0 in self.voxels.shape:
             raise InputError(f"A volume has three axes (X, Y, Z), none of them empty; got shape {self.voxels.shape}.")

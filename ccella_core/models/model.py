@@ -31,6 +31,7 @@ from pydantic import (
 from ccella_core.config import read_json_object, validated
 from ccella_core.errors import InputError, ModelError, SaveError
 from ccella_core.files import READ_BLOCK_BYTES, sha256_of
+from ccella_core.models.untrusted import CODE_SUFFIXES, refuse_code
 from ccella_core.models.weights import check_safetensors, load_config, load_state, save_component
 from ccella_core.provenance import SequenceName
 
@@ -41,6 +42,9 @@ FORMAT_VERSION = 1
 INDEX_NAME = "model_index.json"
 # Formats that are pickles or may hold one. The model has no use for any of them.
 PICKLE_SUFFIXES = frozenset([".bin", ".ckpt", ".joblib", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth"])
+
+CODE_FREE_COMPONENTS = frozenset(["text_encoder", "tokenizer"])
+"""Those that Transformers reads, which runs what their settings name."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -56,7 +60,7 @@ class ModelIndex(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal["ccella-model"] = "ccella-model"
-    format_version: int = FORMAT_VERSION
+    format_version: Annotated[int, Field(strict=True, ge=1)] = FORMAT_VERSION
     name: Name
     version: str
     licence: str
@@ -152,10 +156,12 @@ class ModelFolder:
 
     def verify(self, progress: ByteProgress | None = None) -> None:
         """Read every file and compare it with the index. Raises ModelError naming the first file that is missing,
-        truncated, altered, not listed, or a pickle."""
+        truncated, altered, not listed, a pickle, a program or a link out of the folder."""
         for name in self.index.components:
             self.component_path(name)
-        self._refuse_strangers()
+        self._refuse_unexpected()
+        for name in CODE_FREE_COMPONENTS & self.index.components.keys():
+            refuse_code(self.path / name)
         total, done = sum(self.index.size_bytes.values()), 0
         for name, expected in self.index.sha256.items():
             file, size = self.path / name, self.index.size_bytes[name]
@@ -175,8 +181,13 @@ class ModelFolder:
             if actual_size != size or digest.hexdigest() != expected:
                 raise ModelError(f"{file} was altered since the model was made; get the model again.")
 
-    def _refuse_strangers(self) -> None:
+    def _refuse_unexpected(self) -> None:
+        root = self.path.resolve()
         for name in _files(self.path):
+            if not (self.path / name).resolve().is_relative_to(root):
+                raise ModelError(f"{self.path / name} is a link out of the model's folder; get the model again.")
+            if PurePosixPath(name).suffix.lower() in CODE_SUFFIXES:
+                raise ModelError(f"{self.path / name} is a program, which a model must not hold; remove it.")
             if PurePosixPath(name).suffix.lower() in PICKLE_SUFFIXES:
                 raise ModelError(f"{self.path / name} may hold a pickle, which a model must not; remove it.")
             # Libraries load what they find in a component's folder; beside the folders a README may lie.

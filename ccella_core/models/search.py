@@ -12,7 +12,7 @@ from pathlib import Path
 
 import platformdirs
 
-from ccella_core.errors import ModelError
+from ccella_core.errors import ModelError, SaveError
 from ccella_core.models.model import INDEX_NAME, PICKLE_SUFFIXES, ModelFolder
 
 HOME_VARIABLE = "CCELLA_HOME"
@@ -101,6 +101,35 @@ def resolve_model(
         f"There is no model named {text!r}.{hint} Found: {', '.join(known) or 'none'}; "
         f"looked in {', '.join(map(str, folders)) or 'no folder'}."
     )
+
+
+def find_removable(name: str) -> Path:
+    """The folder of a model that the user may remove, whole or not, by its name or its folder's.
+
+    Raises:
+        ModelError: there is none of this name, or it came with the software.
+    """
+    shipped = shipped_models_dir()
+    for entry in find_models():
+        if name in _names(entry):
+            if entry.path.parent == shipped:
+                raise ModelError(f"{name} came with this software and is not removed.")
+            return entry.path
+    raise ModelError(
+        f"There is no model named {name!r} in {' or '.join(str(each) for each in default_search_paths())}; "
+        "a model elsewhere is a folder that you can delete."
+    )
+
+
+def remove_model(path: Path) -> None:
+    """Delete the folder of a model. Raises SaveError where that is refused."""
+    # Renamed first: half a model is never found.
+    temporary = path.with_name(f".{path.name}.removed")
+    try:
+        path.rename(temporary)
+        shutil.rmtree(temporary)
+    except OSError as error:
+        raise SaveError(f"{path} cannot be deleted: {error.strerror or error}.") from error
 
 
 def _names(entry: ModelFolder | BrokenModel) -> tuple[str, ...]:

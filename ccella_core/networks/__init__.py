@@ -2,6 +2,7 @@
 
 from ccella_core.networks.autoencoder import build_autoencoder
 from ccella_core.networks.config import (
+    REPORT_VARIANTS,
     VARIANTS,
     AdapterConfig,
     AutoencoderConfig,
@@ -14,6 +15,7 @@ from ccella_core.networks.config import (
 from ccella_core.networks.denoiser import ConditionalDenoiser, DenoiserOutput
 
 __all__ = [
+    "REPORT_VARIANTS",
     "VARIANTS",
     "AdapterConfig",
     "AutoencoderConfig",

@@ -1,4 +1,4 @@
-"""What a network is, as data: checked configuration, the eight published variants, and the named presets."""
+"""What a network is, as data: checked configuration, the nine published variants, and the named presets."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pydantic import Field, model_validator
 
 from ccella_core.config import StrictModel
 
-Variant = Literal["ccella", "first", "last", "shared", "decoupled", "ellamaisi", "radmaisi", "maisi"]
+Variant = Literal["ccella", "first", "last", "shared", "decoupled", "ellamaisi", "radmaisi", "maisi", "modality"]
 HeadPlacement = Literal["per_block", "first", "last", "shared"]
 
 
 class VariantTraits(NamedTuple):
-    """What sets one published variant apart (paper, section "Ablation study")."""
+    """What sets one published variant apart (paper, "Ablation study"; ``modality``: NVIDIA's NV-Generate-MR)."""
 
     uses_text: bool
     """The report reaches the U-Net through cross-attention."""
@@ -21,6 +21,8 @@ class VariantTraits(NamedTuple):
     """The pathology class reaches the U-Net through the timestep embedding."""
     class_heads: HeadPlacement | None
     """Where the class is predicted from the report; ``None``: it is given from outside, or not used."""
+    uses_modality: bool = False
+    """A label of the modality (T2, ADC, …) reaches the U-Net through the timestep embedding."""
 
 
 VARIANTS: dict[Variant, VariantTraits] = {
@@ -32,7 +34,12 @@ VARIANTS: dict[Variant, VariantTraits] = {
     "ellamaisi": VariantTraits(True, False, None),
     "radmaisi": VariantTraits(False, True, None),
     "maisi": VariantTraits(False, False, None),
+    "modality": VariantTraits(False, False, None, uses_modality=True),
 }
+
+REPORT_VARIANTS: tuple[Variant, ...] = tuple(name for name, traits in VARIANTS.items() if not traits.uses_modality)
+"""The eight that the paper compares, which this library trains."""
+PUBLISHED_MODALITY_LABELS = 128
 
 
 class AdapterConfig(StrictModel):
@@ -62,6 +69,9 @@ class UNetConfig(StrictModel):
     num_head_channels: tuple[int, ...] = Field((0, 0, 32, 32), description="of an attention head, at each level")
     num_res_blocks: int = Field(2, gt=0, description="a level")
     norm_num_groups: int = Field(32, gt=0, description="of the group norms; divides all channels")
+    modality_labels: int | None = Field(None, gt=0, description="labels of modalities that are known; NV-Generate: 128")
+    residual_resampling: bool = Field(False, description="residual blocks halve and double, not single convolutions")
+    attention_projection: bool = Field(False, description="a linear layer after each self-attention")
 
     @model_validator(mode="after")
     def _levels_agree(self) -> UNetConfig:
@@ -89,6 +99,9 @@ class DenoiserConfig(StrictModel):
             raise ValueError(f"variant {self.variant!r} reads the report and needs an adapter")
         if not self.uses_text and self.adapter is not None:
             raise ValueError(f"variant {self.variant!r} has no text and takes no adapter")
+        if self.uses_modality != (self.unet.modality_labels is not None):
+            verb = "needs" if self.uses_modality else "takes no"
+            raise ValueError(f"variant {self.variant!r} {verb} modality_labels")
         return self
 
     @property
@@ -98,6 +111,10 @@ class DenoiserConfig(StrictModel):
     @property
     def uses_class(self) -> bool:
         return VARIANTS[self.variant].uses_class
+
+    @property
+    def uses_modality(self) -> bool:
+        return VARIANTS[self.variant].uses_modality
 
     @property
     def predicts_class(self) -> bool:
@@ -126,7 +143,12 @@ class AutoencoderConfig(StrictModel):
 
 
 def published_denoiser(variant: Variant = "ccella") -> DenoiserConfig:
-    """The published size of a variant (paper, section "Implementation details")."""
+    """The published size of a variant (paper, section "Implementation details"; NV-Generate-MR's configuration)."""
+    if VARIANTS[variant].uses_modality:
+        unet = UNetConfig(
+            modality_labels=PUBLISHED_MODALITY_LABELS, residual_resampling=True, attention_projection=True
+        )
+        return DenoiserConfig(variant=variant, unet=unet, adapter=None)
     return DenoiserConfig(variant=variant, adapter=AdapterConfig() if VARIANTS[variant].uses_text else None)
 
 
@@ -141,6 +163,7 @@ def demo_denoiser(variant: Variant = "ccella", *, latent_channels: int = 4, text
             num_head_channels=(0, 32, 32),
             num_res_blocks=1,
             norm_num_groups=8,
+            modality_labels=PUBLISHED_MODALITY_LABELS if VARIANTS[variant].uses_modality else None,
         ),
         adapter=AdapterConfig(
             text_width=text_width, width=96, num_latents=24, layers=6, heads=4, time_channels=64, class_hidden=16

@@ -1,4 +1,4 @@
-"""The conditional denoiser: adapter and U-Net in any of the eight published variants, one forward for all."""
+"""The conditional denoiser: adapter and U-Net in any of the nine published variants, one forward for all."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from ccella_core.networks.config import VARIANTS, DenoiserConfig, UNetConfig
 # beside the timestep's embedding, and trained weights expect the scaled ones.
 CLASS_INPUT_SCALE = 100.0
 SPACING_INPUT_SCALE = 100.0
+NO_MODALITY = 0
+"""The label that stands for no modality in NV-Generate-MR: guidance compares with it."""
 
 
 class DenoiserOutput(NamedTuple):
@@ -57,6 +59,7 @@ class ConditionalDenoiser(nn.Module):
         *,
         tokens: Tensor | None = None,
         class_probability: Tensor | None = None,
+        modality: Tensor | None = None,
         spacing: Tensor,
     ) -> Tensor:
         """The U-Net alone, with the condition computed before.
@@ -66,14 +69,20 @@ class ConditionalDenoiser(nn.Module):
             timesteps: (B,).
             tokens: (B, N, W); for variants with text.
             class_probability: (B, K) in 0 … 1; for variants with a class.
+            modality: labels (B,), whole numbers; for the variant with one.
             spacing: voxel spacing in mm, (B, 3).
         """
+        scaled_spacing = spacing * SPACING_INPUT_SCALE
+        if self.config.uses_modality:
+            # NVIDIA's script feeds the network spacings in half precision: 66.4 becomes 66.375.
+            scaled_spacing = scaled_spacing.half().to(spacing.dtype)
         return self.unet(
             x,
             timesteps,
             context=tokens,
+            class_labels=modality,
             top_region_index_tensor=None if class_probability is None else class_probability * CLASS_INPUT_SCALE,
-            spacing_tensor=spacing * SPACING_INPUT_SCALE,
+            spacing_tensor=scaled_spacing,
         )
 
     def forward(
@@ -83,6 +92,7 @@ class ConditionalDenoiser(nn.Module):
         *,
         text: Tensor | None = None,
         class_probability: Tensor | None = None,
+        modality: Tensor | None = None,
         spacing: Tensor,
     ) -> DenoiserOutput:
         """Condition and denoise. A class that is given overrides the predicted one as the U-Net's input.
@@ -92,6 +102,7 @@ class ConditionalDenoiser(nn.Module):
             timesteps: (B,).
             text: the report encoder's output, (B, L, D); for variants with text.
             class_probability: (B, K) in 0 … 1; required by variants whose class comes from outside.
+            modality: labels (B,); required by the variant with a modality.
             spacing: voxel spacing in mm, (B, 3).
         """
         tokens, logits = self.condition(text, timesteps) if text is not None else (None, None)
@@ -99,7 +110,11 @@ class ConditionalDenoiser(nn.Module):
             class_probability = torch.softmax(logits, dim=1)
         if self.config.uses_class and class_probability is None:
             raise ValueError(f"variant {self.config.variant!r} needs the class")
-        prediction = self.denoise(x, timesteps, tokens=tokens, class_probability=class_probability, spacing=spacing)
+        if self.config.uses_modality and modality is None:
+            raise ValueError(f"variant {self.config.variant!r} needs the modality")
+        prediction = self.denoise(
+            x, timesteps, tokens=tokens, class_probability=class_probability, modality=modality, spacing=spacing
+        )
         return DenoiserOutput(prediction, logits)
 
 
@@ -131,6 +146,9 @@ class ConditionalUNet(DiffusionModelUNetMaisi):
             # MAISI's region index widens the embedding just as the class does; the class takes its place.
             include_top_region_index_input=num_classes is not None,
             include_spacing_input=True,
+            num_class_embeds=config.modality_labels,
+            resblock_updown=config.residual_resampling,
+            include_fc=config.attention_projection,
         )
         if num_classes is not None:
             del self.top_region_index_layer

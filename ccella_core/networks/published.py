@@ -54,15 +54,30 @@ def published_name(name: str, variant: Variant) -> str:
     raise KeyError(name)
 
 
+OTHER_NETWORKS = {
+    "controlnet_": "a ControlNet, which steers another network by a segmentation and makes nothing by itself",
+    "top_region_index_layer.": "MAISI's network for CT, which is given the body's regions (DDPM-CT)",
+    "bottom_region_index_layer.": "MAISI's network for CT, which is given the body's regions (DDPM-CT)",
+}
+"""Beginnings of names that none of the variants has, and whose they are."""
 HEAD_CHANNELS = UNetConfig().num_head_channels[-1]
 
 
 def variant_of(names: Mapping[str, Tensor]) -> Variant:
-    """Which of the eight variants has tensors of these names."""
+    """Which of the nine variants has tensors of these names.
+
+    Raises:
+        ValueError: a network of the same family that is none of them; the message says which.
+    """
 
     def has(beginning: str) -> bool:
         return any(name.startswith(beginning) for name in names)
 
+    for beginning, what in OTHER_NETWORKS.items():
+        if has(beginning) or has(f"unet.{beginning}"):
+            raise ValueError(what)
+    if has("class_embedding."):
+        return "modality"
     if not has("ella."):
         return "radmaisi" if has("pirads_layer.") else "maisi"
     if has("ella.connector.cascade_blocks."):
@@ -87,6 +102,9 @@ def denoiser_config_of(tensors: Mapping[str, Tensor], variant: Variant) -> Denoi
         attention_levels=tuple(attention),
         num_head_channels=tuple(HEAD_CHANNELS if attends else 0 for attends in attention),
         num_res_blocks=_count(tensors, rf"{prefix}down_blocks\.0\.resnets\.(\d+)\."),
+        modality_labels=tensors["class_embedding.weight"].shape[0] if variant == "modality" else None,
+        residual_resampling=f"{prefix}down_blocks.0.downsampler.conv1.conv.weight" in tensors,
+        attention_projection=any(name.endswith(".attn.out_proj.weight") for name in tensors),
     )
     adapter = _adapter_config(tensors) if uses_text else None
     return DenoiserConfig(variant=variant, unet=unet, adapter=adapter)

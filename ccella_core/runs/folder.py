@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ from ccella_core.config import StrictModel, as_yaml, checked
 from ccella_core.errors import InputError
 from ccella_core.files import write_json, write_text
 from ccella_core.fingerprints import refuse_other
-from ccella_core.runs.logging import RunLog, SilentLog
+from ccella_core.runs.logging import RunLog, SilentLog, TrackerName
 
 CONFIG_NAME, RUN_NAME = "config.yaml", "run.json"
 CHECKPOINTS = "checkpoints"
@@ -81,7 +82,7 @@ def open_log(
     *,
     steps: int,
     task: str = "Training",
-    tensorboard: bool = True,
+    log_with: Sequence[TrackerName] = ("tensorboard",),
     is_main: bool = True,
 ) -> RunLog | SilentLog:
     """The log of a run that goes on from the last of its ``checkpoints``; a silent one for all processes but the first.
@@ -90,7 +91,7 @@ def open_log(
     """
     if not is_main:
         return SilentLog()
-    return RunLog(folder, steps=steps, resumed_at=last_step(checkpoints), task=task, tensorboard=tensorboard)
+    return RunLog(folder, steps=steps, resumed_at=last_step(checkpoints), task=task, log_with=log_with)
 
 
 def last_step(checkpoints: Path) -> int:

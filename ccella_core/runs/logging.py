@@ -1,4 +1,4 @@
-"""Watching a training: a bar on the terminal, TensorBoard, and ``log.jsonl`` with every step."""
+"""The log of a training: a bar on the terminal, ``log.jsonl`` with every step, and Accelerate's trackers."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, TensorBoardTracker
 from rich import progress
 from rich.console import Console
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 LOG_NAME, TENSORBOARD, PICTURES = "log.jsonl", "tensorboard", "pictures"
+TrackerName = Literal["tensorboard", "wandb", "mlflow"]
+"""Of Accelerate's trackers. Weights & Biases, and MLflow where it is set up so, send what they are given elsewhere."""
 UNMEASURED_STEPS = 2
 """The first steps of a process prepare what later ones find, and would make the time left seem longer."""
 PLAIN_LINES = 20  # in a whole run, where there is no terminal to draw a bar on
@@ -28,10 +31,10 @@ SMOOTHING = 0.9  # of the loss that is shown
 
 
 class TrainLogger(Protocol):
-    """Told of what happens in a run. Values that say nothing are ``nan``."""
+    """Keeps what happens in a run. Values that say nothing are ``nan``."""
 
-    def step(self, step: int, values: Mapping[str, float]) -> None:
-        """After each optimisation step."""
+    def step(self, step: int, values: Mapping[str, float], *, ended: float | None = None) -> None:
+        """After each optimisation step; ``ended`` as ``time.monotonic`` has it, by default now."""
 
     def validation(self, step: int, values: Mapping[str, float]) -> None:
         """After each look at the validation cases."""
@@ -43,7 +46,7 @@ class TrainLogger(Protocol):
 class SilentLog:
     """Says and keeps nothing: for all processes but the first."""
 
-    def step(self, step: int, values: Mapping[str, float]) -> None:
+    def step(self, step: int, values: Mapping[str, float], *, ended: float | None = None) -> None:
         pass
 
     def validation(self, step: int, values: Mapping[str, float]) -> None:
@@ -69,10 +72,10 @@ class RunLog:
             again.
         task: what is done, in a word or two.
         console: where progress is shown; stderr by default.
-        tensorboard: write event files as well.
+        log_with: trackers that get the same numbers and pictures.
 
     Raises:
-        InputError: TensorBoard is wanted and not installed.
+        InputError: a tracker is wanted and not installed.
         SaveError: the disk refuses.
     """
 
@@ -84,7 +87,7 @@ class RunLog:
         resumed_at: int = 0,
         task: str = "Training",
         console: Console | None = None,
-        tensorboard: bool = True,
+        log_with: Sequence[TrackerName] = ("tensorboard",),
     ) -> None:
         self.folder, self.steps, self.task = folder, steps, task
         self._console = console or Console(stderr=True)
@@ -95,7 +98,7 @@ class RunLog:
             self._file = self._path.open("a", encoding="utf-8", newline="\n")
         except OSError as error:
             raise SaveError(f"The log {self._path} cannot be written: {error}.") from error
-        self._writer = _tensorboard_writer(folder / TENSORBOARD, resumed_at) if tensorboard else None
+        self._trackers = [_tracker(name, folder, resumed_at) for name in log_with]
         self._started = time.monotonic()
         self._first_step, self._measured_from = resumed_at, 0.0
         self._loss = math.nan
@@ -117,20 +120,21 @@ class RunLog:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
         self._file.close()
-        if self._writer is not None:
-            self._writer.close()
+        for tracker in self._trackers:
+            tracker.finish()
 
-    def step(self, step: int, values: Mapping[str, float]) -> None:
-        self._write({"step": step, "kind": "step", **_finite(values)})
+    def step(self, step: int, values: Mapping[str, float], *, ended: float | None = None) -> None:
+        now = time.monotonic() if ended is None else ended
+        self._write({"step": step, "kind": "step", **_finite(values)}, now)
         self._scalars("train", step, values)
         loss = values.get("loss", math.nan)
         self._loss = loss if math.isnan(self._loss) else SMOOTHING * self._loss + (1 - SMOOTHING) * loss
         done = step - self._first_step
         if done == UNMEASURED_STEPS:
-            self._measured_from = time.monotonic()
+            self._measured_from = now
         said = f"loss {self._loss:.4f}"
         if done > UNMEASURED_STEPS:
-            seconds = (time.monotonic() - self._measured_from) / (done - UNMEASURED_STEPS)
+            seconds = (now - self._measured_from) / (done - UNMEASURED_STEPS)
             said += f", {seconds:.2g} s a step, {_duration(seconds * (self.steps - step))} left"
         self._bar.update(self._task, completed=step, said=said)
         if not self._console.is_terminal and (
@@ -155,13 +159,17 @@ class RunLog:
         except OSError as error:
             raise SaveError(f"The picture {self.folder / name} cannot be written: {error}.") from error
         self._write({"step": step, "kind": "picture", "file": name})
-        if self._writer is not None:
-            self._writer.add_image(SYNTHETIC_LABEL, np.asarray(image.convert("L")), step, dataformats="HW")
+        pictures = {SYNTHETIC_LABEL: np.asarray(image.convert("L"))[None, :, :, None]}  # (N, H, W, C)
+        for tracker in self._trackers:
+            if isinstance(tracker, TensorBoardTracker):
+                tracker.log_images(pictures, step, dataformats="NHWC")
+            elif hasattr(tracker, "log_images"):
+                tracker.log_images(pictures, step)
 
-    def _write(self, record: dict[str, Any]) -> None:
-        now = time.monotonic()
+    def _write(self, record: dict[str, Any], now: float | None = None) -> None:
+        seconds = (time.monotonic() if now is None else now) - self._started
         try:
-            self._file.write(json.dumps({**record, "seconds": round(now - self._started, 2)}) + "\n")
+            self._file.write(json.dumps({**record, "seconds": round(seconds, 2)}) + "\n")
             self._file.flush()  # the log must not lie behind a checkpoint that a killed run goes on from
         except OSError as error:
             raise SaveError(
@@ -169,9 +177,8 @@ class RunLog:
             ) from error
 
     def _scalars(self, where: str, step: int, values: Mapping[str, float]) -> None:
-        if self._writer is not None:
-            for name, value in _finite(values).items():
-                self._writer.add_scalar(f"{where}/{name}", value, step)
+        for tracker in self._trackers:
+            tracker.log({f"{where}/{name}": value for name, value in _finite(values).items()}, step)
 
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -214,14 +221,19 @@ def _drop_after(path: Path, step: int) -> None:
         unfinished.write_text("".join(kept), encoding="utf-8", newline="\n")
 
 
-def _tensorboard_writer(folder: Path, resumed_at: int) -> Any:
+def _tracker(name: TrackerName, folder: Path, resumed_at: int) -> GeneralTracker:
+    tracker_class = LOGGER_TYPE_TO_CLASS[name]
+    options: dict[str, Any] = {"logging_dir": folder} if tracker_class.requires_logging_directory else {}
+    if name == "tensorboard" and resumed_at:
+        options["purge_step"] = resumed_at + 1
     try:
-        from torch.utils.tensorboard import SummaryWriter
+        tracker = tracker_class(TENSORBOARD if name == "tensorboard" else folder.name, **options)
+        # Accelerate's older trackers start when they are made.
+        getattr(tracker, "start", lambda: None)()
     except ImportError as error:
-        raise InputError(
-            'TensorBoard is not installed: pip install "ccella-core[train]", or set watching.tensorboard to false.'
-        ) from error
-    return SummaryWriter(str(folder), purge_step=resumed_at + 1 if resumed_at else None)
+        remedy = 'pip install "ccella-core[train]"' if name == "tensorboard" else f"pip install {name}"
+        raise InputError(f"{name} is not installed: {remedy}, or leave it out of log_with.") from error
+    return tracker
 
 
 def _finite(values: Mapping[str, float]) -> dict[str, float]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from html import escape
 from pathlib import Path
 from typing import Any
 
-from ccella_core.files import whole_file
+from ccella_core.files import write_text
 from ccella_core.provenance import SYNTHETIC_LABEL
-from ccella_core.report_page import line_chart, page, table
+from ccella_core.report_page import line_chart, render_page
 from ccella_core.runs.folder import CONFIG_NAME, RUN_NAME
 from ccella_core.runs.logging import read_log, seconds_of
 
@@ -29,27 +28,34 @@ CHARTS = (
 
 
 def write_summary(folder: Path) -> Path:
-    """Write ``summary.html`` from what lies in the folder of a run; returns its path."""
+    """Write ``summary.html`` from what lies in the folder of a run; returns its path.
+
+    Raises:
+        SaveError: the disk refuses.
+    """
     records = read_log(folder)
     about = _read_json(folder / RUN_NAME)
     steps = [record for record in records if record["kind"] == "step"]
     looks = [record for record in records if record["kind"] == "validation"]
-    sections = [("What", _what(about, steps, looks)), *_charts(steps, looks), *_pictures(folder, records)]
-    if (folder / CONFIG_NAME).exists():
-        config = (folder / CONFIG_NAME).read_text(encoding="utf-8")
-        sections.append(
-            ("Configuration", f"<details><summary>{CONFIG_NAME}</summary><pre>{escape(config)}</pre></details>")
-        )
-    said = f"{steps[-1]['step']} steps" if steps else "No step was recorded yet"
+    config = folder / CONFIG_NAME
+    page = render_page(
+        "summary.html",
+        title=f"Training of {about.get('name', folder.name)}",
+        about=f"{steps[-1]['step']} steps." if steps else "No step was recorded yet.",
+        known=_known(about, steps, looks),
+        charts=_charts(steps, looks),
+        label=SYNTHETIC_LABEL,
+        pictures=_pictures(folder, records),
+        config_name=CONFIG_NAME,
+        config=config.read_text(encoding="utf-8") if config.exists() else None,
+    )
     path = folder / SUMMARY_NAME
-    with whole_file(path) as unfinished:
-        unfinished.write_text(
-            page(f"Training of {about.get('name', folder.name)}", f"{said}.", sections), encoding="utf-8"
-        )
+    write_text(path, page)
     return path
 
 
-def _what(about: dict[str, Any], steps: list[dict[str, Any]], looks: list[dict[str, Any]]) -> str:
+def _known(about: dict[str, Any], steps: list[dict[str, Any]], looks: list[dict[str, Any]]) -> list[tuple[str, Any]]:
+    """What is known of the run, by name."""
     data = about.get("data", {})
     cases = data.get("cases", {})
     rows: list[tuple[str, Any]] = [
@@ -62,7 +68,7 @@ def _what(about: dict[str, Any], steps: list[dict[str, Any]], looks: list[dict[s
         ("best on the validation cases", _best(looks)),
         ("software", ", ".join(f"{name} {number}" for name, number in about.get("software", {}).items()) or None),
     ]
-    return table(["", ""], [[name, str(value)] for name, value in rows if value not in (None, "")])
+    return [(name, value) for name, value in rows if value not in (None, "")]
 
 
 def _time(steps: list[dict[str, Any]]) -> str | None:
@@ -79,19 +85,20 @@ def _best(looks: list[dict[str, Any]]) -> str | None:
 
 
 def _charts(steps: list[dict[str, Any]], looks: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    sections = []
+    """A title and a chart each, of what was recorded."""
+    charts = []
     for title, names, unit, log_scale in CHARTS:
         curves = {}
-        told = [name for name in names if any(name in record for record in (*steps, *looks))]
-        for name in told:
-            label = f"{name.rpartition('/')[2].replace('_', ' ')} " if len(told) > 1 else ""
+        recorded = [name for name in names if any(name in record for record in (*steps, *looks))]
+        for name in recorded:
+            label = f"{name.rpartition('/')[2].replace('_', ' ')} " if len(recorded) > 1 else ""
             if learned := [(record["step"], record[name]) for record in steps if name in record]:
                 curves[f"{label}training"] = _smoothed(learned)
             if seen := [(record["step"], record[name]) for record in looks if name in record]:
                 curves[f"{label}validation"] = ([step for step, _ in seen], [value for _, value in seen])
         if curves:
-            sections.append((title, line_chart(curves, x_label="step", y_label=unit, log_scale=log_scale)))
-    return sections
+            charts.append((title, line_chart(curves, x_label="step", y_label=unit, log_scale=log_scale)))
+    return charts
 
 
 def _smoothed(points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
@@ -101,18 +108,12 @@ def _smoothed(points: list[tuple[float, float]]) -> tuple[list[float], list[floa
     return [part[-1][0] for part in parts], [sum(value for _, value in part) / len(part) for part in parts]
 
 
-def _pictures(folder: Path, records: list[dict[str, Any]]) -> list[tuple[str, str]]:
+def _pictures(folder: Path, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Some that are still there, evenly over the run."""
     files = [record for record in records if record["kind"] == "picture" and (folder / record["file"]).exists()]
-    if not files:
-        return []
     last = len(files) - 1
-    shown = sorted({round(number * last / max(1, PICTURES_SHOWN - 1)) for number in range(PICTURES_SHOWN)})
-    figures = "".join(
-        f'<figure><img src="{escape(files[number]["file"])}" alt="synthetic volumes" loading="lazy"/>'
-        f"<figcaption>after step {files[number]['step']}</figcaption></figure>"
-        for number in shown
-    )
-    return [("What it draws", f'<p class="warning">{SYNTHETIC_LABEL}</p><div class="gallery">{figures}</div>')]
+    shown = {round(number * last / max(1, PICTURES_SHOWN - 1)) for number in range(PICTURES_SHOWN)}
+    return [files[number] for number in sorted(shown) if files]
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -1,48 +1,36 @@
-"""One training run: the part that every training here shares, whatever it trains and on however many processes."""
+"""One training: the part that every training here shares, whatever it trains and on however many processes."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import send_to_device
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from ccella_core.errors import InputError, NonFiniteError
+from ccella_core.runs.batches import Batches
 from ccella_core.runs.checkpoint import KEPT, Checkpoints, averaged_weights, load_checkpoint, save_checkpoint
+from ccella_core.runs.logging import SilentLog, TrainLogger
+from ccella_core.runs.metrics import StepMetrics, StepRecord
+from ccella_core.runs.schedules import RunSettings, Schedule
 
 GRADIENT_CLIP = 1.0
-
-Schedule = Callable[[torch.optim.Optimizer], LRScheduler]
-
-
-class RunSettings(Protocol):
-    """What a training's configuration tells its run."""
-
-    @property
-    def steps(self) -> int: ...
-    @property
-    def learning_rate(self) -> float: ...
-    @property
-    def checkpoint_every(self) -> int: ...
-    @property
-    def seed(self) -> int: ...
+FUSED_ON = ("cuda",)
+"""Devices on which AdamW updates all weights in one kernel."""
 
 
-def one_cycle(settings: RunSettings, *, rising: float) -> Schedule:
-    """Up to the learning rate in the first share of the steps, then down to nothing (Smith & Topin 2018)."""
-    # A rise of one step is none, and torch divides by its length less one.
-    start = rising if rising * settings.steps > 1 else 0.0
-    return lambda optimiser: OneCycleLR(
-        optimiser, max_lr=settings.learning_rate, total_steps=settings.steps, pct_start=start
-    )
+TrainStep = Callable[[Any], tuple[Tensor, Mapping[str, Tensor]]]
+"""From a micro-batch on the device to its loss and what else is to be logged of it: scalars on the device.
+
+A loss is summed over the micro-batches of a step and averaged over the processes, and so are the other numbers.
+"""
 
 
 def new_accelerator(mixed_precision: str) -> Accelerator:
@@ -68,6 +56,8 @@ class Trainer:
         ema_decay: of an average of the weights (EMA); ``None``: none is kept.
         accelerator: processes, device and precision; by default one process in full precision.
         kept: how many of the last checkpoints stay.
+        fetch_every: steps whose numbers are fetched from the device together; by default one on processors, more on
+            a GPU, which a step would wait for.
     """
 
     def __init__(
@@ -81,6 +71,7 @@ class Trainer:
         ema_decay: float | None = None,
         accelerator: Accelerator | None = None,
         kept: int = KEPT,
+        fetch_every: int | None = None,
     ) -> None:
         self.accelerator = accelerator or Accelerator()
         self.checkpoints = Checkpoints(folder, kept=kept)
@@ -88,16 +79,16 @@ class Trainer:
         self._clip = gradient_clip
         self.network = model.to(self.accelerator.device)
         learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        optimiser = torch.optim.AdamW(learning, lr=settings.learning_rate)
+        fused = self.accelerator.device.type in FUSED_ON
+        optimiser = torch.optim.AdamW(learning, lr=settings.learning_rate, fused=fused)
         # Not prepared by Accelerate, whose schedules advance once a process and not once a step.
         self._schedule = schedule(optimiser)
         self._average = EMAModel(model.parameters(), decay=ema_decay, foreach=True) if ema_decay else None
         self.step, self.best_score = 0, float("inf")
-        self.gradient_norm = float("nan")
-        self.loss = float("nan")
+        self._metrics = StepMetrics(self.accelerator, every=fetch_every)
+        self._logger: TrainLogger = SilentLog()
         self.model, self._optimiser = self.accelerator.prepare(model, optimiser)
         self._resume()
-        self._started = time.monotonic()
         self.model.train()
 
     @property
@@ -105,75 +96,116 @@ class Trainer:
         return self.step < self.steps
 
     @property
-    def seconds(self) -> float:
-        """Since this process took the run up."""
-        return time.monotonic() - self._started
-
-    @property
     def learning_rate(self) -> float:
         """Of the next step."""
         return float(self._schedule.get_last_lr()[0])
 
-    def random(self) -> np.random.Generator:
-        """This step's own stream."""
-        return np.random.default_rng([self.seed, self.step])
+    def fit(
+        self,
+        step: TrainStep,
+        batches: Batches,
+        logger: TrainLogger | None = None,
+        after_step: Callable[[Trainer], None] | None = None,
+    ) -> None:
+        """Train until the last step, going on from the one that is done; leaves the network on the CPU, ready for use.
 
-    def update(self, *parts: Callable[[], Tensor]) -> None:
-        """One step of the optimiser; ``save_if_due`` follows when all was told of it.
+        It has the averaged weights then, where there is an average. A step's data are made while the device still
+        computes the step before, and no step waits for numbers from the device: those are fetched ``fetch_every``
+        steps at once, and all that are left before anything is validated or saved.
 
         Args:
-            parts: each computes a part of this process's loss, one after the other, so that a batch may be larger than
-                the memory. Their sum, averaged over the processes, is the loss of the step: ``self.loss``.
+            step: the loss of a micro-batch, with ``self.model``.
+            batches: of all steps.
+            logger: told of every step, in order.
+            after_step: called after every step, to validate now and then; before the checkpoint, if one is due.
 
         Raises:
-            NonFiniteError: loss or gradient is NaN or infinite; weights and checkpoints are as before.
+            NonFiniteError: loss or gradient became NaN or infinite; the last checkpoint is whole.
+            SaveError: a checkpoint or the log could not be written; the checkpoint before it is whole.
         """
+        self._logger = logger or SilentLog()
+        accelerator = self.accelerator
+        data = batches(
+            range(self.step, self.steps),
+            accelerator.device,
+            process=accelerator.process_index,
+            processes=accelerator.num_processes,
+        )
+        with closing(data):
+            for micro_batches in data:
+                self._update(step, send_to_device(micro_batches, accelerator.device, non_blocking=True))
+                if after_step is not None:
+                    after_step(self)
+                self._save_if_due()
+        self._finish()
+
+    def _update(self, step: TrainStep, micro_batches: Sequence[Any]) -> None:
+        """One step of the optimiser. A micro-batch after the other, so that a batch may be larger than the memory."""
         self._optimiser.zero_grad()
-        total = torch.zeros((), device=self.accelerator.device)
-        for number, part in enumerate(parts, start=1):
-            with self._gathering(is_last=number == len(parts)):
-                loss = part()
+        values: dict[str, Tensor] = {}
+        for number, micro_batch in enumerate(micro_batches, start=1):
+            with self._gathering(is_last=number == len(micro_batches)):
+                loss, others = step(micro_batch)
                 self.accelerator.backward(loss)
-            total += loss.detach()
-        self.loss = float(self.accelerator.reduce(total, "mean"))
-        self._require_finite(self.loss, "loss")
-        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self._clip)
-        self.gradient_norm = float(norm)
-        if self.accelerator.scaler is None:  # a scaler itself leaves out steps whose gradients overflow in float16
-            self._require_finite(self.gradient_norm, "gradient")
+            for name, value in {"loss": loss, **others}.items():
+                values[name] = values[name] + value.detach() if name in values else value.detach()
+        values["gradient_norm"] = self.accelerator.clip_grad_norm_(self.model.parameters(), self._clip)
+        records = self._metrics.add(self.step + 1, values, self.learning_rate)
+        self._require_finite(records)
         self._optimiser.step()
         if not self._optimiser.step_was_skipped:
             self._schedule.step()
         if self._average is not None:
             self._average.step(self.network.parameters())
         self.step += 1
+        self._log(records)
 
-    def save_if_due(self) -> bool:
-        """Write a checkpoint where it is time for one; tells whether it was.
+    def settle(self) -> None:
+        """Wait for the device, and log every step that is done.
 
         Raises:
-            SaveError: the checkpoint could not be written; the one before it is whole.
+            NonFiniteError: in one of them, loss or gradient became NaN or infinite.
         """
-        due = self.step % self._every == 0 or self.step == self.steps
-        if due and self.accelerator.is_main_process:
+        records = self._metrics.rest()
+        self._require_finite(records)
+        self._log(records)
+
+    def _log(self, records: Sequence[StepRecord]) -> None:
+        for record in records:
+            self._logger.step(record.step, record.values, ended=record.ended)
+
+    def _require_finite(self, records: Sequence[StepRecord]) -> None:
+        """Where several steps are fetched at once, weights may have taken the bad step; checkpoints never do."""
+        # A scaler itself leaves out steps whose gradients overflow in float16.
+        names = ("loss", "gradient_norm") if self.accelerator.scaler is None else ("loss",)
+        for record in records:
+            for name in names:
+                if not np.isfinite(value := record.values[name]):
+                    # The checkpoint keeps the old rate with the optimiser: going on from it would not help.
+                    raise NonFiniteError(
+                        f"The {name.removesuffix('_norm')} became {value} at step {record.step - 1}; the last "
+                        f"checkpoint is whole. Lower the learning rate, remove {self.checkpoints.folder} and start "
+                        "again."
+                    )
+
+    def _save_if_due(self) -> None:
+        if self.step % self._every and self.step != self.steps:
+            return
+        self.settle()
+        if self.accelerator.is_main_process:
             self.checkpoints.save(self.step, self._state())
-        return due
 
     def _gathering(self, *, is_last: bool) -> AbstractContextManager[Any]:
-        """Processes exchange gradients once a step, with the last part."""
+        """Processes exchange gradients once a step, with the last micro-batch."""
         return nullcontext() if is_last else self.accelerator.no_sync(self.model)
-
-    def _require_finite(self, value: float, what: str) -> None:
-        if not np.isfinite(value):
-            # The checkpoint keeps the old rate with the optimiser, so that going on from it would not help.
-            raise NonFiniteError(
-                f"The {what} became {value} at step {self.step}; the last checkpoint is whole. Lower the learning "
-                f"rate, remove {self.checkpoints.folder} and start again."
-            )
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Within it the network has the averaged weights, where there is an average, and does not learn."""
+        """Within it the network has the averaged weights, where there is an average, and does not learn.
+
+        Every step before it is logged. Raises NonFiniteError, see ``settle``.
+        """
+        self.settle()
         parameters = list(self.network.parameters())
         if self._average is not None:
             self._average.store(parameters)
@@ -187,7 +219,11 @@ class Trainer:
             self.model.train()
 
     def keep_if_best(self, score: float) -> bool:
-        """Keep the weights aside if ``score`` (lower is better) is the best so far; tells whether it was."""
+        """Keep the weights apart if ``score`` (lower is better) is the best so far; returns whether it was.
+
+        Raises NonFiniteError and SaveError, as ``fit`` does.
+        """
+        self.settle()
         if not score < self.best_score:
             return False
         self.best_score = score
@@ -195,8 +231,7 @@ class Trainer:
             save_checkpoint(self.checkpoints.best, self._state())
         return True
 
-    def finish(self) -> None:
-        """Leaves the network on the CPU, ready for use, with the averaged weights where there is an average."""
+    def _finish(self) -> None:
         if self._average is not None:
             self._average.copy_to(self.network.parameters())
         self.accelerator.wait_for_everyone()

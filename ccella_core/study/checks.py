@@ -21,7 +21,7 @@ def check_study(config: StudyConfig) -> None:
     """
     for variant in config.variants:
         scheduler = trainings_of(config, variant)[-1].denoiser.scheduler
-        Scheduler(config.synthesis.scheduler, scheduler, config.synthesis.steps)
+        Scheduler(config.synthesis.scheduler, scheduler, config.synthesis.num_inference_steps)
     trainings(config)
     _check_grid(config)
     _check_weights(config)
@@ -57,7 +57,7 @@ def _check_weights(config: StudyConfig) -> None:
         except ModelError as error:
             raise InputError(f"images.extractors.{kind} cannot be used: {error}") from error
     if config.adherence is not None:
-        _check_phantom_reader(config.adherence.phantom_reader, "adherence.phantom reader")
+        _check_phantom_reader(config.adherence.phantom_reader, "adherence.phantom_reader")
 
 
 def _check_phantom_reader(folder: Path | None, key: str) -> None:

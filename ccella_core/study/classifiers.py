@@ -15,17 +15,17 @@ from ccella_core.evaluation.classifier.data import Source
 from ccella_core.evaluation.classifier.testing import ClassifierResult, compare_classifiers, evaluate_classifier
 from ccella_core.evaluation.classifier.training import train_classifier
 from ccella_core.evaluation.data.volume_set import open_volume_set
-from ccella_core.evaluation.statistics.class_scores import Interval, ScoreDifference
+from ccella_core.evaluation.statistics.estimate import Estimate
 from ccella_core.networks.config import Variant
 from ccella_core.progress import OnProgress
 from ccella_core.study.config import Arm, StudyConfig, with_labels
-from ccella_core.study.measures import ArmDifference, ArmScore, Number
+from ccella_core.study.measures import ArmDifference, ArmScore
 from ccella_core.study.plan import OF_TRAIN, classifier_key, variant_key
 from ccella_core.study.result import SyntheticVolumes, VariantResult
 from ccella_core.study.stages import Stages
 from ccella_core.study.variant import VOLUMES_FOLDER
 
-MAY_CHANGE = ("name", "output", "tensorboard", "classifier.checkpoint_every", "classifier.keep_checkpoints")
+CLASSIFIER_MAY_CHANGE = ("name", "output", "log_with", "classifier.checkpoint_every", "classifier.keep_checkpoints")
 """Keys that change nothing in the networks, nor in which there are."""
 RUN = "classifier"
 
@@ -83,7 +83,7 @@ def compared(arms: Sequence[TrainedClassifier]) -> tuple[list[ArmScore], list[Ar
             arm=each.arm,
             variant=each.variant,  # type: ignore[arg-type]  # real cases alone are not compared
             real_count=count,  # type: ignore[arg-type]
-            difference=_number(difference, each.result),
+            difference=_with_seeds(difference, each.result),
             p_value=difference.p_value,
             adjusted_p_value=None if difference.p_value is None else float(next(adjusted)),
         )
@@ -122,7 +122,7 @@ def _trained(
         test_cases = open_volume_set(prepared.folder, sequence=config.data.sequence, split="test")
         return evaluate_classifier(training.output, test_cases, out=folder)
 
-    result = stages.done(wanted.key, made_with, ClassifierResult, work, may_change=MAY_CHANGE)
+    result = stages.done(wanted.key, made_with, ClassifierResult, work, may_change=CLASSIFIER_MAY_CHANGE)
     return TrainedClassifier(
         wanted.arm, wanted.variant, wanted.real_count, 0 if volumes is None else volumes.count, result
     )
@@ -157,14 +157,14 @@ def _score(each: TrainedClassifier) -> ArmScore:
         real_count=each.real_count,
         synthetic_count=each.synthetic_count,
         networks=scores.networks,
-        auroc=_number(scores.auroc, each.result),
-        average_precision=_number(scores.average_precision, each.result),
-        accuracy=_number(scores.accuracy, each.result),
-        sensitivity=_number(scores.sensitivity, each.result),
-        specificity=_number(scores.specificity, each.result),
+        auroc=_with_seeds(scores.auroc, each.result),
+        average_precision=_with_seeds(scores.average_precision, each.result),
+        accuracy=_with_seeds(scores.accuracy, each.result),
+        sensitivity=_with_seeds(scores.sensitivity, each.result),
+        specificity=_with_seeds(scores.specificity, each.result),
     )
 
 
-def _number(score: Interval | ScoreDifference, result: ClassifierResult) -> Number:
+def _with_seeds(score: Estimate, result: ClassifierResult) -> Estimate:
     n = f"{score.n} cases, {len(result.seeds)} seeds"
-    return Number(value=score.value, low=score.low, high=score.high, n=n)
+    return Estimate(value=score.value, low=score.low, high=score.high, n=n)

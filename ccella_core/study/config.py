@@ -12,8 +12,10 @@ from ccella_core.cases.prepared import PrepareSettings
 from ccella_core.config import StrictModel, checked, merged
 from ccella_core.errors import InputError
 from ccella_core.evaluation.features.features import ExtractorName
-from ccella_core.generation.schedulers import DEFAULT_NUM_INFERENCE_STEPS, DEFAULT_SCHEDULER, SchedulerName
-from ccella_core.networks.config import VARIANTS, Variant
+from ccella_core.generation.options import GenerationOptions
+from ccella_core.generation.schedulers import DEFAULT_NUM_INFERENCE_STEPS, DEFAULT_SCHEDULER
+from ccella_core.limits import SchedulerName
+from ccella_core.networks.config import REPORT_VARIANTS, VARIANTS, Variant
 from ccella_core.provenance import SequenceName
 from ccella_core.training.train_config import TrainConfig, preset
 
@@ -44,9 +46,9 @@ class Data(StrictModel):
 class Training(StrictModel):
     """How every variant is trained: the same steps, seeds and cases for all of them."""
 
-    size: Literal["small", "published"] = Field("small", description="of the presets, see `ccella train --help`")
+    size: Literal["small", "published"] = Field("small", description="of the presets, see `ccella train denoiser --help`")
     settings: dict[str, Any] = Field(
-        default_factory=dict, description="keys of `ccella train` over the preset, the same for every variant"
+        default_factory=dict, description="keys of `ccella train denoiser` over the preset, the same for every variant"
     )
     then: dict[str, Any] | None = Field(
         None, description="keys over those, of a second training that learns on from where the first ended"
@@ -61,8 +63,18 @@ class Synthesis(StrictModel):
     train_per_case: int = Field(1, ge=0, description="volumes of each training report, for classifiers; 0: none")
     seed: Seed = 0
     scheduler: SchedulerName = DEFAULT_SCHEDULER
-    steps: int = Field(DEFAULT_NUM_INFERENCE_STEPS, gt=0)
+    num_inference_steps: int = Field(DEFAULT_NUM_INFERENCE_STEPS, gt=0)
     guidance_scale: float = Field(1.0, ge=0)
+
+    @property
+    def options(self) -> GenerationOptions:
+        """Those of every volume. Scheduler and steps are also the defaults of the models that the study makes."""
+        return GenerationOptions(
+            seed=self.seed,
+            scheduler=self.scheduler,
+            num_inference_steps=self.num_inference_steps,
+            guidance_scale=self.guidance_scale,
+        )
 
 
 class ImageSettings(StrictModel):
@@ -91,7 +103,7 @@ class Classifiers(StrictModel):
 
     preset: str = "small"
     settings: dict[str, Any] = Field(
-        default_factory=dict, description="keys of `ccella classify train` over the preset, the same for every arm"
+        default_factory=dict, description="keys of `ccella train classifier` over the preset, the same for every arm"
     )
     real_counts: tuple[Annotated[int, Field(ge=2)], ...] = Field(min_length=1, description="sizes of the real set")
     seeds: tuple[Seed, ...] = Field((0, 1, 2), min_length=1, description="each trains anew on other real cases")
@@ -117,7 +129,7 @@ class StudyConfig(StrictModel):
     about: str = Field("", description="a sentence under the title: whose cases these are")
     output: Path = Field(description="folder of the study; one that was stopped goes on there")
     data: Data
-    variants: tuple[Variant, ...] = Field(tuple(VARIANTS), min_length=1)
+    variants: tuple[Variant, ...] = Field(REPORT_VARIANTS, min_length=1)
     training: Training = Training()
     synthesis: Synthesis = Synthesis()
     images: ImageSettings = ImageSettings()

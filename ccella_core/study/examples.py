@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from html import escape
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,18 +15,18 @@ from ccella_core.provenance import SYNTHETIC_LABEL, SequenceName
 
 TILE_INCHES = 1.7
 """Width of a slice."""
-HEADING_INCHES = 0.75
-DOTS_PER_INCH = 110
-BACKGROUND, PALE, WARNING = "#0e1116", "#e8eaed", "#ff6a3d"
+EXAMPLES_HEADING_INCHES = 0.75
+EXAMPLES_DOTS_PER_INCH = 110
+EXAMPLES_BACKGROUND, PALE_INK, WARNING_ON_DARK = "#0e1116", "#e8eaed", "#ff6a3d"
 REPORT_CHARACTERS = 400
 """Of a caption: the rest of a report is cut."""
 
 
 def chosen_cases(cases: Sequence[PreparedCase], count: int) -> list[PreparedCase]:
     """The first cases with a report, positive and negative by turns, positive first."""
-    told = [case for case in cases if case.reports]
-    kinds = [[case for case in told if case.pathology == kind] for kind in ("positive", "negative")]
-    by_turns = [kind[place] for place in range(len(told)) for kind in kinds if place < len(kind)]
+    with_report = [case for case in cases if case.reports]
+    kinds = [[case for case in with_report if case.pathology == kind] for kind in ("positive", "negative")]
+    by_turns = [kind[place] for place in range(len(with_report)) for kind in kinds if place < len(kind)]
     return by_turns[:count]
 
 
@@ -38,28 +38,29 @@ def shown_slice(prepared: PreparedSet, case: PreparedCase) -> int:
     return int(regions[1].sum(axis=(0, 1)).argmax())
 
 
-def examples_html(
+class Examples(NamedTuple):
+    """A picture, one row a case, and the reports to stand under it."""
+
+    picture: str
+    """PNG in base64."""
+    reports: list[tuple[str, str]]
+    """Whose it is, and the report."""
+
+
+def examples_of(
     prepared: PreparedSet,
     cases: Sequence[PreparedCase],
     sequence: SequenceName,
     made: Mapping[Variant, Mapping[str, np.ndarray]],
-) -> str:
-    """A figure with the picture inside, one row a case, and the reports under it.
+) -> Examples:
+    """Volumes of the same reports side by side.
 
     Args:
         prepared, cases, sequence: of the real volumes.
         made: by variant and case, voxels (X, Y, Z) in 0 … 1.
     """
     picture = base64.b64encode(_picture(prepared, cases, sequence, made)).decode()
-    reports = "".join(
-        f"<p><strong>{escape(case.id)}, {case.pathology}.</strong> {escape(_shortened(case.reports[0]))}</p>"
-        for case in cases
-    )
-    return (
-        f'<p class="warning">{SYNTHETIC_LABEL}</p><figure><img src="data:image/png;base64,{picture}" '
-        f'alt="axial slices of test cases and of synthetic volumes made from their reports"/>'
-        f"<figcaption>{reports}</figcaption></figure>"
-    )
+    return Examples(picture, [(f"{case.id}, {case.pathology}", _shortened(case.reports[0])) for case in cases])
 
 
 def _picture(
@@ -74,11 +75,13 @@ def _picture(
     columns = 1 + len(made)
     shape, spacing = prepared.settings.shape, prepared.settings.spacing
     tall = shape[1] * spacing[1] / (shape[0] * spacing[0])
-    inches = (TILE_INCHES * columns, TILE_INCHES * tall * len(cases) + HEADING_INCHES)
-    figure = Figure(inches, dpi=DOTS_PER_INCH, facecolor=BACKGROUND, layout="constrained")
+    inches = (TILE_INCHES * columns, TILE_INCHES * tall * len(cases) + EXAMPLES_HEADING_INCHES)
+    figure = Figure(inches, dpi=EXAMPLES_DOTS_PER_INCH, facecolor=EXAMPLES_BACKGROUND, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     figure.suptitle(
-        f"{SYNTHETIC_LABEL}, but for the first column; the patient's right is at the left", color=WARNING, fontsize=8
+        f"{SYNTHETIC_LABEL}, but for the first column; the patient's right is at the left",
+        color=WARNING_ON_DARK,
+        fontsize=8,
     )
     grid = figure.subplots(len(cases), columns, squeeze=False)
     for row, case in zip(grid, cases, strict=True):
@@ -90,7 +93,7 @@ def _picture(
             axes.imshow(plane, cmap="gray", vmin=0, vmax=1, aspect=spacing[1] / spacing[0], interpolation="bicubic")
             axes.set_axis_off()
             if case is cases[0]:
-                axes.set_title(name, color=PALE, fontsize=8)
+                axes.set_title(name, color=PALE_INK, fontsize=8)
     stream = io.BytesIO()
     canvas.print_png(stream, metadata={"Description": SYNTHETIC_LABEL})
     return stream.getvalue()

@@ -6,10 +6,11 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ccella_core.evaluation.statistics.estimate import Estimate
 from ccella_core.networks.config import Variant
 from ccella_core.report_page import FAINT, INK, WARNING_INK, as_svg
 from ccella_core.study.config import ARMS, Arm
-from ccella_core.study.measures import ARM_WORDS, ArmScore, Group, Measure, Number, rows_of, variants_of
+from ccella_core.study.measures import ARM_WORDS, ArmScore, Group, Measure, measures_by_row, variants_of
 from ccella_core.study.tables import ARROWS
 
 PANELS_A_ROW = 3
@@ -30,7 +31,7 @@ def forest_plot(measures: Sequence[Measure], group: Group, variants: Sequence[Va
 
     ``None`` where nothing of the group was measured.
     """
-    rows = rows_of(measures, group)
+    rows = measures_by_row(measures, group)
     if not rows:
         return None
     variants = variants_of(rows, variants)
@@ -105,7 +106,7 @@ def _panel_title(measure: Measure) -> str:
     return "\n".join(textwrap.fill(line, TITLE_CHARACTERS) for line in lines if line).replace("$", "\\$")
 
 
-def _with_interval(axes: Any, number: Number, place: float) -> None:
+def _with_interval(axes: Any, number: Estimate, place: float) -> None:
     if number.value is None:
         return
     if number.has_interval:
@@ -113,7 +114,7 @@ def _with_interval(axes: Any, number: Number, place: float) -> None:
     axes.plot([number.value], [place], marker="o", markersize=4.5, color=INK)
 
 
-def _across(axes: Any, number: Number) -> None:
+def _across(axes: Any, number: Estimate) -> None:
     if number.value is None:
         return
     ink = ARM_INK["synthetic"]
@@ -122,7 +123,7 @@ def _across(axes: Any, number: Number) -> None:
         axes.axhspan(number.low, number.high, color=ink, alpha=0.2, linewidth=0)
 
 
-def _curve(axes: Any, arm: Arm, counts: Sequence[int], numbers: Mapping[int, Number]) -> None:
+def _curve(axes: Any, arm: Arm, counts: Sequence[int], numbers: Mapping[int, Estimate]) -> None:
     known = [(place, numbers[count]) for place, count in enumerate(counts) if count in numbers]
     drawn = [(place, each) for place, each in known if each.value is not None]
     if not drawn:

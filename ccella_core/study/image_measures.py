@@ -12,18 +12,19 @@ from ccella_core.config import StrictModel
 from ccella_core.evaluation.data.volume_set import VolumeSet
 from ccella_core.evaluation.features.features import FeatureExtractor, features_of
 from ccella_core.evaluation.features.samples import Sample, random_halves, standard_errors
-from ccella_core.evaluation.images.coverage import FEWEST, coverage_of
+from ccella_core.evaluation.images.coverage import FEWEST_VOLUMES, coverage_of
 from ccella_core.evaluation.images.distances import frechet_distance, kernel_distance
 from ccella_core.evaluation.images.diversity import PairSimilarity
 from ccella_core.evaluation.images.images import ImageScores, evaluate_images, sample_of, save_image_scores
+from ccella_core.evaluation.statistics.estimate import Estimate
 from ccella_core.networks.config import Variant
 from ccella_core.progress import OnProgress
-from ccella_core.study.measures import Better, Measure, Number
+from ccella_core.study.measures import Better, Measure
 
 REAL_CASES = "the real cases among themselves"
 """For distances and neighbourhoods: between two halves of them."""
 SIMILARITY = "MS-SSIM of pairs"
-MARGIN = 1.96
+STANDARD_ERRORS = 1.96
 """Standard errors on each side of a 95 % interval."""
 KERNEL_SUBSETS = 20
 """Fewer than for the value itself: its spread between halves is much larger than between subsets."""
@@ -113,7 +114,7 @@ def of_images(variant: Variant, result: ImageResult) -> list[Measure]:
                 name=name,
                 extractor=found.extractor,
                 better=BETTER[name],
-                number=_number(value, errors.standard_errors.get(name), n, name),
+                number=_estimate(value, errors.standard_errors.get(name), n, name),
                 reference=_between(errors.between_halves.get(name, ()), f"halves of {scores.real_volumes} real", name),
                 reference_name=REAL_CASES,
                 comparable=name in WHATEVER_THE_SIZE,
@@ -128,23 +129,23 @@ def _statistics(generated: Sample, real: Sample) -> dict[str, float]:
         "FID": frechet_distance(generated.rows, real.rows),
         "KID": kernel_distance(generated, real, subsets=KERNEL_SUBSETS).mean,
     }
-    if min(generated.patient_count, real.patient_count) >= FEWEST:  # as in every other half
+    if min(generated.patient_count, real.patient_count) >= FEWEST_VOLUMES:  # as in every other half
         values = coverage_of(generated.volumes, real.volumes).model_dump()
         told |= {name.capitalize(): value for name, value in values.items()}
     return told
 
 
-def _number(value: float, standard_error: float | None, n: str, name: str) -> Number:
+def _estimate(value: float, standard_error: float | None, n: str, name: str) -> Estimate:
     if standard_error is None:
-        return Number(value=value, n=n)
+        return Estimate(value=value, n=n)
     least, most = LIMITS.get(name, (-inf, inf))
-    half = MARGIN * standard_error
-    return Number(value=value, low=max(value - half, least), high=min(value + half, most), n=n)
+    half = STANDARD_ERRORS * standard_error
+    return Estimate(value=value, low=max(value - half, least), high=min(value + half, most), n=n)
 
 
-def _between(values: Sequence[float], n: str, name: str) -> Number | None:
+def _between(values: Sequence[float], n: str, name: str) -> Estimate | None:
     """Mean over the divisions into halves, and where 95 % of them lie."""
-    return _number(float(np.mean(values)), float(np.std(values)), n, name) if values else None
+    return _estimate(float(np.mean(values)), float(np.std(values)), n, name) if values else None
 
 
 def _similarity(variant: Variant, scores: ImageScores) -> Measure:
@@ -160,7 +161,7 @@ def _similarity(variant: Variant, scores: ImageScores) -> Measure:
     )
 
 
-def _of_pairs(pairs: PairSimilarity) -> Number:
+def _of_pairs(pairs: PairSimilarity) -> Estimate:
     """With an interval where no two pairs share a volume: only then is their spread that of independent values."""
     spread = pairs.standard_deviation / np.sqrt(pairs.pairs - 1) if pairs.apart and pairs.pairs > 1 else None
-    return _number(pairs.mean, spread, f"{pairs.pairs} pairs", SIMILARITY)
+    return _estimate(pairs.mean, spread, f"{pairs.pairs} pairs", SIMILARITY)

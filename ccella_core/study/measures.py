@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import floor, log10
 from typing import Literal
 
 from ccella_core.config import StrictModel
+from ccella_core.evaluation.statistics.estimate import Estimate
 from ccella_core.networks.config import Variant
 from ccella_core.study.config import Arm
 
@@ -14,36 +14,6 @@ ARM_WORDS: dict[Arm, str] = {"real": "real", "synthetic": "synthetic", "real+syn
 Group = Literal["images", "class_head", "adherence", "privacy"]
 Better = Literal["lower", "higher"] | None
 """``None``: neither is better by itself."""
-
-
-class Number(StrictModel):
-    """A value and its 95 % interval, where it has one; ``value`` is ``None`` where it is not defined."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    n: str
-    """Of what it was computed, in words: "64 real, 64 synthetic"."""
-
-    @property
-    def has_interval(self) -> bool:
-        """One of no width says that nothing varied, not that nothing could."""
-        return self.value is not None and self.low is not None and self.high is not None and self.low < self.high
-
-    def apart_from(self, other: Number) -> bool:
-        """Whether the two intervals do not touch: more than 95 % sure of a difference, if cases are many."""
-        if not (self.has_interval and other.has_interval):
-            return False
-        assert self.low is not None and self.high is not None and other.low is not None and other.high is not None
-        return self.high < other.low or other.high < self.low
-
-    def __str__(self) -> str:
-        if self.value is None:
-            return "not defined"
-        if not self.has_interval:
-            return f"{self.value:.3g}"
-        digits = _digits(self.value, *(each for each in (self.low, self.high) if each is not None))
-        return f"{self.value:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
 
 
 class Measure(StrictModel):
@@ -55,8 +25,8 @@ class Measure(StrictModel):
     extractor: str | None = None
     """Of the features, or what read the volumes."""
     better: Better
-    number: Number
-    reference: Number | None = None
+    number: Estimate
+    reference: Estimate | None = None
     """The same of what it is to be compared with, where there is such a thing."""
     reference_name: str | None = None
     """What that is: "real against real"."""
@@ -78,11 +48,11 @@ class ArmScore(StrictModel):
     real_count: int | None
     synthetic_count: int
     networks: int
-    auroc: Number
-    average_precision: Number
-    accuracy: Number
-    sensitivity: Number
-    specificity: Number
+    auroc: Estimate
+    average_precision: Estimate
+    accuracy: Estimate
+    sensitivity: Estimate
+    specificity: Estimate
 
 
 class ArmDifference(StrictModel):
@@ -91,13 +61,13 @@ class ArmDifference(StrictModel):
     arm: Arm
     variant: Variant
     real_count: int
-    difference: Number
+    difference: Estimate
     p_value: float | None
     adjusted_p_value: float | None
     """For all comparisons of the study together (Benjamini & Hochberg 1995)."""
 
 
-def rows_of(measures: Iterable[Measure], group: Group) -> list[list[Measure]]:
+def measures_by_row(measures: Iterable[Measure], group: Group) -> list[list[Measure]]:
     """The measures of a group, those of the same thing together, in the order in which they first stand there."""
     rows: dict[tuple[Group, str, str | None], list[Measure]] = {}
     for measure in measures:
@@ -120,15 +90,3 @@ def best_of(row: Sequence[Measure]) -> list[Measure]:
     values = [measure.number.value or 0.0 for measure in known]
     best = min(values) if known[0].better == "lower" else max(values)
     return [measure for measure, value in zip(known, values, strict=True) if value == best]
-
-
-MOST_DECIMALS, SIGNIFICANT = 5, 3
-
-
-def _digits(value: float, *ends: float) -> int:
-    """Decimals with which the largest of a value and its ends shows three figures that count; two where it is 0."""
-    largest = max(abs(each) for each in (value, *ends))
-    if largest == 0:
-        return SIGNIFICANT
-    figures = SIGNIFICANT if value else SIGNIFICANT - 1
-    return min(MOST_DECIMALS, max(0, figures - 1 - floor(log10(largest))))

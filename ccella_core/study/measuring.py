@@ -11,21 +11,22 @@ from typing import Any
 from ccella_core.cases.prepared import PreparedSet
 from ccella_core.evaluation.adherence.phantom_reader import PhantomReader
 from ccella_core.evaluation.adherence.phantom_reader_training import cached_phantom_reader, load_or_train_phantom_reader
-from ccella_core.evaluation.adherence.scores import Agreement, Proportion, ReadingScores
+from ccella_core.evaluation.adherence.scores import Agreement, ReadingScores
 from ccella_core.evaluation.adherence.set_adherence import SetAdherence, set_adherence
 from ccella_core.evaluation.classifier.class_head import ClassHeadResult, evaluate_class_head
 from ccella_core.evaluation.data.volume_set import VolumeSet, open_volume_set
 from ccella_core.evaluation.features.features import ExtractorName, FeatureExtractor, load_extractors
 from ccella_core.evaluation.images.images import FEATURES
 from ccella_core.evaluation.privacy.privacy import find_copies
-from ccella_core.evaluation.privacy.report import PrivacyScores, Share, save_privacy
-from ccella_core.evaluation.statistics.class_scores import WORDS, ClassScores, Interval
+from ccella_core.evaluation.privacy.report import PrivacyScores, save_privacy
+from ccella_core.evaluation.statistics.class_scores import SCORE_NAMES, ClassScores
+from ccella_core.evaluation.statistics.estimate import Estimate
 from ccella_core.evaluation.statistics.resampling import SCORES
 from ccella_core.networks.config import Variant
 from ccella_core.progress import OnProgress
 from ccella_core.study.config import StudyConfig
 from ccella_core.study.image_measures import ImageResult, measure_images, of_images
-from ccella_core.study.measures import Better, Measure, Number
+from ccella_core.study.measures import Better, Measure
 from ccella_core.study.plan import ADHERENCE, CLASS_HEAD, IMAGES, PRIVACY, variant_key
 from ccella_core.study.result import VariantResult
 from ccella_core.study.stages import Stages
@@ -180,24 +181,14 @@ THE_CASES_THEMSELVES = "the test cases themselves"
 HELD_OUT = "held-out real cases"
 
 
-def number_of(score: Interval | Proportion | Share) -> Number:
-    """A value with its interval and of how many it is."""
-    if isinstance(score, Interval):
-        return Number(value=score.value, low=score.low, high=score.high, n=str(score.n))
-    if not score.total:
-        return Number(value=None, n="0")
-    low, high = score.interval if isinstance(score, Proportion) else (score.low, score.high)
-    return Number(value=score.share, low=low, high=high, n=str(score.total))
-
-
 def of_class_head(variant: Variant, scores: ClassScores) -> list[Measure]:
     return [
         Measure(
             variant=variant,
             group="class_head",
-            name=WORDS[name],
+            name=SCORE_NAMES[name],
             better="higher",
-            number=number_of(getattr(scores, name)),
+            number=getattr(scores, name),
         )
         for name in sorted(SCORES, key=lambda score: score != "auroc")  # the one that needs no threshold comes first
     ]
@@ -221,35 +212,35 @@ def of_adherence(variant: Variant, result: SetAdherence) -> list[Measure]:
     ]
 
 
-def _agreements(scores: ReadingScores) -> Iterator[tuple[str, Better, Number]]:
-    yield "Pathology as stated", "higher", number_of(scores.pathology)
-    yield "Lesion seen where stated", "higher", number_of(scores.sensitivity)
-    yield "No lesion seen where none is stated", "higher", number_of(scores.specificity)
-    yield "Side", "higher", number_of(scores.side)
-    yield "Zone", "higher", number_of(scores.zone)
-    yield "Level", "higher", number_of(scores.level)
+def _agreements(scores: ReadingScores) -> Iterator[tuple[str, Better, Estimate]]:
+    yield "Pathology as stated", "higher", scores.pathology
+    yield "Lesion seen where stated", "higher", scores.sensitivity
+    yield "No lesion seen where none is stated", "higher", scores.specificity
+    yield "Side", "higher", scores.side
+    yield "Zone", "higher", scores.zone
+    yield "Level", "higher", scores.level
     yield from _lengths("Lesion size", "mm", scores.size_mm)
     yield from _lengths("Gland volume", "ml", scores.gland_volume_ml)
 
 
-def _lengths(what: str, unit: str, agreement: Agreement) -> Iterator[tuple[str, Better, Number]]:
-    yield f"{what}, correlation", "higher", number_of(agreement.r)
-    yield f"{what}, mean absolute error in {unit}", "lower", number_of(agreement.error)
-    yield f"{what}, mean difference in {unit}", None, number_of(agreement.bias)
+def _lengths(what: str, unit: str, agreement: Agreement) -> Iterator[tuple[str, Better, Estimate]]:
+    yield f"{what}, correlation", "higher", agreement.r
+    yield f"{what}, mean absolute error in {unit}", "lower", agreement.error
+    yield f"{what}, mean difference in {unit}", None, agreement.bias
 
 
 def of_privacy(variant: Variant, scores: PrivacyScores) -> list[Measure]:
     """Suspected copies by each comparison and by either, and how many volumes are authentic, beside held-out cases."""
 
-    def measure(name: str, by: str | None, better: Better, share: Share, real: Share | None) -> Measure:
+    def measure(name: str, by: str | None, better: Better, share: Estimate, real: Estimate | None) -> Measure:
         return Measure(
             variant=variant,
             group="privacy",
             name=name,
             extractor=by,
             better=better,
-            number=number_of(share),
-            reference=None if real is None else number_of(real),
+            number=share,
+            reference=None if real is None else real,
             reference_name=None if real is None else HELD_OUT,
         )
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, JsonValue
 
 from ccella_core.config import StrictModel
-from ccella_core.errors import SaveError
-from ccella_core.files import whole_file
+from ccella_core.files import write_json, write_text
 from ccella_core.networks.config import Variant
 from ccella_core.provenance import software_versions
 from ccella_core.study import sentences as words
 from ccella_core.study.measures import ArmDifference, ArmScore, Group, Measure
 from ccella_core.study.tables import (
-    Table,
+    StudyTable,
     arms_csv,
     classifier_table,
     differences_csv,
@@ -25,7 +24,7 @@ from ccella_core.study.tables import (
     numbers_csv,
 )
 
-RESULT_NAME, TABLES, MARKDOWN_NAME = "study.json", "tables", "study.md"
+STUDY_RESULT_NAME, TABLES, MARKDOWN_NAME = "study.json", "tables", "study.md"
 GROUPS: dict[Group, str] = {
     "images": "Image quality",
     "class_head": "The class read from the report",
@@ -118,11 +117,12 @@ class StudyResult(StrictModel):
         return tuple(name for name in self.names if any(score.variant == name for score in self.arm_scores))
 
 
-def group_table(result: StudyResult, group: Group) -> Table | None:
+def group_table(result: StudyResult, group: Group) -> StudyTable | None:
+    """A row a measure of the group, a column a variant; ``None`` where nothing of the group was measured."""
     return measures_table(group, GROUPS[group], group, result.measures, result.names)
 
 
-def classifier_tables(result: StudyResult) -> list[Table]:
+def classifier_tables(result: StudyResult) -> list[StudyTable]:
     """A table a variant whose volumes were used, and one of the differences; none where no classifier was trained."""
     if not result.arm_scores:
         return []
@@ -133,49 +133,35 @@ def classifier_tables(result: StudyResult) -> list[Table]:
 
 def write_result(result: StudyResult, folder: Path) -> None:
     """Write ``study.json``, ``tables/`` (CSV) and ``study.md``. Raises SaveError where the disk refuses."""
-    files = {
-        RESULT_NAME: result.model_dump_json(indent=2) + "\n",
-        MARKDOWN_NAME: markdown(result),
-        f"{TABLES}/measures.csv": numbers_csv(result.measures),
-        f"{TABLES}/classifiers.csv": arms_csv(result.arm_scores),
-        f"{TABLES}/classifier_differences.csv": differences_csv(result.differences),
-    }
-    write_texts(folder, files)
+    write_json(folder / STUDY_RESULT_NAME, result)
+    write_text(folder / MARKDOWN_NAME, study_markdown(result))
+    write_text(folder / TABLES / "measures.csv", numbers_csv(result.measures))
+    write_text(folder / TABLES / "classifiers.csv", arms_csv(result.arm_scores))
+    write_text(folder / TABLES / "classifier_differences.csv", differences_csv(result.differences))
 
 
-def write_texts(folder: Path, files: Mapping[str, str]) -> None:
-    """Write texts by their path in ``folder``, each whole. Raises SaveError where the disk refuses."""
-    try:
-        for name, text in files.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(folder / name) as unfinished:
-                unfinished.write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise SaveError(f"The study cannot be written into {folder}: {error}.") from error
-
-
-def markdown(result: StudyResult) -> str:
+def study_markdown(result: StudyResult) -> str:
     """The tables with what was found under each, to be put into documentation."""
     parts = [f"# {result.title}", result.about, cases_sentence(result.cases)]
     for group in GROUPS:
         if (table := group_table(result, group)) is not None:
-            parts += [f"## {table.title}", table.markdown(), *_list(words.of_measures(result.measures, group))]
+            found = words.of_measures(result.measures, group)
+            parts += [f"## {table.title}", table.markdown(), _list(found)]
     if tables := classifier_tables(result):
         parts.append("## What the volumes are worth to a classifier")
         parts += [part for table in tables for part in (f"**{table.title}**", table.markdown())]
         parts += [words.summary_of_differences(result.differences)] if result.differences else []
     if result.warnings:
-        parts += ["## Warnings", *_list(result.warnings)]
+        parts += ["## Warnings", _list(result.warnings)]
     if result.left_out:
-        parts += ["## Left out", *_list(f"{each.stage}: {each.why_not}." for each in result.left_out)]
+        parts += ["## Left out", _list(f"{each.stage}: {each.why_not}." for each in result.left_out)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def cases_sentence(cases: Cases) -> str:
-    told = [f"{count} for {split} ({cases.positive[split]} positive)" for split, count in cases.counts.items()]
-    return f"Cases: {', '.join(told)}. Values stand with their 95 % interval."
+    counted = [f"{count} for {split} ({cases.positive[split]} positive)" for split, count in cases.counts.items()]
+    return f"Cases: {', '.join(counted)}. Values stand with their 95 % interval."
 
 
-def _list(sentences: Iterable[str]) -> list[str]:
-    lines = [f"- {each}" for each in sentences]
-    return ["\n".join(lines)] if lines else []
+def _list(sentences: Iterable[str]) -> str:
+    return "\n".join(f"- {each}" for each in sentences)

@@ -25,7 +25,7 @@ from ccella_core.progress import OnProgress
 from ccella_core.study.checks import check_study
 from ccella_core.study.classifiers import compared, train_arms
 from ccella_core.study.config import StudyConfig
-from ccella_core.study.examples import chosen_cases, examples_html
+from ccella_core.study.examples import Examples, chosen_cases, examples_of
 from ccella_core.study.measuring import Measurer
 from ccella_core.study.plan import CASES, plan
 from ccella_core.study.result import Cases, LeftOut, StudyResult, VariantResult, write_result
@@ -65,7 +65,7 @@ def run_study(config: StudyConfig, listener: Listener | None = None) -> Path:
     """
     # 1. Check everything before anything slow begins.
     if PartialState().num_processes > 1:
-        raise InputError("A study runs in one process; of its parts, `ccella train` can be launched on several.")
+        raise InputError("A study runs in one process; of its parts, `ccella train denoiser` can be launched on several.")
     stages_to_do = plan(config)
     check_study(config)
     prepare_folder(config.output)
@@ -156,7 +156,7 @@ def _checked_cases(config: StudyConfig, prepared: PreparedSet) -> Cases:
     return Cases(fingerprint=prepared.fingerprint, counts=dict(counts), positive=dict(positive))
 
 
-def _examples(config: StudyConfig, prepared: PreparedSet, variants: Sequence[VariantResult]) -> str | None:
+def _examples(config: StudyConfig, prepared: PreparedSet, variants: Sequence[VariantResult]) -> Examples | None:
     cases = chosen_cases(prepared.split("test"), config.examples)
     if not cases:
         return None
@@ -166,4 +166,4 @@ def _examples(config: StudyConfig, prepared: PreparedSet, variants: Sequence[Var
         volumes = open_volume_set(config.output / each.of_test.path, sequence=sequence)
         first = {member.case: index for index, member in reversed(list(enumerate(volumes)))}
         made[each.variant] = {case: volumes.voxels(index) for case, index in first.items() if case in wanted}
-    return examples_html(prepared, cases, sequence, made)
+    return examples_of(prepared, cases, sequence, made)

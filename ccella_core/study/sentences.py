@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ccella_core.study.measures import ARM_WORDS, ArmDifference, Group, Measure, Number, best_of, rows_of
+from ccella_core.evaluation.statistics.estimate import Estimate
+from ccella_core.study.measures import ARM_WORDS, ArmDifference, Group, Measure, best_of, measures_by_row
 
-SIGNIFICANT = 0.05
+SIGNIFICANCE_LEVEL = 0.05
 """Of adjusted p-values: the usual level."""
 RULE = (
     "A difference between variants is claimed only where their 95 % intervals do not touch, which is stricter than "
@@ -25,7 +26,7 @@ def in_short(measures: Sequence[Measure], groups: Mapping[Group, str]) -> list[s
 
 def of_measures(measures: Iterable[Measure], group: Group) -> list[str]:
     """A sentence a row of the group's table: which variant does best, and of which others that can be said."""
-    rows = rows_of(measures, group)
+    rows = measures_by_row(measures, group)
     return [sentence for row in rows if (sentence := _of_row(row)) is not None]
 
 
@@ -72,7 +73,7 @@ def _beside_reference(row: Sequence[Measure]) -> str | None:
     return f"{row[0].name}, beside {row[0].reference_name}, {reference}: {'; '.join(filter(None, parts))}."
 
 
-def _value(number: Number) -> float:
+def _value(number: Estimate) -> float:
     return number.value or 0.0
 
 
@@ -123,7 +124,7 @@ def is_claimed(each: ArmDifference) -> bool:
     number = each.difference
     if not number.has_interval or each.adjusted_p_value is None:
         return False
-    return not (number.low or 0.0) <= 0 <= (number.high or 0.0) and each.adjusted_p_value < SIGNIFICANT
+    return not (number.low or 0.0) <= 0 <= (number.high or 0.0) and each.adjusted_p_value < SIGNIFICANCE_LEVEL
 
 
 def _counted(claimed: Sequence[ArmDifference], total: int) -> str:

@@ -13,12 +13,13 @@ from accelerate.state import AcceleratorState
 from pydantic import ValidationError
 
 from ccella_core.config import StrictModel
-from ccella_core.errors import InputError, SaveError
-from ccella_core.files import prepare_folder, whole_file
-from ccella_core.fingerprints import differences, flat
+from ccella_core.errors import InputError
+from ccella_core.files import prepare_folder, write_json
+from ccella_core.fingerprints import flat, refuse_other
 from ccella_core.progress import OnProgress
 
 STAGE_NAME = "stage.json"
+MADE_OTHERWISE = "what was made with something else"
 WEIGHTS_KEYS = {"phantom_reader_sha256", "extractor_sha256"}
 """Of ``made_with``: fingerprints of the weights of what measured."""
 
@@ -27,11 +28,12 @@ Work = Callable[[Path, OnProgress], StepResult]
 """Does a stage in its folder, going on with what lies there of it."""
 
 
-Fingerprints = Callable[[], Mapping[str, Any]]
+Fingerprints = Callable[[], dict[str, Any]]
 """Gives fingerprints of weights by their keys in ``made_with``; none of weights that are not at hand."""
 
 
-def no_weights() -> Mapping[str, Any]:
+def no_weights() -> dict[str, Any]:
+    """Of a stage that measures with no network."""
     return {}
 
 
@@ -139,11 +141,11 @@ class Stages:
         record = _read_record(folder)
         if record is None or record.result is None:
             record = self._do(self._planned[key], folder, now, work, weights)
-        elif different := _differences(record.made_with, now, dict(weights()), may_change):
-            raise InputError(
-                f"{folder} was made with something else ({'; '.join(different)}). Go on with what it was made with, "
-                "name another output, or remove that folder to have it made anew."
-            )
+        else:
+            known = weights()
+            # Weights that are gone are not made again for the sake of a finished stage.
+            unknown = tuple(WEIGHTS_KEYS - known.keys())
+            refuse_other(folder, record.made_with, now | known, what=MADE_OTHERWISE, may_change=may_change + unknown)
         self._refuse_mixed_weights(key, record.made_with)
         self.seconds[key] = record.seconds or 0.0
         try:
@@ -155,7 +157,7 @@ class Stages:
         self, stage: StudyStep, folder: Path, made_with: dict[str, Any], work: Work[StepResult], weights: Fingerprints
     ) -> StageRecord:
         prepare_folder(folder)
-        _write_record(folder, StageRecord(made_with=made_with))
+        write_json(folder / STAGE_NAME, StageRecord(made_with=made_with))
         started = time.monotonic()
         # A process has one precision for all its Accelerators, unless that is forgotten: each stage chooses its own, as
         # if it had a process to itself.
@@ -167,7 +169,7 @@ class Stages:
             seconds=round(time.monotonic() - started, 1),
             result=result.model_dump(mode="json"),
         )
-        _write_record(folder, record)
+        write_json(folder / STAGE_NAME, record)
         return record
 
     def _refuse_mixed_weights(self, key: str, made_with: dict[str, Any]) -> None:
@@ -187,19 +189,6 @@ class Stages:
         return self._left.index(key) + 1 if key in self._left else len(self._left)
 
 
-def _differences(
-    before: dict[str, Any], now: dict[str, Any], weights: dict[str, Any], may_change: tuple[str, ...]
-) -> list[str]:
-    """As `differences`. Fingerprints of weights that either side lacks are unknown, and differ from nothing.
-
-    Records of the same ``format_version`` were written before there were any; and weights that are gone are not made
-    again for the sake of a finished stage.
-    """
-    known = {key: each for key, each in weights.items() if key in before}
-    unknown = tuple(WEIGHTS_KEYS - known.keys())
-    return differences(before, now | known, may_change=may_change + unknown)
-
-
 def _is_finished(folder: Path) -> bool:
     record = _read_record(folder)
     return record is not None and record.result is not None
@@ -211,11 +200,3 @@ def _read_record(folder: Path) -> StageRecord | None:
         return StageRecord.model_validate_json(path.read_bytes()) if path.exists() else None
     except (OSError, ValidationError) as error:
         raise InputError(f"{path} cannot be read; remove {folder} to have it made anew.") from error
-
-
-def _write_record(folder: Path, record: StageRecord) -> None:
-    try:
-        with whole_file(folder / STAGE_NAME) as unfinished:
-            unfinished.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise SaveError(f"The stage cannot be written into {folder}: {error}.") from error

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from html import escape
 from pathlib import Path
 
 import yaml
 
-from ccella_core.report_page import page, table
+from ccella_core.files import write_text
+from ccella_core.provenance import SYNTHETIC_LABEL
+from ccella_core.report_page import render_page
 from ccella_core.study import sentences as words
+from ccella_core.study.examples import Examples
 from ccella_core.study.figures import classifier_plot, forest_plot
 from ccella_core.study.measures import Group
 from ccella_core.study.result import (
     GROUPS,
-    RESULT_NAME,
+    STUDY_RESULT_NAME,
     TABLES,
     StudyResult,
     cases_sentence,
     classifier_tables,
     group_table,
-    write_texts,
 )
+from ccella_core.study.tables import ARROWS, StudyTable
 
-PAGE_NAME = "study.html"
-HINTS: dict[Group, str] = {
+STUDY_PAGE_NAME = "study.html"
+GROUP_HINTS: dict[Group, str] = {
     "images": "An arrow tells which way is better. A number holds only for its extractor, and for sets of this size: "
     "what the real cases have among themselves is between two halves of them, and of sets of half the size a Fréchet "
     "distance is larger. Intervals come from the spread between halves of both sets; those of the real cases hold 95 % "
@@ -44,41 +45,45 @@ OF_CLASSIFIERS = (
 )
 
 
-def write_page(result: StudyResult, folder: Path, examples: str | None) -> Path:
+def write_page(result: StudyResult, folder: Path, examples: Examples | None) -> Path:
     """Write ``study.html``; returns its path.
 
     Args:
         result: what was found.
         folder: of the study.
-        examples: HTML with volumes of the same reports, where they are to be shown.
+        examples: volumes of the same reports, where they are to be shown.
 
     Raises:
         SaveError: the disk refuses.
     """
-    sections = [("In short", _in_short(result)), ("How it was done", _how(result))]
-    if examples is not None:
-        sections.append(("The same reports, by every variant", examples))
-    sections += [(GROUPS[group], content) for group in GROUPS if (content := _group(result, group)) is not None]
-    if result.arm_scores:
-        sections.append(("What the volumes are worth to a classifier", _classifiers(result)))
-    if result.warnings:
-        sections.append(("Warnings", _listed(result.warnings)))
-    if result.left_out:
-        sections.append(("Left out", _listed(f"{each.stage}: {each.why_not}." for each in result.left_out)))
-    sections.append(("To go on with", _behind(result)))
-    write_texts(folder, {PAGE_NAME: page(result.title, result.about, sections)})
-    return folder / PAGE_NAME
+    page = render_page(
+        "study.html",
+        title=result.title,
+        about=result.about,
+        in_short=_in_short(result),
+        trained=_trained(result),
+        label=SYNTHETIC_LABEL,
+        examples=examples,
+        groups=[found for group in GROUPS if (found := _group(result, group)) is not None],
+        classifiers=_classifiers(result) if result.arm_scores else None,
+        warnings=result.warnings,
+        left_out=[f"{each.stage}: {each.why_not}." for each in result.left_out],
+        behind=_behind(result),
+        config=yaml.safe_dump(result.config, sort_keys=False, allow_unicode=True),
+    )
+    write_text(folder / STUDY_PAGE_NAME, page)
+    return folder / STUDY_PAGE_NAME
 
 
-def _in_short(result: StudyResult) -> str:
+def _in_short(result: StudyResult) -> dict[str, object]:
     found = words.in_short(result.measures, GROUPS)
     if result.differences:
         found.append(words.summary_of_differences(result.differences))
     about = [cases_sentence(result.cases), f"Variants: {', '.join(result.names)}, all trained alike."]
-    return f"{_paragraphs(about)}{_listed(found)}{_paragraphs([words.RULE])}"
+    return {"about": about, "found": found, "rule": words.RULE}
 
 
-def _how(result: StudyResult) -> str:
+def _trained(result: StudyResult) -> dict[str, object]:
     rows = [
         [each.variant, f"{each.trained.parameters:,}", each.trained.steps, _minutes(result, each.variant),
          "–" if each.trained.validation_loss is None else f"{each.trained.validation_loss:.4f}", each.of_test.count,
@@ -87,49 +92,55 @@ def _how(result: StudyResult) -> str:
     ]  # fmt: skip
     header = ["variant", "parameters", "steps", "minutes of training", "validation loss", "volumes of test reports",
               "of training reports"]  # fmt: skip
-    said = (
+    note = (
         "Minutes are of the process that finished a training, with the encoding of cases that had not been encoded "
         "yet. The validation loss holds the class's where a variant has a head."
     )
-    return table(header, rows) + _paragraphs([said])
+    return {"header": header, "rows": rows, "note": note}
 
 
 def _minutes(result: StudyResult, variant: str) -> str:
     return f"{result.seconds.get(f'variants/{variant}/training', 0.0) / 60:.1f}"
 
 
-def _group(result: StudyResult, group: Group) -> str | None:
+def _group(result: StudyResult, group: Group) -> dict[str, object] | None:
     numbers = group_table(result, group)
     if numbers is None:
         return None
-    figure = forest_plot(result.measures, group, result.names) or ""
-    said = _listed(words.of_measures(result.measures, group))
-    return f"<p>{escape(HINTS[group])}</p>{figure}{numbers.html()}{said}"
+    return _shown(numbers) | {
+        "title": GROUPS[group],
+        "hint": GROUP_HINTS[group],
+        "figure": forest_plot(result.measures, group, result.names) or "",
+        "found": words.of_measures(result.measures, group),
+    }
 
 
-def _classifiers(result: StudyResult) -> str:
-    tables = "".join(f"<h3>{escape(each.title)}</h3>{each.html()}" for each in classifier_tables(result))
-    figure = classifier_plot(result.arm_scores, result.whose_volumes) or ""
-    found = _paragraphs([words.summary_of_differences(result.differences)] if result.differences else [])
-    return f"<p>{escape(OF_CLASSIFIERS)}</p>{figure}{tables}{found}"
+def _classifiers(result: StudyResult) -> dict[str, object]:
+    return {
+        "hint": OF_CLASSIFIERS,
+        "figure": classifier_plot(result.arm_scores, result.whose_volumes) or "",
+        "tables": [_shown(each) for each in classifier_tables(result)],
+        "found": [words.summary_of_differences(result.differences)] if result.differences else [],
+    }
 
 
-def _behind(result: StudyResult) -> str:
-    config = yaml.safe_dump(result.config, sort_keys=False, allow_unicode=True)
+def _shown(table: StudyTable) -> dict[str, object]:
+    rows = [[_unbroken(cell) for cell in row] for row in table.rows]
+    return {"title": table.title, "header": table.header, "rows": rows}
+
+
+def _unbroken(cell: str) -> str:
+    """Breaks between a value and its interval, but neither inside of that nor before an arrow."""
+    for text in (" to ", *(f" {arrow}" for arrow in ARROWS.values() if arrow)):
+        cell = cell.replace(text, text.replace(" ", "\u00a0"))
+    return cell
+
+
+def _behind(result: StudyResult) -> list[str]:
     software = ", ".join(f"{name} {version}" for name, version in result.software.items())
     hours = sum(result.seconds.values()) / 3600
-    said = [
-        f"Every number in full precision: {RESULT_NAME} and {TABLES}/ beside this page.",
+    return [
+        f"Every number in full precision: {STUDY_RESULT_NAME} and {TABLES}/ beside this page.",
         f"Cases: {result.cases.fingerprint}. Software: {software}.",
         f"The processes that finished the stages took {hours:.1f} hours.",
     ]
-    return f"{_paragraphs(said)}<details><summary>Configuration</summary><pre>{escape(config)}</pre></details>"
-
-
-def _paragraphs(sentences: Sequence[str]) -> str:
-    return "".join(f"<p>{escape(each)}</p>" for each in sentences)
-
-
-def _listed(sentences: Iterable[str]) -> str:
-    items = "".join(f"<li>{escape(each)}</li>" for each in sentences)
-    return f"<ul>{items}</ul>" if items else ""

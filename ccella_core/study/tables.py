@@ -1,4 +1,4 @@
-"""The tables of a study, each to be written as HTML, Markdown and CSV."""
+"""The tables of a study, for its page and its Markdown, and the same numbers as CSV."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ import io
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ccella_core import report_page as page
+from ccella_core.evaluation.statistics.estimate import Estimate, format_p_value
 from ccella_core.networks.config import Variant
+from ccella_core.report_page import markdown_table
 from ccella_core.study.config import ARMS, Arm
-from ccella_core.study.measures import ARM_WORDS, ArmDifference, ArmScore, Group, Measure, Number, rows_of, variants_of
+from ccella_core.study.measures import ARM_WORDS, ArmDifference, ArmScore, Group, Measure, measures_by_row, variants_of
 from ccella_core.study.sentences import verdict
 
 ARROWS = {"lower": "↓", "higher": "↑", None: ""}
 NOTHING = "–"
 
 
-class Table(NamedTuple):
+class StudyTable(NamedTuple):
     """A table for people; what machines read is in ``study.json`` and the CSV of single numbers."""
 
     name: str
@@ -26,19 +27,15 @@ class Table(NamedTuple):
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
-    def html(self) -> str:
-        return page.table(self.header, [[_unbroken(cell) for cell in row] for row in self.rows])
-
     def markdown(self) -> str:
-        lines = [self.header, ["---"] * len(self.header), *self.rows]
-        return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+        return markdown_table(self.header, self.rows)
 
 
 def measures_table(
     name: str, title: str, group: Group, measures: Sequence[Measure], variants: Sequence[Variant]
-) -> Table | None:
+) -> StudyTable | None:
     """A row a measure, a column a variant that was measured; ``None`` where nothing of the group was measured."""
-    rows = rows_of(measures, group)
+    rows = measures_by_row(measures, group)
     if not rows:
         return None
     variants = variants_of(rows, variants)
@@ -46,7 +43,7 @@ def measures_table(
     references = {measure.reference_name for row in rows for measure in row if measure.reference_name}
     header = ["", *(["measured by"] if has_extractor else []), "n", *variants]
     header += [text for name in sorted(references) for text in (name, "n of those")]
-    return Table(
+    return StudyTable(
         name,
         title,
         tuple(header),
@@ -63,13 +60,13 @@ def _measures_row(
     return (
         f"{row[0].name} {ARROWS[row[0].better]}".strip(),
         *([row[0].extractor or NOTHING] if has_extractor else []),
-        counts[0] if len(counts) == 1 else "; ".join(f"{each.variant} {each.number.n}" for each in row),
+        str(counts[0]) if len(counts) == 1 else "; ".join(f"{each.variant} {each.number.n}" for each in row),
         *(_cell(of_variant[variant].number if variant in of_variant else None) for variant in variants),
         *(text for name in references for text in _with_n(reference.get(name))),
     )
 
 
-def classifier_table(scores: Sequence[ArmScore], variant: Variant | None, arms: Sequence[Arm]) -> Table:
+def classifier_table(scores: Sequence[ArmScore], variant: Variant | None, arms: Sequence[Arm]) -> StudyTable:
     """AUROC: rows are sizes of the real set, columns the arms, those of one variant's volumes.
 
     The arm of synthetic volumes alone has no real set; its one value stands in every row.
@@ -80,14 +77,14 @@ def classifier_table(scores: Sequence[ArmScore], variant: Variant | None, arms: 
     rows = []
     for count in counts:
         numbers = [_auroc(scores, arm, variant, count) for arm in shown]
-        known = dict.fromkeys(number.n for number in numbers if number is not None)
+        known = dict.fromkeys(str(number.n) for number in numbers if number is not None)
         rows.append((str(count), *(_cell(number) for number in numbers), "; ".join(known)))
     name = f"classifier_{variant}" if variant else "classifier"
     title = f"AUROC of classifiers, with volumes of {variant}" if variant else "AUROC of classifiers"
-    return Table(name, title, tuple(header), tuple(rows))
+    return StudyTable(name, title, tuple(header), tuple(rows))
 
 
-def differences_table(differences: Sequence[ArmDifference]) -> Table:
+def differences_table(differences: Sequence[ArmDifference]) -> StudyTable:
     """AUROC less that of real cases alone."""
     rows = [
         (
@@ -95,9 +92,9 @@ def differences_table(differences: Sequence[ArmDifference]) -> Table:
             ARM_WORDS[each.arm],
             str(each.real_count),
             _cell(each.difference),
-            each.difference.n,
-            _p_value(each.p_value),
-            _p_value(each.adjusted_p_value),
+            str(each.difference.n),
+            format_p_value(each.p_value),
+            format_p_value(each.adjusted_p_value),
             verdict(each, len(differences)),
         )
         for each in differences
@@ -112,7 +109,7 @@ def differences_table(differences: Sequence[ArmDifference]) -> Table:
         "p, adjusted",
         "it is",
     )
-    return Table("classifier_differences", "Difference from real cases alone", header, tuple(rows))
+    return StudyTable("classifier_differences", "Difference from real cases alone", header, tuple(rows))
 
 
 def numbers_csv(measures: Sequence[Measure]) -> str:
@@ -151,13 +148,6 @@ def differences_csv(differences: Sequence[ArmDifference]) -> str:
     return _csv(header, lines)
 
 
-def _unbroken(cell: str) -> str:
-    """Breaks between a value and its interval, but neither inside of that nor before an arrow."""
-    for text in (" to ", *(f" {arrow}" for arrow in ARROWS.values() if arrow)):
-        cell = cell.replace(text, text.replace(" ", "\u00a0"))
-    return cell
-
-
 def _csv(header: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
@@ -166,23 +156,19 @@ def _csv(header: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
     return stream.getvalue()
 
 
-def _ends(number: Number | None) -> tuple[float | None, float | None, float | None]:
+def _ends(number: Estimate | None) -> tuple[float | None, float | None, float | None]:
     return (None, None, None) if number is None else (number.value, number.low, number.high)
 
 
-def _cell(number: Number | None) -> str:
+def _cell(number: Estimate | None) -> str:
     return NOTHING if number is None else str(number)
 
 
-def _with_n(number: Number | None) -> tuple[str, str]:
-    return _cell(number), NOTHING if number is None else number.n
+def _with_n(number: Estimate | None) -> tuple[str, str]:
+    return _cell(number), NOTHING if number is None else str(number.n)
 
 
-def _p_value(value: float | None) -> str:
-    return NOTHING if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _auroc(scores: Sequence[ArmScore], arm: Arm, variant: Variant | None, count: int) -> Number | None:
+def _auroc(scores: Sequence[ArmScore], arm: Arm, variant: Variant | None, count: int) -> Estimate | None:
     return next((score.auroc for score in scores if _is(score, arm, variant, count)), None)
 
 

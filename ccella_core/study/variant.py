@@ -74,7 +74,7 @@ class VariantMaker:
             "weights": training.weights,
             "weights_sha256": trained.weights_sha256,
             "scheduler": synthesis.scheduler,
-            "steps": synthesis.steps,
+            "num_inference_steps": synthesis.num_inference_steps,
         }
 
         def work(folder: Path, told: OnProgress) -> VariantModel:
@@ -84,7 +84,7 @@ class VariantMaker:
                 intended_use=INTENDED_USE,
                 trained_on=f"{count} cases, prepared as {self._prepared.fingerprint}.",
                 default_scheduler=synthesis.scheduler,
-                default_num_inference_steps=synthesis.steps,
+                default_num_inference_steps=synthesis.num_inference_steps,
             )
             out, best = folder / MODEL_FOLDER, training.weights == "best"
             exported = export_run(self._trainings[-1].output, out, about, best=best, overwrite=True)
@@ -101,20 +101,19 @@ class VariantMaker:
             "per_case": per_case,
             "seed": synthesis.seed,
             "scheduler": synthesis.scheduler,
-            "steps": synthesis.steps,
+            "num_inference_steps": synthesis.num_inference_steps,
             "guidance_scale": synthesis.guidance_scale,
         }
 
-        def work(folder: Path, told: OnProgress) -> SyntheticVolumes:
+        def work(folder: Path, on_progress: OnProgress) -> SyntheticVolumes:
             rows = synthesize(
                 self._pipeline,
                 self._prepared,
                 folder / VOLUMES_FOLDER,
+                synthesis.options,
                 split=split,
                 per_case=per_case,
-                seed=synthesis.seed,
-                guidance_scale=synthesis.guidance_scale,
-                progress=told,
+                progress=on_progress,
             )
             path = folder / VOLUMES_FOLDER
             return SyntheticVolumes(path=self._inside(path), count=len(rows), sha256=sha256_of(path / CSV_NAME))

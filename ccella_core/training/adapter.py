@@ -7,12 +7,13 @@ training starts from there. Not in the paper, whose adapter starts from random w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import send_to_device
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -21,8 +22,10 @@ from ccella_core.errors import InputError
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.phantom.fields import StructuredFields
-from ccella_core.runs.logging import SilentLog, TrainLogger
-from ccella_core.runs.trainer import Trainer, one_cycle
+from ccella_core.runs.batches import Batches, DataLoading
+from ccella_core.runs.logging import TrainLogger
+from ccella_core.runs.schedules import one_cycle
+from ccella_core.runs.trainer import Trainer
 from ccella_core.training.cached_cases import CachedCases, CacheEntry
 from ccella_core.training.facts import FactHeads, facts_of, stated_facts
 
@@ -58,8 +61,9 @@ def train_adapter(
     checkpoints: Path,
     *,
     scheduler: SchedulerConfig,
+    loading: DataLoading | None = None,
     accelerator: Accelerator | None = None,
-    watcher: TrainLogger | None = None,
+    logger: TrainLogger | None = None,
 ) -> ConditionalDenoiser:
     """Train the adapter of ``denoiser`` in place, going on from the last of ``checkpoints`` where there is one.
 
@@ -70,9 +74,10 @@ def train_adapter(
         cases: with reports, and with what they state where that is known.
         config: steps, seed.
         checkpoints: folder of the training states.
-        scheduler: tells the timesteps, all of which are drawn.
+        scheduler: whose timesteps are drawn.
+        loading: how the reports come to the device.
         accelerator: processes and device.
-        watcher: told of every step.
+        logger: told of every step.
 
     Raises:
         InputError: no case has a report.
@@ -82,21 +87,25 @@ def train_adapter(
     if not reported:
         raise InputError("The adapter cannot learn to read: no case has a report. Remove read_first.")
     torch.manual_seed(config.seed)
-    learner = _Learner(denoiser)
-    run = Trainer(learner, checkpoints, config, schedule=one_cycle(config, rising=0.1), accelerator=accelerator)
-    watcher = watcher or SilentLog()
-    while run.unfinished:
-        rate, rng = run.learning_rate, run.random()
-        rows = [reported[place] for place in rng.integers(len(reported), size=config.batch_size)]
-        wordings = rng.integers(2**31, size=config.batch_size)
-        timesteps = torch.from_numpy(rng.integers(scheduler.num_train_timesteps, size=config.batch_size))
-        text = torch.stack([cases.text(row, int(wording)) for row, wording in zip(rows, wordings, strict=True)])
-        facts = facts_of([_facts(cases.rows[row]) for row in rows])
-        run.update(partial(run.model, *send_to_device((text, timesteps, facts), run.accelerator.device)))
-        watcher.step(run.step, {"loss": run.loss, "learning_rate": rate, "gradient_norm": run.gradient_norm})
-        run.save_if_due()
-    run.finish()
+    trainer = Trainer(
+        _Learner(denoiser), checkpoints, config, schedule=one_cycle(config, rising=0.1), accelerator=accelerator
+    )
+    make = partial(_batch, cases, reported, config, scheduler.num_train_timesteps)
+    batches = Batches(make, config.batch_size, loading or DataLoading(), shared=False)
+    trainer.fit(lambda batch: (trainer.model(*batch), {}), batches, logger)
     return denoiser.eval()
+
+
+def _batch(
+    cases: CachedCases, reported: list[int], config: AdapterTraining, timesteps: int, step: int, places: Sequence[int]
+) -> list[tuple[Tensor, Tensor, dict[str, Tensor]]]:
+    """Reports (B, L, D), timesteps (B,) and what the reports state, of a step."""
+    rng, size = np.random.default_rng([config.seed, step]), len(places)
+    rows = [reported[place] for place in rng.integers(len(reported), size=size)]
+    wordings = rng.integers(2**31, size=size)
+    drawn = torch.from_numpy(rng.integers(timesteps, size=size))
+    text = torch.stack([cases.text(row, int(wording)) for row, wording in zip(rows, wordings, strict=True)])
+    return [(text, drawn, facts_of([_facts(cases.rows[row]) for row in rows]))]
 
 
 def _facts(row: CacheEntry) -> dict[str, float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
@@ -22,6 +22,7 @@ from monai.networks.nets import PatchDiscriminator
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import get_worker_info
 
 from ccella_core.cases.case import Split
 from ccella_core.cases.prepared import PreparedSet
@@ -30,8 +31,10 @@ from ccella_core.errors import InputError
 from ccella_core.networks.autoencoder import build_autoencoder
 from ccella_core.networks.config import AutoencoderConfig
 from ccella_core.provenance import SequenceName
-from ccella_core.runs.logging import SilentLog, TrainLogger
-from ccella_core.runs.trainer import Trainer, one_cycle
+from ccella_core.runs.batches import Batches, DataLoading
+from ccella_core.runs.logging import TrainLogger
+from ccella_core.runs.schedules import one_cycle
+from ccella_core.runs.trainer import Trainer
 from ccella_core.training.perceptual import RadImageNetLoss
 
 INITIAL_LOG_VARIANCE = -6.0
@@ -55,7 +58,7 @@ class AutoencoderTraining(StrictModel):
     perceptual_weight: float = Field(0.0, ge=0, description="of MONAI's perceptual loss")
     perceptual_network: Literal["radimagenet_resnet50"] = Field("radimagenet_resnet50", description="that sees slices")
     perceptual_weights_file: Path | None = Field(
-        None, description="`model.safetensors` in the folder that `ccella import-extractor radimagenet` made"
+        None, description="`model.safetensors` in the folder that `ccella models import-extractor radimagenet` made"
     )
     adversarial_weight: float = Field(0.0, ge=0, description="of a patch discriminator's opinion")
     adversarial_from: int = Field(0, ge=0, description="the first step at which it counts")
@@ -69,7 +72,9 @@ class AutoencoderTraining(StrictModel):
         if self.adversarial_weight and min(self.crop) < LEAST_JUDGED:
             raise ValueError(f"a discriminator needs crops of at least {LEAST_JUDGED} voxels along each side")
         if self.perceptual_weight and self.perceptual_weights_file is None:
-            raise ValueError("perceptual_weight needs perceptual_weights_file (ccella import-extractor radimagenet)")
+            raise ValueError(
+                "perceptual_weight needs perceptual_weights_file (ccella models import-extractor radimagenet)"
+            )
         return self
 
 
@@ -138,8 +143,9 @@ def train_autoencoder(
     checkpoints: Path,
     *,
     refine: AutoencoderKlMaisi | None = None,
+    loading: DataLoading | None = None,
     accelerator: Accelerator | None = None,
-    watcher: TrainLogger | None = None,
+    logger: TrainLogger | None = None,
     after_step: Callable[[Trainer, AutoencoderKlMaisi], None] | None = None,
 ) -> AutoencoderKlMaisi:
     """Train on random crops, going on from the last of ``checkpoints`` where there is one.
@@ -150,8 +156,9 @@ def train_autoencoder(
         checkpoints: folder of the training states.
         refine: a trained autoencoder whose decoder alone is to learn on. Its latents stay what they are, so that a
             denoiser that was trained on them stays valid.
+        loading: how the crops come to the device.
         accelerator: processes, device and precision.
-        watcher: told of every step.
+        logger: told of every step.
         after_step: called after every step, to validate now and then.
 
     Raises:
@@ -168,44 +175,35 @@ def train_autoencoder(
         model.load_state_dict(refine.state_dict())
         for part in (model.encoder, model.quant_conv_mu, model.quant_conv_log_sigma):
             part.requires_grad_(False)
-    run = Trainer(
+    trainer = Trainer(
         _Learner(model, config),
         checkpoints,
         config,
         schedule=one_cycle(config, rising=RISING),
         accelerator=accelerator,
     )
-    if config.batch_size % run.accelerator.num_processes:
+    if config.batch_size % trainer.accelerator.num_processes:
         raise InputError(
-            f"A batch of {config.batch_size} cannot be shared evenly by {run.accelerator.num_processes} processes."
+            f"A batch of {config.batch_size} cannot be shared evenly by {trainer.accelerator.num_processes} processes."
         )
-    watcher = watcher or SilentLog()
-    while run.unfinished:
-        rate = run.learning_rate
-        metrics: dict[str, Tensor] = {}
-        run.update(partial(_loss, run, volumes, config, metrics))
-        watcher.step(
-            run.step,
-            {"loss": run.loss, **{f"loss/{name}": float(value) for name, value in metrics.items()}, "learning_rate": rate,
-             "gradient_norm": run.gradient_norm},
-        )  # fmt: skip
-        if after_step is not None:
-            after_step(run, model)
-        run.save_if_due()
-    run.finish()
+    batches = Batches(partial(_crops, volumes, config), config.batch_size, loading or DataLoading())
+    look = None if after_step is None else lambda trainer: after_step(trainer, model)
+    trainer.fit(partial(_loss, trainer, config), batches, logger, look)
     return model.to("cpu").eval().requires_grad_(False)
 
 
-def _loss(run: Trainer, volumes: VolumeSource, config: AutoencoderTraining, metrics: dict[str, Tensor]) -> Tensor:
-    """Of this process's share of the batch; fills ``metrics`` with its parts."""
-    process, processes = run.accelerator.process_index, run.accelerator.num_processes
-    places = range(process, config.batch_size, processes)
-    batch = torch.stack([_random_crop(volumes, config, run.step, place) for place in places])
+def _loss(trainer: Trainer, config: AutoencoderTraining, batch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """Of this process's share of the batch."""
+    step, process = trainer.step, trainer.accelerator.process_index
     # The network's own draw around its mean.
-    torch.manual_seed(int(np.random.default_rng([config.seed, 1, run.step, process]).integers(2**62)))
-    loss, parts = run.model(batch.to(run.accelerator.device), adversarial=run.step >= config.adversarial_from)
-    metrics.update(parts)
-    return loss
+    torch.manual_seed(int(np.random.default_rng([config.seed, 1, step, process]).integers(2**62)))
+    loss, metrics = trainer.model(batch, adversarial=step >= config.adversarial_from)
+    return loss, {f"loss/{name}": value for name, value in metrics.items()}
+
+
+def _crops(volumes: VolumeSource, config: AutoencoderTraining, step: int, places: Sequence[int]) -> list[Tensor]:
+    """One micro-batch (B, 1, X, Y, Z)."""
+    return [torch.stack([_random_crop(volumes, config, step, place) for place in places])]
 
 
 def _random_crop(volumes: VolumeSource, config: AutoencoderTraining, step: int, place: int) -> Tensor:
@@ -258,7 +256,7 @@ def reconstruction_scores(
 
 
 KEPT_BYTES = 2 << 30
-"""Of volumes in memory: reading one again costs a tenth of a second."""
+"""Of volumes in memory, over all workers: reading one again costs a tenth of a second."""
 
 
 class PreparedVolumes:
@@ -280,6 +278,8 @@ class PreparedVolumes:
         volume = self.prepared.voxels(*self._items[index]).astype(np.float16)
         self._kept[index] = volume
         self._bytes += volume.nbytes
-        while self._bytes > KEPT_BYTES and len(self._kept) > 1:
+        worker = get_worker_info()
+        most = KEPT_BYTES // (1 if worker is None else worker.num_workers)
+        while self._bytes > most and len(self._kept) > 1:
             self._bytes -= self._kept.popitem(last=False)[1].nbytes
         return volume

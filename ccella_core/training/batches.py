@@ -1,19 +1,28 @@
 """What each step of the denoiser's training draws, from the seed and the step alone.
 
 Every case of a global batch draws from a stream of its own, so that a batch is the same however many processes share
-it, in however many parts, and whether or not the run was stopped in between.
+it, in however many micro-batches, and whether or not the run was stopped in between.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from ccella_core.runs.batches import shuffled_rows
+from ccella_core.errors import InputError
+from ccella_core.networks.config import DenoiserConfig
+from ccella_core.runs.batches import micro_batches, shuffled_rows
 from ccella_core.training.cached_cases import CachedCases
+from ccella_core.training.regions import RegionWeights
+
+if TYPE_CHECKING:
+    from ccella_core.training.denoiser import DenoiserTraining
 
 
 @dataclass(frozen=True)
@@ -66,10 +75,98 @@ def draw_batch(
     return draws
 
 
-def own_parts(draws: list[Draw], *, process: int, processes: int, part_size: int) -> list[list[Draw]]:
-    """This process's share of a global batch, in parts that fit into the memory.
+class CaseBatch(NamedTuple):
+    """A micro-batch as it is sent to the device."""
 
-    Every process gets as many cases, and so as many parts: each of them takes part in every exchange of gradients.
+    latents: Tensor
+    """(B, C, x, y, z) float16 as they are cached, or (B,) rows where the device has them."""
+    text: Tensor | None
+    """(B, L, D) float16 as they are cached, or (B,) numbers of reports where the device has them."""
+    noise: Tensor
+    timesteps: Tensor
+    class_one_hot: Tensor
+    has_report: Tensor
+    """(B,) bool: whether a case shows its own report."""
+    voxel_weight: Tensor | None
+    reported: int
+    """Cases in the whole batch of the step that show their report."""
+
+
+def make_batch(
+    cases: CachedCases,
+    draws: Sequence[Draw],
+    network: DenoiserConfig,
+    *,
+    weights: RegionWeights | None = None,
+    by_row: bool = False,
+    by_number: bool = False,
+    reported: int = 0,
+) -> CaseBatch:
+    """What a micro-batch draws and shows, on the CPU.
+
+    Args:
+        cases: that rows are of.
+        draws: one a case.
+        network: that is to see it.
+        weights: how much each latent voxel counts.
+        by_row, by_number: latents, and reports, lie on the device.
+        reported: cases in the whole batch of the step that show their report.
+
+    Raises:
+        InputError: the network reads reports, and the cache has none.
     """
-    share = draws[process::processes]
-    return [share[start : start + part_size] for start in range(0, len(share), part_size)]
+    rows = [draw.row for draw in draws]
+    text = None
+    if network.uses_text:
+        if cases.null_text is None:
+            raise InputError(f"The variant {network.variant} reads reports, and none are in the cache.")
+        numbers = [
+            cases.report_number(draw.row, draw.wording) if draw.shows_report else cases.report_count for draw in draws
+        ]
+        text = torch.tensor(numbers) if by_number else torch.stack([cases.stored_report(each) for each in numbers])
+    return CaseBatch(
+        latents=torch.tensor(rows) if by_row else cases.stored_latents(rows),
+        text=text,
+        noise=torch.stack([draw.noise(cases.latent_shape) for draw in draws]),
+        timesteps=torch.tensor([draw.timestep for draw in draws]),
+        class_one_hot=F.one_hot(cases.positive[rows].long(), network.num_classes).float(),
+        has_report=torch.tensor([draw.shows_report for draw in draws]),
+        voxel_weight=None if weights is None else weights(rows),
+        reported=reported,
+    )
+
+
+@dataclass(frozen=True)
+class BatchMaker:
+    """Makes the micro-batches of a step of the denoiser's training, in whichever process it is called.
+
+    Args:
+        cases: the training set.
+        config: how it is trained.
+        weights: how much each latent voxel counts.
+        by_row, by_number: latents, and reports, lie on the device.
+    """
+
+    cases: CachedCases
+    config: DenoiserTraining
+    weights: RegionWeights | None = None
+    by_row: bool = False
+    by_number: bool = False
+
+    def __call__(self, step: int, places: Sequence[int]) -> list[CaseBatch]:
+        config = self.config
+        draws = draw_batch(
+            self.cases,
+            step,
+            batch_size=config.batch_size,
+            timesteps=config.scheduler.num_train_timesteps,
+            stratified=config.stratified_timesteps,
+            report_dropout=config.report_dropout,
+            seed=config.seed,
+        )
+        reported = sum(draw.shows_report for draw in draws)
+        return [
+            make_batch(self.cases, some, config.network, weights=self.weights, by_row=self.by_row,
+                       by_number=self.by_number, reported=reported)
+            for some in micro_batches([draws[place] for place in places], config.micro_batch_size)
+        ]  # fmt: skip

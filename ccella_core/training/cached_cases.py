@@ -8,6 +8,8 @@ its header a line for each case. Shards are mapped into memory, which the proces
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -87,10 +89,14 @@ class CachedCases:
         if index is None:
             raise InputError(f"There is no finished cache in {folder}.")
         self.folder, self.index = folder, index
+        self.split = split
         self.spacing = torch.tensor(index.spacing_mm)
-        self._scale = torch.tensor(index.scale_factors)
         self._files: list[Any] = []
         self._places: list[tuple[int, int]] = []
+        self._first_reports: list[int] = []
+        """Of each shard, in the count over all shards."""
+        self.report_count = 0
+        """Encoded reports of the split, the null report not counted."""
         self.rows: list[CacheEntry] = []
         for shard in index.shards.get(split, ()):
             file = _open(folder / shard.file, shard.sha256 if verify else None)
@@ -98,6 +104,9 @@ class CachedCases:
             self._places += [(len(self._files), place) for place in range(len(rows))]
             self.rows += rows
             self._files.append(file)
+            self._first_reports.append(self.report_count)
+            if "text" in file.keys():  # noqa: SIM118 - not a dict
+                self.report_count += file.get_slice("text").get_shape()[0]
         self.positive = torch.tensor([row.positive for row in self.rows], dtype=torch.bool)
         self.has_report = torch.tensor([bool(row.reports) for row in self.rows], dtype=torch.bool)
         self.null_text = None
@@ -108,23 +117,47 @@ class CachedCases:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # For workers that are started anew: they map the same files.
+        return partial(CachedCases, verify=False), (self.folder, self.split)
+
     @property
     def latent_shape(self) -> tuple[int, ...]:
         """(C, x, y, z)."""
         return tuple(self._files[0].get_slice("latents").get_shape()[1:])
 
+    @property
+    def scale(self) -> Tensor:
+        """(C, 1, 1, 1): what gives the latents of the training set unit variance."""
+        factors = torch.tensor(self.index.scale_factors)
+        return factors.repeat_interleave(self.latent_shape[0] // len(factors)).view(-1, 1, 1, 1)
+
+    def stored_latents(self, rows: list[int]) -> Tensor:
+        """(B, C, x, y, z) float16, not scaled."""
+        return torch.cat([self._read("latents", row) for row in rows])
+
     def latents(self, rows: list[int]) -> Tensor:
         """(B, C, x, y, z) float32, of unit variance over the training set."""
-        stacked = torch.cat([self._read("latents", row) for row in rows]).float()
-        channels = stacked.shape[1] // len(self._scale)
-        return stacked * self._scale.repeat_interleave(channels).view(1, -1, 1, 1, 1)
+        return self.stored_latents(rows).float() * self.scale
+
+    def report_number(self, row: int, wording: int) -> int:
+        """Which of the encoded reports is a case's; ``wording`` counts from 0, over all that there are and again."""
+        reports = self.rows[row].reports
+        return self._first_reports[self._places[row][0]] + reports[wording % len(reports)]
+
+    def stored_report(self, number: int) -> Tensor:
+        """An encoded report (L, D) float16 by its number; after the last comes the null report."""
+        if number == self.report_count:
+            assert self.null_text is not None
+            return self.null_text.half()
+        file = bisect_right(self._first_reports, number) - 1
+        place = number - self._first_reports[file]
+        text: Tensor = self._files[file].get_slice("text")[place : place + 1][0]
+        return text
 
     def text(self, row: int, wording: int) -> Tensor:
         """One report of a case (L, D) float32; ``wording`` counts from 0, over all that there are and again."""
-        reports = self.rows[row].reports
-        file, _ = self._places[row]
-        place = reports[wording % len(reports)]
-        return self._files[file].get_slice("text")[place : place + 1][0].float()
+        return self.stored_report(self.report_number(row, wording)).float()
 
     def regions(self, rows: list[int]) -> tuple[Tensor, Tensor]:
         """Gland and lesion, (B, 1, x, y, z) bool each. Raises InputError where the cases came without masks."""

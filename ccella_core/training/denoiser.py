@@ -12,18 +12,21 @@ import torch
 from accelerate import Accelerator
 from pydantic import Field, model_validator
 from torch import Tensor
-from torch.nn import functional as F
 
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.generation.schedulers import SchedulerConfig
+from ccella_core.limits import GIB
 from ccella_core.networks.config import DenoiserConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
-from ccella_core.runs.logging import SilentLog, TrainLogger
-from ccella_core.runs.trainer import Schedule, Trainer
-from ccella_core.training.batches import Draw, draw_batch, own_parts
+from ccella_core.runs.batches import Batches, DataLoading
+from ccella_core.runs.logging import TrainLogger
+from ccella_core.runs.schedules import polynomial
+from ccella_core.runs.trainer import Trainer
+from ccella_core.training.batches import BatchMaker, CaseBatch
 from ccella_core.training.cached_cases import CachedCases
-from ccella_core.training.losses import FOCAL_WEIGHT, JointLoss, joint_loss
+from ccella_core.training.device_cases import DeviceCases
+from ccella_core.training.losses import FOCAL_WEIGHT, joint_loss
 from ccella_core.training.regions import RegionWeighting, RegionWeights
 
 
@@ -34,8 +37,10 @@ class DenoiserTraining(StrictModel):
     scheduler: SchedulerConfig = SchedulerConfig()
     epochs: int = Field(400, gt=0, description="times that each case is seen")
     steps: int = Field(0, ge=0, description="instead of epochs; 0: as many as the epochs take")
-    batch_size: int = Field(8, gt=0, description="cases a step, over all processes and parts")
-    part_size: int = Field(0, ge=0, description="cases that a process holds at once; 0: all of its share of the batch")
+    batch_size: int = Field(8, gt=0, description="cases a step, over all processes and micro-batches")
+    micro_batch_size: int = Field(
+        0, ge=0, description="cases that a process holds at once; 0: all of its share of the batch"
+    )
     learning_rate: float = Field(1e-4, gt=0, description="of AdamW")
     warmup_steps: int = Field(0, ge=0, description="in which the learning rate rises")
     decay_steps: int | None = Field(None, gt=0, description="length of the decay, where more training follows")
@@ -64,8 +69,16 @@ class DenoiserTraining(StrictModel):
         )
 
 
-class Batch(NamedTuple):
-    """What the network is given, and what it should say; on the device."""
+class CaseLoading(DataLoading):
+    """How cached cases come to the device; none of it changes the weights."""
+
+    device_gib: float = Field(
+        4.0, ge=0, description="of a GPU's memory, in which latents and encoded reports are kept if they fit"
+    )
+
+
+class NetworkBatch(NamedTuple):
+    """What the network is given, and what it should predict; on the device."""
 
     noisy: Tensor
     timesteps: Tensor
@@ -76,30 +89,21 @@ class Batch(NamedTuple):
     spacing: Tensor
 
 
-def make_batch(cases: CachedCases, draws: list[Draw], config: DenoiserTraining, device: torch.device) -> Batch:
-    rows = [draw.row for draw in draws]
-    clean = cases.latents(rows)
-    noise = torch.stack([draw.noise(tuple(clean.shape[1:])) for draw in draws])
-    timesteps = torch.tensor([draw.timestep for draw in draws])
-    text = None
-    if config.network.uses_text:
-        if cases.null_text is None:
-            raise InputError(f"The variant {config.network.variant} reads reports, and none are in the cache.")
-        text = torch.stack(
-            [cases.text(draw.row, draw.wording) if draw.shows_report else cases.null_text for draw in draws]
-        ).to(device)
-    return Batch(
-        noisy=config.scheduler.noised(clean, noise, timesteps).to(device),
-        timesteps=timesteps.to(device),
-        target=config.scheduler.target(clean, noise, timesteps).to(device),
-        text=text,
-        class_one_hot=F.one_hot(cases.positive[rows].long(), config.network.num_classes).float().to(device),
-        has_report=torch.tensor([draw.shows_report for draw in draws], device=device),
-        spacing=cases.spacing.expand(len(rows), 3).to(device),
+def noised(batch: CaseBatch, cases: DeviceCases, scheduler: SchedulerConfig) -> NetworkBatch:
+    """A micro-batch on the device with its noise."""
+    clean = cases.latents(batch.latents)
+    return NetworkBatch(
+        noisy=scheduler.noised(clean, batch.noise, batch.timesteps),
+        timesteps=batch.timesteps,
+        target=scheduler.target(clean, batch.noise, batch.timesteps),
+        text=None if batch.text is None else cases.text(batch.text),
+        class_one_hot=batch.class_one_hot,
+        has_report=batch.has_report,
+        spacing=cases.spacing.expand(len(clean), 3),
     )
 
 
-def predict(model: torch.nn.Module, batch: Batch, network: DenoiserConfig) -> tuple[Tensor, Tensor | None]:
+def predict(model: torch.nn.Module, batch: NetworkBatch, network: DenoiserConfig) -> tuple[Tensor, Tensor | None]:
     """The prediction (B, C, x, y, z) and, where the variant reads the class from the report, its logits (B, K)."""
     given = batch.class_one_hot if network.uses_class and not network.predicts_class else None
     return model(
@@ -113,21 +117,23 @@ def train_denoiser(
     folder: Path,
     *,
     start: ConditionalDenoiser | None = None,
+    loading: CaseLoading | None = None,
     accelerator: Accelerator | None = None,
-    watcher: TrainLogger | None = None,
+    logger: TrainLogger | None = None,
     after_step: Callable[[Trainer], None] | None = None,
 ) -> Trainer:
-    """Train, going on from the last checkpoint where there is one; returns the finished run.
+    """Train, going on from the last checkpoint where there is one; returns the trainer, which is done.
 
-    ``run.network`` is the denoiser, with the averaged weights where there is an average.
+    ``trainer.network`` is the denoiser, with the averaged weights where there is an average.
 
     Args:
         cases: the training set.
         config: network, schedule, steps, seed.
         folder: of the checkpoints.
         start: a network to learn on from, instead of random weights.
+        loading: how the cases come to the device.
         accelerator: processes, device and precision.
-        watcher: told of every step.
+        logger: told of every step.
         after_step: called after every step, to validate now and then.
 
     Raises:
@@ -140,114 +146,56 @@ def train_denoiser(
     model = ConditionalDenoiser(config.network)
     if start is not None:
         model.load_state_dict(start.state_dict())
-    run = Trainer(
+    trainer = Trainer(
         model,
         folder,
         config,
-        schedule=_polynomial(config),
+        schedule=polynomial(config, power=config.decay_power, warmup=config.warmup_steps, end=config.decay_steps),
         gradient_clip=config.gradient_clip,
         ema_decay=config.ema_decay,
         accelerator=accelerator,
         kept=config.keep_checkpoints,
     )
-    _refuse_misfits(cases, config, run.accelerator)
-    watcher = watcher or SilentLog()
-    learning = _Learning(run, cases, config)
-    while run.unfinished:
-        rate = run.learning_rate
-        run.update(*learning.parts())
-        watcher.step(run.step, {**learning.metrics(), "learning_rate": rate, "gradient_norm": run.gradient_norm})
-        if after_step is not None:
-            after_step(run)
-        run.save_if_due()
-    run.finish()
-    return run
+    _refuse_mismatched(cases, config, trainer.accelerator)
+    loading, device = loading or CaseLoading(), trainer.accelerator.device
+    on_device = DeviceCases(cases, device, budget_bytes=0 if device.type == "cpu" else loading.device_gib * GIB)
+    weights = None if config.region_weights == "none" else RegionWeights(cases, config.region_weights)
+    make = BatchMaker(cases, config, weights, by_row=on_device.keeps_latents, by_number=on_device.keeps_text)
+    batches = Batches(make, config.batch_size, loading)
+    trainer.fit(partial(_loss, trainer, on_device, config), batches, logger, after_step)
+    return trainer
 
 
-class _Learning:
-    """The loss of each step, in parts, and what there is to tell of it."""
-
-    def __init__(self, run: Trainer, cases: CachedCases, config: DenoiserTraining) -> None:
-        self.run, self.cases, self.config = run, cases, config
-        self.weights = None if config.region_weights == "none" else RegionWeights(cases, config.region_weights)
-        self._told = torch.zeros(3)
-        self._reported = 0
-
-    def parts(self) -> list[Callable[[], Tensor]]:
-        config, accelerator = self.config, self.run.accelerator
-        draws = draw_batch(
-            self.cases,
-            self.run.step,
-            batch_size=config.batch_size,
-            timesteps=config.scheduler.num_train_timesteps,
-            stratified=config.stratified_timesteps,
-            report_dropout=config.report_dropout,
-            seed=config.seed,
-        )
-        self._told = torch.zeros(3)
-        self._reported = sum(draw.shows_report for draw in draws)
-        own = own_parts(
-            draws,
-            process=accelerator.process_index,
-            processes=accelerator.num_processes,
-            part_size=config.part_size or config.batch_size,
-        )
-        return [partial(self._loss, part) for part in own]
-
-    def _loss(self, draws: list[Draw]) -> Tensor:
-        config, device = self.config, self.run.accelerator.device
-        batch = make_batch(self.cases, draws, config, device)
-        prediction, logits = predict(self.run.model, batch, config.network)
-        loss = self._joint(prediction, logits, batch, [draw.row for draw in draws])
-        right = 0
-        if logits is not None:
-            agrees = logits.argmax(1) == batch.class_one_hot.argmax(1)
-            right = int((agrees & batch.has_report).sum())
-        self._told += torch.tensor([float(loss.denoising.detach()), float(loss.focal.detach()), right])
-        # Processes are averaged; their parts are to add up.
-        return loss.total * self.run.accelerator.num_processes
-
-    def _joint(self, prediction: Tensor, logits: Tensor | None, batch: Batch, rows: list[int]) -> JointLoss:
-        config = self.config
-        gamma = config.min_snr_gamma
-        return joint_loss(
-            prediction,
-            batch.target,
-            logits,
-            batch.class_one_hot,
-            batch.has_report,
-            focal_weight=config.focal_weight,
-            voxel_weight=None if self.weights is None else self.weights(rows).to(prediction.device),
-            case_weight=None if gamma is None else config.scheduler.min_snr_weight(batch.timesteps, gamma),
-            batch=config.batch_size,
-            reported=self._reported,
-        )
-
-    def metrics(self) -> dict[str, float]:
-        """Of the last step, over all processes."""
-        accelerator = self.run.accelerator
-        denoising, focal, right = accelerator.reduce(self._told.to(accelerator.device), "sum").tolist()
-        reads = self.config.network.predicts_class and self._reported
-        return {
-            "loss": self.run.loss,
-            "loss/denoising": denoising,
-            "loss/focal": focal if reads else math.nan,
-            "accuracy": right / self._reported if reads else math.nan,
-        }
+def _loss(
+    trainer: Trainer, cases: DeviceCases, config: DenoiserTraining, micro_batch: CaseBatch
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Of a micro-batch; summed over those of all processes it is the loss of the step."""
+    batch = noised(micro_batch, cases, config.scheduler)
+    prediction, logits = predict(trainer.model, batch, config.network)
+    gamma, reported = config.min_snr_gamma, micro_batch.reported
+    loss = joint_loss(
+        prediction,
+        batch.target,
+        logits,
+        batch.class_one_hot,
+        batch.has_report,
+        focal_weight=config.focal_weight,
+        voxel_weight=micro_batch.voxel_weight,
+        case_weight=None if gamma is None else config.scheduler.min_snr_weight(batch.timesteps, gamma),
+        batch=config.batch_size,
+        reported=reported,
+    )
+    focal = accuracy = torch.full_like(loss.denoising, math.nan)
+    if logits is not None and reported:
+        right = (logits.argmax(1) == batch.class_one_hot.argmax(1)) & batch.has_report
+        focal, accuracy = loss.focal, right.sum() / reported
+    # The trainer averages over the processes, and their shares of a batch are to add up.
+    processes = trainer.accelerator.num_processes
+    metrics = {"loss/denoising": loss.denoising, "loss/focal": focal, "accuracy": accuracy}
+    return loss.total * processes, {name: value * processes for name, value in metrics.items()}
 
 
-def _polynomial(config: DenoiserTraining) -> Schedule:
-    def factor(step: int) -> float:
-        if step < config.warmup_steps:
-            return (step + 1) / config.warmup_steps
-        end = config.decay_steps or config.steps
-        left = (end - step) / max(1, end - config.warmup_steps)
-        return float(max(0.0, left) ** config.decay_power)
-
-    return lambda optimiser: torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
-
-
-def _refuse_misfits(cases: CachedCases, config: DenoiserTraining, accelerator: Accelerator) -> None:
+def _refuse_mismatched(cases: CachedCases, config: DenoiserTraining, accelerator: Accelerator) -> None:
     channels, *shape = cases.latent_shape
     multiple = config.network.unet.shape_multiple
     if channels != config.network.latent_channels:

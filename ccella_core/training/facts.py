@@ -59,22 +59,25 @@ class FactHeads(nn.ModuleDict):
 
         Args:
             features: (B, F, W), one for each fact in the order of the heads, or (B, 1, W) for all of them.
-            facts: (B,) each, as ``stated_facts`` gives them.
+            facts: (B,) each, as ``facts_of`` gives them.
         """
         features = features.expand(-1, len(self), -1)
         loss = features.new_zeros(())
+        # Sums over masks, not choices of rows: to choose, the processor would have to wait for the device.
         for number, (name, head) in enumerate(self.items()):
-            known = ~torch.isnan(facts[name])
-            if not known.any():
+            if name not in facts:
                 continue
-            said, truth = head(features[known, number]), facts[name][known]
+            known = ~torch.isnan(facts[name])
+            said, truth = head(features[:, number]), torch.nan_to_num(facts[name])
             if name in NUMBERS:
-                loss = loss + NUMBER_WEIGHT * F.smooth_l1_loss(said[:, 0], truth, beta=0.05)
+                each = NUMBER_WEIGHT * F.smooth_l1_loss(said[:, 0], truth, beta=0.05, reduction="none")
             else:
-                loss = loss + F.cross_entropy(said, truth.long())
+                each = F.cross_entropy(said, truth.long(), reduction="none")
+            loss = loss + torch.where(known, each, 0).sum() / known.sum().clamp(min=1)
         return loss
 
 
 def facts_of(rows: list[dict[str, float]]) -> dict[str, Tensor]:
-    """Facts of several reports, (B,) each."""
-    return {name: torch.tensor([row[name] for row in rows], dtype=torch.float32) for name in rows[0]}
+    """Facts of several reports, (B,) each, ``nan`` where a report does not state it; those alone that one states."""
+    facts = {name: torch.tensor([row[name] for row in rows], dtype=torch.float32) for name in rows[0]}
+    return {name: values for name, values in facts.items() if not values.isnan().all()}

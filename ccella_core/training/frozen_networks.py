@@ -12,7 +12,7 @@ from monai.apps.generation.maisi.networks.autoencoderkl_maisi import Autoencoder
 
 from ccella_core.errors import InputError, ModelError
 from ccella_core.files import sha256_of
-from ccella_core.generation.text_encoder import ReportEncoder, folder_of
+from ccella_core.generation.text_encoder import ReportEncoder, folder_of, load_tokenizer
 from ccella_core.models.model import load_config, load_state
 from ccella_core.models.search import resolve_model
 from ccella_core.models.weights import CONFIG_NAME, WEIGHTS_NAME
@@ -61,9 +61,7 @@ class TextEncoderSource:
 
     def token_counter(self) -> Callable[[str], int]:
         """Tells a report's length in tokens; loads the tokenizer alone."""
-        from transformers import AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(self.tokenizer_folder, local_files_only=True)
+        tokenizer = load_tokenizer(self.tokenizer_folder)
         return lambda report: len(tokenizer(report.strip(), truncation=False, verbose=False)["input_ids"])
 
     def load(self, max_tokens: int, device: str | torch.device = "cpu") -> ReportEncoder:

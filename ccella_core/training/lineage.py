@@ -76,7 +76,7 @@ def _part(stage: str, source: AutoencoderSource | TextEncoderSource) -> dict[str
 
 
 def _imported(component: Path) -> dict[str, Any]:
-    """Where it comes from and its licence, if ``ccella import-autoencoder`` made it."""
+    """Where it comes from and its licence, if ``ccella models import-autoencoder`` made it."""
     try:
         return dict(json.loads((component / ABOUT_NAME).read_text(encoding="utf-8")))
     except (OSError, ValueError):

@@ -1,6 +1,6 @@
 """MONAI's perceptual loss, with weights that lie on this computer.
 
-MONAI itself would fetch code and weights from the internet and run them; here they are what ``ccella import-extractor
+MONAI itself would fetch code and weights from the internet and run them; here they are what ``ccella models import-extractor
 radimagenet`` made of the published file.
 """
 

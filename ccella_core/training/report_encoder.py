@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
-from accelerate.utils import send_to_device
 from pydantic import Field
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
@@ -24,14 +24,15 @@ from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.generation.text_encoder import ReportEncoder
 from ccella_core.phantom.fields import StructuredFields
-from ccella_core.runs.logging import SilentLog, TrainLogger
-from ccella_core.runs.trainer import Trainer, one_cycle
+from ccella_core.runs.batches import Batches, DataLoading
+from ccella_core.runs.logging import TrainLogger
+from ccella_core.runs.schedules import one_cycle
+from ccella_core.runs.trainer import Trainer
 from ccella_core.training.facts import FactHeads, facts_of, stated_facts
 
 PAD, END, MASK = "<pad>", "</s>", "<mask>"
 MASKED_SHARE = 0.15  # of the tokens, as BERT
 TOKENIZER_REPORTS = 3000  # enough to have met every word, and soon read
-IGNORED = -100  # cross_entropy's own mark for "no target here"
 
 
 class ReportEncoderTraining(StrictModel):
@@ -85,16 +86,17 @@ class _Learner(nn.Module):
         self.facts = FactHeads(width)
         self.query = nn.Parameter(torch.randn(len(self.facts), width))
 
-    def forward(self, tokens: Tensor, attention: Tensor, words: Tensor, facts: dict[str, Tensor]) -> Tensor:
+    def forward(
+        self, tokens: Tensor, attention: Tensor, masked: Tensor, words: Tensor, facts: dict[str, Tensor]
+    ) -> Tensor:
         hidden = self.encoder(input_ids=tokens, attention_mask=attention).last_hidden_state
-        masked = words != IGNORED
-        loss = F.cross_entropy(self.word(hidden[masked]), words[masked])
+        loss = F.cross_entropy(self.word(hidden.flatten(0, 1).index_select(0, masked)), words)
         scores = torch.einsum("bld,fd->bfl", hidden, self.query) / hidden.shape[-1] ** 0.5
         found = scores.masked_fill(attention[:, None] == 0, -torch.inf).softmax(dim=-1) @ hidden
         return loss + self.facts.loss(found, facts)
 
 
-class ToldReport(NamedTuple):
+class LabelledReport(NamedTuple):
     """A report, and what it states as far as that is known."""
 
     text: str
@@ -103,11 +105,12 @@ class ToldReport(NamedTuple):
 
 
 def train_report_encoder(
-    reports: Sequence[ToldReport],
+    reports: Sequence[LabelledReport],
     config: ReportEncoderTraining,
     checkpoints: Path,
     *,
-    watcher: TrainLogger | None = None,
+    loading: DataLoading | None = None,
+    logger: TrainLogger | None = None,
 ) -> ReportEncoder:
     """Train tokenizer and encoder, going on from the last of ``checkpoints`` where there is one.
 
@@ -115,7 +118,8 @@ def train_report_encoder(
         reports: what it learns from.
         config: size, steps, seed.
         checkpoints: folder of the training states.
-        watcher: told of every step.
+        loading: how the reports come to the device.
+        logger: told of every step.
 
     Raises:
         InputError: there are no reports.
@@ -127,24 +131,64 @@ def train_report_encoder(
     tokenizer = train_tokenizer((report.text for report in reports[:TOKENIZER_REPORTS]), config.vocabulary)
     tokenizer.truncation_side, tokenizer.model_max_length = "left", config.max_tokens
     learner = _Learner(_new_encoder(config, tokenizer))
-    run = Trainer(learner, checkpoints, config, schedule=one_cycle(config, rising=0.1))
+    trainer = Trainer(learner, checkpoints, config, schedule=one_cycle(config, rising=0.1))
     facts = [stated_facts(report.fields, positive=report.positive) for report in reports]
-    watcher = watcher or SilentLog()
-    while run.unfinished:
-        rate, rng = run.learning_rate, run.random()
-        torch.manual_seed(int(rng.integers(2**62)))
-        rows = rng.integers(len(reports), size=config.batch_size)
-        encoded = tokenizer(
-            [reports[row].text for row in rows], padding=True, truncation=True, max_length=config.max_tokens,
-            return_tensors="pt",
-        )  # fmt: skip
-        tokens, words = _mask(encoded.input_ids, encoded.attention_mask, tokenizer.mask_token_id)
-        batch = (tokens, encoded.attention_mask, words, facts_of([facts[row] for row in rows]))
-        run.update(partial(run.model, *send_to_device(batch, run.accelerator.device)))
-        watcher.step(run.step, {"loss": run.loss, "learning_rate": rate, "gradient_norm": run.gradient_norm})
-        run.save_if_due()
-    run.finish()
+    make = partial(_batch, [report.text for report in reports], facts, tokenizer, config)
+    batches = Batches(make, config.batch_size, loading or DataLoading(), shared=False)
+    trainer.fit(partial(_loss, trainer), batches, logger)
     return ReportEncoder(learner.encoder, tokenizer, max_tokens=config.max_tokens)
+
+
+class ReportBatch(NamedTuple):
+    """Reports with masked words, as they are sent to the device."""
+
+    tokens: Tensor
+    attention: Tensor
+    masked: Tensor
+    """(M,): which of the tokens, counted over all reports, are masked."""
+    words: Tensor
+    """(M,): what they were."""
+    facts: dict[str, Tensor]
+    seed: int
+    """Of the step's dropout."""
+    chance: np.ndarray
+    """State of the processor's generator of random numbers after the mask was drawn."""
+
+
+def _batch(
+    texts: Sequence[str],
+    facts: Sequence[dict[str, float]],
+    tokenizer: PreTrainedTokenizerFast,
+    config: ReportEncoderTraining,
+    step: int,
+    places: Sequence[int],
+) -> list[ReportBatch]:
+    rng = np.random.default_rng([config.seed, step])
+    seed = int(rng.integers(2**62))
+    rows = rng.integers(len(texts), size=len(places))
+    encoded = tokenizer(
+        [texts[row] for row in rows], padding=True, truncation=True, max_length=config.max_tokens, return_tensors="pt"
+    )
+    tokens, attention = encoded.input_ids, encoded.attention_mask
+    chance = torch.Generator().manual_seed(seed)
+    chosen = (torch.rand(tokens.shape, generator=chance) < MASKED_SHARE) & attention.bool()
+    return [
+        ReportBatch(
+            tokens=torch.where(chosen, tokenizer.mask_token_id, tokens),
+            attention=attention,
+            masked=chosen.flatten().nonzero()[:, 0],
+            words=tokens[chosen],
+            facts=facts_of([facts[row] for row in rows]),
+            seed=seed,
+            chance=chance.get_state().numpy(),
+        )
+    ]
+
+
+def _loss(trainer: Trainer, batch: ReportBatch) -> tuple[Tensor, dict[str, Tensor]]:
+    torch.manual_seed(batch.seed)
+    torch.set_rng_state(torch.from_numpy(batch.chance))
+    return trainer.model(batch.tokens, batch.attention, batch.masked, batch.words, batch.facts), {}
 
 
 def _new_encoder(config: ReportEncoderTraining, tokenizer: PreTrainedTokenizerFast) -> T5EncoderModel:
@@ -162,9 +206,3 @@ def _new_encoder(config: ReportEncoderTraining, tokenizer: PreTrainedTokenizerFa
             eos_token_id=tokenizer.eos_token_id,
         )
     )
-
-
-def _mask(tokens: Tensor, attention: Tensor, mask_id: int) -> tuple[Tensor, Tensor]:
-    """Tokens with a share of them masked, and the words to guess there."""
-    chosen = (torch.rand(tokens.shape) < MASKED_SHARE) & attention.bool()
-    return torch.where(chosen, mask_id, tokens), torch.where(chosen, tokens, IGNORED)

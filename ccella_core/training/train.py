@@ -29,8 +29,8 @@ from ccella_core.training.train_config import TrainConfig
 from ccella_core.training.validation import draw_samples, validate
 
 READ_FIRST = "read-first"
-MAY_CHANGE = ("output", "watching", "cache_folder", "denoiser.checkpoint_every", "denoiser.keep_checkpoints",
-              "denoiser.part_size")  # fmt: skip
+MAY_CHANGE = ("output", "logging", "loading", "cache_folder", "denoiser.checkpoint_every", "denoiser.keep_checkpoints",
+              "denoiser.micro_batch_size")  # fmt: skip
 """Keys that change nothing in the weights, so that a run may go on with others."""
 
 
@@ -63,31 +63,33 @@ def train(config: TrainConfig, *, progress: OnProgress | None = None) -> Path:
     if accelerator.is_main_process:
         write_run(config.output, config, _about(config, prepared, cases, held_out, accelerator))
     # 3. Teach the adapter to read, where that is asked for.
-    open_own_log = partial(open_log, tensorboard=config.watching.tensorboard, is_main=accelerator.is_main_process)
+    open_own_log = partial(open_log, log_with=config.logging.log_with, is_main=accelerator.is_main_process)
     if config.read_first is not None and start is None:
         torch.manual_seed(config.read_first.seed)
         reading = config.output / READ_FIRST
-        with open_own_log(reading, reading, steps=config.read_first.steps, task="Reading") as watcher:
+        with open_own_log(reading, reading, steps=config.read_first.steps, task="Reading") as logger:
             start = train_adapter(
                 ConditionalDenoiser(config.denoiser.network),
                 cases,
                 config.read_first,
                 reading,
                 scheduler=config.denoiser.scheduler,
+                loading=config.loading,
                 accelerator=accelerator,
-                watcher=watcher,
+                logger=logger,
             )
     # 4. Train the denoiser, and look at it now and then.
     steps = config.denoiser.for_cases(len(cases)).steps
-    with open_own_log(config.output, config.output / CHECKPOINTS, steps=steps) as watcher:
-        observer = _Observer(config, held_out, frozen.autoencoder, watcher)
+    with open_own_log(config.output, config.output / CHECKPOINTS, steps=steps) as logger:
+        observer = _Observer(config, held_out, frozen.autoencoder, logger)
         train_denoiser(
             cases,
             config.denoiser,
             config.output / CHECKPOINTS,
             start=start,
+            loading=config.loading,
             accelerator=accelerator,
-            watcher=watcher,
+            logger=logger,
             after_step=observer,
         )
     # 5. Say how it went.
@@ -150,38 +152,40 @@ class _Frozen:
 
 
 class _Observer:
-    """Validates and draws pictures, every so many steps and after the last."""
+    """Validates and pictures pictures, every so many steps and after the last."""
 
     def __init__(
-        self, config: TrainConfig, held_out: CachedCases, autoencoder: AutoencoderKlMaisi, watcher: TrainLogger
+        self, config: TrainConfig, held_out: CachedCases, autoencoder: AutoencoderKlMaisi, logger: TrainLogger
     ) -> None:
-        self.config, self.held_out, self.autoencoder, self.watcher = config, held_out, autoencoder, watcher
+        self.config, self.held_out, self.autoencoder, self.logger = config, held_out, autoencoder, logger
 
-    def __call__(self, run: Trainer) -> None:
-        watching, last = self.config.watching, not run.unfinished
-        validates = bool(len(self.held_out)) and (last or run.step % watching.validate_every == 0)
-        draws = bool(watching.picture_every and len(self.held_out)) and (last or run.step % watching.picture_every == 0)
-        if not validates and not draws:
+    def __call__(self, trainer: Trainer) -> None:
+        logging, last = self.config.logging, not trainer.unfinished
+        validates = bool(len(self.held_out)) and (last or trainer.step % logging.validate_every == 0)
+        pictures = bool(logging.picture_every and len(self.held_out)) and (
+            last or trainer.step % logging.picture_every == 0
+        )
+        if not validates and not pictures:
             return
-        with run.averaged():
+        with trainer.averaged():
             if validates:
-                told = validate(run.model, self.held_out, self.config.denoiser, run.accelerator)
-                self.watcher.validation(run.step, told)
-            if draws and run.accelerator.is_main_process:
-                rows = list(range(min(watching.picture_cases, len(self.held_out))))
+                scores = validate(trainer.model, self.held_out, self.config.denoiser, trainer.accelerator)
+                self.logger.validation(trainer.step, scores)
+            if pictures and trainer.accelerator.is_main_process:
+                rows = list(range(min(logging.picture_cases, len(self.held_out))))
                 picture = draw_samples(
-                    run.network,  # type: ignore[arg-type]
-                    self.autoencoder.to(run.accelerator.device),
+                    trainer.network,  # type: ignore[arg-type]
+                    self.autoencoder.to(trainer.accelerator.device),
                     self.held_out,
                     self.config.denoiser,
                     rows=rows,
-                    steps=watching.picture_steps,
+                    steps=logging.picture_steps,
                 )
                 self.autoencoder.to("cpu")  # the memory is the training's again
-                self.watcher.picture(run.step, picture)
+                self.logger.picture(trainer.step, picture)
         if validates:
-            run.keep_if_best(told["loss"])
-        run.accelerator.wait_for_everyone()
+            trainer.keep_if_best(scores["loss"])
+        trainer.accelerator.wait_for_everyone()
 
 
 def _about(

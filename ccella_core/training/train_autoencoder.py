@@ -1,4 +1,4 @@
-"""``train-autoencoder``: from prepared cases to a frozen autoencoder that ``train`` and ``export`` take."""
+"""``train autoencoder``: from prepared cases to a frozen autoencoder that ``train`` and ``export`` take."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from ccella_core.config import MixedPrecision, StrictModel
 from ccella_core.errors import InputError
 from ccella_core.models.model import save_component
 from ccella_core.provenance import SequenceName
+from ccella_core.runs.batches import DataLoading
 from ccella_core.runs.folder import CHECKPOINTS, open_log, refuse_other_run, write_run
-from ccella_core.runs.logging import TrainLogger
+from ccella_core.runs.logging import TrackerName, TrainLogger
 from ccella_core.runs.summary import write_summary
 from ccella_core.runs.trainer import Trainer, new_accelerator
 from ccella_core.training.autoencoder import (
@@ -26,7 +27,7 @@ from ccella_core.training.autoencoder import (
 from ccella_core.training.frozen_networks import autoencoder_source
 
 COMPONENT = "autoencoder"
-MAY_CHANGE = ("output", "validate_every", "tensorboard", "autoencoder.checkpoint_every")
+MAY_CHANGE = ("output", "validate_every", "log_with", "loading", "autoencoder.checkpoint_every")
 
 
 class AutoencoderConfigFile(StrictModel):
@@ -40,7 +41,8 @@ class AutoencoderConfigFile(StrictModel):
     refine: str | None = Field(None, description="an autoencoder whose decoder alone learns on; its latents stay")
     mixed_precision: MixedPrecision = Field("no", description="half precision where it is safe")
     validate_every: int = Field(500, gt=0, description="steps")
-    tensorboard: bool = Field(True, description="write event files as well")
+    log_with: tuple[TrackerName, ...] = Field(("tensorboard",), description="trackers that get the same numbers")
+    loading: DataLoading = DataLoading()
 
 
 def train(config: AutoencoderConfigFile) -> Path:
@@ -66,17 +68,18 @@ def train(config: AutoencoderConfigFile) -> Path:
         config.output,
         checkpoints,
         steps=settings.steps,
-        tensorboard=config.tensorboard,
+        log_with=config.log_with,
         is_main=accelerator.is_main_process,
-    ) as watcher:
+    ) as logger:
         model = train_autoencoder(
             volumes,
             settings,
             checkpoints,
             refine=refine,
+            loading=config.loading,
             accelerator=accelerator,
-            watcher=watcher,
-            after_step=lambda run, model: _look(run, model, held_out, config, watcher),
+            logger=logger,
+            after_step=lambda trainer, model: _validate(trainer, model, held_out, config, logger),
         )
     if accelerator.is_main_process:
         save_component(model, settings.network, config.output / COMPONENT)
@@ -92,18 +95,19 @@ def _to_refine(config: AutoencoderConfigFile) -> AutoencoderKlMaisi:
     return source.load()
 
 
-def _look(
-    run: Trainer,
+def _validate(
+    trainer: Trainer,
     model: AutoencoderKlMaisi,
     held_out: PreparedVolumes,
     config: AutoencoderConfigFile,
-    watcher: TrainLogger,
+    logger: TrainLogger,
 ) -> None:
-    due = run.step % config.validate_every == 0 or not run.unfinished
-    if not len(held_out) or not due or not run.accelerator.is_main_process:
+    due = trainer.step % config.validate_every == 0 or not trainer.unfinished
+    if not len(held_out) or not due:
         return
-    with run.averaged():
-        watcher.validation(run.step, reconstruction_scores(model, held_out, config.autoencoder.crop))
+    with trainer.averaged():
+        if trainer.accelerator.is_main_process:
+            logger.validation(trainer.step, reconstruction_scores(model, held_out, config.autoencoder.crop))
 
 
 def _about(

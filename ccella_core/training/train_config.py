@@ -5,31 +5,32 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import Field, model_validator
 
 from ccella_core.config import MixedPrecision, StrictModel, read_settings
 from ccella_core.errors import InputError
 from ccella_core.generation.text_encoder import DEFAULT_MAX_TOKENS, PUBLISHED_ENCODER
-from ccella_core.networks.config import VARIANTS, Variant, demo_denoiser, published_denoiser
+from ccella_core.networks.config import REPORT_VARIANTS, VARIANTS, demo_denoiser, published_denoiser
 from ccella_core.provenance import SequenceName
+from ccella_core.runs.logging import TrackerName
 from ccella_core.training.adapter import AdapterTraining
 from ccella_core.training.cache import CacheSettings
-from ccella_core.training.denoiser import DenoiserTraining
+from ccella_core.training.denoiser import CaseLoading, DenoiserTraining
 
 DEMO_MODEL = "ccella-demo"
 DEMO_LATENT_CHANNELS, DEMO_TEXT_WIDTH, DEMO_MAX_TOKENS = 8, 128, 256
 
 
 class LoggingSettings(StrictModel):
-    """What is looked at while it trains; none of it changes the weights."""
+    """What is validated, drawn and logged while it trains; none of it changes the weights."""
 
     validate_every: int = Field(500, gt=0, description="steps")
     picture_every: int = Field(2000, ge=0, description="steps; 0: never")
     picture_cases: int = Field(4, gt=0, description="validation cases that are drawn, always with the same seeds")
     picture_steps: int = Field(20, gt=0, description="denoising steps of a picture")
-    tensorboard: bool = Field(True, description="write event files as well")
+    log_with: tuple[TrackerName, ...] = Field(("tensorboard",), description="trackers that get the same numbers")
 
 
 class TrainConfig(StrictModel):
@@ -48,7 +49,8 @@ class TrainConfig(StrictModel):
     denoiser: DenoiserTraining = DenoiserTraining()
     read_first: AdapterTraining | None = Field(None, description="teach the adapter to read before it steers")
     start_from: Path | None = Field(None, description="a finished run whose weights are the start")
-    watching: LoggingSettings = LoggingSettings()
+    logging: LoggingSettings = LoggingSettings()
+    loading: CaseLoading = CaseLoading()
 
     @model_validator(mode="after")
     def _parts_fit(self) -> TrainConfig:
@@ -63,7 +65,7 @@ class TrainConfig(StrictModel):
 
 def preset_names() -> list[str]:
     """``published-`` and ``small-`` with each of the eight variants."""
-    return [f"{size}-{variant}" for size in ("published", "small") for variant in get_args(Variant)]
+    return [f"{size}-{variant}" for size in ("published", "small") for variant in REPORT_VARIANTS]
 
 
 def preset(name: str) -> dict[str, Any]:
@@ -105,7 +107,7 @@ def preset(name: str) -> dict[str, Any]:
                 "stratified_timesteps": True,
                 "checkpoint_every": 100,
             },
-            "watching": {"validate_every": 100, "picture_every": 500, "picture_steps": 10},
+            "logging": {"validate_every": 100, "picture_every": 500, "picture_steps": 10},
         }
         encoder = DEMO_MODEL
     return {**content, **({"text_encoder": encoder} if uses_text else {})}

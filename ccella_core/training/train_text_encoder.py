@@ -1,4 +1,4 @@
-"""``train-text-encoder``: a small language model of one's own, for models that must be small.
+"""``train text-encoder``: a small language model of one's own, for models that must be small.
 
 The published model reads with FLAN-T5-XXL, which needs no training. This is for a demonstration, or for a computer on
 which five billion parameters find no room.
@@ -17,7 +17,7 @@ from ccella_core.phantom.patient import draw_findings
 from ccella_core.phantom.report import write_report
 from ccella_core.runs.folder import CHECKPOINTS, open_log, refuse_other_run, write_run
 from ccella_core.runs.summary import write_summary
-from ccella_core.training.report_encoder import ReportEncoderTraining, ToldReport, train_report_encoder
+from ccella_core.training.report_encoder import LabelledReport, ReportEncoderTraining, train_report_encoder
 
 COMPONENT = "text_encoder"
 MAY_CHANGE = ("output", "text_encoder.checkpoint_every")
@@ -52,8 +52,8 @@ def train(config: TextEncoderConfigFile) -> Path:
     reports = list(_reports(config))
     write_run(config.output, config, {"name": config.name, "data": {"reports": len(reports)}})
     checkpoints = config.output / CHECKPOINTS
-    with open_log(config.output, checkpoints, steps=config.text_encoder.steps, tensorboard=False) as watcher:
-        encoder = train_report_encoder(reports, config.text_encoder, checkpoints, watcher=watcher)
+    with open_log(config.output, checkpoints, steps=config.text_encoder.steps, log_with=()) as logger:
+        encoder = train_report_encoder(reports, config.text_encoder, checkpoints, logger=logger)
     folder = config.output / COMPONENT
     folder.mkdir(exist_ok=True)
     encoder.save_pretrained(folder, folder)
@@ -61,16 +61,16 @@ def train(config: TextEncoderConfigFile) -> Path:
     return config.output
 
 
-def _reports(config: TextEncoderConfigFile) -> list[ToldReport]:
+def _reports(config: TextEncoderConfigFile) -> list[LabelledReport]:
     reports = []
     if config.phantom_reports is not None:
         first = config.phantom_reports.first_seed
         for seed in range(first, first + config.phantom_reports.count):
             findings = draw_findings(seed)
             fields = StructuredFields.from_findings(findings)
-            reports.append(ToldReport(write_report(findings, seed=seed), fields, findings.pathology == "positive"))
+            reports.append(LabelledReport(write_report(findings, seed=seed), fields, findings.pathology == "positive"))
     if config.data is not None:
         for case in PreparedSet.open(config.data).split("train"):
             fields = case.fields or StructuredFields()
-            reports += [ToldReport(report, fields, case.pathology == "positive") for report in case.reports]
+            reports += [LabelledReport(report, fields, case.pathology == "positive") for report in case.reports]
     return reports

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import gather_object, send_to_device
 from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
 from monai.metrics import compute_roc_auc
 from PIL import Image
@@ -19,9 +19,10 @@ from ccella_core.generation.sampling import sample
 from ccella_core.generation.schedulers import DEFAULT_SCHEDULER
 from ccella_core.imaging.planes import middle_planes, side_by_side, stacked
 from ccella_core.networks.denoiser import ConditionalDenoiser
-from ccella_core.training.batches import Draw
+from ccella_core.training.batches import Draw, make_batch
 from ccella_core.training.cached_cases import CachedCases
-from ccella_core.training.denoiser import DenoiserTraining, make_batch, predict
+from ccella_core.training.denoiser import DenoiserTraining, noised, predict
+from ccella_core.training.device_cases import DeviceCases
 from ccella_core.training.losses import joint_loss
 
 TIMESTEPS_A_CASE = 4
@@ -40,7 +41,8 @@ def validate(
     reports, or one class alone. Processes share the cases.
     """
     rows = range(len(cases))[accelerator.process_index :: accelerator.num_processes]
-    found = [_seen(model, cases, row, config, accelerator) for row in rows]
+    on_device = DeviceCases(cases, accelerator.device)
+    found = [_seen(model, cases, on_device, row, config) for row in rows]
     everything = sorted(gather_object(found), key=lambda each: each["row"])
     denoising = float(np.mean([each["denoising"] for each in everything]))
     metrics = {
@@ -66,7 +68,7 @@ def validate(
 
 
 def _seen(
-    model: nn.Module, cases: CachedCases, row: int, config: DenoiserTraining, accelerator: Accelerator
+    model: nn.Module, cases: CachedCases, on_device: DeviceCases, row: int, config: DenoiserTraining
 ) -> dict[str, Any]:
     """One case at each of its timesteps, as one batch."""
     rng = np.random.default_rng([VALIDATION_SEED, row])
@@ -81,7 +83,8 @@ def _seen(
         )
         for place in range(TIMESTEPS_A_CASE)
     ]
-    batch = make_batch(cases, draws, config, accelerator.device)
+    micro_batch = send_to_device(make_batch(cases, draws, config.network), on_device.spacing.device)
+    batch = noised(micro_batch, on_device, config.scheduler)
     prediction, logits = predict(model, batch, config.network)
     loss = joint_loss(prediction, batch.target, logits, batch.class_one_hot, batch.has_report)
     reads = logits is not None and draws[0].shows_report

@@ -13,8 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from ccella_core.devices import choose_dtype
-from ccella_core.generation.options import checked_guidance, checked_seeds
-from ccella_core.generation.schedulers import Scheduler, SchedulerConfig
+from ccella_core.generation.schedulers import SchedulerConfig, prepare_scheduler
 from ccella_core.models.model import ModelFolder, load_config
 from ccella_core.models.search import resolve_model
 from ccella_core.worker.hardware import device_id, device_name, find_device
@@ -35,16 +34,19 @@ def estimate(task: Task, state: WorkerState) -> dict[str, Any]:
         InputError: an argument that ``generate`` would refuse too.
         ModelError: no such model, or one that cannot be read.
     """
-    asked = read_params(EstimateParams, task)
-    model = resolve_model(asked.model)
-    where = device_id(asked.device)
+    params = read_params(EstimateParams, task)
+    model = resolve_model(params.model)
+    where = device_id(params.device)
     device = find_device(where)
-    count = len(checked_seeds(None, asked.count))
-    guided = checked_guidance(asked.guidance_scale) != 1
-    steps = model.index.default_num_inference_steps if asked.num_inference_steps is None else asked.num_inference_steps
-    scheduler = load_config(SchedulerConfig, model.component_path("scheduler"))
-    Scheduler(model.index.default_scheduler, scheduler, steps)  # type: ignore[arg-type]  # refuses impossible numbers
-    need = _need(model, tuple(asked.shape or model.index.native_shape), guided, state)
+    count, guided = params.count, params.guidance_scale != 1
+    scheduler = prepare_scheduler(
+        params.scheduler or model.index.default_scheduler,  # type: ignore[arg-type]  # an index may err
+        load_config(SchedulerConfig, model.component_path("scheduler")),
+        params.num_inference_steps,
+        default_num_inference_steps=model.index.default_num_inference_steps,
+    )
+    steps = len(scheduler.timesteps)
+    need = _need(model, tuple(params.shape or model.index.native_shape), guided, state)
 
     is_loaded = state.holds(model.sha256, where)
     weights = need.weights_gib(device.kind)

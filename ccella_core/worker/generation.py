@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers.utils.logging import disable_progress_bar
 
-from ccella_core.generation.options import checked_seeds, memory_explained
+from ccella_core.devices import memory_explained
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.models.model import ModelFolder
 from ccella_core.models.search import resolve_model
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 def run_generation(
-    task: Task, state: WorkerState, asked: GenerateParams, model: ModelFolder, name: str, reporter: Reporter
+    task: Task, state: WorkerState, params: GenerateParams, model: ModelFolder, name: str, reporter: Reporter
 ) -> dict[str, Any]:
     """The value of ``generate``.
 
@@ -31,27 +31,17 @@ def run_generation(
     there, and a step, after which a cancellation is noticed, is as short as can be. What is saved stays if the request
     fails.
     """
-    device = device_id(asked.device)
-    seeds = checked_seeds(asked.seed, asked.count)
-    folder = writable_folder(asked.output_dir)
+    device = device_id(params.device)
+    seeds = params.options.with_seed().seeds
+    folder = writable_folder(params.output_dir)
     pipeline = load(model, device, state, reporter)
     load_seconds = reporter.seconds("load")
     saved: list[dict[str, Any]] = []
     task.finished["volumes"] = saved
     for seed in seeds:
         reporter.begin_volume()
-        volumes = pipeline(
-            asked.report,
-            pathology=asked.pathology,
-            seed=seed,
-            num_inference_steps=asked.num_inference_steps,
-            scheduler=asked.scheduler,  # type: ignore[arg-type]  # the pipeline refuses unknown ones
-            guidance_scale=asked.guidance_scale,
-            shape=asked.shape,
-            spacing=asked.spacing,
-            memory_limit_gib=asked.memory_limit_gib,
-            callback=reporter,
-        )
+        options = params.options.model_copy(update={"seed": seed, "count": 1})
+        volumes = pipeline(params.report, options, callback=reporter)
         reporter.tell("save", 0, 1)
         for volume in volumes:
             sequence = f"_{volume.sequence}" if len(volumes) > 1 else ""
@@ -84,7 +74,7 @@ def _keep_timing(how: Provenance, reporter: Reporter, state: WorkerState) -> Non
     timing = Timing(
         load=known.load if known else reporter.seconds("load"),
         encode=known.encode if known else reporter.seconds("encode"),
-        step=reporter.seconds("denoise") / (reporter.volumes * how.steps * copies),
+        step=reporter.seconds("denoise") / (reporter.volumes * how.num_inference_steps * copies),
         decode=reporter.seconds("decode") / reporter.volumes,
     )
     timings.keep(how.model_sha256, how.device, how.shape, timing)
@@ -93,17 +83,17 @@ def _keep_timing(how: Provenance, reporter: Reporter, state: WorkerState) -> Non
 def generate(task: Task, state: WorkerState) -> dict[str, Any]:
     """Make ``count`` volumes, with the seeds that follow ``seed``.
 
-    Mistakes that can be found without torch are told at once, and the client hears that loading has begun before the
+    Mistakes that can be found without torch are reported at once, and the client hears that loading has begun before the
     libraries are imported, which is its longest part.
 
     Raises:
         CCELLAError: see ``CCELLAPipeline.__call__`` and ``SyntheticVolume.save``.
     """
-    asked = read_params(GenerateParams, task)
-    model = resolve_model(asked.model)
-    name = checked_name(asked.name or model.index.name)
-    reporter = Reporter(task, volumes=asked.count, spacing=asked.spacing or model.index.native_spacing_mm)
+    params = read_params(GenerateParams, task)
+    model = resolve_model(params.model)
+    name = checked_name(params.name or model.index.name)
+    reporter = Reporter(task, volumes=params.count, spacing=params.spacing or model.index.native_spacing_mm)
     reporter.begin_loading()
     with state.importing:
         from ccella_core.worker.generation import run_generation
-    return run_generation(task, state, asked, model, name, reporter)
+    return run_generation(task, state, params, model, name, reporter)

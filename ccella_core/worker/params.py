@@ -1,75 +1,99 @@
-"""The parameters of each method, as the protocol has them. Types are checked here, values by whoever uses them."""
+"""The parameters of each method, as the protocol has them."""
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ccella_core.errors import InputError
+from ccella_core.generation.options import GenerationOptions, refusal
 from ccella_core.worker.protocol import ProtocolError
 from ccella_core.worker.tasks import Task
 
-ThreeSizes = Annotated[list[int], Field(min_length=3, max_length=3)]
-ThreeLengths = Annotated[list[float], Field(min_length=3, max_length=3)]
+WRONG_TYPES = ("_type", "_parsing", "missing", "extra_forbidden", "too_long")
+"""Endings of pydantic's names for what a client must mend; all else is a value that a person chose."""
 
 
 class Params(BaseModel):
-    """Strict: a number in quotation marks is none, and an unknown name is refused."""
+    """Strict: a number written as a text is refused, and so is an unknown name."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class DescribeParams(Params):
+    """Of ``describe``."""
+
     model_folders: list[str] = []
 
 
 class CountTokensParams(Params):
+    """Of ``count_tokens``."""
+
     model: str
     report: str
 
 
-class EstimateParams(Params):
+class EstimateParams(GenerationOptions):
+    """Of ``estimate``: the options of ``generate``, so that a client can send the same ones."""
+
     model: str
     device: str = "auto"
-    num_inference_steps: int | None = None
-    count: int = 1
-    guidance_scale: float = 1.0
-    shape: ThreeSizes | None = None
 
 
-class GenerateParams(Params):
+class GenerateParams(GenerationOptions):
+    """Of ``generate``: the options, and what they are used on."""
+
     report: str | None = None
-    pathology: str | float | None = None
     model: str
-    seed: int | None = None
-    count: int = 1
-    num_inference_steps: int | None = None
-    scheduler: str | None = None
-    guidance_scale: float = 1.0
     device: str = "auto"
-    shape: ThreeSizes | None = None
-    spacing: ThreeLengths | None = None
-    memory_limit_gib: float | None = None
     output_dir: str
     name: str | None = None
 
+    @property
+    def options(self) -> GenerationOptions:
+        """Without what is not an option."""
+        return GenerationOptions.model_construct(**self.model_dump(include=set(GenerationOptions.model_fields)))
+
 
 class DownloadParams(Params):
+    """Of ``download``."""
+
     name: str
 
 
 class DeleteParams(Params):
+    """Of ``delete``."""
+
     path: str
 
 
-P = TypeVar("P", bound=Params)
+P = TypeVar("P", bound=BaseModel)
 
 
 def read_params(kind: type[P], task: Task) -> P:
-    """The parameters of ``task`` as ``kind``. Raises ProtocolError naming the first that does not fit."""
+    """The parameters of ``task`` as ``kind``.
+
+    Raises:
+        ProtocolError: the first parameter that has another type, is missing or unknown.
+        InputError: the first option whose value does not fit.
+    """
     try:
         return kind.model_validate(task.params)
     except ValidationError as error:
         first = error.errors()[0]
-        # The names, not the positions in lists and unions that follow them.
-        raise ProtocolError(f"{task.method} cannot use the parameter {first['loc'][0]}: {first['msg']}.") from error
+        name = first["loc"][0] if first["loc"] else ""  # without the positions in lists and unions that follow it
+        if _is_value(error, name):
+            raise InputError(refusal(first)) from error
+        raise ProtocolError(f"{task.method} cannot use the parameter {name}: {first['msg']}.") from error
+
+
+def _is_value(error: ValidationError, name: object) -> bool:
+    """Whether an option's value is wrong and not its type; of a union, one member of the right type is enough."""
+    if name and name not in GenerationOptions.model_fields:
+        return False
+    return any(
+        isinstance(each["input"], str) if each["type"] == "literal_error" else not each["type"].endswith(WRONG_TYPES)
+        for each in error.errors()
+        if not name or each["loc"][0] == name
+    )

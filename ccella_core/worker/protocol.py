@@ -6,9 +6,10 @@ One JSON object a line, UTF-8, ended by a line feed. ``docs/worker.md`` explains
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from ccella_core.errors import CCELLAError
+from ccella_core.limits import SchedulerName
 
 PROTOCOL_VERSION = 1
 """A client refuses a worker whose ``ready`` names another one."""
@@ -36,8 +37,7 @@ ERROR_CODES = (
     "protocol",
     "internal",
 )
-SCHEDULERS = ("dpm++", "unipc", "ddim", "ddpm", "ddpm-reference")
-"""The library's own list stands in a module that takes seconds to import; a test compares the two."""
+SCHEDULERS: tuple[str, ...] = get_args(SchedulerName)
 
 HEARTBEAT_SECONDS = 2.0
 MAX_LINE_BYTES = 2**20

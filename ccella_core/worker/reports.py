@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from transformers import AutoTokenizer
-
-from ccella_core.errors import InputError, ModelError
-from ccella_core.generation.text_encoder import TokenCount, check_report
+from ccella_core.errors import InputError
+from ccella_core.generation.text_encoder import TokenCount, check_report, load_tokenizer
 from ccella_core.models.model import ModelFolder
 from ccella_core.models.search import resolve_model
 from ccella_core.worker.params import CountTokensParams, read_params
@@ -32,10 +30,6 @@ def count_tokens(task: Task, state: WorkerState) -> dict[str, Any]:
 
 def _tokenizer(model: ModelFolder, state: WorkerState) -> PreTrainedTokenizerBase:
     if model.sha256 not in state.tokenizers:
-        folder = model.component_path("tokenizer")
-        try:
-            with state.importing:
-                state.tokenizers[model.sha256] = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError) as error:
-            raise ModelError(f"Cannot read the tokenizer in {folder}: {str(error).splitlines()[0]}") from error
+        with state.importing:
+            state.tokenizers[model.sha256] = load_tokenizer(model.component_path("tokenizer"))
     return state.tokenizers[model.sha256]

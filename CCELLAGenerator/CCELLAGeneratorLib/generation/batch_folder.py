@@ -123,5 +123,5 @@ def _made_of(row: BatchRow, made: dict[str, Any]) -> bool:
         made["report"] == row.report
         and made["pathology_requested"] == row.pathology
         and (row.seed is None or row.seed <= made["seed"] < row.seed + row.count)
-        and row.steps in (None, made["steps"])
+        and row.steps in (None, made["num_inference_steps"])
     )

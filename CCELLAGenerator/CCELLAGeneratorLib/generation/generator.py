@@ -57,6 +57,7 @@ class Generator:
         onPreview: Callback | None = None,
         onFinished: Callback | None = None,
         onError: Callback | None = None,
+        **options: Any,
     ) -> list[slicer.vtkMRMLScalarVolumeNode] | int:
         """Generate volumes of one report and add them to the scene.
 
@@ -74,6 +75,7 @@ class Generator:
             wait: return when it is done; Slicer's window stays alive meanwhile.
             onProgress, onPreview: told of every step (a dict), and of the volume as it forms (bytes of a PNG).
             onFinished, onError: told of the nodes, or of the ``ClientError``; one of them, once.
+            **options: any other of the library's ``GenerationOptions``, by its name there: ``output_range="int16"``.
 
         Returns:
             The nodes; with ``wait=False`` the request's number, at once.
@@ -100,6 +102,7 @@ class Generator:
                 "device": device,
                 "shape": None if shape is None else [_plain(size) for size in shape],
                 "spacing": None if spacing is None else [_plain(length) for length in spacing],
+                **options,
             },
             add,
             nodes=[node for node in (referenceVolume, outputVolume) if node is not None],

@@ -10,7 +10,7 @@ from ccella_core.errors import InputError
 from ccella_core.evaluation.adherence.counterfactual import (
     CHANGED_FACTS,
     ChangedFact,
-    counterfactual,
+    counterfactual_findings,
     follows,
     read_changed_facts,
 )
@@ -37,7 +37,7 @@ def patients() -> list[Patient]:
 
 
 def pairs(patients: list[Patient], what: ChangedFact) -> list[tuple[Findings, Findings]]:
-    changed = [(patient.findings, counterfactual(patient, what)) for patient in patients]
+    changed = [(patient.findings, counterfactual_findings(patient, what)) for patient in patients]
     return [(before, after) for before, after in changed if after is not None]
 
 
@@ -89,13 +89,15 @@ def test_a_lesion_that_the_phantom_would_not_draw_is_not_asked_for() -> None:
     patient = draw_patient(0, pathology="positive")
     small = replace(patient.findings.lesions[0], zone="peripheral", size_mm=9.0, pirads=4, extraprostatic=False)
     with_small = replace(patient, findings=replace(patient.findings, pirads=4, lesions=(small,)))
-    assert counterfactual(with_small, "zone") is None  # it would pass for a nodule
+    assert counterfactual_findings(with_small, "zone") is None  # it would pass for a nodule
     beyond = replace(small, pirads=5, extraprostatic=True)
     assert (
-        counterfactual(replace(patient, findings=replace(patient.findings, pirads=5, lesions=(beyond,))), "size")
+        counterfactual_findings(
+            replace(patient, findings=replace(patient.findings, pirads=5, lesions=(beyond,))), "size"
+        )
         is None
     )
-    assert counterfactual(draw_patient(0, pathology="negative"), "side") is None
+    assert counterfactual_findings(draw_patient(0, pathology="negative"), "side") is None
 
 
 def test_following() -> None:
@@ -130,8 +132,8 @@ def test_following() -> None:
     assert not follows("pathology", (was, none), (became, none))
 
 
-def test_a_list_of_exchanges() -> None:
+def test_a_list_of_facts() -> None:
     assert read_changed_facts(" zone,side ") == ("side", "zone")
     assert read_changed_facts("") == ()
-    with pytest.raises(InputError, match="There is no exchange colour; there are side, zone"):
+    with pytest.raises(InputError, match="There is no fact colour to change; there are side, zone"):
         read_changed_facts("side,colour")

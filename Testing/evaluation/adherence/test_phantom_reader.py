@@ -108,15 +108,15 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path: Path) -> No
 def test_the_first_use_trains_and_the_second_reads_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = training.load_or_train_phantom_reader(tmp_path, config=TINY)
     (folder,) = tmp_path.iterdir()
-    assert folder.name == f"phantom reader-{training.phantom_reader_fingerprint(TINY)}"
-    assert [path.name for path in folder.iterdir()] == ["weights"]
+    assert folder.name == f"phantom_reader-{training.phantom_reader_fingerprint(TINY)}"
+    assert sorted(path.name for path in folder.iterdir()) == ["lock", "weights"]
     monkeypatch.setattr(training, "train_phantom_reader", None)
     with monkeypatch.context() as once:
         once.setattr(training, "validate_phantom_reader", None)
         second = training.load_or_train_phantom_reader(tmp_path, config=TINY)
     assert second.config == first.config
-    assert second.validation == first.validation is not None and first.validation.sharp.pathology.total == 1
-    (folder / "weights" / "validation.json").unlink()  # as an older version left it
+    assert second.validation == first.validation is not None and first.validation.sharp.pathology.n == 1
+    (folder / "weights" / "validation.json").unlink()  # stopped before it was validated
     assert training.load_or_train_phantom_reader(tmp_path, config=TINY).validation == first.validation
     assert training.phantom_reader_fingerprint(TINY.model_copy(update={"validation_patients": 9})) in folder.name
     assert training.phantom_reader_fingerprint(TINY.model_copy(update={"steps": 3})) not in folder.name
@@ -151,7 +151,7 @@ def test_validation_scores_every_patient(phantom_reader: PhantomReader) -> None:
     patients = range(2_600_000, 2_600_004)
     validation = training.validate_phantom_reader(phantom_reader, patients, lambda *at: told.append(at))
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    assert validation.sharp.pathology.total == validation.blurred.pathology.total == 4
+    assert validation.sharp.pathology.n == validation.blurred.pathology.n == 4
     assert validation.sharp.gland_volume_ml != validation.blurred.gland_volume_ml
     with pytest.raises(InputError, match="at least one patient"):
         training.validate_phantom_reader(phantom_reader, [])

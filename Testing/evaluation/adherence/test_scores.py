@@ -8,7 +8,8 @@ from scipy.stats import norm
 
 from ccella_core.errors import InputError
 from ccella_core.evaluation.adherence.measurements import MeasuredFinding
-from ccella_core.evaluation.adherence.scores import NONE_SEEN, Agreement, Proportion, StatedFinding, score_readings
+from ccella_core.evaluation.adherence.scores import NONE_SEEN, Agreement, StatedFinding, score_readings
+from ccella_core.evaluation.statistics.estimate import Estimate
 from ccella_core.phantom.fields import LesionFields, StructuredFields
 from ccella_core.phantom.patient import draw_findings
 
@@ -24,7 +25,7 @@ def as_stated(said: StatedFinding) -> MeasuredFinding:
     return MeasuredFinding(**said.model_dump(), lesion_volume_ml=float(said.has_lesion))
 
 
-def counterfactual(said: StatedFinding) -> MeasuredFinding:
+def contrary(said: StatedFinding) -> MeasuredFinding:
     other = {"left": "right", "right": "left", "peripheral": "transition", "transition": "peripheral",
              "base": "apex", "apex": "mid", "mid": "base", None: None}  # fmt: skip
     places = {name: other[getattr(said, name)] for name in ("side", "zone", "level")}
@@ -34,7 +35,7 @@ def counterfactual(said: StatedFinding) -> MeasuredFinding:
 def test_readings_as_stated_are_all_right(stated: list[StatedFinding]) -> None:
     scores = score_readings(stated, [as_stated(said) for said in stated])
     for share in (scores.pathology, scores.sensitivity, scores.specificity, scores.side, scores.zone, scores.level):
-        assert share.hits == share.total > 20
+        assert share.count == share.n > 20
     for lengths in (scores.size_mm, scores.gland_volume_ml):
         assert (lengths.r.value, lengths.r.low, lengths.r.high) == pytest.approx((1, 1, 1))
         assert (lengths.error.value, lengths.error.high, lengths.bias.value, lengths.bias.low) == (0, 0, 0, 0)
@@ -45,24 +46,24 @@ def test_readings_as_stated_are_all_right(stated: list[StatedFinding]) -> None:
 
 
 def test_exchanged_labels_are_all_wrong_and_the_tables_say_how(stated: list[StatedFinding]) -> None:
-    scores = score_readings(stated, [counterfactual(said) for said in stated])
+    scores = score_readings(stated, [contrary(said) for said in stated])
     for share in (scores.pathology, scores.sensitivity, scores.specificity, scores.side, scores.zone, scores.level):
-        assert share.hits == 0 < share.total
+        assert share.count == 0 < share.n
     left, right = (sum(said.side == side for said in stated) for side in ("left", "right"))
     side = scores.confusion["side"]
     assert (side.stated, side.read) == (("left", "right"), ("left", "right", NONE_SEEN))
     assert side.counts == ((0, left, 0), (right, 0, 0))
     positive = sum(said.has_lesion for said in stated)
     assert scores.confusion["pathology"].counts == ((0, 100 - positive), (positive, 0))
-    assert np.array(scores.confusion["level"].counts)[range(3), [2, 0, 1]].sum() == scores.level.total
+    assert np.array(scores.confusion["level"].counts)[range(3), [2, 0, 1]].sum() == scores.level.n
 
 
 def test_nothing_seen_counts_as_wrong_and_has_no_size(stated: list[StatedFinding]) -> None:
     scores = score_readings(stated, [NOTHING_SEEN for _ in stated])
-    assert scores.specificity.share == 1 and scores.sensitivity.share == 0
+    assert scores.specificity.value == 1 and scores.sensitivity.value == 0
     for attribute, share in (("side", scores.side), ("zone", scores.zone), ("level", scores.level)):
-        assert share.hits == 0 < share.total
-        assert sum(row[-1] for row in scores.confusion[attribute].counts) == share.total
+        assert share.count == 0 < share.n
+        assert sum(row[-1] for row in scores.confusion[attribute].counts) == share.n
     assert scores.size_mm.r.n == 0 and scores.size_mm.error.value is None
     assert scores.gland_volume_ml.r.value is None  # all read alike
     assert scores.gland_volume_ml.bias.value == pytest.approx(-np.mean([said.gland_volume_ml for said in stated]))
@@ -95,10 +96,10 @@ def test_three_pairs_have_neither_correlation_nor_spread() -> None:
 
 
 def test_wilson_intervals() -> None:
-    low, high = Proportion(hits=8, total=10).interval  # Wilson 1927; 0.490 to 0.943 in every textbook
+    share = Estimate.of_share([True] * 8 + [False] * 2)  # Wilson 1927; 0.490 to 0.943 in every textbook
     assert (low, high) == (pytest.approx(0.4902, abs=1e-4), pytest.approx(0.9433, abs=1e-4))
-    assert Proportion(hits=0, total=0).interval == (0, 1)
-    assert str(Proportion(hits=0, total=0)) == "no cases"
+    none = Estimate.of_share([])
+    assert (none.value, none.low, none.high, none.n) == (None, None, None, 0) and none.as_share() == "no cases"
 
 
 def test_a_report_of_two_sides_names_none() -> None:
@@ -119,7 +120,7 @@ def test_what_is_not_known_is_not_stated() -> None:
     assert (said.side, said.zone, said.size_mm, said.gland_volume_ml) == ("left", None, None, None)
     assert StatedFinding.known("negative", StructuredFields(lesions=lesions)).side is None  # PI-RADS 2
     scores = score_readings([said], [NOTHING_SEEN])
-    assert (scores.side.total, scores.zone.total, scores.gland_volume_ml.r.n) == (1, 0, 0)
+    assert (scores.side.n, scores.zone.n, scores.gland_volume_ml.r.n) == (1, 0, 0)
 
 
 def test_scoring_needs_a_reading_for_each_report() -> None:

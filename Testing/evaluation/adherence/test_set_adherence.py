@@ -14,7 +14,7 @@ from ccella_core.cases.prepared import PreparedSet, PrepareSettings, volume_path
 from ccella_core.errors import InputError
 from ccella_core.evaluation.adherence.measurements import MeasuredFinding
 from ccella_core.evaluation.adherence.phantom_reader import WINDOW, PhantomReaderValidation
-from ccella_core.evaluation.adherence.scores import Proportion, StatedFinding
+from ccella_core.evaluation.adherence.scores import StatedFinding
 from ccella_core.evaluation.adherence.set_adherence import SetAdherence, check_set, read_set, set_adherence
 from ccella_core.evaluation.data.synthetic_set import (
     VOLUMES,
@@ -24,6 +24,8 @@ from ccella_core.evaluation.data.synthetic_set import (
     write_table,
 )
 from ccella_core.evaluation.data.volume_set import VolumeSet, open_volume_set
+from ccella_core.evaluation.statistics.estimate import Estimate
+from ccella_core.generation.options import GenerationOptions
 from ccella_core.phantom.fields import StructuredFields
 from ccella_core.phantom.patient import draw_findings
 from ccella_core.phantom.render import DEFAULT_SPACING
@@ -79,7 +81,7 @@ def synthetic(folder: Path, prepared: PreparedSet, pages: dict[str, int], *, sou
         folder,
         SynthesisSettings(
             model_name="fake", model_version="1", model_sha256="0" * 64, source=source or prepared.fingerprint,
-            split=None, per_case=1, seed=0, pathology="report", scheduler="dpm++", steps=2, guidance_scale=1,
+            split=None, per_case=1, pathology="report", options=GenerationOptions(seed=0),
         ),
     )  # fmt: skip
     by_id = {case.id: case for case in prepared.cases}
@@ -104,7 +106,7 @@ def test_volumes_that_show_what_was_said_adhere(prepared: PreparedSet, tmp_path:
     out = tmp_path / "out"
     result = set_adherence(folder, prepared.folder, Pages(), out=out, progress=lambda *at: told.append(at))
     scores = result.generated.scores
-    assert scores.pathology == Proportion(hits=CASES, total=CASES) and scores.side.hits == scores.side.total > 0
+    assert scores.pathology == Estimate.of_share([True] * CASES) and scores.side.count == scores.side.n > 0
     assert scores.size_mm.error.value == 0 and scores.gland_volume_ml.r.value == pytest.approx(1)
     assert result.prepared.scores == scores and told == [(n, CASES) for n in range(1, CASES + 1)]
     assert [(row.id, row.case) for row in result.generated.volumes][:1] == [("case0", "case0")]
@@ -119,8 +121,8 @@ def test_volumes_of_somebody_else_do_not(prepared: PreparedSet, tmp_path: Path) 
     folder = synthetic(tmp_path / "set", prepared, {f"case{number}": OTHER for number in range(CASES)})
     result = set_adherence(folder, prepared.folder, Pages())
     alike = sum(draw_findings(number).pathology == draw_findings(OTHER).pathology for number in range(CASES))
-    assert result.generated.scores.pathology.hits == alike < CASES
-    assert result.prepared.scores.pathology.hits == CASES
+    assert result.generated.scores.pathology.count == alike < CASES
+    assert result.prepared.scores.pathology.count == CASES
 
 
 def test_several_of_a_case_and_one_split(prepared: PreparedSet, tmp_path: Path) -> None:

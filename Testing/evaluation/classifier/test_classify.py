@@ -94,7 +94,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(toy_run, toy_set, tmp
         patch.setattr(Checkpoints, "save", save_and_stop)
         train_classifier(config)
     volumes = open_volume_set(toy_set, split="test")
-    with pytest.raises(InputError, match=r"seed-0 stopped at step 10 of 30; let `ccella classify train` go on"):
+    with pytest.raises(InputError, match=r"seed-0 stopped at step 10 of 30; let `ccella train classifier` go on"):
         evaluate_classifier(config.output, volumes, resamples=FEW)
     train_classifier(config)
     torch.testing.assert_close(weights(config.output), weights(toy_run), rtol=0, atol=0)

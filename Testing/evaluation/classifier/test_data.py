@@ -47,7 +47,7 @@ def test_fewer_real_cases_are_a_part_of_more_and_of_both_classes(toy_set, toy_vo
 
 def test_the_test_split_is_not_learnt_from(toy_set, tmp_path):
     for place in ("train", "validation"):
-        with pytest.raises(InputError, match=r"The split test of .* is kept for `ccella classify test`"):
+        with pytest.raises(InputError, match=r"The split test of .* is kept for `ccella evaluate classifier`"):
             source = {"folder": toy_set, "kind": "real", "split": "test"}
             train_classifier(config_of(toy_set, tmp_path / "run", **{place: [source]}))
 

@@ -28,8 +28,8 @@ from ccella_core.evaluation.data.volume_set import open_volume_set
 
 UPRIGHT = np.diag([*SPACING, 1.0])
 SETTINGS = SynthesisSettings.model_validate(
-    {name: 1 if name in ("per_case", "steps", "seed") else "x" for name in SynthesisSettings.model_fields}
-    | {"format": "ccella-synthesis", "format_version": 1, "split": None, "pathology": "report", "guidance_scale": 1.0}
+    {name: 1 if name == "per_case" else "x" for name in SynthesisSettings.model_fields}
+    | {"format": "ccella-synthesis", "format_version": 1, "split": None, "pathology": "report", "options": {"seed": 1}}
 )
 
 

@@ -182,7 +182,7 @@ def test_an_extractor_is_not_replaced_unasked(tmp_path: Path) -> None:
 
 
 def test_missing_weights_and_pickles_say_what_to_do(tmp_path: Path, home: Path) -> None:
-    with pytest.raises(ModelError, match="import them with: ccella import-extractor medicalnet FILE"):
+    with pytest.raises(ModelError, match="import them with: ccella models import-extractor medicalnet FILE"):
         load_extractor("medicalnet")
     file = saved(tmp_path / "m.pth", checkpoint(3))
     with pytest.raises(ModelError, match=r"is a file; import it once with: .* medicalnet .*m\.pth"):

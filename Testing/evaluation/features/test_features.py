@@ -75,7 +75,7 @@ def test_bad_volumes_are_refused() -> None:
         features_of(volume_set([]), FirstVoxels())
 
 
-def test_the_phantoms_readout_as_an_extractor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_phantom_reader_as_an_extractor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     phantom_reader().save(tmp_path / "phantom_reader")
     extractor = load_extractor("phantom", tmp_path / "phantom_reader")
     assert (extractor.name, extractor.dimension) == (PHANTOM_NAME, 2 * FILTERS[-1])

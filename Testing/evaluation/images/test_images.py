@@ -17,7 +17,7 @@ from volume_sets import SLICE, FirstVoxels, smooth_volumes, volume_set, with_fea
 from ccella_core.cli import app
 from ccella_core.errors import InputError, SaveError
 from ccella_core.evaluation.features import features
-from ccella_core.evaluation.images.images import ImageScores, evaluate_images, markdown, save_image_scores
+from ccella_core.evaluation.images.images import ImageScores, evaluate_images, images_markdown, save_image_scores
 
 
 def rows(count: int, *, seed: int = 0, mean: float = 0.5, sd: float = 0.05) -> np.ndarray:
@@ -125,7 +125,7 @@ def test_what_is_written(tmp_path: Path) -> None:
     save_image_scores(scores, tmp_path)
     assert ImageScores.model_validate_json((tmp_path / "images.json").read_bytes()) == scores
     text = (tmp_path / "images.md").read_text(encoding="utf-8")
-    assert text == markdown(scores)
+    assert text == images_markdown(scores)
     assert "6 synthetic and 14 real volumes of 16 x 16 x 12 voxels and 1 x 1 x 3 mm" in text
     (line,) = [line for line in text.splitlines() if line.startswith("| first voxels | 6, 14 |")]
     assert f"| {scores.extractors[0].distances.frechet:.4g} |" in line and line.count("±") == 2
@@ -224,7 +224,7 @@ def test_what_cannot_be_compared_is_refused_before_the_stand_in_is_trained(
         (good, good, ("--extractor", "vgg"), "There is no feature extractor 'vgg'"),
         (good, good, ("--device", "abacus"), "abacus"),
         (good, good, (), "The extractor phantom is a stand-in and cannot read these volumes"),
-        (fine, fine, (), "`ccella import-extractor medicalnet FILE`"),
+        (fine, fine, (), "`ccella models import-extractor medicalnet FILE`"),
     ):
         result = ccella(real, synthetic, "--out", tmp_path / "out", *more)
         assert result.exit_code == 2 and words in " ".join(result.stderr.split()), result.output

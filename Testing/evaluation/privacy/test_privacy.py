@@ -21,7 +21,8 @@ from ccella_core.evaluation.data.volume_set import VolumeRecord, VolumeSet
 from ccella_core.evaluation.privacy.alignment import aligned_distances
 from ccella_core.evaluation.privacy.neighbours import MOST, NEXT, find_neighbours, threshold
 from ccella_core.evaluation.privacy.privacy import find_copies
-from ccella_core.evaluation.privacy.report import PrivacyScores, Share, markdown, save_privacy
+from ccella_core.evaluation.privacy.report import PrivacyScores, privacy_markdown, save_privacy
+from ccella_core.evaluation.statistics.estimate import Estimate
 from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import render
 from ccella_core.provenance import SYNTHETIC_LABEL
@@ -111,7 +112,7 @@ def test_copies_are_found_and_new_volumes_are_not_accused(scores: PrivacyScores)
     for each in scores.closest:
         if each.suspected:
             assert each.synthetic.startswith(f"copy of {each.training.removeprefix('phantom')},")
-    assert scores.suspected.count == len(copies) and scores.suspected.total == len(scores.closest) == 43
+    assert scores.suspected.count == len(copies) and scores.suspected.n == len(scores.closest) == 43
     assert [each.suspicion for each in scores.closest] == sorted((e.suspicion for e in scores.closest), reverse=True)
     images, features = scores.comparisons
     assert images.suspected.count == len(copies) and images.real_suspected.count == 0
@@ -125,9 +126,9 @@ def test_new_volumes_alone_are_as_authentic_as_real_ones(training: VolumeSet):
     scores = find_copies(phantoms(NEW, "new"), training, phantoms(HELD_OUT, "held out"), Pooled())
     assert scores.suspected.count == 0 and scores.suspected.high == pytest.approx(1 - 0.025 ** (1 / 25))
     assert scores.real_authenticity is not None
-    assert scores.real_authenticity.low < scores.authenticity.share < scores.real_authenticity.high
+    assert scores.real_authenticity.low < scores.authenticity.value < scores.real_authenticity.high
     copied = find_copies(phantoms(TRAINING, "copied"), training, None, Pooled())
-    assert copied.authenticity.count == 0 and copied.suspected.share == 1 and copied.real_authenticity is None
+    assert copied.authenticity.count == 0 and copied.suspected.value == 1 and copied.real_authenticity is None
 
 
 def test_a_case_that_is_there_twice_does_not_hide_its_copy():
@@ -181,9 +182,9 @@ def test_correlation_by_hand_and_after_a_shift():
 
 
 def test_intervals_are_exact():
-    none = Share.of([False] * 30)
+    none = Estimate.of_share([False] * 30, method="exact")
     assert (none.count, none.low) == (0, 0) and none.high == pytest.approx(1 - 0.025 ** (1 / 30))
-    assert str(Share.of([True, False])) == "50.0% (1/2; 95 % 1.3% to 98.7%)"
+    assert Estimate.of_share([True, False], method="exact").as_share(1) == "50.0% (1/2; 95 % 1.3% to 98.7%)"
 
 
 def test_files_and_pictures(scores: PrivacyScores, planted: VolumeSet, training: VolumeSet, tmp_path: Path):
@@ -191,7 +192,7 @@ def test_files_and_pictures(scores: PrivacyScores, planted: VolumeSet, training:
     saved = (tmp_path / "out" / "privacy.json").read_text(encoding="utf-8")
     assert PrivacyScores.model_validate_json(saved) == scores
     text = (tmp_path / "out" / "privacy.md").read_text(encoding="utf-8")
-    assert text == markdown(scores)
+    assert text == privacy_markdown(scores)
     assert "Suspected copies: 41.9% (18/43" in text and "at most 0.20%" in text and "means of boxes" in text
     for name, width in (("privacy.png", 800), ("SYNTHETIC_closest_pairs.png", 1040)):
         with Image.open(tmp_path / "out" / name) as picture:

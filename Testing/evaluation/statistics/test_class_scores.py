@@ -178,7 +178,7 @@ def test_all_right_is_not_sure_to_stay_so():
     assert (scores.sensitivity.low, scores.sensitivity.high) == pytest.approx(binomtest(12, 12).proportion_ci()[:])
     assert scores.accuracy.low == pytest.approx(binomtest(30, 30).proportion_ci().low)
     assert scores.auroc.low == scores.sensitivity.low  # twelve pairs share no case
-    assert scores.average_precision.low is None and "no interval" in str(scores.average_precision)
+    assert scores.average_precision.low is None and "no interval" in scores.average_precision.with_n()
     pairs = [str(case // 2) for case in range(30)]
     assert class_scores(truth, truth.astype(float), groups=pairs, resamples=FEW).sensitivity.low == pytest.approx(
         binomtest(6, 6).proportion_ci().low

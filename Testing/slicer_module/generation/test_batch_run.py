@@ -101,7 +101,7 @@ def test_into_a_folder(room: Room) -> None:
     outcomes = room.generator.processBatch(room.table("Fall Ä,Läsion,,,3,2,", "b,Text,,,,,"), room.out)
     assert room.images() == ["SYNTHETIC_Fall Ä_seed3.nii", "SYNTHETIC_Fall Ä_seed4.nii", "SYNTHETIC_b_seed100.nii"]
     assert [path.name for outcome in outcomes for path in outcome.volumes] == room.images()
-    assert all(SyntheticVolume.load(room.out / name).provenance.steps == 2 for name in room.images())
+    assert all(SyntheticVolume.load(room.out / name).provenance.num_inference_steps == 2 for name in room.images())
     results = room.results()
     assert [line["file"] for line in results] == room.images()
     assert [(line["line"], line["name"], line["state"], line["seed"]) for line in results] == [

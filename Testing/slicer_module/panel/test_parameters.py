@@ -2,7 +2,7 @@
 
 import pytest
 
-from ccella_core.generation.options import MAX_COUNT
+from ccella_core.limits import MAX_COUNT
 from ccella_core.worker.protocol import SCHEDULERS
 
 

@@ -1,7 +1,7 @@
 """Adherence: does a generated volume show what its report says?
 
-Reports of patients that no training has seen are given to the model; what it generates is read by the phantom reader, and so
-is the phantom of the same patient, which shows what the phantom reader could have found at best.
+Reports of patients that no training has seen are given to the model; what it generates is read by the phantom reader,
+and so is the phantom of the same patient, which shows what the phantom reader could have found at best.
 """
 
 from __future__ import annotations
@@ -14,16 +14,20 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from ccella_core.errors import InputError, SaveError
-from ccella_core.evaluation.adherence.counterfactual import CHANGED_FACTS, ChangedFact, counterfactual
+from ccella_core.evaluation.adherence.counterfactual import CHANGED_FACTS, ChangedFact, counterfactual_findings
 from ccella_core.evaluation.adherence.measurements import MeasuredFinding
-from ccella_core.evaluation.adherence.phantom_reader import PhantomReaderValidation, check_readable
+from ccella_core.evaluation.adherence.phantom_reader import (
+    READABLE_SEQUENCE,
+    PhantomReaderValidation,
+    check_readable,
+)
 from ccella_core.evaluation.adherence.picture import lesion_slice
 from ccella_core.evaluation.adherence.report import AdherenceCase, AdherenceResult
 from ccella_core.evaluation.adherence.scores import StatedFinding
 from ccella_core.evaluation.adherence.store import CaseStore, phantom_slice_name, slice_name
-from ccella_core.generation.options import checked_guidance
+from ccella_core.generation.options import GenerationOptions
 from ccella_core.generation.pipeline import CCELLAPipeline
-from ccella_core.generation.schedulers import Scheduler
+from ccella_core.generation.schedulers import prepare_scheduler
 from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.phantom.findings import Findings
 from ccella_core.phantom.patient import Patient, draw_patient
@@ -31,7 +35,6 @@ from ccella_core.phantom.render import render
 from ccella_core.phantom.report import write_report
 
 FIRST_PATIENT = 1_000_000  # the held-out reports of the demonstration model begin here
-SEQUENCE = "t2w"
 
 Generate = Callable[[str, int], SyntheticVolume]
 """Makes one T2-weighted volume from a report and a seed; the pathology is read from the report."""
@@ -58,35 +61,33 @@ class _Job(NamedTuple):
 
 
 def generator_of(pipeline: Callable[..., list[SyntheticVolume]], **settings: Any) -> Generate:
-    """A `CCELLAPipeline` as a `Generate`; ``settings``, such as ``num_inference_steps`` and ``scheduler``, go to every call."""
+    """A `CCELLAPipeline` as a `Generate`; ``settings``, such as ``options`` or ``scheduler``, go to every call."""
     return lambda report, seed: pipeline(report, pathology=None, seed=seed, **settings)[0]
 
 
-def check_model(
-    pipeline: CCELLAPipeline,
-    *,
-    num_inference_steps: int | None = None,
-    scheduler: str | None = None,
-    guidance_scale: float = 1.0,
-) -> None:
-    """Whether a model, called with these, makes what a phantom reader reads: before a phantom reader is loaded or trained.
+def check_model(pipeline: CCELLAPipeline, options: GenerationOptions | None = None) -> None:
+    """Whether a model, called with ``options``, makes what a phantom reader reads; before one is loaded or trained.
 
     Raises:
         InputError: a setting that does not fit; or a model without T2-weighted volumes on the phantom's grid, or that
             does not take its class from the report.
     """
     index, config = pipeline.index, pipeline.denoiser.config
-    steps = index.default_num_inference_steps if num_inference_steps is None else num_inference_steps
-    Scheduler(scheduler or index.default_scheduler, pipeline.scheduler_config, steps)  # type: ignore[arg-type]  # refuses others
-    checked_guidance(guidance_scale)
+    options = options or GenerationOptions()
+    prepare_scheduler(
+        options.scheduler or index.default_scheduler,  # type: ignore[arg-type]  # an index may err
+        pipeline.scheduler_config,
+        options.num_inference_steps,
+        default_num_inference_steps=index.default_num_inference_steps,
+    )
     if not config.uses_text or (config.uses_class and not config.predicts_class):
         raise InputError(
             f"{index.name} does not make its volumes from the report alone; let `ccella synthesize` make volumes with "
             "it, and have those read."
         )
-    if index.sequences[0] != SEQUENCE:
+    if index.sequences[0] != READABLE_SEQUENCE:
         raise InputError(
-            f"{index.name} makes {index.sequences[0]} volumes, and the phantom reader reads {SEQUENCE} ones."
+            f"{index.name} makes {index.sequences[0]} volumes, and the phantom reader reads {READABLE_SEQUENCE} ones."
         )
     try:
         check_readable(index.native_shape, index.native_spacing_mm)
@@ -95,10 +96,11 @@ def check_model(
 
 
 def check_numbers(cases: int, counterfactuals: int) -> None:
-    """Raises InputError unless there is a case, and no negative number of counterfactual ones."""
+    """Raises InputError unless there is a case, and no negative number of counterfactual reports."""
     if cases < 1 or counterfactuals < 0:
         raise InputError(
-            f"Adherence needs at least one case and no negative number of counterfactual ones, not {cases}, {counterfactuals}."
+            f"Adherence needs at least one case and no negative number of counterfactual reports, not {cases} and "
+            f"{counterfactuals}."
         )
 
 
@@ -117,13 +119,13 @@ def run_adherence(
 
     Args:
         generate: see `generator_of`.
-        phantom reader: of the same look as the phantom.
+        phantom_reader: of the same look as the phantom.
         cases: patients, from ``FIRST_PATIENT`` on; about half are positive.
-        counterfactual: how many of them, for each of ``changed_facts``, are generated again from the same noise with that fact
-            exchanged in the report; the first of whom it can be (see ``changed_fact.counterfactual``).
-        exchanges: which facts.
-        out: folder for ``adherence.json``, ``adherence.md``, ``adherence.png`` and ``counterfactual.png``; each case is kept
-            there as soon as it is read, and a run that was stopped goes on.
+        counterfactuals: how many of them, for each of ``changed_facts``, are generated again from the same noise with
+            that fact changed in the report; the first of whom it can be (see ``counterfactual_findings``).
+        changed_facts: which facts, one at a time.
+        out: folder for ``adherence.json``, ``adherence.md``, ``adherence.png`` and ``counterfactual.png``; each case is
+            kept there as soon as it is read, and a run that was stopped goes on.
         seed: of the first case's volume; each case has its own.
         progress: called with the volumes that are done and their number.
 
@@ -135,8 +137,12 @@ def run_adherence(
     check_numbers(cases, counterfactuals)
     patients = [draw_patient(FIRST_PATIENT + number) for number in range(cases)]
     jobs = [_Job(patient, None, patient.findings) for patient in patients]
-    for what in changed_facts:
-        changed = (_Job(patient, what, findings) for patient in patients if (findings := counterfactual(patient, what)))
+    for fact in changed_facts:
+        changed = (
+            _Job(patient, fact, findings)
+            for patient in patients
+            if (findings := counterfactual_findings(patient, fact))
+        )
         jobs += islice(changed, counterfactuals)
     try:
         store = CaseStore(out, phantom_reader.fingerprint)
@@ -144,7 +150,7 @@ def run_adherence(
         left = [not store.has(job.patient.seed, job.changed_fact, own) for job, own in zip(jobs, seeds, strict=True)]
         if not any(left):
             # Only a volume tells which model makes it, so one is made where none is left to make.
-            store.refuse_other(_run_case(generate, phantom_reader, jobs[0], seeds[0])[0])
+            store.check(_run_case(generate, phantom_reader, jobs[0], seeds[0])[0])
         for number, job in enumerate(jobs):
             if left[number]:
                 store.add(*_run_case(generate, phantom_reader, job, seeds[number]))
@@ -170,16 +176,16 @@ def _run_case(
     slices = {slice_name(patient.seed, changed_fact): lesion_slice(volume.voxels, volume.affine, patient, findings)}
     phantom_reading = None
     if changed_fact is None:
-        phantom = render(patient, SEQUENCE)
+        phantom = render(patient, READABLE_SEQUENCE)
         phantom_reading = phantom_reader.read(phantom.voxels, phantom.affine)
         slices[phantom_slice_name(patient.seed)] = lesion_slice(phantom.voxels, phantom.affine, patient, findings)
     made_by = volume.provenance
     case = AdherenceCase(
         patient=patient.seed,
-        counterfactual=changed_fact,
+        changed_fact=changed_fact,
         volume_seed=volume_seed,
         model=f"{made_by.model_name} {made_by.model_version} {made_by.model_sha256[:12]}".strip(),
-        scheduler=f"{made_by.scheduler}, {made_by.steps} steps, guidance {made_by.guidance_scale:g}",
+        scheduler=f"{made_by.scheduler}, {made_by.num_inference_steps} steps, guidance {made_by.guidance_scale:g}",
         report=report,
         stated=StatedFinding.by(findings),
         predicted_positive_probability=made_by.predicted_positive_probability,

@@ -26,7 +26,7 @@ from ccella_core.phantom.patient import (
 
 ChangedFact = Literal["side", "zone", "level", "size", "volume", "pathology"]
 CHANGED_FACTS: tuple[ChangedFact, ...] = get_args(ChangedFact)
-WORDS: dict[ChangedFact, str] = {
+FACT_LABELS: dict[ChangedFact, str] = {
     "side": "left and right",
     "zone": "peripheral and transition zone",
     "level": "base and apex",
@@ -40,37 +40,37 @@ OTHER_LEVEL: dict[Level | None, Level] = {"base": "apex", "apex": "base"}
 LEAST_SIZE_CHANGE_MM = 5
 """Less is lost among voxels of 1 mm."""
 FOLLOWS_FROM = 0.5
-"""Of the change that was asked for: how far a size or a volume must move."""
+"""Of the change that is stated: how far a size or a volume must move."""
 
 
 def read_changed_facts(names: str) -> tuple[ChangedFact, ...]:
-    """The exchanges in a list such as ``side, zone``. Raises InputError where one of them is none."""
+    """The facts in a list such as ``side, zone``. Raises InputError where one of them cannot be changed."""
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     unknown = sorted(set(wanted) - set(CHANGED_FACTS))
     if unknown:
-        raise InputError(f"There is no exchange {', '.join(unknown)}; there are {', '.join(CHANGED_FACTS)}.")
-    return tuple(what for what in CHANGED_FACTS if what in wanted)
+        raise InputError(f"There is no fact {', '.join(unknown)} to change; there are {', '.join(CHANGED_FACTS)}.")
+    return tuple(fact for fact in CHANGED_FACTS if fact in wanted)
 
 
-def counterfactual(patient: Patient, what: ChangedFact) -> Findings | None:
+def counterfactual_findings(patient: Patient, fact: ChangedFact) -> Findings | None:
     """The patient's findings with one fact changed; ``None`` where this patient has none that can be."""
-    return _EXCHANGES[what](patient)
+    return _CHANGES[fact](patient)
 
 
 def follows(
-    what: ChangedFact, before: tuple[StatedFinding, MeasuredFinding], after: tuple[StatedFinding, MeasuredFinding]
+    fact: ChangedFact, before: tuple[StatedFinding, MeasuredFinding], after: tuple[StatedFinding, MeasuredFinding]
 ) -> bool:
     """Whether two volumes of the same noise differ as their reports do.
 
-    A side, zone, level or pathology must be read as stated both times. A size or volume must move in the direction
-    asked for, by half the change at least; a lesion must be seen both times.
+    A side, zone, level or pathology must be read as stated both times. A size or volume must move in the direction that
+    is stated, by half the change at least; a lesion must be seen both times.
     """
-    if what == "size":
+    if fact == "size":
         return _moves(_change(before[0].size_mm, after[0].size_mm), _change(before[1].size_mm, after[1].size_mm))
-    if what == "volume":
-        asked = _change(before[0].gland_volume_ml, after[0].gland_volume_ml)
-        return _moves(asked, _change(before[1].gland_volume_ml, after[1].gland_volume_ml))
-    name = "has_lesion" if what == "pathology" else what
+    if fact == "volume":
+        stated = _change(before[0].gland_volume_ml, after[0].gland_volume_ml)
+        return _moves(stated, _change(before[1].gland_volume_ml, after[1].gland_volume_ml))
+    name = "has_lesion" if fact == "pathology" else fact
     return all(getattr(stated, name) == getattr(reading, name) for stated, reading in (before, after))
 
 
@@ -78,8 +78,8 @@ def _change(before: float | None, after: float | None) -> float | None:
     return None if before is None or after is None else after - before
 
 
-def _moves(asked: float | None, seen: float | None) -> bool:
-    return bool(asked and seen is not None and seen / asked >= FOLLOWS_FROM)
+def _moves(stated: float | None, seen: float | None) -> bool:
+    return bool(stated and seen is not None and seen / stated >= FOLLOWS_FROM)
 
 
 def _side(patient: Patient) -> Findings | None:
@@ -139,7 +139,7 @@ def _is_drawn(lesion: Lesion, gland_volume_ml: float) -> bool:
     return smallest <= lesion.size_mm <= largest
 
 
-_EXCHANGES: dict[ChangedFact, Callable[[Patient], Findings | None]] = {
+_CHANGES: dict[ChangedFact, Callable[[Patient], Findings | None]] = {
     "side": _side,
     "zone": _zone,
     "level": _level,

@@ -1,6 +1,6 @@
 """The phantom reader: a small network that maps the pelvis in a T2-weighted volume, and the reading of its map.
 
-It is trained on the digital prostate alone (see `readout_training`) and speaks about volumes that look like it.
+It is trained on the digital prostate alone (see `phantom_reader_training`) and speaks about volumes that look like it.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from ccella_core.errors import InputError
 from ccella_core.evaluation.adherence.measurements import MeasuredFinding, Region, measure
 from ccella_core.evaluation.adherence.scores import ReadingScores
 from ccella_core.evaluation.data.volume_set import INTENSITY_SLACK, SPACING_TOLERANCE
-from ccella_core.files import whole_file
+from ccella_core.files import write_json
 from ccella_core.models.weights import load_config, load_state, save_component
 from ccella_core.phantom.render import DEFAULT_SPACING
 
+READABLE_SEQUENCE = "t2w"
 WINDOW = (80, 64, 28)  # voxels around the centre of the volume: the largest gland of the phantom, and a rim
 VALIDATION_NAME = "validation.json"
 FINGERPRINT_DIGITS = 16
@@ -160,8 +161,7 @@ def weights_fingerprint(network: nn.Module) -> str:
 
 def save_validation(validation: PhantomReaderValidation, folder: Path) -> None:
     """Add it to the folder of a saved phantom reader."""
-    with whole_file(folder / VALIDATION_NAME) as unfinished:
-        unfinished.write_text(validation.model_dump_json(indent=2) + "\n", encoding="utf-8", newline="\n")
+    write_json(folder / VALIDATION_NAME, validation)
 
 
 def central_window(volume: np.ndarray) -> np.ndarray:

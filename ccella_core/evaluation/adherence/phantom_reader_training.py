@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import platformdirs
 import torch
-from accelerate.utils import send_to_device
+from filelock import FileLock
 from monai.losses import DiceCELoss
 from pydantic import Field
 from scipy.ndimage import gaussian_filter1d
@@ -25,6 +26,8 @@ from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.evaluation.adherence.measurements import REGION_OF_TISSUE, MeasuredFinding
 from ccella_core.evaluation.adherence.phantom_reader import (
+    READABLE_SEQUENCE,
+    VALIDATION_NAME,
     PhantomReader,
     PhantomReaderConfig,
     PhantomReaderNetwork,
@@ -36,11 +39,13 @@ from ccella_core.evaluation.adherence.scores import StatedFinding, score_reading
 from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import render
 from ccella_core.progress import OnProgress
-from ccella_core.runs.trainer import Trainer, one_cycle
+from ccella_core.runs.batches import Batches
+from ccella_core.runs.logging import SilentLog
+from ccella_core.runs.schedules import one_cycle
+from ccella_core.runs.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
-SEQUENCE = "t2w"
 # Seeds of the patients: no two uses share one, and the demonstration model's (below 1,000,064) are others again.
 TRAINING_PATIENTS = range(2_000_000, 2_500_000)
 CALIBRATION_PATIENTS = range(2_500_000, 2_500_128)
@@ -48,7 +53,7 @@ VALIDATION_PATIENTS = range(2_600_000, 2_600_200)
 
 GENERATED_BLUR = 0.8  # voxels in plane: how much smoother generated volumes are than phantoms, about
 THRESHOLDS_ML = np.geomspace(0.02, 1.0, 100)  # the phantom's smallest lesion has about 0.25 ml
-CHECKPOINTS_NAME = "training"
+CHECKPOINTS_NAME, LOCK_NAME = "training", "lock"
 STEPS_PER_MESSAGE = 50
 
 
@@ -76,39 +81,46 @@ def train_phantom_reader(
     """Train, going on from the checkpoint in ``folder`` where there is one, and calibrate; saves nothing else."""
     torch.manual_seed(config.seed)
     network = PhantomReaderNetwork(config.filters)
-    run = Trainer(network, folder / CHECKPOINTS_NAME, config, schedule=one_cycle(config, rising=0.1))
+    trainer = Trainer(network, folder / CHECKPOINTS_NAME, config, schedule=one_cycle(config, rising=0.1))
     # Dice over the batch, not the volume: half of the volumes have no lesion to overlap with.
     criterion = DiceCELoss(softmax=True, to_onehot_y=True, batch=True)
-    while run.unfinished:
-        voxels, regions = send_to_device(_training_batch(config, run.step, run.random()), run.accelerator.device)
-        run.update(partial(_loss, run, criterion, voxels, regions))
-        run.save_if_due()
-        if run.step % STEPS_PER_MESSAGE == 0:
-            log.info("phantom reader step %d/%d: loss %.3f, %.0f s", run.step, run.steps, run.loss, run.seconds)
-        if progress is not None:
-            progress(run.step, run.steps)
-    run.finish()
+    batches = Batches(partial(_training_batch, config), config.batch_size, shared=False)
+    trainer.fit(
+        lambda batch: (criterion(trainer.model(batch[0]), batch[1]), {}),
+        batches,
+        _Messages(config.steps),
+        lambda trainer: None if progress is None else progress(trainer.step, trainer.steps),
+    )
     return _calibrated(network, config)
 
 
-def _loss(run: Trainer, criterion: DiceCELoss, voxels: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
-    return criterion(run.model(voxels), regions)
+class _Messages(SilentLog):
+    """A line on the log now and then."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps, self._started = steps, time.monotonic()
+
+    def step(self, step: int, values: Mapping[str, float], *, ended: float | None = None) -> None:
+        if step % STEPS_PER_MESSAGE == 0:
+            seconds = (ended or time.monotonic()) - self._started
+            log.info("phantom reader step %d/%d: loss %.3f, %.0f s", step, self.steps, values["loss"], seconds)
 
 
 def _training_batch(
-    config: PhantomReaderTraining, step: int, rng: np.random.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
+    config: PhantomReaderTraining, step: int, places: Sequence[int]
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Voxels and region numbers, (B, 1, X, Y, Z) each, of patients that no other step sees."""
+    rng = np.random.default_rng([config.seed, step])
     voxels, regions = [], []
-    for place in range(config.batch_size):
+    for place in places:
         seed = TRAINING_PATIENTS[(step * config.batch_size + place) % len(TRAINING_PATIENTS)]
-        rendering = render(draw_patient(seed), SEQUENCE)
+        rendering = render(draw_patient(seed), READABLE_SEQUENCE)
         image = _disturbed(central_window(rendering.voxels), config, rng)
         labels = REGION_OF_TISSUE[central_window(rendering.labels)]
         mirrored = slice(None, None, -1 if rng.random() < 0.5 else 1)
         voxels.append(image[mirrored])
         regions.append(labels[mirrored])
-    return torch.from_numpy(np.stack(voxels))[:, None], torch.from_numpy(np.stack(regions))[:, None]
+    return [(torch.from_numpy(np.stack(voxels))[:, None], torch.from_numpy(np.stack(regions))[:, None])]
 
 
 def _disturbed(image: np.ndarray, config: PhantomReaderTraining, rng: np.random.Generator) -> np.ndarray:
@@ -130,7 +142,7 @@ def _calibrated(network: PhantomReaderNetwork, config: PhantomReaderTraining) ->
     volumes, positive = [], []
     for seed in CALIBRATION_PATIENTS[: config.calibration_patients]:
         patient = draw_patient(seed)
-        rendering = render(patient, SEQUENCE)
+        rendering = render(patient, READABLE_SEQUENCE)
         for voxels in (rendering.voxels, _blurred(rendering.voxels, GENERATED_BLUR)):
             volumes.append(uncalibrated.read(voxels, rendering.affine).lesion_volume_ml)
             positive.append(patient.findings.pathology == "positive")
@@ -161,7 +173,7 @@ def validate_phantom_reader(
     blurred: list[MeasuredFinding] = []
     for number, seed in enumerate(patients):
         patient = draw_patient(seed)
-        rendering = render(patient, SEQUENCE)
+        rendering = render(patient, READABLE_SEQUENCE)
         stated.append(StatedFinding.by(patient.findings))
         sharp.append(phantom_reader.read(rendering.voxels, rendering.affine))
         blurred.append(phantom_reader.read(_blurred(rendering.voxels, GENERATED_BLUR), rendering.affine))
@@ -174,7 +186,7 @@ def validate_phantom_reader(
 
 def phantom_reader_fingerprint(config: PhantomReaderTraining) -> str:
     """Twelve hexadecimal digits that change with the training and with the look of the phantom."""
-    example = render(draw_patient(TRAINING_PATIENTS.start), SEQUENCE)
+    example = render(draw_patient(TRAINING_PATIENTS.start), READABLE_SEQUENCE)
     # How many patients validate it changes nothing in the phantom reader itself.
     digest = hashlib.sha256(config.model_dump_json(exclude={"validation_patients"}).encode())
     digest.update(np.round(example.voxels * 255).astype(np.uint8).tobytes() + example.labels.tobytes())
@@ -184,29 +196,39 @@ def phantom_reader_fingerprint(config: PhantomReaderTraining) -> str:
 def cached_phantom_reader(cache_dir: Path | None = None, config: PhantomReaderTraining | None = None) -> Path:
     """Where `load_or_train_phantom_reader` keeps the phantom reader; there is no such folder before its first use."""
     root = cache_dir if cache_dir is not None else Path(platformdirs.user_cache_dir("ccella"))
-    return root / f"phantom reader-{phantom_reader_fingerprint(config or PhantomReaderTraining())}" / "weights"
+    return root / f"phantom_reader-{phantom_reader_fingerprint(config or PhantomReaderTraining())}" / "weights"
 
 
 def load_or_train_phantom_reader(
     cache_dir: Path | None = None, *, config: PhantomReaderTraining | None = None, progress: OnProgress | None = None
 ) -> PhantomReader:
-    """The phantom reader from the cache, by default the user's; the first use trains and validates it there."""
+    """The phantom reader from the cache, by default the user's; the first use trains and validates it there.
+
+    Of several processes that want it at once, one trains it and the others wait.
+    """
     config = config or PhantomReaderTraining()
     finished = cached_phantom_reader(cache_dir, config)
+    if not (
+        finished / VALIDATION_NAME
+    ).is_file():  # a finished one is only read, also from where nothing can be written
+        finished.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(finished.parent / LOCK_NAME):
+            _train_and_validate(finished, config, progress)
+    return PhantomReader.load(finished)
+
+
+def _train_and_validate(finished: Path, config: PhantomReaderTraining, progress: OnProgress | None) -> None:
+    """What is left of it: another process may have done all, or a part, before this one held the lock."""
     folder = finished.parent
     if not finished.is_dir():
         log.info(
             "training the phantom reader on the digital prostate, once, into %s: about nine minutes of one core", folder
         )
-        phantom_reader = train_phantom_reader(config, folder, progress)
         unfinished = folder / "weights.part"
-        phantom_reader.save(unfinished)
+        train_phantom_reader(config, folder, progress).save(unfinished)
         unfinished.replace(finished)
         shutil.rmtree(folder / CHECKPOINTS_NAME, ignore_errors=True)
-    phantom_reader = PhantomReader.load(finished)
-    if phantom_reader.validation is None:
+    if not (finished / VALIDATION_NAME).is_file():
         patients = VALIDATION_PATIENTS[: config.validation_patients]
         log.info("validating the phantom reader on %d other digital prostates, once: about two minutes", len(patients))
-        phantom_reader.validation = validate_phantom_reader(phantom_reader, patients, progress)
-        save_validation(phantom_reader.validation, finished)
-    return phantom_reader
+        save_validation(validate_phantom_reader(PhantomReader.load(finished), patients, progress), finished)

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ccella_core.evaluation.adherence.counterfactual import WORDS
+from ccella_core.evaluation.adherence.counterfactual import FACT_LABELS
 from ccella_core.evaluation.adherence.measurements import MeasuredFinding
 from ccella_core.evaluation.adherence.phantom_reader import WINDOW, central_window
 from ccella_core.evaluation.adherence.report import AdherenceCase, is_followed
@@ -22,8 +22,8 @@ from ccella_core.provenance import SYNTHETIC_LABEL
 
 PAIRS_A_ROW = 4
 PAIR_INCHES = (4.0, 2.3)
-HEADING_INCHES = 0.5
-DOTS_PER_INCH = 100
+SUPTITLE_INCHES = 0.5
+PAIRS_DOTS_PER_INCH = 100
 SMALL, SMALLER = 9, 8  # points
 RIGHT_COLOR, WRONG_COLOR = "black", "firebrick"
 
@@ -59,17 +59,17 @@ def beside_phantom(case: AdherenceCase, generated: np.ndarray, phantom: np.ndarr
 def beside_counterfactual(
     own: AdherenceCase, after: AdherenceCase, own_slice: np.ndarray, after_slice: np.ndarray
 ) -> Pair:
-    assert after.counterfactual is not None
+    assert after.changed_fact is not None
     captions = (_words(own.generated), _words(after.generated))
-    return Pair((own_slice, after_slice), captions, WORDS[after.counterfactual], is_followed(own, after))
+    return Pair((own_slice, after_slice), captions, FACT_LABELS[after.changed_fact], is_followed(own, after))
 
 
 def draw_pairs(pairs: Sequence[Pair], heading: str) -> Image.Image:
     """At least one pair; its words are red where the volume does not show what was asked."""
     columns = min(PAIRS_A_ROW, len(pairs))
     rows = -(-len(pairs) // columns)
-    size = (PAIR_INCHES[0] * columns, PAIR_INCHES[1] * rows + HEADING_INCHES)
-    figure = Figure(size, dpi=DOTS_PER_INCH, layout="constrained")
+    size = (PAIR_INCHES[0] * columns, PAIR_INCHES[1] * rows + SUPTITLE_INCHES)
+    figure = Figure(size, dpi=PAIRS_DOTS_PER_INCH, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     figure.suptitle(f"{SYNTHETIC_LABEL}. {heading}; the patient's right is at the left")
     grid = figure.subplots(rows, columns, squeeze=False).ravel()

@@ -9,12 +9,13 @@ from collections.abc import Hashable, Iterable, Sequence
 from typing import Literal, TypeVar, get_args
 
 import numpy as np
-from scipy.stats import binomtest, pearsonr
+from scipy.stats import pearsonr
 
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.evaluation.adherence.measurements import MeasuredFinding
-from ccella_core.evaluation.statistics.class_scores import RESAMPLES, Interval
+from ccella_core.evaluation.statistics.class_scores import RESAMPLES
+from ccella_core.evaluation.statistics.estimate import Estimate
 from ccella_core.evaluation.statistics.intervals import TAILS
 from ccella_core.phantom.fields import StructuredFields
 from ccella_core.phantom.findings import Findings, Level, Pathology, Side, Zone
@@ -30,35 +31,6 @@ CHOICES: dict[Attribute, tuple[str, ...]] = {
 NONE_SEEN = "none seen"
 FEWEST_PAIRS = 4
 """Fisher's z is not defined for fewer, and a spread hardly."""
-
-
-class Proportion(StrictModel):
-    """``hits`` of ``total``, and the Wilson score interval at 95 %."""
-
-    hits: int
-    total: int
-
-    @property
-    def share(self) -> float:
-        return self.hits / self.total if self.total else float("nan")
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        if not self.total:
-            return 0.0, 1.0
-        interval = binomtest(self.hits, self.total).proportion_ci(0.95, method="wilson")
-        return float(interval.low), float(interval.high)
-
-    def __str__(self) -> str:
-        if not self.total:
-            return "no cases"
-        low, high = self.interval
-        return f"{self.share:.1%} ({self.hits}/{self.total}; 95 % {low:.0%} to {high:.0%})"
-
-    @classmethod
-    def of(cls, agree: Iterable[bool]) -> Proportion:
-        answers = list(agree)
-        return cls(hits=sum(answers), total=len(answers))
 
 
 class Confusion(StrictModel):
@@ -77,11 +49,11 @@ class Confusion(StrictModel):
 class Agreement(StrictModel):
     """Of numbers that were read with those that were stated, in their unit; not defined for fewer than four pairs."""
 
-    r: Interval
+    r: Estimate
     """Pearson's correlation; not defined either where all of one kind are alike."""
-    error: Interval
+    error: Estimate
     """Mean absolute difference."""
-    bias: Interval
+    bias: Estimate
     """Mean difference, read less stated."""
 
     @classmethod
@@ -128,14 +100,14 @@ class StatedFinding(StrictModel):
 class ReadingScores(StrictModel):
     """Agreement of readings with reports. A volume without a lesion counts as wrong where one was to have a place."""
 
-    pathology: Proportion
-    sensitivity: Proportion
+    pathology: Estimate
+    sensitivity: Estimate
     """Volumes with a lesion among those that should have one."""
-    specificity: Proportion
+    specificity: Estimate
     """Volumes without a lesion among those that should have none."""
-    side: Proportion
-    zone: Proportion
-    level: Proportion
+    side: Estimate
+    zone: Estimate
+    level: Estimate
     confusion: dict[Attribute, Confusion]
     size_mm: Agreement
     """Of the lesion's largest diameter, where a lesion is stated and one is seen."""
@@ -148,12 +120,12 @@ def score_readings(stated: Sequence[StatedFinding], readings: Sequence[MeasuredF
         raise InputError(f"Scoring needs one reading a report and at least one; got {len(readings)} and {len(stated)}.")
     pairs = list(zip(stated, readings, strict=True))
     return ReadingScores(
-        pathology=Proportion.of(s.has_lesion == r.has_lesion for s, r in pairs),
-        sensitivity=Proportion.of(r.has_lesion for s, r in pairs if s.has_lesion),
-        specificity=Proportion.of(not r.has_lesion for s, r in pairs if not s.has_lesion),
-        side=Proportion.of(s.side == r.side for s, r in pairs if s.side),
-        zone=Proportion.of(s.zone == r.zone for s, r in pairs if s.zone),
-        level=Proportion.of(s.level == r.level for s, r in pairs if s.level),
+        pathology=Estimate.of_share(s.has_lesion == r.has_lesion for s, r in pairs),
+        sensitivity=Estimate.of_share(r.has_lesion for s, r in pairs if s.has_lesion),
+        specificity=Estimate.of_share(not r.has_lesion for s, r in pairs if not s.has_lesion),
+        side=Estimate.of_share(s.side == r.side for s, r in pairs if s.side),
+        zone=Estimate.of_share(s.zone == r.zone for s, r in pairs if s.zone),
+        level=Estimate.of_share(s.level == r.level for s, r in pairs if s.level),
         confusion={
             "pathology": _confusion("pathology", [(_class_of(s), _class_of(r)) for s, r in pairs]),
             "side": _confusion("side", [(s.side, r.side) for s, r in pairs]),
@@ -181,17 +153,17 @@ def _the_only(values: Iterable[Value]) -> Value | None:
     return different.pop() if len(different) == 1 else None
 
 
-def _correlation(a: np.ndarray, b: np.ndarray) -> Interval:
+def _correlation(a: np.ndarray, b: np.ndarray) -> Estimate:
     if len(a) < FEWEST_PAIRS or np.ptp(a) == 0 or np.ptp(b) == 0:
-        return Interval(value=None, low=None, high=None, n=len(a))
+        return Estimate(value=None, n=len(a))
     found = pearsonr(a, b)
     low, high = found.confidence_interval(0.95)  # Fisher's z
-    return Interval(value=float(found.statistic), low=float(low), high=float(high), n=len(a))
+    return Estimate(value=float(found.statistic), low=float(low), high=float(high), n=len(a))
 
 
-def _mean(values: np.ndarray, seed: int) -> Interval:
+def _mean(values: np.ndarray, seed: int) -> Estimate:
     if len(values) < FEWEST_PAIRS:
-        return Interval(value=None, low=None, high=None, n=len(values))
+        return Estimate(value=None, n=len(values))
     drawn = np.random.default_rng(seed).choice(values, (RESAMPLES, len(values))).mean(axis=1)
     low, high = np.quantile(drawn, TAILS)
-    return Interval(value=float(values.mean()), low=float(low), high=float(high), n=len(values))
+    return Estimate(value=float(values.mean()), low=float(low), high=float(high), n=len(values))

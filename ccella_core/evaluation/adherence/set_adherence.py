@@ -19,7 +19,7 @@ from ccella_core.evaluation.adherence.measurements import MeasuredFinding
 from ccella_core.evaluation.adherence.phantom_reader import PhantomReaderValidation, check_readable
 from ccella_core.evaluation.adherence.report import HOW_COUNTED, agreement_table, confusion_tables
 from ccella_core.evaluation.adherence.scores import ReadingScores, StatedFinding, score_readings
-from ccella_core.evaluation.adherence.store import RESULT_NAME
+from ccella_core.evaluation.adherence.store import ADHERENCE_STEM
 from ccella_core.evaluation.data.synthetic_set import SynthesisSettings, read_synthesis_settings
 from ccella_core.evaluation.data.volume_set import VolumeSet, open_volume_set
 from ccella_core.progress import OnProgress
@@ -57,8 +57,8 @@ class SetAdherence(StrictModel):
     """The ceiling: the prepared volumes of the same cases."""
     phantom_reader: PhantomReaderValidation | None
     """What the phantom reader itself is worth; ``None`` where it was never validated."""
-    phantom_reader_sha256: str | None = None
-    """Fingerprint of the phantom reader; ``None`` in older results."""
+    phantom_reader_sha256: str
+    """Fingerprint of the phantom reader."""
     warnings: tuple[str, ...] = ()
 
 
@@ -70,12 +70,12 @@ def read_set(
     Args:
         volumes: T2-weighted, synthetic or the prepared ones themselves.
         prepared: the cases they were made from, with ``fields``.
-        phantom reader: of the same look as the volumes.
+        phantom_reader: of the same look as the volumes.
         progress: called after every volume.
 
     Raises:
-        InputError: another spacing, a volume smaller than the phantom reader's window, a case that is not among the prepared
-            ones, or of which nothing is known.
+        InputError: another spacing, a volume smaller than the phantom reader's window, a case that is not among the
+            prepared ones, or of which nothing is known.
     """
     stated = _stated(volumes, prepared)
     affine = np.diag([*volumes.spacing, 1.0])
@@ -103,7 +103,7 @@ def set_adherence(
     Args:
         synthetic: the folder.
         data: the prepared cases that it was made from.
-        phantom reader: see `read_set`.
+        phantom_reader: see `read_set`.
         split: only volumes of this split.
         out: folder for ``adherence.json`` and ``adherence.md``.
         progress: called with the synthetic volumes that are read and their number.
@@ -123,33 +123,30 @@ def set_adherence(
         warnings=_warnings(volumes),
     )
     if out is not None:
-        save_result(result, markdown(result), out / RESULT_NAME)
+        save_result(result, set_adherence_markdown(result), out / ADHERENCE_STEM)
     return result
 
 
 def check_set(synthetic: Path, data: Path, *, split: Split | None = None) -> None:
-    """Raises InputError where `set_adherence` would refuse the folders, before a phantom reader is loaded or trained."""
+    """Raises InputError where `set_adherence` would refuse the folders; to call before a phantom reader is trained."""
     _, prepared, volumes = _opened(synthetic, data, split)
     _stated(volumes, prepared)
 
 
-def markdown(result: SetAdherence) -> str:
+def set_adherence_markdown(result: SetAdherence) -> str:
     """All that was measured, as tables."""
     generated = result.generated
     note = f" {SEVERAL_OF_A_CASE}" if len(generated.volumes) > generated.cases else ""
     columns = {"synthetic": generated.scores, "prepared volumes of the same cases": result.prepared.scores}
-    return "\n".join([
+    parts = [
         f"# Adherence of {result.model}",
-        "",
         f"{len(generated.volumes)} volumes of {generated.cases} cases. {HOW_COUNTED}{note}",
-        "",
-        *agreement_table(columns, result.phantom_reader),
-        "",
+        agreement_table(columns, result.phantom_reader),
         "## Synthetic volumes: stated and read",
         *confusion_tables(generated.scores),
-        *(f"\n**Warning:** {warning}" for warning in result.warnings),
-        "",
-    ])  # fmt: skip
+        *(f"**Warning:** {warning}" for warning in result.warnings),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def _warnings(volumes: VolumeSet) -> tuple[str, ...]:

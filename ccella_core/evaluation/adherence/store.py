@@ -18,12 +18,13 @@ from ccella_core.evaluation.adherence.picture import (
     beside_phantom,
     draw_pairs,
 )
-from ccella_core.evaluation.adherence.report import AdherenceCase, AdherenceResult, markdown
+from ccella_core.evaluation.adherence.report import AdherenceCase, AdherenceResult, adherence_markdown
 from ccella_core.files import whole_file
+from ccella_core.fingerprints import refuse_other
 from ccella_core.report_page import save_result
 
-CASES_NAME, SLICES_NAME = "cases.jsonl", "slices"
-RESULT_NAME = "adherence"  # .json and .md
+FINISHED_NAME, SLICES_NAME = "cases.jsonl", "slices"
+ADHERENCE_STEM = "adherence"  # .json and .md
 PICTURE_NAME, COUNTERFACTUAL_PICTURE_NAME = "adherence.png", "counterfactual.png"
 PICTURED_CASES = 16
 PICTURED_OF_EACH_FACT = PAIRS_A_ROW
@@ -34,7 +35,7 @@ class CaseStore:
 
     Args:
         folder: of the run.
-        readout_sha256: of the phantom reader that reads the volumes.
+        phantom_reader_sha256: of the phantom reader that reads the volumes.
 
     Raises:
         InputError: ``folder`` holds what another phantom reader or another version has read.
@@ -46,7 +47,7 @@ class CaseStore:
         if folder is None:
             return
         (folder / SLICES_NAME).mkdir(parents=True, exist_ok=True)
-        for case in _read_cases(folder / CASES_NAME):
+        for case in _read_cases(folder / FINISHED_NAME):
             self._keep(case)
 
     def has(self, patient: int, changed_fact: ChangedFact | None, volume_seed: int) -> bool:
@@ -62,14 +63,14 @@ class CaseStore:
             return
         for name, pixels in slices.items():
             Image.fromarray(pixels).save(self.folder / SLICES_NAME / name, "PNG")
-        with (self.folder / CASES_NAME).open("a", encoding="utf-8", newline="\n") as file:
+        with (self.folder / FINISHED_NAME).open("a", encoding="utf-8", newline="\n") as file:
             # A line that was cut short must not swallow this one.
             file.write(("\n" if file.tell() else "") + case.model_dump_json())
 
     def write(self, result: AdherenceResult) -> None:
         if self.folder is None:
             return
-        save_result(result, markdown(result), self.folder / RESULT_NAME)
+        save_result(result, adherence_markdown(result), self.folder / ADHERENCE_STEM)
         for name, heading, pairs in (
             (
                 PICTURE_NAME,
@@ -78,7 +79,7 @@ class CaseStore:
             ),
             (
                 COUNTERFACTUAL_PICTURE_NAME,
-                "One fact exchanged in the report, the noise kept: what is seen before and after",
+                "One fact changed in the report, the noise kept: what is seen before and after",
                 self._counterfactuals(result),
             ),
         ):
@@ -87,26 +88,20 @@ class CaseStore:
                     draw_pairs(pairs, heading).save(unfinished, "PNG")
 
     def _keep(self, case: AdherenceCase) -> None:
-        self.refuse_other(case)
-        self.cases[case.patient, case.counterfactual] = case
+        self.check(case)
+        self.cases[case.patient, case.changed_fact] = case
 
-    def refuse_other(self, case: AdherenceCase) -> None:
+    def check(self, case: AdherenceCase) -> None:
         """Raises InputError where a case was made by another model or scheduler, or read by another phantom reader."""
-        # Cases from before it was kept do not say which phantom reader read them: that is unknown, and they are taken.
-        if case.phantom_reader_sha256 not in (None, self._phantom_reader_sha256):
-            raise InputError(
-                f"What {self.folder} holds was read by another phantom reader ({case.phantom_reader_sha256}, and this is "
-                f"{self._phantom_reader_sha256}); choose another folder, or the phantom reader that it was begun with."
-            )
-        other = next(iter(self.cases.values()), case)  # the others agree with the first
-        if (other.model, other.scheduler) != (case.model, case.scheduler):
-            raise InputError(
-                f"{self.folder} holds cases of {other.model} ({other.scheduler}), and this is {case.model} "
-                f"({case.scheduler}); choose another folder."
-            )
+        if self.folder is None:
+            return
+        first = next(iter(self.cases.values()), case)  # the others agree with the first
+        before = {"model": first.model, "scheduler": first.scheduler, "phantom reader": first.phantom_reader_sha256}
+        now = {"model": case.model, "scheduler": case.scheduler, "phantom reader": self._phantom_reader_sha256}
+        refuse_other(self.folder, before, now, what="cases that were made or read otherwise")
 
     def _with_phantoms(self, result: AdherenceResult) -> list[Pair]:
-        own = [case for case in result.cases if case.counterfactual is None][:PICTURED_CASES]
+        own = [case for case in result.cases if case.changed_fact is None][:PICTURED_CASES]
         return [
             beside_phantom(case, *slices)
             for case in own
@@ -115,10 +110,10 @@ class CaseStore:
 
     def _counterfactuals(self, result: AdherenceResult) -> list[Pair]:
         pairs = []
-        for what in result.counterfactual:
-            cases = [case for case in result.cases if case.counterfactual == what][:PICTURED_OF_EACH_FACT]
+        for fact in result.counterfactuals:
+            cases = [case for case in result.cases if case.changed_fact == fact][:PICTURED_OF_EACH_FACT]
             for case in cases:
-                if slices := self._slices(slice_name(case.patient, None), slice_name(case.patient, what)):
+                if slices := self._slices(slice_name(case.patient, None), slice_name(case.patient, fact)):
                     pairs.append(beside_counterfactual(self.cases[case.patient, None], case, *slices))
         return pairs
 
@@ -131,7 +126,7 @@ class CaseStore:
 
 
 def slice_name(patient: int, changed_fact: ChangedFact | None) -> str:
-    return f"SYNTHETIC_{patient}_{changed_fact or 'asked'}.png"
+    return f"SYNTHETIC_{patient}_{changed_fact or 'own'}.png"
 
 
 def phantom_slice_name(patient: int) -> str:

@@ -18,7 +18,7 @@ from ccella_core.evaluation.data.synthetic_set import SyntheticCase, read_synthe
 from ccella_core.evaluation.statistics.class_scores import RESAMPLES, ClassScores, class_scores, scores_table
 from ccella_core.report_page import save_result
 
-RESULT = "class_head"
+CLASS_HEAD_STEM = "class_head"
 
 
 class ClassHeadResult(StrictModel):
@@ -78,27 +78,26 @@ def evaluate_class_head(
         warnings=_warnings([cases[case][0] for case in predicted]),
     )
     if out is not None:
-        save_result(result, markdown(result), out / RESULT)
+        save_result(result, class_head_markdown(result), out / CLASS_HEAD_STEM)
     return result
 
 
-def markdown(result: ClassHeadResult) -> str:
+def class_head_markdown(result: ClassHeadResult) -> str:
+    """The scores as a table, with what they are of."""
     scores = result.scores
     left_out = (
         f" {result.without_prediction} cases without a prediction are left out." if result.without_prediction else ""
     )
-    lines = [
+    parts = [
         f"# Class head of {result.model}",
-        "",
         f"The class read from the report against the case's own, of {scores.cases} cases ({scores.positives} positive)"
         f"{f' of the split {result.split}' if result.split else ''} in {result.folder}; positive from a probability of "
-        f"{scores.threshold:g}.{left_out}",
+        f"{scores.threshold:g}.{left_out}\n"
         f"In brackets: 95 % bootstrap intervals ({scores.resamples} resamples of patients, stratified by class).",
-        "",
         scores_table({"class head": scores}),
-        *(f"\n**Warning:** {warning}" for warning in result.warnings),
+        *(f"**Warning:** {warning}" for warning in result.warnings),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n\n".join(parts) + "\n"
 
 
 def _warnings(scored: list[SyntheticCase]) -> tuple[str, ...]:

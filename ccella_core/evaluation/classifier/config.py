@@ -1,4 +1,4 @@
-"""The configuration of a classifier: one YAML file, with presets, as ``ccella train`` has them."""
+"""The configuration of a classifier: one YAML file, with presets, as ``ccella train denoiser`` has them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from ccella_core.errors import InputError
 from ccella_core.evaluation.classifier.data import Source
 from ccella_core.evaluation.classifier.network import EFFICIENTNET_MULTIPLE, Augmentation, Network, Preprocessing
 from ccella_core.provenance import SequenceName
+from ccella_core.runs.batches import DataLoading
+from ccella_core.runs.logging import TrackerName
 
 PUBLISHED_SPACING = (0.5, 0.5, 2.0)
 """mm: the field of view of the published grid in 256 x 256 x 32 voxels."""
@@ -68,7 +70,8 @@ class ClassifierConfig(StrictModel):
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1, description="a network for each")
     classifier: ClassifierTraining = ClassifierTraining()
     mixed_precision: MixedPrecision = "no"
-    tensorboard: bool = True
+    loading: DataLoading = DataLoading()
+    log_with: tuple[TrackerName, ...] = ("tensorboard",)
 
     @model_validator(mode="after")
     def _parts_fit(self) -> ClassifierConfig:
@@ -93,7 +96,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "validations": 20,
             "choose_by": "loss",
         },
-        "tensorboard": False,
+        "log_with": [],
     },
 }
 

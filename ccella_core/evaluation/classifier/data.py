@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from pydantic import Field
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 from ccella_core.cases.case import Split
 from ccella_core.cases.prepared import CASES_NAME, PreparedSet
@@ -25,7 +26,7 @@ from ccella_core.provenance import SequenceName
 Origin = Literal["real", "synthetic"]
 Labels = Literal["clinical", "predicted"]
 KEPT_BYTES = 4 << 30
-"""Of volumes in memory: reading and preparing one again costs a tenth of a second."""
+"""Of volumes in memory, over all workers: reading and preparing one again costs a tenth of a second."""
 
 
 class Source(StrictModel):
@@ -56,14 +57,20 @@ class ClassifierImages:
 
     def __init__(self, cases: Sequence[Labelled], settings: Preprocessing) -> None:
         self.cases, self._settings = cases, settings
-        bytes_each = 2 * int(np.prod(settings.shape))
-        self._read = lru_cache(maxsize=max(1, KEPT_BYTES // bytes_each))(self._prepare)
+        self._most = max(1, KEPT_BYTES // (2 * int(np.prod(settings.shape))))
+        self._kept: OrderedDict[int, Tensor] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self.cases)
 
     def __getitem__(self, index: int, /) -> Tensor:
-        return self._read(index)
+        if index not in self._kept:
+            self._kept[index] = self._prepare(index)
+            worker = get_worker_info()
+            if len(self._kept) > max(1, self._most // (1 if worker is None else worker.num_workers)):
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(index)
+        return self._kept[index]
 
     @property
     def positive(self) -> np.ndarray:
@@ -155,7 +162,9 @@ def refuse_leaks(train: Sequence[Source], validation: Sequence[Source]) -> None:
     """
     for source in (*train, *validation):
         if source.split == "test":
-            raise InputError(f"The split test of {source.folder} is kept for `ccella classify test`; name another.")
+            raise InputError(
+                f"The split test of {source.folder} is kept for `ccella evaluate classifier`; name another."
+            )
     tested = set[str]().union(*(_patients(source.folder, "test") for source in (*train, *validation)))
     learnt, chosen_by = (
         set[str]().union(*(_patients(source.folder, source.split) for source in sources))

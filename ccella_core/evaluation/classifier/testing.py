@@ -1,4 +1,4 @@
-"""``ccella classify test``: what trained classifiers say of cases that they have not seen, and whether two differ.
+"""``ccella evaluate classifier``: what trained classifiers say of cases that they have not seen, and whether two differ.
 
 The networks of a run differ in their seeds alone. Each is scored by itself, and the run by the mean of their scores:
 what one training is worth, not what an ensemble would be. Two runs are compared on the same cases. DeLong's test takes
@@ -25,22 +25,22 @@ from ccella_core.evaluation.classifier.training import predict, seed_folder
 from ccella_core.evaluation.data.volume_set import VolumeSet
 from ccella_core.evaluation.statistics.class_scores import (
     RESAMPLES,
-    WORDS,
+    SCORE_NAMES,
     ClassScores,
-    ScoreDifference,
     class_scores,
     paired_bootstrap,
     scores_table,
 )
-from ccella_core.evaluation.statistics.delong import AurocComparison, compare_aurocs
+from ccella_core.evaluation.statistics.delong import compare_aurocs
+from ccella_core.evaluation.statistics.estimate import Difference, format_p_value
 from ccella_core.evaluation.statistics.resampling import ScoreName
 from ccella_core.files import whole_file
 from ccella_core.phantom.findings import Pathology
-from ccella_core.report_page import save_result
+from ccella_core.report_page import markdown_table, save_result
 from ccella_core.runs.folder import CHECKPOINTS, last_step, read_run, read_run_config
 from ccella_core.runs.trainer import load_trained
 
-RESULT, COMPARISON, CSV_NAME = "scores", "comparison", "probabilities.csv"
+SCORES_STEM, COMPARISON_STEM, PROBABILITIES_NAME = "scores", "comparison", "probabilities.csv"
 COMPARED: tuple[ScoreName, ...] = ("accuracy", "auroc", "average_precision")
 
 
@@ -90,9 +90,9 @@ class ClassifierComparison(StrictModel):
     a: str
     b: str
     cases: int
-    auroc: AurocComparison | None
-    """``None`` where a patient has several cases, which DeLong's test would take for independent."""
-    differences: dict[ScoreName, ScoreDifference]
+    auroc: Difference | None
+    """By DeLong's test; ``None`` where a patient has several cases, which it would take for independent."""
+    differences: dict[ScoreName, Difference]
 
 
 def evaluate_classifier(
@@ -156,8 +156,8 @@ def evaluate_classifier(
         ),
     )
     if out is not None and accelerator.is_main_process:
-        save_result(result, markdown(result), out / RESULT)
-        _write_csv(result, out / CSV_NAME)
+        save_result(result, classifier_markdown(result), out / SCORES_STEM)
+        _write_csv(result, out / PROBABILITIES_NAME)
     return result
 
 
@@ -194,58 +194,50 @@ def compare_classifiers(
         },
     )
     if out is not None:
-        save_result(comparison, comparison_markdown(comparison, a, b), out / COMPARISON)
+        save_result(comparison, comparison_markdown(comparison, a, b), out / COMPARISON_STEM)
     return comparison
 
 
-def markdown(result: ClassifierResult) -> str:
+def classifier_markdown(result: ClassifierResult) -> str:
+    """The scores of the networks together, and of each."""
     scores = result.scores
     columns = {f"seed {seed}": each for seed, each in result.by_seed.items()}
     columns = {"mean of the seeds": scores, **columns} if len(columns) > 1 else columns
     trained_on = ", ".join(f"{count} {kind}" for kind, count in result.trained_on.items())
-    lines = [
-        f"# Classifier {result.name}",
-        "",
+    return (
+        f"# Classifier {result.name}\n\n"
         f"Trained on: {trained_on} cases. Tested on {scores.cases} cases ({scores.positives} positive) of "
-        f"{result.data}; positive from a probability of {scores.threshold:g}.",
+        f"{result.data}; positive from a probability of {scores.threshold:g}.\n"
         f"In brackets: 95 % bootstrap intervals ({scores.resamples} resamples of patients, stratified by class; for "
-        "the mean, with what other seeds would have changed).",
-        "",
-        scores_table(columns),
-    ]
-    return "\n".join(lines) + "\n"
+        "the mean, with what other seeds would have changed).\n\n"
+        f"{scores_table(columns)}\n"
+    )
 
 
 def comparison_markdown(comparison: ClassifierComparison, a: ClassifierResult, b: ClassifierResult) -> str:
-    auroc = comparison.auroc
-    rows = [
-        f"| {WORDS[score]} (paired bootstrap) | {_signed(each.value, each.low, each.high)} | {_p(each.p_value)} |"
-        for score, each in comparison.differences.items()
-    ]
-    if auroc is not None:
-        difference = _signed(auroc.difference, auroc.low, auroc.high)
-        rows.insert(0, f"| AUROC (DeLong, of these very networks) | {difference} | {_p(auroc.p_value)} |")
-    lines = [
+    """The scores of both, and the differences with their p-values."""
+    differences = {f"{SCORE_NAMES[score]} (paired bootstrap)": each for score, each in comparison.differences.items()}
+    if comparison.auroc is not None:
+        differences = {"AUROC (DeLong, of these very networks)": comparison.auroc, **differences}
+    parts = [
         f"# {comparison.a} against {comparison.b}",
-        "",
         f"On the same {comparison.cases} cases of {a.data}; {len(a.seeds)} and {len(b.seeds)} networks.",
-        "",
         scores_table({comparison.a: a.scores, comparison.b: b.scores}),
-        "",
-        f"| {comparison.a} less {comparison.b} | difference and 95 % interval | p |",
-        "|---|---|---|",
-        *rows,
+        markdown_table(
+            [f"{comparison.a} less {comparison.b}", "difference and 95 % interval", "p"],
+            [[name, _signed(each), format_p_value(each.p_value)] for name, each in differences.items()],
+        ),
     ]
-    if auroc is None:
-        lines += ["", "DeLong's test is left out: it would take the several cases of a patient for independent."]
-    return "\n".join(lines) + "\n"
+    if comparison.auroc is None:
+        parts.append("DeLong's test is left out: it would take the several cases of a patient for independent.")
+    return "\n\n".join(parts) + "\n"
 
 
 def _refuse_unfinished(folder: Path) -> None:
     steps, done = read_run(folder)["steps"], last_step(folder / CHECKPOINTS)
     if done < steps:
         raise InputError(
-            f"The training in {folder} stopped at step {done} of {steps}; let `ccella classify train` go on with it."
+            f"The training in {folder} stopped at step {done} of {steps}; let `ccella train classifier` go on with it."
         )
 
 
@@ -259,11 +251,8 @@ def _write_csv(result: ClassifierResult, path: Path) -> None:
         raise SaveError(f"The table {path} cannot be written: {error}.") from error
 
 
-def _signed(value: float | None, low: float | None, high: float | None) -> str:
+def _signed(difference: Difference) -> str:
+    value, low, high = difference.value, difference.low, difference.high
     if value is None:
         return "not defined"
     return f"{value:+.3f} (no interval)" if low is None or high is None else f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
-
-
-def _p(value: float | None) -> str:
-    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,11 +30,12 @@ from ccella_core.evaluation.classifier.data import (
 )
 from ccella_core.evaluation.classifier.network import Augmenter, build_classifier
 from ccella_core.evaluation.statistics.class_scores import THRESHOLD
-from ccella_core.runs.batches import shuffled_rows
+from ccella_core.runs.batches import Batches, DataLoading, shuffled_rows
 from ccella_core.runs.folder import CHECKPOINTS, RUN_NAME, open_log, read_run, refuse_other_run, write_run
 from ccella_core.runs.logging import TrainLogger
+from ccella_core.runs.schedules import polynomial
 from ccella_core.runs.summary import write_summary
-from ccella_core.runs.trainer import Schedule, Trainer
+from ccella_core.runs.trainer import Trainer
 
 NO_CLIPPING = math.inf
 """The authors trained without."""
@@ -58,9 +60,10 @@ def train_network(
     folder: Path,
     *,
     accelerator: Accelerator,
-    watcher: TrainLogger,
+    logger: TrainLogger,
+    loading: DataLoading | None = None,
 ) -> Trainer:
-    """Train, going on from the last checkpoint in ``folder`` where there is one; returns the finished run.
+    """Train, going on from the last checkpoint in ``folder`` where there is one; returns the trainer, which is done.
 
     What a step draws follows from the seed, the step and the place in the batch, so that a run that was stopped ends
     with the weights of one that never was. The best weights on ``held_out`` are kept aside. Batch normalisation sees
@@ -77,28 +80,25 @@ def train_network(
         )
     plan = _Plan(config.steps_for(len(cases)), config.learning_rate, config.checkpoint_every, seed)
     torch.manual_seed(seed)
-    run = Trainer(
+    trainer = Trainer(
         build_classifier(config.network),
         folder,
         plan,
-        schedule=_polynomial(plan.steps, config.decay_power),
+        schedule=polynomial(plan, power=config.decay_power),
         gradient_clip=NO_CLIPPING,
         accelerator=accelerator,
         kept=config.keep_checkpoints,
     )
     focal, augment = _focal(config), Augmenter(config.augmentation)
-    while run.unfinished:
-        rate = run.learning_rate
-        run.update(partial(_loss, run, cases, config, focal, augment))
-        watcher.step(
-            run.step,
-            {"loss": run.loss, "loss/focal": run.loss, "learning_rate": rate, "gradient_norm": run.gradient_norm},
-        )
-        if run.step * config.validations // run.steps > (run.step - 1) * config.validations // run.steps:
-            _validate(run, held_out, config, focal, watcher)
-        run.save_if_due()
-    run.finish()
-    return run
+    batches = Batches(partial(_batch, cases, config.batch_size, seed), config.batch_size, loading or DataLoading())
+
+    def validate_if_due(trainer: Trainer) -> None:
+        step, steps, looks = trainer.step, trainer.steps, config.validations
+        if step * looks // steps > (step - 1) * looks // steps:
+            _validate(trainer, held_out, config, focal, logger)
+
+    trainer.fit(partial(_loss, trainer, focal, augment), batches, logger, validate_if_due)
+    return trainer
 
 
 def predict(model: nn.Module, images: ClassifierImages, accelerator: Accelerator, batch_size: int) -> Tensor:
@@ -116,30 +116,48 @@ def predict(model: nn.Module, images: ClassifierImages, accelerator: Accelerator
     return torch.tensor([logits for _, logits in sorted(gather_object(found))])
 
 
+class ImageBatch(NamedTuple):
+    """Volumes before they are augmented, as they are sent to the device."""
+
+    images: Tensor
+    """(B, 1, X, Y, Z) float16."""
+    positive: Tensor
+    """(B, 1) bool."""
+    seeds: list[int]
+    """Of what each is augmented by."""
+
+
+def _batch(cases: ClassifierImages, batch_size: int, seed: int, step: int, places: Sequence[int]) -> list[ImageBatch]:
+    rows = shuffled_rows(len(cases), step, batch_size=batch_size, seed=seed)
+    own = [rows[place] for place in places]
+    chances = [np.random.default_rng([seed, AUGMENTATION, step, place]) for place in places]
+    return [
+        ImageBatch(
+            images=torch.stack([cases[row] for row in own]),
+            positive=torch.from_numpy(cases.positive[own])[:, None],
+            seeds=[int(chance.integers(2**32)) for chance in chances],
+        )
+    ]
+
+
 def _loss(
-    run: Trainer, cases: ClassifierImages, config: ClassifierTraining, focal: FocalLoss, augment: Augmenter
-) -> Tensor:
-    """Of this process's share of the batch."""
-    accelerator = run.accelerator
-    process, processes, device = accelerator.process_index, accelerator.num_processes, accelerator.device
-    rows = shuffled_rows(len(cases), run.step, batch_size=config.batch_size, seed=run.seed)
-    images = []
-    for place in range(process, config.batch_size, processes):
-        chance = np.random.default_rng([run.seed, AUGMENTATION, run.step, place])
-        images.append(augment(cases[rows[place]].float().to(device), int(chance.integers(2**32))))
-    torch.manual_seed(int(np.random.default_rng([run.seed, DROPOUT, run.step, process]).integers(2**62)))
-    positive = torch.from_numpy(cases.positive[rows[process::processes]]).to(device)
-    loss: Tensor = focal(run.model(torch.stack(images)).float(), positive[:, None])
-    return loss
+    trainer: Trainer, focal: FocalLoss, augment: Augmenter, batch: ImageBatch
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Of this process's share of the batch, augmented on the device, where that takes a hundredth of the time."""
+    images = [augment(image.float(), seed) for image, seed in zip(batch.images, batch.seeds, strict=True)]
+    chance = np.random.default_rng([trainer.seed, DROPOUT, trainer.step, trainer.accelerator.process_index])
+    torch.manual_seed(int(chance.integers(2**62)))
+    loss: Tensor = focal(trainer.model(torch.stack(images)).float(), batch.positive)
+    return loss, {"loss/focal": loss}
 
 
 def _validate(
-    run: Trainer, held_out: ClassifierImages, config: ClassifierTraining, focal: FocalLoss, watcher: TrainLogger
+    trainer: Trainer, held_out: ClassifierImages, config: ClassifierTraining, focal: FocalLoss, logger: TrainLogger
 ) -> None:
     # Each process has seen other cases since the statistics of batch normalisation were last made the same.
-    broadcast(list(run.network.buffers()))
-    with run.averaged():
-        logits = predict(run.network, held_out, run.accelerator, config.batch_size)
+    broadcast(list(trainer.network.buffers()))
+    with trainer.averaged():
+        logits = predict(trainer.network, held_out, trainer.accelerator, config.batch_size)
     truth = held_out.positive
     probability = logits.softmax(dim=1)[:, 1].numpy()
     metrics = {
@@ -148,20 +166,17 @@ def _validate(
         "auroc": float(roc_auc_score(truth, probability)),
         "average_precision": float(average_precision_score(truth, probability)),
     }
-    watcher.validation(run.step, {**metrics, "loss/focal": metrics["loss"]})
-    run.keep_if_best(metrics["loss"] if config.choose_by == "loss" else -metrics["average_precision"])
-    run.accelerator.wait_for_everyone()
+    logger.validation(trainer.step, {**metrics, "loss/focal": metrics["loss"]})
+    trainer.keep_if_best(metrics["loss"] if config.choose_by == "loss" else -metrics["average_precision"])
+    trainer.accelerator.wait_for_everyone()
 
 
 def _focal(config: ClassifierTraining) -> FocalLoss:
     return FocalLoss(to_onehot_y=True, use_softmax=True, gamma=config.focal_gamma)
 
 
-def _polynomial(steps: int, power: float) -> Schedule:
-    return lambda optimiser: torch.optim.lr_scheduler.PolynomialLR(optimiser, total_iters=steps, power=power)
-
-
-MAY_CHANGE = ("name", "output", "seeds", "tensorboard", "classifier.checkpoint_every", "classifier.keep_checkpoints")
+MAY_CHANGE = ("name", "output", "seeds", "log_with", "loading", "classifier.checkpoint_every",
+              "classifier.keep_checkpoints")  # fmt: skip
 """Keys that change nothing in the weights of a seed, so that a run may go on with others."""
 
 
@@ -203,10 +218,10 @@ def train_classifier(config: ClassifierConfig) -> Path:
             folder / CHECKPOINTS,
             steps=steps,
             task=f"Classifier, seed {seed}",
-            tensorboard=config.tensorboard,
+            log_with=config.log_with,
             is_main=accelerator.is_main_process,
         )
-        with log as watcher:
+        with log as logger:
             train_network(
                 ClassifierImages(cases, config.classifier.preprocessing),
                 validation,
@@ -214,7 +229,8 @@ def train_classifier(config: ClassifierConfig) -> Path:
                 seed,
                 folder / CHECKPOINTS,
                 accelerator=accelerator,
-                watcher=watcher,
+                logger=logger,
+                loading=config.loading,
             )
         if accelerator.is_main_process:
             write_summary(folder)

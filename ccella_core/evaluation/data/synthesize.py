@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from accelerate import Accelerator
 
@@ -22,41 +22,44 @@ from ccella_core.evaluation.data.synthetic_set import (
     SynthesisSettings,
     SyntheticCase,
     refuse_other_synthesis,
-    require_pyarrow,
     write_settings,
     write_table,
 )
 from ccella_core.evaluation.data.volume_set import format_shape
 from ccella_core.evaluation.statistics.class_scores import THRESHOLD
-from ccella_core.generation.options import checked_guidance, checked_seeds
+from ccella_core.generation.options import NUM_SEEDS, GenerationKeywords, GenerationOptions, read_options
 from ccella_core.generation.pipeline import CCELLAPipeline
-from ccella_core.generation.sampling import NUM_SEEDS
-from ccella_core.generation.schedulers import Scheduler, SchedulerName
+from ccella_core.generation.schedulers import prepare_scheduler
 from ccella_core.generation.text_encoder import NULL_REPORT, check_report
 from ccella_core.imaging.volume import SyntheticVolume, read_sidecar, sidecar_of
+from ccella_core.limits import SchedulerName
+from ccella_core.phantom.findings import Pathology
 from ccella_core.progress import OnProgress
-from ccella_core.provenance import SYNTHETIC_PREFIX, SequenceName
+from ccella_core.provenance import SYNTHETIC_PREFIX, Provenance, SequenceName
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 log = logging.getLogger(__name__)
 
 PathologySource = Literal["report", "case"]
+OF_EACH_CASE = ("count", "shape", "spacing", "pathology", "output_range")
+"""Options that follow from the cases and the model, or that whatever reads the volumes relies on."""
 
 
 def synthesize(
     pipeline: CCELLAPipeline,
     prepared: PreparedSet,
     out: Path,
+    options: GenerationOptions | None = None,
     *,
     split: Split | None = "train",
     per_case: int = 1,
-    seed: int = 0,
     pathology: PathologySource | None = None,
-    num_inference_steps: int | None = None,
     scheduler: SchedulerName | None = None,
-    guidance_scale: float = 1.0,
-    memory_limit_gib: float | None = None,
     accelerator: Accelerator | None = None,
     progress: OnProgress | None = None,
+    **keywords: Unpack[GenerationKeywords],
 ) -> tuple[SyntheticCase, ...]:
     """Make what is missing in ``out``, and its table; every process of a launch calls it.
 
@@ -68,16 +71,16 @@ def synthesize(
         pipeline: on this process's device.
         prepared: the cases; only their reports, classes and splits are used.
         out: folder; of several computers, one that they share.
+        options: of every examination, but for those ``OF_EACH_CASE``. From its ``seed`` (0 unless given) the seed of
+            each examination follows, see ``seed_of``.
         split: whose cases; ``None``: all.
         per_case: examinations of each case, each with a volume of every sequence that the model makes.
-        seed: from which the seed of each examination follows, see ``seed_of``.
-        pathology: the class is read from the ``report``, or told as it is in the ``case``. ``None``: as the model
-            wants it, from the report where it can be. A model without a class is told none (``report``).
-        num_inference_steps, scheduler: default to the model's.
-        guidance_scale: 1: off; see ``sampling.sample``.
-        memory_limit_gib: see ``decode.decode``.
+        pathology: the class is read from the ``report``, or given as it is in the ``case``. ``None``: as the model
+            wants it, from the report where it can be. A model without a class is given none (``report``).
+        scheduler: over that of ``options``.
         accelerator: of the launch; by default one process.
-        progress: told of all processes' examinations, as if the others were as far as this one.
+        progress: called with all processes' examinations, as if the others were as far as this one.
+        **keywords: fields of ``GenerationOptions``, over ``options``.
 
     Returns:
         A row a volume, in the order of the cases, the same on every process.
@@ -89,10 +92,8 @@ def synthesize(
         SaveError: the disk refuses; finished volumes stay.
     """
     # 1. Check everything before anything slow begins.
-    require_pyarrow()
     accelerator = accelerator or Accelerator()
     index = pipeline.index
-    steps = index.default_num_inference_steps if num_inference_steps is None else num_inference_steps
     settings = SynthesisSettings(
         model_name=index.name,
         model_version=index.version,
@@ -100,11 +101,8 @@ def synthesize(
         source=prepared.fingerprint,
         split=split,
         per_case=_checked_number(per_case),
-        seed=checked_seeds(seed, 1)[0],
         pathology=_checked_pathology(pipeline, pathology),
-        scheduler=Scheduler(scheduler or index.default_scheduler, pipeline.scheduler_config, steps).name,  # type: ignore[arg-type]
-        steps=steps,
-        guidance_scale=checked_guidance(guidance_scale),
+        options=_checked_options(pipeline, read_options(options, scheduler=scheduler, **keywords)),
     )
     refuse_other_synthesis(out, settings)
     examinations = _plan(pipeline, prepared, settings)
@@ -123,18 +121,8 @@ def synthesize(
     done = len(mine) - len(missing)
     tell(done)
     for examination in missing:
-        volumes = pipeline(
-            examination.report,
-            pathology=examination.pathology,
-            seed=examination.seed,
-            num_inference_steps=steps,
-            scheduler=scheduler,
-            guidance_scale=guidance_scale,
-            memory_limit_gib=memory_limit_gib,
-            allow_null=True,
-        )
-        for volume in volumes:
-            examination.save(_in_unit_range(volume, index.intensity_range[volume.sequence]), out)
+        for volume in pipeline(examination.report, examination.options(settings), allow_null=True):
+            examination.save(volume, out)
         done += 1
         tell(done)
     # 3. One table of all.
@@ -163,8 +151,11 @@ class _Examination:
     seed: int
     report: str | None
     """``None`` where the model reads none."""
-    pathology: str | None
+    pathology: Pathology | None
     sequences: tuple[SequenceName, ...]
+
+    def options(self, settings: SynthesisSettings) -> GenerationOptions:
+        return settings.options.model_copy(update={"seed": self.seed, "pathology": self.pathology})
 
     def path(self, sequence: SequenceName) -> str:
         return f"{VOLUMES}/{SYNTHETIC_PREFIX}_{self.id}_{sequence}.nii.gz"
@@ -175,13 +166,13 @@ class _Examination:
             made = [read_sidecar(out / self.path(sequence)).provenance for sequence in self.sequences]
         except InputError:
             return False
-        wanted = (settings.model_sha256, self.report or "", self.pathology, self.seed, settings.scheduler, settings.steps,
-                  settings.guidance_scale)  # fmt: skip
-        return all(
-            (each.model_sha256, each.report, each.pathology_requested, each.seed, each.scheduler, each.steps,
-             each.guidance_scale) == wanted
-            for each in made
-        )  # fmt: skip
+        wanted = {
+            **self.options(settings).model_dump(include=set(Provenance.model_fields), exclude={"shape", "spacing"}),
+            "model_sha256": settings.model_sha256,
+            "report": self.report or "",
+            "pathology_requested": self.pathology,
+        }
+        return all(each.model_dump(include=set(wanted)) == wanted for each in made)
 
     def save(self, volume: SyntheticVolume, out: Path) -> None:
         path = out / self.path(volume.sequence)
@@ -233,7 +224,7 @@ def _plan(pipeline: CCELLAPipeline, prepared: PreparedSet, settings: SynthesisSe
             case=case,
             place=place,
             id=case.id if settings.per_case == 1 else f"{case.id}_{number}",
-            seed=seed_of(settings.seed, case.id, number),
+            seed=seed_of(settings.options.seed or 0, case.id, number),
             report=_report(case, number) if pipeline.denoiser.config.uses_text else None,
             pathology=case.pathology if settings.pathology == "case" else None,
             sequences=tuple(pipeline.index.sequences),
@@ -256,6 +247,21 @@ def _checked_number(per_case: int) -> int:
     if isinstance(per_case, bool) or not isinstance(per_case, int) or per_case < 1:
         raise InputError(f"The number of volumes per case is a whole number from 1 up, not {per_case!r}.")
     return per_case
+
+
+def _checked_options(pipeline: CCELLAPipeline, options: GenerationOptions) -> GenerationOptions:
+    """With the model's own values where none were requested, and the voxels of prepared cases."""
+    if given := [name for name in OF_EACH_CASE if getattr(options, name) != getattr(GenerationOptions(), name)]:
+        raise InputError(f"A synthetic set takes its {given[0].replace('_', ' ')} from the cases and the model.")
+    index = pipeline.index
+    scheduler = prepare_scheduler(
+        options.scheduler or index.default_scheduler,  # type: ignore[arg-type]  # an index may err
+        pipeline.scheduler_config,
+        options.num_inference_steps,
+        default_num_inference_steps=index.default_num_inference_steps,
+    )
+    filled = {"scheduler": scheduler.name, "num_inference_steps": len(scheduler.timesteps), "output_range": "0-1"}
+    return options.model_copy(update={"seed": options.seed or 0, **filled})
 
 
 def _checked_pathology(pipeline: CCELLAPipeline, source: PathologySource | None) -> PathologySource:
@@ -283,8 +289,3 @@ def _warn_of_other_grid(pipeline: CCELLAPipeline, prepared: PreparedSet) -> None
             format_shape(settings.shape),
             format_shape(settings.spacing),
         )
-
-
-def _in_unit_range(volume: SyntheticVolume, limits: tuple[float, float]) -> SyntheticVolume:
-    low, high = limits
-    return volume if limits == (0, 1) else replace(volume, voxels=(volume.voxels - low) / (high - low))

@@ -1,7 +1,7 @@
 """A folder of synthetic cases, as ``ccella synthesize`` leaves it.
 
 ``synthesis.json`` (what everything in it was made with), ``volumes/`` (images and their sidecars) and one merged table,
-``cases.csv`` and ``cases.parquet``: a row a volume.
+``cases.csv``: a row a volume.
 """
 
 from __future__ import annotations
@@ -17,12 +17,16 @@ from pydantic import Field, ValidationError, field_validator
 from ccella_core.cases.case import Split
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError, SaveError
-from ccella_core.files import whole_file
+from ccella_core.files import whole_file, write_text
+from ccella_core.fingerprints import refuse_other
+from ccella_core.generation.options import GenerationOptions
 from ccella_core.phantom.findings import Pathology
 from ccella_core.provenance import SequenceName
 
-SETTINGS_NAME, CSV_NAME, PARQUET_NAME = "synthesis.json", "cases.csv", "cases.parquet"
+SETTINGS_NAME, CSV_NAME = "synthesis.json", "cases.csv"
 VOLUMES = "volumes"
+MAY_CHANGE = ("options.memory_limit_gib",)
+"""Settings that change nothing but rounding."""
 
 
 class SynthesisSettings(StrictModel):
@@ -36,11 +40,8 @@ class SynthesisSettings(StrictModel):
     source: str = Field(description="fingerprint of the prepared cases whose reports were used")
     split: Split | None = Field(description="whose cases; None: all")
     per_case: int = Field(gt=0, description="volumes of each case and sequence")
-    seed: int = Field(ge=0, description="from which each case's own seeds follow")
-    pathology: Literal["report", "case"] = Field(description="the class is read from the report, or told")
-    scheduler: str
-    steps: int = Field(gt=0)
-    guidance_scale: float
+    pathology: Literal["report", "case"] = Field(description="the class is read from the report, or given")
+    options: GenerationOptions = Field(description="of every volume; its seed is the one that each case's follow from")
 
 
 class SyntheticCase(StrictModel):
@@ -68,6 +69,7 @@ class SyntheticCase(StrictModel):
 
 
 def is_synthetic_set(folder: Path) -> bool:
+    """Whether ``ccella synthesize`` wrote into the folder."""
     return (folder / SETTINGS_NAME).is_file()
 
 
@@ -99,52 +101,23 @@ def read_table(folder: Path) -> tuple[SyntheticCase, ...]:
 
 def refuse_other_synthesis(folder: Path, settings: SynthesisSettings) -> None:
     """Raises InputError, naming what differs, where ``folder`` holds volumes that were made with other settings."""
-    if not is_synthetic_set(folder):
-        return
-    there, now = (each.model_dump(mode="json") for each in (read_synthesis_settings(folder), settings))
-    different = [f"{name}: {there[name]} there, {now[name]} now" for name in now if there[name] != now[name]]
-    if different:
-        raise InputError(
-            f"{folder} holds another synthesis ({'; '.join(different)}). "
-            "Go on with the settings that it was begun with, or name another folder."
-        )
+    if is_synthetic_set(folder):
+        before, now = (each.model_dump(mode="json") for each in (read_synthesis_settings(folder), settings))
+        refuse_other(folder, before, now, what="another synthesis", may_change=MAY_CHANGE)
 
 
 def write_settings(folder: Path, settings: SynthesisSettings) -> None:
     """Raises SaveError where the disk refuses."""
-    _write(folder / SETTINGS_NAME, (settings.model_dump_json(indent=2) + "\n").encode())
+    write_text(folder / SETTINGS_NAME, settings.model_dump_json(indent=2) + "\n")
 
 
 def write_table(folder: Path, rows: Sequence[SyntheticCase]) -> None:
-    """The same rows as ``cases.csv`` and ``cases.parquet``. Raises SaveError where the disk refuses."""
+    """The rows as ``cases.csv``. Raises SaveError where the disk refuses."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(SyntheticCase.model_fields), lineterminator="\n")
     writer.writeheader()
     writer.writerows(row.model_dump() for row in rows)
     _write(folder / CSV_NAME, text.getvalue().encode())
-    _write(folder / PARQUET_NAME, _parquet(rows))
-
-
-def require_pyarrow() -> None:
-    """Raises InputError where pyarrow is not installed: better before the volumes are made than after."""
-    try:
-        import pyarrow.parquet  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            'pyarrow, which writes tables in Parquet, is not installed: pip install "ccella-core[evaluate]"'
-        ) from error
-
-
-def _parquet(rows: Sequence[SyntheticCase]) -> bytes:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    # Named one by one: a column whose values are all missing would otherwise have no type.
-    special = {"predicted_positive_probability": pa.float64(), "seed": pa.int64()}
-    schema = pa.schema([(name, special.get(name, pa.string())) for name in SyntheticCase.model_fields])
-    stream = io.BytesIO()
-    parquet.write_table(pa.Table.from_pylist([row.model_dump() for row in rows], schema=schema), stream)
-    return stream.getvalue()
 
 
 def _write(path: Path, content: bytes) -> None:

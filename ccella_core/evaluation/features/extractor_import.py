@@ -31,7 +31,7 @@ HUB_FILES: dict[PublishedExtractor, str] = {
     "medicalnet": "medicalnet_resnet50_23datasets.pth",
     "radimagenet": "RadImageNet-ResNet50_notop.pth",
 }
-IMPORT_COMMAND = "ccella import-extractor {kind}"
+IMPORT_COMMAND = "ccella models import-extractor {kind}"
 
 _STEM_AND_LAYERS = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
 """By their number in RadImageNet's own PyTorch release, which numbers the parts of the network."""

@@ -111,7 +111,7 @@ def load_extractors(
 
     Args:
         kind: one of KINDS.
-        weights: the folder that ``ccella import-extractor`` made, or a phantom reader's; by default this user's.
+        weights: the folder that ``ccella models import-extractor`` made, or a phantom reader's; by default this user's.
         allow_download: fetch and import published weights from the Hugging Face hub where they are missing.
         device: as in `choose_device`; the phantom reader of ``phantom`` is small and stays on the CPU.
         slices: of each volume and plane, evenly spaced.

@@ -1,6 +1,6 @@
 """The 3-D extractor: MedicalNet's ResNet-50 (Chen et al. 2019, Med3D, arXiv 1904.00625).
 
-Weights are read from a folder that ``ccella import-extractor medicalnet`` made.
+Weights are read from a folder that ``ccella models import-extractor medicalnet`` made.
 """
 
 from __future__ import annotations

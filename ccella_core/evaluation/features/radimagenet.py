@@ -1,6 +1,6 @@
 """The 2-D extractor: a ResNet-50 trained on RadImageNet (Mei et al. 2022, doi 10.1148/ryai.210315), a plane at a time.
 
-Weights are read from a folder that ``ccella import-extractor radimagenet`` made.
+Weights are read from a folder that ``ccella models import-extractor radimagenet`` made.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def random_halves(sample: Sample, *, seed: int = 0) -> Iterator[tuple[Sample, Sa
 
 HALVES = 50
 """A standard deviation from as many is off by a tenth."""
-FEWEST = 2
+FEWEST_OF_A_HALF = 2
 """Patients of a half."""
 
 Statistics = Callable[[Sample, Sample], Mapping[str, float]]
@@ -98,9 +98,10 @@ def standard_errors(
     Raises:
         InputError: fewer than four patients in a set; or what ``statistics`` raises of a half.
     """
-    if min(a.patient_count, b.patient_count) < 2 * FEWEST:
+    if min(a.patient_count, b.patient_count) < 2 * FEWEST_OF_A_HALF:
         raise InputError(
-            f"A standard error needs {2 * FEWEST} patients in each set, not {a.patient_count}, {b.patient_count}."
+            f"A standard error needs {2 * FEWEST_OF_A_HALF} patients in each set, not {a.patient_count}, "
+            f"{b.patient_count}."
         )
     rng = np.random.default_rng(seed)
     rows = [statistics(a.halves(rng)[0], b.halves(rng)[0]) for _ in range(halves)]

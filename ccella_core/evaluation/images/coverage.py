@@ -18,14 +18,14 @@ from ccella_core.evaluation.features.samples import Sample, random_halves
 
 PRECISION_NEIGHBOURS = 3  # as Kynkäänniemi et al.
 COVERAGE_NEIGHBOURS = 5  # as Naeem et al.
-FEWEST = COVERAGE_NEIGHBOURS + 1
-FEWEST_FOR_HALVES = 2 * FEWEST
+FEWEST_VOLUMES = COVERAGE_NEIGHBOURS + 1
+FEWEST_PATIENTS_FOR_HALVES = 2 * FEWEST_VOLUMES
 DRAWS = 10
 """From the larger set."""
 
 
 class Coverage(StrictModel):
-    """Shares of volumes; two sets of one distribution do not reach 1 everywhere: see `between_halves`."""
+    """Shares of volumes; two sets of one distribution do not reach 1 everywhere: see `coverage_between_halves`."""
 
     precision: float = Field(ge=0, le=1)
     """Generated volumes that lie in the reach of a real one: nearer than its third neighbour. Low: unlike any real."""
@@ -38,7 +38,7 @@ class Coverage(StrictModel):
 
 
 def coverage_of(generated: np.ndarray, real: np.ndarray, *, seed: int = 0) -> Coverage:
-    """Of features (N, D) of generated and (M, D) of real volumes, a row a volume, of FEWEST at least.
+    """Of features (N, D) of generated and (M, D) of real volumes, a row a volume, of FEWEST_VOLUMES at least.
 
     All four change with the sizes of the sets (coverage of the same distribution is 0.58 with 40 generated and 200
     real volumes, and 0.97 with as many of both). So as many are drawn from the larger set as the smaller one has, and
@@ -52,9 +52,10 @@ def coverage_of(generated: np.ndarray, real: np.ndarray, *, seed: int = 0) -> Co
             f"Features are two tables with the same columns, not of shapes {generated.shape} and {real.shape}."
         )
     size = min(len(generated), len(real))
-    if size < FEWEST:
+    if size < FEWEST_VOLUMES:
         raise InputError(
-            f"Precision, recall and coverage need {FEWEST} volumes on each side, not {len(generated)} and {len(real)}."
+            f"Precision, recall and coverage need {FEWEST_VOLUMES} volumes on each side, not {len(generated)} and "
+            f"{len(real)}."
         )
     apart, within_generated, within_real = cdist(generated, real), cdist(generated, generated), cdist(real, real)
     rng = np.random.default_rng(seed)
@@ -66,13 +67,15 @@ def coverage_of(generated: np.ndarray, real: np.ndarray, *, seed: int = 0) -> Co
 
 
 def coverage_between_halves(real: Sample, *, seed: int = 0) -> Coverage:
-    """What random halves of the real volumes, of FEWEST_FOR_HALVES patients at least, reach of each other, on average.
+    """What random halves of the real volumes reach of each other, on average over the divisions.
 
     Raises:
-        InputError: fewer.
+        InputError: volumes of fewer than FEWEST_PATIENTS_FOR_HALVES patients.
     """
-    if real.patient_count < FEWEST_FOR_HALVES:
-        raise InputError(f"Halves need real volumes of {FEWEST_FOR_HALVES} patients, not of {real.patient_count}.")
+    if real.patient_count < FEWEST_PATIENTS_FOR_HALVES:
+        raise InputError(
+            f"Halves need real volumes of {FEWEST_PATIENTS_FOR_HALVES} patients, not of {real.patient_count}."
+        )
     return _mean([coverage_of(one.volumes, other.volumes, seed=seed) for one, other in random_halves(real, seed=seed)])
 
 

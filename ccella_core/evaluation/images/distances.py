@@ -17,7 +17,7 @@ KERNEL_DEGREE = 3  # the polynomial kernel (x.y / D + 1)**3 of Bińkowski et al.
 SUBSETS = 100
 SUBSET_SIZE = 100
 """Rows."""
-FEWEST = 4
+FEWEST_PATIENTS = 4
 """Patients, so that halves have two, and so a spread."""
 
 
@@ -43,7 +43,7 @@ class Distances(StrictModel):
 
 
 def compare(generated: Sample, real: Sample, *, seed: int = 0) -> Distances:
-    """Distances between the features of generated and of real volumes, of FEWEST patients each at least.
+    """Distances between the features of generated and of real volumes, of FEWEST_PATIENTS patients each at least.
 
     The Fréchet distance is biased upwards in small sets, and more so in smaller ones: compare with the floor, which is
     measured on halves and so a little too high, rather than with other people's numbers.
@@ -102,7 +102,7 @@ def kernel_distance(
     takes only sets of the same size, and which counts pairs of one patient's rows.
 
     Raises:
-        InputError: fewer than FEWEST patients, unlike dimensions, NaN.
+        InputError: fewer than FEWEST_PATIENTS patients, unlike dimensions, NaN.
     """
     _check_samples(a, b)
     patients = min(_patients_of_rows(a, subset_size), _patients_of_rows(b, subset_size))
@@ -142,10 +142,10 @@ def _root(covariance: np.ndarray) -> np.ndarray:
 
 def _check_samples(a: Sample, b: Sample) -> None:
     _checked(a.rows, b.rows)
-    if min(a.patient_count, b.patient_count) < FEWEST:
+    if min(a.patient_count, b.patient_count) < FEWEST_PATIENTS:
         raise InputError(
-            f"A distance needs volumes of {FEWEST} patients on each side at least, not of {a.patient_count} and "
-            f"{b.patient_count}."
+            f"A distance needs volumes of {FEWEST_PATIENTS} patients on each side at least, not of {a.patient_count} "
+            f"and {b.patient_count}."
         )
 
 

@@ -21,7 +21,7 @@ from ccella_core.progress import OnProgress
 PAIRS = 50
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Of the five scales, as published; of fewer, the finest, brought to a sum of 1."""
-KERNEL = 11
+KERNEL_VOXELS = 11
 """Voxels along an axis, as published."""
 SHORTEST_KERNEL = 3
 
@@ -102,7 +102,7 @@ def scales_for(shape: Sequence[int]) -> tuple[int, tuple[int, int, int]]:
     """
     if min(shape) < SHORTEST_KERNEL:
         raise InputError(f"Structural similarity needs {SHORTEST_KERNEL} voxels along each axis, not {tuple(shape)}.")
-    x, y, z = (min(KERNEL, side - (side + 1) % 2) for side in shape)
+    x, y, z = (min(KERNEL_VOXELS, side - (side + 1) % 2) for side in shape)
     kernel = (x, y, z)
     # MONAI asks for more than the square of the halvings; after one or two of them that is not yet enough.
     room = [scales for scales in range(1, len(WEIGHTS) + 1)

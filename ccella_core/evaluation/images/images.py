@@ -21,12 +21,12 @@ from ccella_core.evaluation.features.features import FeatureExtractor, features_
 from ccella_core.evaluation.features.samples import Sample
 from ccella_core.evaluation.images import coverage, distances
 from ccella_core.evaluation.images.coverage import Coverage, coverage_between_halves, coverage_of
-from ccella_core.evaluation.images.distances import Distances
-from ccella_core.evaluation.images.diversity import PAIRS, Diversity, diversity_of, scales_for
+from ccella_core.evaluation.images.distances import Distances, KernelDistance
+from ccella_core.evaluation.images.diversity import PAIRS, Diversity, PairSimilarity, diversity_of, scales_for
 from ccella_core.progress import OnProgress
-from ccella_core.report_page import save_result
+from ccella_core.report_page import markdown_table, save_result
 
-RESULT, FEATURES = "images", "features"
+IMAGES_STEM, FEATURES = "images", "features"
 
 ImageStage = Callable[[str], AbstractContextManager[OnProgress]]
 """Opens a stage of the work by its words, and is told how far it is."""
@@ -36,7 +36,7 @@ class ExtractorScores(StrictModel):
     """What one extractor sees."""
 
     extractor: str
-    extractor_sha256: str | None = Field(None, description="fingerprint of its weights; None: in older results")
+    extractor_sha256: str = Field(description="fingerprint of its weights")
     slices: int = Field(gt=0, description="samples of each volume: 1, or the slices of a plane")
     distances: Distances
     coverage: Coverage | None = Field(description="of whole volumes (means over slices); None: too few of them")
@@ -124,60 +124,53 @@ def sample_of(
 
 def save_image_scores(scores: ImageScores, folder: Path) -> None:
     """Write ``images.json`` and ``images.md`` into a folder. Raises SaveError."""
-    save_result(scores, markdown(scores), folder / RESULT)
+    save_result(scores, images_markdown(scores), folder / IMAGES_STEM)
 
 
-def markdown(scores: ImageScores) -> str:
+def images_markdown(scores: ImageScores) -> str:
     """Three tables: distances, neighbourhoods, similarity of pairs; and the warnings."""
-    lines = [
+    compared = [
+        [each.extractor, f"{d.generated}, {d.real}", f"{d.frechet:.4g}", f"{d.frechet_floor:.4g}", _spread(d.kernel),
+         _spread(d.kernel_floor)]
+        for each in scores.extractors
+        for d in (each.distances,)
+    ]  # fmt: skip
+    covered = [
+        [each.extractor, name, *("–" if value is None else f"{value:.2f}" for value in _four(found))]
+        for each in scores.extractors
+        for name, found in (("synthetic", each.coverage), ("real", each.real_coverage))
+    ]
+    both = {"synthetic": scores.diversity.generated, "real": scores.diversity.real}
+    pairs = [[name, found.pairs, _spread(found)] for name, found in both.items()]
+    parts = [
         f"# {scores.synthetic} against {scores.real}",
-        "",
-        f"{scores.synthetic_volumes} synthetic and {scores.real_volumes} real volumes of {format_shape(scores.shape)} voxels "
-        f"and {format_shape(scores.spacing_mm)} mm. Real: the same between random halves of the real volumes.",
-        "",
-        "| Extractor | samples | FID | real | KID | real |",
-        "|---|---|---|---|---|---|",
+        f"{scores.synthetic_volumes} synthetic and {scores.real_volumes} real volumes of {format_shape(scores.shape)} "
+        f"voxels and {format_shape(scores.spacing_mm)} mm. Real: the same between random halves of the real volumes.",
+        markdown_table(["Extractor", "samples", "FID", "real", "KID", "real"], compared),
+        markdown_table(["Extractor", "", "precision", "recall", "density", "coverage"], covered),
+        markdown_table(["Similarity of pairs (MS-SSIM)", "pairs", "mean ± SD"], pairs),
+        f"MS-SSIM on {scores.diversity.scales} scales, kernel of {format_shape(scores.diversity.kernel)} voxels. KID ± "
+        f"its standard deviation over {distances.SUBSETS} subsets, or over halves. Precision, recall, density and "
+        f"coverage are of {min(scores.synthetic_volumes, scores.real_volumes)} volumes of each set.",
+        "\n".join(f"- {warning}" for warning in scores.warnings),
     ]
-    for each in scores.extractors:
-        d = each.distances
-        lines.append(
-            f"| {each.extractor} | {d.generated}, {d.real} | {d.frechet:.4g} | {d.frechet_floor:.4g} "
-            f"| {_spread(d.kernel.mean, d.kernel.standard_deviation)} "
-            f"| {_spread(d.kernel_floor.mean, d.kernel_floor.standard_deviation)} |"
-        )
-    lines += ["", "| Extractor | | precision | recall | density | coverage |", "|---|---|---|---|---|---|"]
-    for each in scores.extractors:
-        for name, found in (("synthetic", each.coverage), ("real", each.real_coverage)):
-            values = " | ".join("–" if found is None else f"{value:.2f}" for value in _four(found))
-            lines.append(f"| {each.extractor} | {name} | {values} |")
-    both = (("synthetic", scores.diversity.generated), ("real", scores.diversity.real))
-    lines += ["", "| Similarity of pairs (MS-SSIM) | pairs | mean ± SD |", "|---|---|---|"]
-    lines += [f"| {name} | {found.pairs} | {_spread(found.mean, found.standard_deviation)} |" for name, found in both]
-    lines += [
-        "",
-        f"MS-SSIM on {scores.diversity.scales} scales, kernel of {format_shape(scores.diversity.kernel)} voxels. KID ± its "
-        f"standard deviation over {distances.SUBSETS} subsets, or over halves. Precision, recall, density and coverage "
-        f"are of {min(scores.synthetic_volumes, scores.real_volumes)} volumes of each set.",
-    ]
-    if scores.warnings:
-        lines += ["", *(f"- {warning}" for warning in scores.warnings)]
-    return "\n".join(lines) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def check_image_sets(real: VolumeSet, synthetic: VolumeSet) -> None:
     """Raises InputError unless two sets are of one shape and spacing, thick enough, and of enough patients."""
     if real.shape != synthetic.shape or not np.allclose(real.spacing, synthetic.spacing, rtol=SPACING_TOLERANCE):
         raise InputError(
-            f"{real.name} has volumes of {format_shape(real.shape)} voxels of {format_shape(real.spacing)} mm and {synthetic.name} "
-            f"of {format_shape(synthetic.shape)} voxels of {format_shape(synthetic.spacing)} mm; prepare the real ones like the "
-            "synthetic ones with `ccella prepare`."
+            f"{real.name} has volumes of {format_shape(real.shape)} voxels of {format_shape(real.spacing)} mm and "
+            f"{synthetic.name} of {format_shape(synthetic.shape)} voxels of {format_shape(synthetic.spacing)} mm; "
+            "prepare the real ones like the synthetic ones with `ccella prepare`."
         )
     for volumes in (real, synthetic):
         patients = len({member.patient for member in volumes})
-        if patients < distances.FEWEST:
+        if patients < distances.FEWEST_PATIENTS:
             raise InputError(
                 f"The volumes in {volumes.name} are of too few patients ({patients}); distances between sets need "
-                f"{distances.FEWEST} on each side at least, and mean something from some hundred on."
+                f"{distances.FEWEST_PATIENTS} on each side at least, and mean something from some hundred on."
             )
     scales_for(real.shape)  # refuses volumes that are too thin
 
@@ -189,9 +182,11 @@ def _scores(extractor: FeatureExtractor, real: Sample, synthetic: Sample, seed: 
         extractor_sha256=extractor.fingerprint,
         slices=real.slices,
         distances=distances.compare(synthetic, real, seed=seed),
-        coverage=coverage_of(synthetic.volumes, real.volumes, seed=seed) if compared >= coverage.FEWEST else None,
+        coverage=coverage_of(synthetic.volumes, real.volumes, seed=seed)
+        if compared >= coverage.FEWEST_VOLUMES
+        else None,
         real_coverage=coverage_between_halves(real, seed=seed)
-        if real.patient_count >= coverage.FEWEST_FOR_HALVES
+        if real.patient_count >= coverage.FEWEST_PATIENTS_FOR_HALVES
         else None,
     )
 
@@ -201,8 +196,8 @@ def _warnings(scores: Sequence[ExtractorScores]) -> Iterator[str]:
         yield from (f"{each.extractor}: {warning}" for warning in each.distances.warnings)
     if any(each.coverage is None or each.real_coverage is None for each in scores):
         yield (
-            f"Precision, recall, density and coverage need {coverage.FEWEST} volumes on each side, and "
-            f"{coverage.FEWEST_FOR_HALVES} real patients for their halves."
+            f"Precision, recall, density and coverage need {coverage.FEWEST_VOLUMES} volumes on each side, and "
+            f"{coverage.FEWEST_PATIENTS_FOR_HALVES} real patients for their halves."
         )
 
 
@@ -224,5 +219,5 @@ def _four(found: Coverage | None) -> list[float | None]:
     return [None] * 4 if found is None else [found.precision, found.recall, found.density, found.coverage]
 
 
-def _spread(mean: float, standard_deviation: float) -> str:
-    return f"{mean:.4g} ± {standard_deviation:.2g}"
+def _spread(found: KernelDistance | PairSimilarity) -> str:
+    return f"{found.mean:.4g} ± {found.standard_deviation:.2g}"

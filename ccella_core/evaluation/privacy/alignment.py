@@ -26,7 +26,7 @@ REACH_MM = 9.0
 """The largest shift along each axis: three slices of a usual scan, and more than gland-centred crops are apart."""
 MOST_OF_AN_AXIS = 0.25
 """A shift takes no more than this of an axis from either end, so that at least half of it is compared."""
-BLOCK = 256
+VOLUMES_AT_ONCE = 256
 """Volumes that are correlated at once with all references: bounds the memory."""
 
 
@@ -80,13 +80,13 @@ def aligned_distances(
     inner = _normalised(_part(references, reach, sizes))
     shifts = list(itertools.product(*(range(2 * most + 1) for most in reach)))
     best = np.full((len(queries), len(references)), -1.0, np.float32)
-    for start in range(0, len(queries), BLOCK):
-        rows = slice(start, start + BLOCK)
+    for start in range(0, len(queries), VOLUMES_AT_ONCE):
+        rows = slice(start, start + VOLUMES_AT_ONCE)
         for block in (queries[rows], queries[rows, ::-1]):
             for shift in shifts:
                 np.maximum(best[rows], _normalised(_part(block, shift, sizes)) @ inner.T, out=best[rows])
         if progress is not None:
-            progress(min(start + BLOCK, len(queries)), len(queries))
+            progress(min(start + VOLUMES_AT_ONCE, len(queries)), len(queries))
     return (1 - best.astype(np.float64)).clip(0)
 
 

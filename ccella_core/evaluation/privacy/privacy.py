@@ -25,15 +25,16 @@ from ccella_core.evaluation.privacy.neighbours import (
     standardised_distances,
     threshold,
 )
-from ccella_core.evaluation.privacy.report import Nearest, NeighbourComparison, PrivacyScores, Share
+from ccella_core.evaluation.privacy.report import Nearest, NeighbourComparison, PrivacyScores
+from ccella_core.evaluation.statistics.estimate import Estimate
 
 FALSE_ALARM_RATE = 0.001
 """Of each of the two comparisons: a thousand new volumes are worth two needless looks."""
-FEWEST_PATIENTS = 3
+FEWEST_TRAINING_PATIENTS = 3
 """The nearest, another to compare with, and one's own."""
 TOO_FEW = 20
 """Real volumes with fewer of which the limit is a guess."""
-IMAGES = "aligned voxels"
+ALIGNED_VOXELS = "aligned voxels"
 
 
 def find_copies(
@@ -68,7 +69,7 @@ def find_copies(
     patients, own = _patients(training), _patients(training if held_out is None else held_out)
     found = {
         by: (find_neighbours(of_synthetic, patients), find_neighbours(of_real, patients, own=own))
-        for by, (of_synthetic, of_real) in ((IMAGES, by_image), (extractor.name, by_features))
+        for by, (of_synthetic, of_real) in ((ALIGNED_VOXELS, by_image), (extractor.name, by_features))
     }
     rank = rank_of(patients)
     comparisons = tuple(_comparison(by, *pair, false_alarm_rate, rank) for by, pair in found.items())
@@ -80,13 +81,13 @@ def find_copies(
         training_volumes=len(training),
         training_patients=len(set(patients)),
         rank=rank,
-        suspected=Share.of(each.suspected for each in closest),
+        suspected=Estimate.of_share((each.suspected for each in closest), method="exact"),
         false_alarm_rate=len(comparisons) * false_alarm_rate,
         comparisons=comparisons,
-        authenticity=Share.of(_are_authentic(by_features[0], among_training, patients)),
+        authenticity=Estimate.of_share(_are_authentic(by_features[0], among_training, patients), method="exact"),
         real_authenticity=None
         if held_out is None
-        else Share.of(_are_authentic(by_features[1], among_training, patients)),
+        else Estimate.of_share(_are_authentic(by_features[1], among_training, patients), method="exact"),
         closest=closest,
         warnings=tuple(_warnings(comparisons, training, held_out)),
         extractor_sha256=extractor.fingerprint,
@@ -144,8 +145,8 @@ def _comparison(
         by=by,
         limit=limit,
         false_alarm_rate=false_alarm_rate,
-        suspected=Share.of(synthetic.times_nearer > limit),
-        real_suspected=Share.of(real.times_nearer > limit),
+        suspected=Estimate.of_share(synthetic.times_nearer > limit, method="exact"),
+        real_suspected=Estimate.of_share(real.times_nearer > limit, method="exact"),
         median_distance=float(np.median(synthetic.distance)),
         real_median_distance=float(np.median(real.distance)),
         times_nearer=tuple(synthetic.times_nearer.tolist()),
@@ -194,18 +195,18 @@ def check_sets(
     if not 0 < false_alarm_rate < 1:
         raise InputError(f"The rate of false alarms lies between 0 and 1, such as 0.001, not {false_alarm_rate!r}.")
     patients = len(set(_patients(training)))
-    if patients < FEWEST_PATIENTS:
+    if patients < FEWEST_TRAINING_PATIENTS:
         raise InputError(
             f"There are volumes of {patients} patients in {training.name}; copies can be told from others among "
-            f"{FEWEST_PATIENTS} training patients at least."
+            f"{FEWEST_TRAINING_PATIENTS} training patients at least."
         )
     for volumes, words in _named(synthetic, training, held_out):
         same_spacing = np.allclose(volumes.spacing, training.spacing, rtol=SPACING_TOLERANCE)
         if volumes.shape != training.shape or not same_spacing:
             raise InputError(
-                f"The {words} volumes in {volumes.name} have {format_shape(volumes.shape)} voxels of {format_shape(volumes.spacing)} "
-                f"mm and the training volumes {format_shape(training.shape)} of {format_shape(training.spacing)} mm; prepare them "
-                "alike with `ccella prepare`."
+                f"The {words} volumes in {volumes.name} have {format_shape(volumes.shape)} voxels of "
+                f"{format_shape(volumes.spacing)} mm and the training volumes {format_shape(training.shape)} of "
+                f"{format_shape(training.spacing)} mm; prepare them alike with `ccella prepare`."
             )
 
 
@@ -223,6 +224,6 @@ def _warnings(
     for each in comparisons:
         if each.real_suspected.count:
             yield (
-                f"By {each.by}, {each.real_suspected.count} of {each.real_suspected.total} real volumes are as near to "
+                f"By {each.by}, {each.real_suspected.count} of {each.real_suspected.n} real volumes are as near to "
                 "one training case as a copy would be: a patient may be there under two names, or the limit is too low."
             )

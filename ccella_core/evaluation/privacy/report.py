@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,33 +10,33 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from pydantic import Field
-from scipy.stats import binomtest
 
 from ccella_core.config import StrictModel
 from ccella_core.errors import SaveError
 from ccella_core.evaluation.data.volume_set import VolumeSet
+from ccella_core.evaluation.statistics.estimate import Estimate
 from ccella_core.files import whole_file
 from ccella_core.imaging.planes import middle_planes, side_by_side
 from ccella_core.provenance import SYNTHETIC_LABEL
-from ccella_core.report_page import save_result
+from ccella_core.report_page import WARNING_INK, markdown_table, save_result
 
 STEM, CHART_NAME, PAIRS_NAME = "privacy", "privacy.png", "SYNTHETIC_closest_pairs.png"
 SHOWN = 8
 """Pairs that a person looks at; the whole list is in the JSON file."""
-PAIR_INCHES = (5.2, 2.1)
+PAIR_OF_PLANES_INCHES = (5.2, 2.1)
 CHART_INCHES = (8.0, 2.4)
 TITLE_INCHES = 0.6
-DOTS_PER_INCH = 100
-BARS = 40
+FIGURE_DOTS_PER_INCH = 100
+TIMES_NEARER_BARS = 40
 SURELY_COPIED = 100
 """Times nearer: beyond it a figure tells no more."""
 TICKS = (1, 2, 5, 10, 20, 50, SURELY_COPIED)
-SYNTHETIC_INK, REAL_INK, WARNING_INK = "#1f6f8b", "#9aa4ae", "#b3261e"
+SYNTHETIC_INK, REAL_INK = "#1f6f8b", "#9aa4ae"
 
 
 def save_privacy(scores: PrivacyScores, synthetic: VolumeSet, training: VolumeSet, folder: Path) -> None:
     """Write everything into ``folder``. The pictures show training cases. Raises SaveError."""
-    save_result(scores, markdown(scores), folder / STEM)
+    save_result(scores, privacy_markdown(scores), folder / STEM)
     pictures = {CHART_NAME: _chart(scores), PAIRS_NAME: _pairs(scores.closest[:SHOWN], synthetic, training)}
     for name, figure in pictures.items():
         stream = io.BytesIO()
@@ -49,55 +48,46 @@ def save_privacy(scores: PrivacyScores, synthetic: VolumeSet, training: VolumeSe
             raise SaveError(f"The pictures could not be written into {folder}: {error.strerror or error}.") from error
 
 
-def markdown(scores: PrivacyScores) -> str:
+def privacy_markdown(scores: PrivacyScores) -> str:
     """The answer in a sentence, a table of the comparisons, the closest pairs, and the warnings."""
-    lines = [
+    comparisons = [
+        [each.by, f"{each.limit:.2f}", each.suspected.as_share(1), each.real_suspected.as_share(1),
+         f"{np.median(each.times_nearer):.2f}", f"{np.median(each.real_times_nearer):.2f}",
+         f"{each.median_distance:.3g}", f"{each.real_median_distance:.3g}"]
+        for each in scores.comparisons
+    ]  # fmt: skip
+    closest = [
+        [each.synthetic, each.training, each.by, _nearness(each), "suspected" if each.suspected else ""]
+        for each in scores.closest[:SHOWN]
+    ]
+    held_out = scores.real_authenticity
+    parts = [
         f"# Copies of {scores.training} among {scores.synthetic}",
-        "",
-        f"Suspected copies: {scores.suspected} of the synthetic volumes. If nothing was copied, at most "
+        f"Suspected copies: {scores.suspected.as_share(1)} of the synthetic volumes. If nothing was copied, at most "
         f"{scores.false_alarm_rate:.2%} would be expected.",
-        "",
         f"Of each volume, the distance to the nearest of {scores.training_patients} training patients is compared with "
         f"that to the one {scores.rank} places further. Suspected is a volume that is more times nearer to the first "
         f"than the limit, which follows from {scores.real}.",
-        "",
-        "| Compared by | limit | suspected | real volumes beyond it | times nearer: synthetic | real | distance: "
-        "synthetic | real |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for each in scores.comparisons:
-        lines.append(
-            f"| {each.by} | {each.limit:.2f} | {each.suspected} | {each.real_suspected} "
-            f"| {np.median(each.times_nearer):.2f} | {np.median(each.real_times_nearer):.2f} "
-            f"| {each.median_distance:.3g} | {each.real_median_distance:.3g} |"
-        )
-    lines += [
-        "",
-        "Times nearer and distances are medians.",
-        "",
-        f"Authenticity, by {scores.comparisons[-1].by}: {scores.authenticity}"
-        + ("." if scores.real_authenticity is None else f"; of held-out volumes {scores.real_authenticity}."),
-        "",
-        f"## The closest {len(scores.closest[:SHOWN])} of {len(scores.closest)}",
-        "",
-        f"They are shown in {PAIRS_NAME}, beside the training cases: keep that picture as you keep the training data.",
-        "",
-        "| Synthetic | nearest training volume | by | times nearer | |",
-        "|---|---|---|---|---|",
-        *(
-            f"| {each.synthetic} | {each.training} | {each.by} | {_nearness(each)} "
-            f"| {'suspected' if each.suspected else ''} |"
-            for each in scores.closest[:SHOWN]
+        markdown_table(
+            ["Compared by", "limit", "suspected", "real volumes beyond it", "times nearer: synthetic", "real",
+             "distance: synthetic", "real"],
+            comparisons,
         ),
-    ]
-    lines += [text for warning in scores.warnings for text in ("", f"**Warning:** {warning}")]
-    return "\n".join(lines) + "\n"
+        "Times nearer and distances are medians.",
+        f"Authenticity, by {scores.comparisons[-1].by}: {scores.authenticity.as_share(1)}"
+        + ("." if held_out is None else f"; of held-out volumes {held_out.as_share(1)}."),
+        f"## The closest {len(closest)} of {len(scores.closest)}",
+        f"They are shown in {PAIRS_NAME}, beside the training cases: keep that picture as you keep the training data.",
+        markdown_table(["Synthetic", "nearest training volume", "by", "times nearer", ""], closest),
+        *(f"**Warning:** {warning}" for warning in scores.warnings),
+    ]  # fmt: skip
+    return "\n\n".join(parts) + "\n"
 
 
 def _chart(scores: PrivacyScores) -> Figure:
     """How many times nearer, of synthetic and of real volumes, with the limit; a panel a comparison."""
     count = len(scores.comparisons)
-    figure = Figure((CHART_INCHES[0], CHART_INCHES[1] * count), dpi=DOTS_PER_INCH, layout="constrained")
+    figure = Figure((CHART_INCHES[0], CHART_INCHES[1] * count), dpi=FIGURE_DOTS_PER_INCH, layout="constrained")
     for axes, comparison in zip(figure.subplots(count, 1, squeeze=False)[:, 0], scores.comparisons, strict=True):
         _histogram(axes, comparison)
     return figure
@@ -105,7 +95,7 @@ def _chart(scores: PrivacyScores) -> Figure:
 
 def _histogram(axes: Axes, comparison: NeighbourComparison) -> None:
     both = {"synthetic": comparison.times_nearer, "real": comparison.real_times_nearer}
-    bins = np.geomspace(1, max(SURELY_COPIED, comparison.limit), BARS)
+    bins = np.geomspace(1, max(SURELY_COPIED, comparison.limit), TIMES_NEARER_BARS)
     for (name, values), ink in zip(both.items(), (SYNTHETIC_INK, REAL_INK), strict=True):
         share = np.full(len(values), 1 / len(values))
         axes.hist(
@@ -130,7 +120,11 @@ def _histogram(axes: Axes, comparison: NeighbourComparison) -> None:
 def _pairs(closest: tuple[Nearest, ...], synthetic: VolumeSet, training: VolumeSet) -> Figure:
     """Each synthetic volume beside its nearest training volume: axial, coronal and sagittal plane of both."""
     rows = len(closest)
-    figure = Figure((2 * PAIR_INCHES[0], PAIR_INCHES[1] * rows + TITLE_INCHES), dpi=DOTS_PER_INCH, layout="constrained")
+    figure = Figure(
+        (2 * PAIR_OF_PLANES_INCHES[0], PAIR_OF_PLANES_INCHES[1] * rows + TITLE_INCHES),
+        dpi=FIGURE_DOTS_PER_INCH,
+        layout="constrained",
+    )
     figure.suptitle(f"{SYNTHETIC_LABEL}. Left: synthetic; right: the nearest training case, which is confidential")
     for (left, right), pair in zip(figure.subplots(rows, 2, squeeze=False), closest, strict=True):
         for axes, volumes, index in (
@@ -152,37 +146,14 @@ def _nearness(pair: Nearest) -> str:
     return f"{pair.times_nearer:.2f}" if pair.times_nearer < SURELY_COPIED else f"over {SURELY_COPIED}"
 
 
-class Share(StrictModel):
-    """``count`` of ``total``, and the exact (Clopper-Pearson) interval of the share at 95 %."""
-
-    count: int
-    total: int
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, answers: Iterable[bool]) -> Share:
-        """Of at least one answer."""
-        each = [bool(answer) for answer in answers]
-        interval = binomtest(sum(each), len(each)).proportion_ci(0.95, method="exact")
-        return cls(count=sum(each), total=len(each), low=float(interval.low), high=float(interval.high))
-
-    @property
-    def share(self) -> float:
-        return self.count / self.total
-
-    def __str__(self) -> str:
-        return f"{self.share:.1%} ({self.count}/{self.total}; 95 % {self.low:.1%} to {self.high:.1%})"
-
-
 class NeighbourComparison(StrictModel):
     """What one way of comparing volumes found."""
 
     by: str = Field(description="aligned voxels, or the extractor of the features")
     limit: float = Field(description="times nearer than the others, from which a volume is suspected")
     false_alarm_rate: float = Field(description="of new volumes that the limit is to suspect")
-    suspected: Share
-    real_suspected: Share = Field(description="the same among real volumes: false alarms, or a patient in both sets")
+    suspected: Estimate
+    real_suspected: Estimate = Field(description="the same among real volumes: false alarms, or a patient in both sets")
     median_distance: float = Field(description="of synthetic volumes from their nearest training volume")
     real_median_distance: float = Field(description="of real volumes from theirs")
     times_nearer: tuple[float, ...] = Field(description="of each synthetic volume, in order")
@@ -216,15 +187,15 @@ class PrivacyScores(StrictModel):
     training_volumes: int
     training_patients: int
     rank: int = Field(description="the nearest patient is compared with the one so many places further")
-    suspected: Share
+    suspected: Estimate
     """By either comparison."""
     false_alarm_rate: float = Field(description="of either comparison at most")
     comparisons: tuple[NeighbourComparison, ...]
-    authenticity: Share
+    authenticity: Estimate
     """Volumes that are further from their nearest training volume than it is from its own nearest, by features."""
-    real_authenticity: Share | None
+    real_authenticity: Estimate | None
     """The same of held-out volumes."""
     closest: tuple[Nearest, ...]
     """Every synthetic volume once, the most suspicious first."""
     warnings: tuple[str, ...]
-    extractor_sha256: str | None = Field(None, description="fingerprint of its weights; None: in older results")
+    extractor_sha256: str = Field(description="fingerprint of its weights")

@@ -18,10 +18,12 @@ import numpy as np
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.evaluation.statistics import intervals
-from ccella_core.evaluation.statistics.intervals import ROUNDING, Reach
+from ccella_core.evaluation.statistics.estimate import Difference, Estimate
+from ccella_core.evaluation.statistics.intervals import ROUNDING
 from ccella_core.evaluation.statistics.resampling import SCORES, Draws, ScoreName, weighted_scores
+from ccella_core.report_page import markdown_table
 
-WORDS: dict[ScoreName, str] = {
+SCORE_NAMES: dict[ScoreName, str] = {
     "accuracy": "Accuracy",
     "sensitivity": "Sensitivity",
     "specificity": "Specificity",
@@ -35,52 +37,26 @@ RESAMPLES = 2000
 """Beyond this the ends of an interval move by less than they are printed with."""
 
 
-class Interval(StrictModel):
-    """A score and its 95 % interval, of whichever method made it; ``None`` where one is not defined."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-    """Cases that the score is of: for sensitivity the positives, for PPV those called positive (on average)."""
-
-    def __str__(self) -> str:
-        if self.value is None:
-            return "not defined"
-        if self.low is None or self.high is None:
-            return f"{self.value:.3f} (no interval; n {self.n})"
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f}; n {self.n})"
-
-
 class ClassScores(StrictModel):
-    """Scores of one classifier, or of several that were trained alike, on the same cases."""
+    """Scores of one classifier, or of several that were trained alike, on the same cases.
 
-    accuracy: Interval
-    sensitivity: Interval
-    specificity: Interval
-    ppv: Interval
-    npv: Interval
-    auroc: Interval
-    average_precision: Interval
+    The ``n`` of a score are the cases that it is of: of sensitivity the positives, of PPV those called positive (on
+    average over the networks).
+    """
+
+    accuracy: Estimate
+    sensitivity: Estimate
+    specificity: Estimate
+    ppv: Estimate
+    npv: Estimate
+    auroc: Estimate
+    average_precision: Estimate
     threshold: float
     cases: int
     positives: int
     networks: int
     resamples: int
     seed: int
-
-
-class ScoreDifference(StrictModel):
-    """A score of A less that of B on the same cases, by the paired bootstrap; see ``intervals.py``."""
-
-    score: ScoreName
-    value: float | None
-    low: float | None
-    high: float | None
-    p_value: float | None
-    """Two-sided."""
-    n: int
-    resamples: int
 
 
 def class_scores(
@@ -105,7 +81,7 @@ def class_scores(
     Raises:
         InputError: nothing to score, different lengths, or a probability that is none.
     """
-    truth, networks = checked(truth, probability)
+    truth, networks = checked_probabilities(truth, probability)
     weights = Draws(truth, groups, resamples, seed).cases()
     drawn, alone = (_scored(truth, networks, threshold, each) for each in (weights, np.ones((1, len(truth)))))
     units = _units(truth, networks, threshold, groups)
@@ -118,7 +94,7 @@ def class_scores(
         "npv": len(truth) - round(called),
     }
     scores = {
-        name: _interval(alone[name][:, 0], drawn[name], units.get(name, 0), of.get(name, len(truth))) for name in SCORES
+        name: _estimate(alone[name][:, 0], drawn[name], units.get(name, 0), of.get(name, len(truth))) for name in SCORES
     }
     return ClassScores(
         **scores,
@@ -142,7 +118,7 @@ def paired_bootstrap(
     same_seeds: bool = False,
     seed: int = 0,
     resamples: int = RESAMPLES,
-) -> ScoreDifference:
+) -> Difference:
     """The difference of a score between A and B; both are scored on the same resample each time.
 
     Arguments and errors as of ``class_scores``; A and B may have different numbers of networks. Of a single network it
@@ -151,33 +127,22 @@ def paired_bootstrap(
     Args:
         same_seeds: the networks of A and B are pairs, of the same seed and, where that draws them, the same real cases.
     """
-    (truth, a), (_, b) = checked(truth, probability_a), checked(truth, probability_b)
+    (truth, a), (_, b) = checked_probabilities(truth, probability_a), checked_probabilities(truth, probability_b)
     weights, ones = Draws(truth, groups, resamples, seed).cases(), np.ones((1, len(truth)))
     drawn_a, drawn_b = (_scored(truth, networks, threshold, weights)[score] for networks in (a, b))
     alone_a, alone_b = (_scored(truth, networks, threshold, ones)[score][:, 0] for networks in (a, b))
     value = float(alone_a.mean() - alone_b.mean())
     drawn = drawn_a.mean(axis=0) - drawn_b.mean(axis=0)
     among = [alone_a - alone_b] if same_seeds and len(a) == len(b) else [alone_a, alone_b]
-    reach = _reach(value, drawn, [each for each in among if len(each) > 1])
-    return ScoreDifference(
-        score=score,
-        value=value if np.isfinite(value) else None,
-        low=reach.low,
-        high=reach.high,
-        p_value=reach.p_value,
-        n=len(truth),
-        resamples=resamples,
-    )
+    return _with_chance(value, drawn, [each for each in among if len(each) > 1], len(truth))
 
 
 def scores_table(named: dict[str, ClassScores]) -> str:
     """A markdown table: a column for each of ``named``, a row a score."""
-    lines = [f"| | {' | '.join(named)} |", f"|---|{'---|' * len(named)}"]
-    lines += [
-        f"| {WORDS[score]} | {' | '.join(str(getattr(scores, score)) for scores in named.values())} |"
-        for score in SCORES
-    ]
-    return "\n".join(lines)
+    rows = [
+        [SCORE_NAMES[score], *(getattr(scores, score).with_n() for scores in named.values())] for score in SCORES
+    ]  # fmt: skip
+    return markdown_table(["", *named], rows)
 
 
 def _scored(
@@ -210,28 +175,28 @@ def _units(
     }
 
 
-def _interval(alone: np.ndarray, drawn: np.ndarray, units: int, n: int) -> Interval:
+def _estimate(alone: np.ndarray, drawn: np.ndarray, units: int, n: int) -> Estimate:
     """Of a score of S networks (S,), and its resamples (S, R)."""
     value = float(alone.mean())
     if not np.isfinite(value):
-        return Interval(value=None, low=None, high=None, n=n)
-    reach = _reach(value, drawn.mean(axis=0), [alone] if len(alone) > 1 else [])
-    if reach.low is None or reach.high is None or reach.high - reach.low <= ROUNDING:
-        reach = intervals.of_all_alike(value, units)
-    low, high = (None if end is None else min(1.0, max(0.0, end)) for end in (reach.low, reach.high))
-    return Interval(value=value, low=low, high=high, n=n)
+        return Estimate(value=None, n=n)
+    found: Estimate = _with_chance(value, drawn.mean(axis=0), [alone] if len(alone) > 1 else [], n)
+    if found.low is None or found.high is None or found.high - found.low <= ROUNDING:
+        found = intervals.of_all_alike(value, units, n)
+    low, high = (None if end is None else min(1.0, max(0.0, end)) for end in (found.low, found.high))
+    return Estimate(value=value, low=low, high=high, n=n)
 
 
-def _reach(value: float, drawn: np.ndarray, among: Sequence[np.ndarray]) -> Reach:
+def _with_chance(value: float, drawn: np.ndarray, among: Sequence[np.ndarray], n: int) -> Difference:
     """By percentiles where nothing is known of other seeds, otherwise by the sources of chance."""
     if not np.isfinite(value):
-        return intervals.UNKNOWN
+        return Difference(value=None, n=n)
     if not among:
-        return intervals.of_resamples(drawn)
-    return intervals.of_parts(value, [intervals.of_cases(drawn), *map(intervals.of_networks, among)])
+        return intervals.of_resamples(value, drawn, n)
+    return intervals.of_components(value, [intervals.of_cases(drawn), *map(intervals.of_networks, among)], n)
 
 
-def checked(truth: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def checked_probabilities(truth: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """``truth`` (N,) bool and the networks' probabilities (S, N) float64."""
     truth, networks = np.asarray(truth, bool), np.atleast_2d(np.asarray(probability, float))
     if not truth.size or not networks.size:

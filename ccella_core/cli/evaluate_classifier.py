@@ -1,4 +1,4 @@
-"""``ccella classify``: train a classifier on real or synthetic cases, and see what it is worth."""
+"""``ccella evaluate classifier``: what a classifier is worth that was trained on real or synthetic cases."""
 
 from __future__ import annotations
 
@@ -9,49 +9,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from ccella_core.cli.output import EXIT_CODES, AsJson, explained, print_json, show_log
-from ccella_core.cli.train import ConfigFile, Overrides, ShowConfig, is_first
-
-app = typer.Typer(
-    help="Train a classifier of the pathology on real or synthetic cases, and test it.",
-    no_args_is_help=True,
-    epilog=EXIT_CODES,
-)
+from ccella_core.cli.output import AsJson, explained, print_json, show_log
+from ccella_core.cli.train import is_first
 
 
-@app.command("train", epilog=EXIT_CODES)
 @explained
-def train(
-    config: ConfigFile = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(help="Where to start from: published or small. The file's own key `preset` does the same."),
-    ] = None,
-    overrides: Overrides = None,
-    show_config: ShowConfig = False,
-) -> None:
-    """Train a classifier for each seed; a training that was stopped goes on.
-
-    On several GPUs or computers: accelerate launch -m ccella_core classify train CONFIG.
-    """
-    from ccella_core.config import as_yaml
-    from ccella_core.evaluation.classifier.config import read_classifier_config
-    from ccella_core.evaluation.classifier.training import train_classifier
-
-    show_log(logging.INFO if is_first() else logging.ERROR)
-    settings = read_classifier_config(config, preset_name=preset, overrides=overrides or ())
-    if show_config:
-        typer.echo(as_yaml(settings))
-        return
-    folder = train_classifier(settings)
-    if is_first():
-        typer.echo(f"The run is in {folder}, a folder for each seed. Test it with: ccella classify test")
-
-
-@app.command("test", epilog=EXIT_CODES)
-@explained
-def test(
-    run: Annotated[Path, typer.Argument(help="The folder of `ccella classify train`.")],
+def classifier(
+    run: Annotated[Path, typer.Argument(help="The folder of `ccella train classifier`.")],
     data: Annotated[Path, typer.Option(help="Cases of `ccella prepare`, none of them of a patient in the training.")],
     out: Annotated[Path, typer.Option(help="Folder for scores and probabilities.")],
     against: Annotated[Path | None, typer.Option(help="Another run: whether the two differ on these cases.")] = None,
@@ -76,15 +40,15 @@ def test(
     sequence = read_run_config(run, ClassifierConfig).sequence
     volumes = open_volume_set(data, sequence=sequence, split=None if split == "all" else split)
     result = evaluate_classifier(run, volumes, seed=seed, out=out)
-    name, told = RESULT, json.loads(result.model_dump_json())
+    name, content = RESULT, json.loads(result.model_dump_json())
     other = None if against is None else evaluate_classifier(against, volumes, seed=seed, out=out / "against")
     if not is_first():
         return
     if other is not None:
         comparison = compare_classifiers(result, other, seed=seed, out=out)
-        name, told = COMPARISON, {**told, "comparison": json.loads(comparison.model_dump_json())}
+        name, content = COMPARISON, {**content, "comparison": json.loads(comparison.model_dump_json())}
     if as_json:
-        print_json(told)
+        print_json(content)
         return
     typer.echo((out / f"{name}.md").read_text(encoding="utf-8"))
     typer.echo(f"Scores and probabilities are in {out}")

@@ -1,0 +1,142 @@
+"""One call of the pipeline: checked before anything slow begins, and what is recorded of each volume."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ccella_core.errors import InputError
+from ccella_core.generation.decoding import check_volume_shape
+from ccella_core.generation.options import GenerationOptions
+from ccella_core.generation.sampling import parse_pathology
+from ccella_core.generation.schedulers import HandedInScheduler, ReadyScheduler, Scheduler, prepare_scheduler
+from ccella_core.generation.text_encoder import NULL_REPORT, check_report
+from ccella_core.limits import SchedulerName
+from ccella_core.provenance import Provenance
+
+if TYPE_CHECKING:
+    from ccella_core.generation.pipeline import CCELLAPipeline
+    from ccella_core.models.model import ModelIndex
+
+BATCH_LATENT_VOXELS = 131_072
+"""Latent voxels that the U-Net sees at once: one volume of the published size, whose activations take some GiB."""
+MAX_BATCH = 8
+"""Beyond this a batch is hardly faster, and the first volume is longer in coming."""
+INT16 = np.iinfo(np.int16)
+FEWEST_LEVELS = 100
+"""Whole numbers that a sequence's range must hold for rounding to be harmless: as many greys as an eye tells apart."""
+
+
+class Job(NamedTuple):
+    """A checked call, with the model's values where none were requested."""
+
+    report: str
+    """As it is encoded; empty for variants that read none."""
+    options: GenerationOptions
+    """With a seed."""
+    scheduler: Scheduler | HandedInScheduler
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    batches: list[list[int]]
+    """Seeds of the examinations that are denoised together."""
+
+
+def prepare(
+    pipeline: CCELLAPipeline,
+    report: str | None,
+    options: GenerationOptions,
+    scheduler: SchedulerName | ReadyScheduler | None = None,
+    *,
+    allow_null: bool = False,
+) -> Job:
+    """Check what depends on the model, and fill in what it has by default.
+
+    Args:
+        pipeline: the one that will generate.
+        report, scheduler, allow_null: see ``CCELLAPipeline.__call__``.
+        options: checked by themselves.
+
+    Raises:
+        InputError: an argument that this model cannot use.
+    """
+    index = pipeline.index
+    ready = prepare_scheduler(
+        scheduler or options.scheduler or index.default_scheduler,  # type: ignore[arg-type]  # an index may err
+        pipeline.scheduler_config,
+        options.num_inference_steps,
+        default_num_inference_steps=index.default_num_inference_steps,
+    )
+    shape = check_volume_shape(options.shape or index.native_shape, multiple=pipeline.shape_multiple)
+    if options.output_range == "int16":
+        _check_whole_numbers(index)
+    latent_voxels = math.prod(shape) // pipeline.autoencoder_config.factor ** len(shape)
+    size = max(1, min(MAX_BATCH, BATCH_LATENT_VOXELS // latent_voxels))
+    options = options.with_seed()
+    return Job(
+        report=_checked_report(pipeline, report, allow_null=allow_null),
+        options=options,
+        scheduler=ready,
+        shape=shape,
+        spacing=options.spacing or index.native_spacing_mm,
+        batches=[options.seeds[start : start + size] for start in range(0, options.count, size)],
+    )
+
+
+def provenance_of(pipeline: CCELLAPipeline, job: Job, seed: int, predicted: float | None) -> Provenance:
+    """How the examination of ``seed`` was made; ``predicted``: the probability that the model read from the report."""
+    content = job.options.model_dump(include=set(Provenance.model_fields)) | {
+        "model_name": pipeline.index.name,
+        "model_version": pipeline.index.version,
+        "model_sha256": pipeline.model_sha256,
+        "report": job.report,
+        "pathology_requested": job.options.pathology,
+        "predicted_positive_probability": predicted,
+        "seed": seed,
+        "scheduler": job.scheduler.name,
+        "num_inference_steps": len(job.scheduler.timesteps),
+        "shape": job.shape,
+        "spacing": job.spacing,
+        "device": str(pipeline.device),
+        "dtype": str(pipeline.dtype).removeprefix("torch."),
+        "warnings": _warnings(pipeline, job, predicted),
+    }
+    return Provenance.model_validate(content)
+
+
+def _checked_report(pipeline: CCELLAPipeline, report: str | None, *, allow_null: bool) -> str:
+    if pipeline.encoder is None:
+        if report is not None:
+            raise InputError(f"The model {pipeline.index.name} reads no report; leave it out.")
+        return ""
+    if report is None:
+        raise InputError(f"The model {pipeline.index.name} reads a report; give one.")
+    return NULL_REPORT if allow_null and report == NULL_REPORT else check_report(report)
+
+
+def _check_whole_numbers(index: ModelIndex) -> None:
+    for sequence, (low, high) in index.intensity_range.items():
+        if high - low < FEWEST_LEVELS or not INT16.min <= low < high <= INT16.max:
+            raise InputError(
+                f"The model {index.name} gives {sequence} voxels from {low:g} to {high:g}, which int16 cannot hold; "
+                "choose the output range native or 0-1."
+            )
+
+
+def _warnings(pipeline: CCELLAPipeline, job: Job, predicted: float | None) -> list[str]:
+    warnings = []
+    if pipeline.encoder is not None and (count := pipeline.encoder.count_tokens(job.report)).truncated:
+        warnings.append(
+            f"The report is {count.tokens} tokens long and the model reads the last {count.limit}: "
+            "its beginning was not read."
+        )
+    requested = parse_pathology(job.options.pathology)
+    if requested is not None and predicted is not None and (requested - 0.5) * (predicted - 0.5) < 0:
+        words = "positive" if requested > 0.5 else "negative"
+        warnings.append(
+            f"The pathology asked for is {words}, but the model reads the report as {predicted:.0%} positive."
+        )
+    if not pipeline.model_sha256:
+        warnings.append("The model was never saved as a model, so this volume cannot be traced to its weights.")
+    return warnings
