@@ -13,9 +13,9 @@ from ccella_core.training.train_config import TrainConfig
 from ccella_core.training.train_text_encoder import TextEncoderConfigFile
 
 CONFIGURATIONS: dict[str, type[BaseModel]] = {
-    "train": TrainConfig,
-    "train-autoencoder": AutoencoderConfigFile,
-    "train-text-encoder": TextEncoderConfigFile,
+    "train denoiser": TrainConfig,
+    "train autoencoder": AutoencoderConfigFile,
+    "train text-encoder": TextEncoderConfigFile,
 }
 
 

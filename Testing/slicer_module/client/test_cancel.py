@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -136,8 +137,10 @@ def test_close_leaves_no_process_and_no_callback(room: Room, launcher: bool, tmp
     assert len(family) == (3 if launcher else 2)
     room.client.close()
     room.client.close()
-    for process in family:  # without the event loop, as when Slicer quits
-        process.wait(PATIENCE_SECONDS)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not all(room.ended(process.pid) for process in family):  # without the event loop, as when Slicer quits
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     room.bench.process_events(0.3)
     assert not answers.done
     assert room.client.state == "stopped" and room.works_again()
