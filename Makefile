@@ -15,12 +15,14 @@ RUN := $(BIN)/python -m
 PIP_INSTALL := $(RUN) pip install $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 # Written last, so that an install which failed is tried again.
 INSTALLED := $(VENV)/.installed
+# A process a core; each begins with tests that lie together and share what they prepare, and helps the others at the end.
+PYTEST := $(RUN) pytest -n auto --dist worksteal
 
 REPORT := Resources/Examples/report_positive.txt
 DEMO := out/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format demo-model study benchmark screenshots clean
+.PHONY: help install demo check test test-slow lint format docs demo-model study benchmark screenshots clean
 
 help:  ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -40,8 +42,14 @@ demo: $(INSTALLED)  ## Generate one volume from an example report
 	@echo "The volume and its picture:"
 	@ls -1 $(DEMO)/*.nii.gz $(DEMO)/*.png
 
-test: lint  ## Lint, check types and run every test
-	$(RUN) pytest -n auto
+check: lint  ## Lint, check types and run the quick tests, in under two minutes
+	$(PYTEST) -m "not medium and not slow"
+
+test: lint  ## Lint, check types and run every test but the slow ones, in at most ten minutes
+	$(PYTEST) -m "not slow"
+
+test-slow: $(INSTALLED)  ## Run the slow tests: trainings that are killed again and again, whole ways
+	$(PYTEST) -m slow
 
 lint: $(INSTALLED)  ## Check style and types
 	$(RUN) ruff check .
@@ -51,6 +59,9 @@ lint: $(INSTALLED)  ## Check style and types
 format: $(INSTALLED)  ## Put the code in order
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
+
+docs: $(INSTALLED)  ## Write the tables of the documentation that are made from code and from measured numbers
+	$(BIN)/python docs/tools/generated_blocks.py
 
 demo-model: $(INSTALLED)  ## Train the demonstration model again, from nothing
 	$(BIN)/python docs/tools/make_demo_model.py

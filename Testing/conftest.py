@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -19,7 +20,11 @@ import torch
 if TYPE_CHECKING:
     from ccella_core.generation.pipeline import CCELLAPipeline
 
-torch.set_num_threads(1)  # the tests run in one process a core; threads beside them would only wait for each other
+sys.path.append(str(Path(__file__).parent))  # patience
+
+# The tests run in one process a core; threads beside them, and of what they start, would only wait for each other.
+torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REFERENCE_FOLDER = Path(__file__).parent / "data" / "reference"
 TOOLS_FOLDER = Path(__file__).parents[1] / "docs" / "tools"
@@ -45,6 +50,19 @@ def _draw_weights(model: torch.nn.Module, rename: Callable[[str], str] = lambda 
 
 class DrawWeights(Protocol):
     def __call__(self, model: torch.nn.Module, rename: Callable[[str], str] = ...) -> torch.nn.Module: ...
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _folders_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or writes what this user keeps, nor what another process of the tests keeps at the same time."""
+    fonts = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "matplotlib"
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR", str(fonts)))  # listing the fonts takes seconds
+        for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
+            patch.setenv(name, str(home / name))
+        patch.delenv("CCELLA_HOME", raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")

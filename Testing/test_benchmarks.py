@@ -34,6 +34,7 @@ def invoked(module: ModuleType, *arguments: object) -> Result:
     return CliRunner().invoke(module.app, [str(argument) for argument in arguments])
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("benchmark_module", ["steps_quality"], indirect=True)
 def test_steps_against_quality(
     benchmark_module: ModuleType, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -94,6 +95,7 @@ def test_what_cannot_be_measured_is_refused(
     assert complaint in refused.output
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("benchmark_module", ["speed"], indirect=True)
 def test_speed(benchmark_module: ModuleType, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from _speed_case import measure  # type: ignore[import-not-found]  # beside the benchmark
@@ -110,6 +112,7 @@ def test_speed(benchmark_module: ModuleType, tiny_model: Path, tmp_path: Path, m
     assert "| decode, MONAI's, whole (plain) |" in (tmp_path / "speed.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("benchmark_module", ["train_step"], indirect=True)
 def test_a_training_step(
     benchmark_module: ModuleType, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -193,6 +196,7 @@ def test_synthesis_on_several_processes(
     assert "choose a multiple" in refused.output
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("benchmark_module", ["classify"], indirect=True)
 def test_a_step_of_a_classifier(benchmark_module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = benchmark_module.preset("small")["classifier"]

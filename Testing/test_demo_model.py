@@ -17,6 +17,8 @@ from ccella_core.evaluation.adherence.report import (
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.models.model import ModelFolder
 
+pytestmark = pytest.mark.medium
+
 REPOSITORY = Path(__file__).parent.parent
 DEMO = REPOSITORY / "Resources" / "Models" / "ccella-demo"
 MOST_BYTES_IN_GIT = 25_000_000  # the repository travels through the Extension Manager, history and all

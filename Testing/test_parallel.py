@@ -25,11 +25,13 @@ def test_one_process_keeps_the_order_and_starts_no_other():
     assert list(in_processes(_process, [3], jobs=8)) == [(3, os.getpid())]  # one thing needs no other process
 
 
+@pytest.mark.medium
 def test_several_processes_find_the_same():
     assert dict(in_processes(_square, range(5), jobs=2)) == {number: number**2 for number in range(5)}
     assert os.getpid() not in dict(in_processes(_process, range(4), jobs=2)).values()
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_what_the_work_raises_arrives_as_it_is(jobs: int):
     with pytest.raises(InputError, match="-1 is negative"):

@@ -15,7 +15,8 @@ def refuse_other(
 
     Args:
         folder: where they lie.
-        before, now: what they were made with and what is asked for, as JSON has it.
+        before: what they were made with, as JSON has it.
+        now: what is asked for.
         what: what the folder holds, for instance ``"a training with another configuration"``.
         may_change: beginnings of keys that change nothing in the results.
 
@@ -33,7 +34,8 @@ def differences(before: dict[str, Any], now: dict[str, Any], *, may_change: tupl
     """Every key whose value is another now, in words, those inside sections with dots.
 
     Args:
-        before, now: values as JSON has them.
+        before: values as JSON has them.
+        now: the others.
         may_change: beginnings of keys that are passed over.
     """
     before, now = flat(before), flat(now)

@@ -13,15 +13,15 @@ Result = TypeVar("Result")
 
 
 def in_processes(work: Callable[[Item], Result], items: Sequence[Item], jobs: int) -> Iterator[tuple[Item, Result]]:
-    """Each thing with what came of it, as it is finished; in the order of ``items`` where there is one process.
+    """Yield each item with its result, as it is finished; in the order of ``items`` where there is one process.
 
     Args:
         work: a function of a module, or a ``partial`` of one, since other processes import it.
-        items: what it is done to.
+        items: its arguments, one a call.
         jobs: processes at once; 0: as many as there are processor cores.
 
     Raises:
-        Exception: whatever the work raises. What was not begun is left; what was begun is finished first.
+        Exception: whatever the work raises. Calls that were not begun are left out; those that were are finished first.
     """
     jobs = min(jobs or os.cpu_count() or 1, len(items))
     if jobs <= 1:

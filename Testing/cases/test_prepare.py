@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
+from patience import PATIENCE_SECONDS
 from PIL import Image
 
 from ccella_core.cases import prepare as module
@@ -117,6 +118,7 @@ def bad_images(folder: Path) -> dict[str, Case]:
     }  # fmt: skip
 
 
+@pytest.mark.medium
 def test_bad_cases_are_refused_with_the_reason_and_the_others_prepared(cases, tmp_path, caplog):
     bad = bad_images(tmp_path / "bad")
     listing = SourceCases((*cases, *bad.values()), (RejectedCase(id="source", reason="No class."),))
@@ -166,6 +168,7 @@ def test_nothing_is_done_twice_but_what_changed(cases, tmp_path, monkeypatch):
     assert done[3:] == ["case1", "case2"] and prepared.cases[0].reports == ("Another.",)
 
 
+@pytest.mark.medium
 def test_several_processes_make_the_same(cases, tmp_path):
     alone, _ = prepare(SourceCases(cases), SETTINGS, tmp_path / "alone")
     together, _ = prepare(SourceCases(cases), SETTINGS, tmp_path / "together", jobs=2)
@@ -174,6 +177,7 @@ def test_several_processes_make_the_same(cases, tmp_path):
         assert np.array_equal(alone.voxels(one, "adc"), together.voxels(other, "adc"))
 
 
+@pytest.mark.medium
 def test_a_killed_run_goes_on(tmp_path):
     many = [new_case(tmp_path / "source", f"case{number}") for number in range(12)]
     write_manifest(many, tmp_path / "source" / "cases.jsonl")
@@ -184,12 +188,12 @@ def test_a_killed_run_goes_on(tmp_path):
     ]  # fmt: skip
     state = tmp_path / "out" / "state"
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         if state.is_dir() and len(list(state.glob("*.json"))) >= 2:
             process.kill()
         time.sleep(0.002)
-    process.wait(60)
+    process.wait(PATIENCE_SECONDS)
     times = {path.name: path.stat().st_mtime_ns for path in state.glob("*.json")}
     assert 2 <= len(times) < 12, "it was over before it could be killed"
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0

@@ -41,6 +41,7 @@ def models(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tiny_model.parent
 
 
+@pytest.mark.medium
 def test_generate_writes_volume_sidecar_and_picture(tiny_model: Path, tmp_path: Path) -> None:
     result = generate(tiny_model, tmp_path / "new", "--seed", 7, "--pathology", "0.7", "--count", 2)
     assert result.exit_code == 0, result.output
@@ -64,6 +65,7 @@ def test_generate_writes_the_requested_output_range(tiny_model: Path, tmp_path: 
     assert refused.exit_code == 2 and "which int16 cannot hold" in refused.stderr
 
 
+@pytest.mark.medium
 def test_generate_prints_one_json_object(tiny_model: Path, tmp_path: Path) -> None:
     result = generate(tiny_model, tmp_path, "--seed", 7, "--json", "--no-picture", "--pathology", "negative")
     printed = json.loads(result.stdout)
@@ -73,6 +75,7 @@ def test_generate_prints_one_json_object(tiny_model: Path, tmp_path: Path) -> No
     assert len(volume["warnings"]) == 1 and printed["model"] == "tiny"
 
 
+@pytest.mark.medium
 def test_generate_takes_shape_format_report_file_and_place(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "report.txt").write_bytes("\ufeffThe prostate is enlarged.".encode())
     scan = sitk.Image(10, 10, 10, sitk.sitkFloat32)
@@ -90,6 +93,7 @@ def test_generate_takes_shape_format_report_file_and_place(tiny_model: Path, tmp
     assert volume.affine[0, 3] < -90  # the scan lies 100 mm to the left
 
 
+@pytest.mark.medium
 def test_generate_refuses_a_taken_name_before_it_generates(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / f"{STEM}.nii.gz").write_bytes(b"precious")
     result = generate(tiny_model, tmp_path, "--seed", 7)
@@ -204,6 +208,7 @@ def test_phantom_writes_labelled_volumes_report_and_findings(tmp_path: Path) -> 
     assert ccella("phantom", "--seed", -3, "--out", tmp_path).exit_code == 2
 
 
+@pytest.mark.medium
 def test_evaluate_adherence_reads_what_the_model_makes(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -263,6 +268,7 @@ def test_info(models: Path) -> None:
     assert "Models are looked for in" in ccella("info").stdout
 
 
+@pytest.mark.medium
 def test_phantoms_of_several_processes_are_the_same(tmp_path: Path) -> None:
     drawn = {}
     for jobs in (1, 2):

@@ -214,6 +214,7 @@ def test_other_checkpoints_are_told_apart(tmp_path, models):
         read_autoencoder(tmp_path / "bare.pt")
 
 
+@pytest.mark.medium
 def test_what_does_not_fit_is_named(tmp_path, models):
     state = authors_state(models["maisi"])
     missing = {name: value for name, value in state.items() if name != "out.2.conv.bias"}
@@ -276,6 +277,7 @@ def test_the_published_size_is_told_by_its_tensors(variant, reference_folder):
     assert denoiser_config_of(tensors, variant) == published_denoiser(variant)
 
 
+@pytest.mark.medium
 def test_a_model_from_checkpoints_makes_a_volume(tmp_path, models, vae):
     path = save(tmp_path / "m.pt", authors_state(models["maisi"]))
     said = run("models", "import", path, "--autoencoder", vae, "--out", tmp_path / "model", *ABOUT, *SIZE)
@@ -291,6 +293,7 @@ def test_a_model_from_checkpoints_makes_a_volume(tmp_path, models, vae):
     )
 
 
+@pytest.mark.medium
 def test_three_scale_factors_are_three_sequences(tmp_path, vae):
     torch.manual_seed(0)
     model = ConditionalDenoiser(config_of("maisi", latent_channels=12))

@@ -86,6 +86,7 @@ def test_schedule_equals_monai() -> None:
     torch.testing.assert_close(CONFIG.alphas_cumprod(), monai.alphas_cumprod, rtol=1e-6, atol=0)
 
 
+@pytest.mark.slow
 def test_reference_scheduler_meets_the_published_loop(reference_folder: Path, draw: Any, draw_weights: Any) -> None:
     golden = np.load(reference_folder / "sampler_ccella.npz")
     unet = UNetConfig(
@@ -110,6 +111,7 @@ def test_reference_scheduler_meets_the_published_loop(reference_folder: Path, dr
     torch.testing.assert_close(result.positive_probability, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("scheduler", "steps"), [("dpm++", 20), ("unipc", 20), ("ddim", 100), ("ddpm", 200), ("ddpm-reference", 1000)]
 )

@@ -43,6 +43,7 @@ def test_parameters_are_the_published_ones(variant, size, reference_folder):
     assert ours == published
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("variant", REFERENCE_OUTPUTS)
 def test_outputs_equal_the_published_networks(variant, reference_folder, draw, draw_weights):
     model = ConditionalDenoiser(reference_config(variant)).eval()

@@ -12,12 +12,14 @@ from threading import Timer
 from typing import Any
 
 import pytest
+from patience import PATIENCE_SECONDS
+
+pytestmark = pytest.mark.medium
 
 ROOT = Path(__file__).parents[2]
 STAND_IN = Path(__file__).parent / "slicer_stand_in"
 MODULES = Path("lib", "Slicer-5.13", "qt-scripted-modules")
 COMPONENT = "RuntimeLibraries"  # the one that Slicer's macro gives to scripted modules
-PATIENCE = 300  # seconds, for a machine that does other things as well
 MISSING = [name for name in ("PySide6", "slicer_core") if find_spec(name) is None]  # what the Slicer bench needs
 
 
@@ -32,7 +34,7 @@ def cmake_program() -> str:
 
 def cmake(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [cmake_program(), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=PATIENCE)
+    return subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=PATIENCE_SECONDS)
 
 
 def succeed(*arguments: str | Path) -> str:
@@ -105,7 +107,7 @@ def python(program: str, modules: Path) -> list[str]:
 
 def answer_of(program: str, modules: Path) -> Any:
     """What `program` prints as JSON on its last line."""
-    done = subprocess.run(python(program, modules), cwd=modules.parent, capture_output=True, timeout=PATIENCE)
+    done = subprocess.run(python(program, modules), cwd=modules.parent, capture_output=True, timeout=PATIENCE_SECONDS)
     assert done.returncode == 0, done.stderr.decode(errors="replace")
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -167,7 +169,7 @@ def test_the_worker_runs_from_the_package(installed: Path) -> None:
     command = python(program, installed)
     with subprocess.Popen(command, cwd=installed.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
         assert worker.stdin and worker.stdout
-        watch = Timer(PATIENCE, worker.kill)  # a worker that says nothing would be waited for without end
+        watch = Timer(PATIENCE_SECONDS, worker.kill)  # a worker that says nothing would be waited for without end
         watch.start()
         worker.stdin.write(b'{"id": 1, "method": "describe", "params": {"model_folders": []}}\n')
         worker.stdin.flush()

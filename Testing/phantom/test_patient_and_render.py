@@ -60,6 +60,7 @@ def test_lesion_lies_on_its_side_and_is_dark(patient):
     assert {bool(side) for side in np.unique(x[lesion] > 0)} <= expected
 
 
+@pytest.mark.medium
 def test_every_tissue_is_painted():
     seen = set()
     for patient in PATIENTS[:25]:

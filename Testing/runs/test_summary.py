@@ -30,6 +30,7 @@ def text_of(element: ET.Element) -> str:
     return " ".join(element.itertext())
 
 
+@pytest.mark.medium
 def test_numbers_and_charts(tmp_path):
     fill(tmp_path, 100)
     about = {"name": "run <1>", "parameters": 1234567, "device": "cpu", "processes": 2,
@@ -65,6 +66,7 @@ def test_pictures_are_labelled_synthetic(tmp_path):
     assert len(shown) == 6 and shown[0] == "pictures/1.png" and shown[-1] == "pictures/20.png"
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("steps", [0, 1, 2, 3])
 def test_a_run_that_hardly_began_has_a_page(tmp_path, steps):
     if steps:

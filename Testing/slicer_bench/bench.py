@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import slicer
+from patience import PATIENCE_SECONDS
 from PySide6.QtCore import QEventLoop, QTimer
 from PySide6.QtWidgets import QWidget
 
@@ -26,7 +27,6 @@ from .qt_module import QSettings
 from .scene import SceneOfSlicer
 
 MODULE_FILE = Path(__file__).parents[2] / "CCELLAGenerator" / "CCELLAGenerator.py"
-PATIENCE_SECONDS = 30.0  # of wait_until; a busy machine is slow, a hung test has to end
 EVENT_SLICE_MS = 5
 QT_LARGEST = 2**24 - 1  # Qt's own QWIDGETSIZE_MAX
 

@@ -13,7 +13,6 @@ import psutil
 
 FAKE_WORKER = Path(__file__).with_name("fake_worker.py")
 FAKE = runpy.run_path(str(FAKE_WORKER))
-PATIENCE_OF_TESTS = 30.0  # seconds, for a busy computer
 
 
 class Answers:
@@ -80,7 +79,7 @@ class Room:
         return self.client.request(method, {"do": do, **params}, **answers.callbacks), answers
 
     def wait_for(self, condition: Callable[[], object]) -> None:
-        self.bench.wait_until(condition, timeout=PATIENCE_OF_TESTS)
+        self.bench.wait_until(condition)
 
     def answer(self, do: str, **params: Any) -> Answers:
         _, answers = self.ask(do, **params)

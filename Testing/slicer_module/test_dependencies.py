@@ -321,6 +321,7 @@ def test_progress_is_shown_and_goes_away(computer: Computer, monkeypatch: pytest
     assert not [widget for widget in computer.bench.app.topLevelWidgets() if widget.visible]
 
 
+@pytest.mark.medium
 def test_pip_gives_up_rather_than_replace_what_is_pinned(
     slicer_bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import slicer
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parents[2] / "docs" / "scripting.md"
 FEW_STEPS = 2  # the examples use the model's own number, which is not what is tested here
-PATIENCE_SECONDS = 240.0  # the worker starts cold, on a busy machine
 
 
 class Page:
@@ -40,7 +41,7 @@ class Page:
         self._printed.readouterr()
         for example in examples:
             exec(compile(example, f"{PAGE.name}: {heading}", "exec"), self.names)
-            self.bench.wait_until(self._nothing_is_under_way, PATIENCE_SECONDS)
+            self.bench.wait_until(self._nothing_is_under_way)
         return self._printed.readouterr().out
 
     def _nothing_is_under_way(self) -> bool:

@@ -6,20 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 from compare_room import add_real, composites, ijk_to_ras
 from PIL import Image
+from worker_processes import Workers
+
+pytestmark = pytest.mark.slow
 
 REAL_SCAN = Path(__file__).parents[3] / "shared" / "data" / "prostatex-0000" / "t2w_dicom"
 REPORT = "PI-RADS 5 lesion in the left peripheral zone at mid-gland, 20 mm. The prostate volume is 45 ml."
 LABEL = "SYNTHETIC – not for diagnosis"
-START_SECONDS = 400.0
-"""Of patience: a busy machine takes minutes to import torch."""
-LONGEST_STANDSTILL_MS = 50
-TRIES = 3
-"""What the module itself does is there in each of them; a disk or a memory that other programs wait for is not."""
+LONGEST_STANDSTILL_MS = 1000  # of what would be seconds, were the end of the worker waited for
 
 
 class Story:
@@ -31,7 +29,7 @@ class Story:
         self.bench = bench
         self.widget = bench.open_module()
         self.ui = self.widget.ui
-        bench.wait_until(lambda: "digital prostates" in self.ui.modelDetails.text, START_SECONDS)
+        bench.wait_until(lambda: "digital prostates" in self.ui.modelDetails.text)
 
     @property
     def parameters(self) -> Any:
@@ -42,14 +40,14 @@ class Story:
         self.ui.reportEdit.plainText = REPORT
         self.ui.stepsSpin.value = steps
         self.ui.generateButton.click()
-        self.bench.wait_until(lambda: self.ui.generateButton.text == "Generate", START_SECONDS)
+        self.bench.wait_until(lambda: self.ui.generateButton.text == "Generate")
         assert self.ui.statusLabel.text.startswith("Done: SYNTHETIC t2w seed"), self.ui.statusLabel.text
         return self.parameters.result
 
     def start_a_long_run(self) -> None:
         self.ui.stepsSpin.value = 1000
         self.ui.generateButton.click()
-        self.bench.wait_until(lambda: "Drawing" in self.ui.progressLabel.text, START_SECONDS)
+        self.bench.wait_until(lambda: "Drawing" in self.ui.progressLabel.text)
 
     def labelled_views(self) -> set[str]:
         return {name for name in self.bench.app.layoutManager().sliceViewNames() if is_labelled(self.bench, name)}
@@ -124,21 +122,14 @@ def test_on_a_real_scan_compared_saved_and_restored(story: Story, tmp_path: Path
     assert story.ui.compareButton.enabled and story.bench.messages == []
 
 
-def test_a_worker_that_is_killed_is_told_and_replaced_and_the_window_lives(story: Story) -> None:
+def test_a_worker_that_is_killed_is_told_and_replaced_and_the_window_lives(workers: Workers, story: Story) -> None:
     story.ui.reportEdit.plainText = REPORT
-    standstills = []
-    for _try in range(TRIES):
-        with story.bench.heartbeat() as heart:
-            story.start_a_long_run()
-            (worker,) = [each for each in psutil.Process().children() if "ccella_core.worker" in each.cmdline()]
-            worker.kill()
-            story.bench.wait_until(lambda: story.ui.generateButton.text == "Generate")
-        assert "memory ran out" in story.ui.statusLabel.text and "try again" in story.ui.statusLabel.text
-        assert story.bench.messages[-1].kind == "critical"
-        standstills.append(heart.longest_ms)
-        if heart.longest_ms < LONGEST_STANDSTILL_MS:
-            break
-    print(f"the window stood still for {standstills} ms at most")
-    assert len(story.bench.messages) == len(standstills)
-    assert min(standstills) < LONGEST_STANDSTILL_MS
+    with story.bench.heartbeat() as heart:
+        story.start_a_long_run()
+        (worker,) = workers()
+        worker.kill()
+        story.bench.wait_until(lambda: story.ui.generateButton.text == "Generate")
+    assert "memory ran out" in story.ui.statusLabel.text and "try again" in story.ui.statusLabel.text
+    assert [message.kind for message in story.bench.messages] == ["critical"]
+    assert heart.longest_ms < LONGEST_STANDSTILL_MS
     assert story.generate() is not None

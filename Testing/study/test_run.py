@@ -28,6 +28,8 @@ from ccella_core.study.result import StudyResult
 from ccella_core.study.run import run_study
 from ccella_core.study.stages import Silent, StudyStep
 
+pytestmark = pytest.mark.slow
+
 
 class Stopped(Exception):
     pass

@@ -28,6 +28,7 @@ def train(denoiser, cases, config, checkpoints, logger=None):
     return train_adapter(denoiser, cases, config, checkpoints, scheduler=SchedulerConfig(), logger=logger)
 
 
+@pytest.mark.medium
 def test_it_learns_what_the_reports_state(cases, tmp_path):
     heard, config = Heard(), TINY.model_copy(update={"steps": 150, "checkpoint_every": 50})
     train(new_denoiser(), cases, config, tmp_path / "run", heard)

@@ -48,6 +48,7 @@ def reconstruction_error(model: torch.nn.Module, volumes: np.ndarray) -> float:
         return F.l1_loss(model.eval()(voxels)[0], voxels).item()
 
 
+@pytest.mark.medium
 def test_two_volumes_are_soon_learned(volumes, tmp_path):
     torch.manual_seed(0)
     untrained = reconstruction_error(build_autoencoder(TINY.network), volumes)
@@ -128,6 +129,7 @@ def test_the_discriminator_learns_and_leaves_the_autoencoder_to_its_own_loss(lar
     assert all(torch.any(gradient != 0) for gradient in judged.values())
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "option", [{"adversarial_weight": 0.1, "adversarial_from": 2}, {"frequency_weight": 0.0}], ids=str
 )

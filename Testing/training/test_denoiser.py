@@ -40,6 +40,7 @@ def changed(**settings) -> DenoiserTraining:
     return DenoiserTraining(**{**TINY.model_dump(), **settings})
 
 
+@pytest.mark.medium
 def test_a_few_cases_are_soon_learned(cases, tmp_path):
     heard = Heard()
     config = changed(steps=60, focal_weight=0.01, stratified_timesteps=True, report_dropout=0.0)
@@ -57,6 +58,7 @@ def test_a_few_cases_are_soon_learned(cases, tmp_path):
         assert 0 <= each["accuracy"] <= 1 and each["gradient_norm"] > 0
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("ema_decay", [0.9, None])
 def test_a_stopped_run_that_goes_on_ends_with_the_same_weights(
     cases, tmp_path, stopped_at_first_save, assert_same_weights, ema_decay
@@ -70,6 +72,7 @@ def test_a_stopped_run_that_goes_on_ends_with_the_same_weights(
     assert_same_weights(train_denoiser(cases, config, tmp_path / "whole").network, whole)
 
 
+@pytest.mark.medium
 def test_a_batch_in_parts_is_the_same_batch(cases, tmp_path):
     whole, parts = Heard(), Heard()
     options = {"steps": 3, "batch_size": 5, "report_dropout": 0.4}
@@ -87,6 +90,7 @@ def forgetful():
     AcceleratorState._reset_state(reset_partial_state=True)
 
 
+@pytest.mark.medium
 def test_half_precision_learns_nearly_the_same(cases, tmp_path, forgetful):
     full, half = Heard(), Heard()
     train_denoiser(cases, TINY, tmp_path / "full", logger=full)
@@ -118,6 +122,7 @@ def test_every_variant_trains(cases, tmp_path, variant):
     assert math.isnan(heard.steps[0]["accuracy"]) != (VARIANTS[variant].class_heads is not None)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "option",
     [

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from patience import PATIENCE_SECONDS
 from small_training import prepare_work
 
 from ccella_core.runs.checkpoint import Checkpoints
 
+pytestmark = pytest.mark.slow
+
 STEPS, EVERY = 60, 5
-PATIENCE_SECONDS = 120
 
 
 @pytest.fixture(scope="module")

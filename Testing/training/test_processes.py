@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 from latent_cases import build
+from patience import PATIENCE_SECONDS
 from small_training import prepare_work
 
 from ccella_core.runs.folder import read_run
 from ccella_core.runs.logging import read_log
+
+pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).with_name("two_processes.py")
 ROOT = Path(__file__).parents[2]
@@ -25,7 +28,7 @@ def launch(processes: int, *command: str, folder: Path) -> str:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     ended = subprocess.run([*launcher, *command], cwd=folder, env=environment, capture_output=True, text=True,
-                           timeout=300, check=False)  # fmt: skip
+                           timeout=PATIENCE_SECONDS, check=False)  # fmt: skip
     assert ended.returncode == 0, ended.stderr[-3000:]
     return ended.stdout
 

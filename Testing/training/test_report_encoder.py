@@ -75,6 +75,7 @@ def test_the_same_reports_give_the_same_tokenizer(tokenizer):
     assert train_tokenizer(REPORTS, TINY.vocabulary).get_vocab() == tokenizer.get_vocab()
 
 
+@pytest.mark.medium
 def test_two_reports_are_soon_learned(tmp_path):
     heard, config = Heard(), TINY.model_copy(update={"steps": 40, "checkpoint_every": 5})
     train_report_encoder(TOLD[:2], config, tmp_path / "run", logger=heard)
@@ -92,6 +93,7 @@ def test_a_stopped_run_that_goes_on_reads_reports_the_same(tmp_path, stopped_at_
     assert torch.equal(whole.encode(REPORTS[:3]), resumed.encode(REPORTS[:3]))
 
 
+@pytest.mark.medium
 def test_a_finished_run_that_is_started_again_writes_the_same_files(tmp_path):
     """Caches of what the encoder says hang on its files: another byte, and all reports would have to be read again."""
     for copy in ("first", "again"):

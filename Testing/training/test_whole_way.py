@@ -24,6 +24,8 @@ from ccella_core.runs.folder import read_run
 from ccella_core.runs.logging import read_log
 from ccella_core.training.cached_cases import read_index
 
+pytestmark = pytest.mark.slow
+
 SHAPE, SPACING = (16, 16, 8), (6.0, 6.0, 12.0)
 PATIENTS = range(10)
 AUTOENCODER = {

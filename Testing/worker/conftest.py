@@ -8,17 +8,14 @@ import queue
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PATIENCE = (
-    240.0  # seconds for one line: the first one after a cold start waits for torch, on a machine that may be busy
-)
 
 Message = dict[str, Any]
 
@@ -68,14 +65,14 @@ class WorkerProcess:
         self.write(json.dumps(request, ensure_ascii=False).encode() + b"\n")
         return self._number
 
-    def read(self, timeout: float = PATIENCE) -> Message:
+    def read(self, timeout: float = PATIENCE_SECONDS) -> Message:
         """The next event."""
         line = self._arrived.get(timeout=timeout)
         assert line.endswith(b"\n") and not line.endswith(b"\r\n"), (line, self.log.decode())
         self.lines.append(line)
         return json.loads(line.decode("utf-8"))
 
-    def read_until(self, wanted: Callable[[Message], bool], timeout: float = PATIENCE) -> list[Message]:
+    def read_until(self, wanted: Callable[[Message], bool], timeout: float = PATIENCE_SECONDS) -> list[Message]:
         """All events up to the first that is wanted."""
         events = [self.read(timeout)]
         while not wanted(events[-1]):
@@ -95,17 +92,12 @@ class WorkerProcess:
         assert self.process.stdin is not None
         self.process.stdin.close()
 
-    def wait(self, timeout: float = PATIENCE) -> int:
+    def wait(self, timeout: float = PATIENCE_SECONDS) -> int:
         """Wait for the end of the process and of its output; returns the exit code."""
         code = self.process.wait(timeout)
         for thread in self._threads:
             thread.join(timeout)
         return code
-
-    def seconds_to_end(self) -> float:
-        started = time.monotonic()
-        self.wait()
-        return time.monotonic() - started
 
     def kill(self) -> None:
         self.process.kill()

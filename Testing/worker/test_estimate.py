@@ -32,6 +32,7 @@ def ask(state: WorkerState, folder: Path, **params: Any) -> dict[str, Any]:
     return estimate(task, state)
 
 
+@pytest.mark.medium
 def test_before_any_run_time_is_reckoned_from_operations(tiny_model: Path, state: WorkerState) -> None:
     need = need_of(ModelFolder.open(tiny_model), SHAPE, guided=False)
     value = ask(state, tiny_model, num_inference_steps=20, count=3)
@@ -44,6 +45,7 @@ def test_before_any_run_time_is_reckoned_from_operations(tiny_model: Path, state
     assert value["seconds"] < guided < 2 * value["seconds"]
 
 
+@pytest.mark.medium
 def test_after_a_run_time_is_what_was_measured(tiny_model: Path, state: WorkerState) -> None:
     timing = Timing(load=10, encode=1, step=0.5, decode=2)
     Timings(state.timings_file).keep(ModelFolder.open(tiny_model).sha256, "cpu", SHAPE, timing)

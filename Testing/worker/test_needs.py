@@ -36,6 +36,7 @@ def test_attention_counts_quadratically() -> None:
     assert costs[1].operations == 4 * costs[0].operations and costs[1].peak_bytes > 3 * costs[0].peak_bytes
 
 
+@pytest.mark.medium
 def test_a_model_needs_its_weights_and_activations(tiny_model: Path, tiny_pipeline: CCELLAPipeline) -> None:
     model = ModelFolder.open(tiny_model)
     need = need_of(model, (16, 16, 8), guided=False)
@@ -54,6 +55,7 @@ def test_a_model_needs_its_weights_and_activations(tiny_model: Path, tiny_pipeli
         need_of(model, (17, 16, 8), guided=False)
 
 
+@pytest.mark.medium
 def test_every_sequence_is_decoded(tiny_model: Path, tmp_path: Path) -> None:
     several = Path(shutil.copytree(tiny_model, tmp_path / "several"))
     index = json.loads((several / INDEX_NAME).read_text(encoding="utf-8"))

@@ -15,6 +15,8 @@ from ccella_core.generation.text_encoder import ReportEncoder
 from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.models.model import INDEX_NAME, ModelFolder
 
+pytestmark = pytest.mark.medium
+
 WorkerProcess = Any  # the client in conftest.py, which tests cannot import
 
 REPORT = "IMPRESSION: PI-RADS 4 lesion in the left apex."
@@ -178,6 +180,7 @@ def test_nothing_but_the_protocol_was_on_stdout(worker: WorkerProcess) -> None:
     assert all({"event"} < json.loads(line).keys() for line in worker.lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["load", "denoise"])
 def test_a_parent_that_dies_in_mid_run_leaves_no_orphan(
     stage: str, start_worker: Callable[..., WorkerProcess], tiny_model: Path, tmp_path: Path

@@ -148,6 +148,7 @@ def run(
     )
 
 
+@pytest.mark.medium
 def test_an_honest_generator_adheres() -> None:
     result = run(Generator(honest))
     scores = result.generated
@@ -220,6 +221,7 @@ def test_a_counterfactual_has_the_same_noise() -> None:
     assert [100 + case.patient - FIRST_PATIENT for case in counterfactuals] == generator.seeds[CASES:]
 
 
+@pytest.mark.medium
 def test_a_run_that_was_stopped_goes_on(tmp_path: Path) -> None:
     first = Generator(honest)
     run(first, tmp_path, cases=3, counterfactuals=0)
@@ -236,6 +238,7 @@ def test_a_run_that_was_stopped_goes_on(tmp_path: Path) -> None:
     assert third.seeds == [0]  # by which it is seen that the model is the same
 
 
+@pytest.mark.medium
 def test_what_is_left_in_the_folder(tmp_path: Path) -> None:
     result = run(Generator(honest), tmp_path)
     assert AdherenceResult.model_validate_json((tmp_path / "adherence.json").read_bytes()) == result

@@ -90,6 +90,7 @@ def test_saved_and_loaded_it_reads_the_same(phantom_reader: PhantomReader, phant
         PhantomReader.load(tmp_path / "phantom_reader")
 
 
+@pytest.mark.medium
 def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path: Path) -> None:
     def stop(step: int, steps: int) -> None:
         if step == 2:
@@ -106,6 +107,7 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path: Path) -> No
         torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
+@pytest.mark.medium
 def test_the_first_use_trains_and_the_second_reads_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = training.load_or_train_phantom_reader(tmp_path, config=TINY)
     (folder,) = tmp_path.iterdir()
@@ -165,6 +167,7 @@ def test_the_patients_of_each_use_are_their_own() -> None:
     assert PhantomReaderTraining().steps * PhantomReaderTraining().batch_size < len(training.TRAINING_PATIENTS)
 
 
+@pytest.mark.medium
 def test_validation_scores_every_patient(phantom_reader: PhantomReader) -> None:
     told = []
     patients = range(2_600_000, 2_600_004)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from patience import PATIENCE_SECONDS
 from toy_cases import toy_prepared, toy_synthetic
 from toy_classifier import FEW, config_of, weights
 from typer.testing import CliRunner
@@ -27,6 +28,8 @@ from ccella_core.evaluation.data.volume_set import open_volume_set
 from ccella_core.runs.checkpoint import Checkpoints
 from ccella_core.runs.logging import read_log
 
+pytestmark = pytest.mark.medium
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -37,6 +40,7 @@ def with_swapped_splits(prepared):
     write_cases(prepared, [case.model_copy(update={"split": other[case.split]}) for case in cases])
 
 
+@pytest.mark.slow
 def test_it_learns_what_can_be_told(toy_run, toy_set, tmp_path):
     result = evaluate_classifier(toy_run, open_volume_set(toy_set, split="test"), resamples=FEW, out=tmp_path)
     assert result.scores.auroc.value > 0.9
@@ -153,6 +157,7 @@ def test_the_command_trains(toy_set, tmp_path):
     assert refused.exit_code == 2 and "there is no key clasifier" in refused.stderr
 
 
+@pytest.mark.slow
 def test_two_processes_share_batches_and_validation_cases(toy_set, tmp_path):
     config = config_of(toy_set, tmp_path / "run")
     training = config.classifier.model_copy(update={"steps": 3, "validations": 3})
@@ -162,7 +167,9 @@ def test_two_processes_share_batches_and_validation_cases(toy_set, tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     command = [*launch, "-m", "ccella_core", "train", "classifier", str(tmp_path / "c.yaml")]
-    ended = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+    ended = subprocess.run(
+        command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.count("The run is in") == 1
     run = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))

@@ -14,7 +14,10 @@ from ccella_core.evaluation.classifier.testing import compare_classifiers, compa
 from ccella_core.evaluation.classifier.training import train_classifier
 from ccella_core.evaluation.data.volume_set import open_volume_set
 
+pytestmark = pytest.mark.medium
 
+
+@pytest.mark.slow
 def test_two_runs_are_compared_on_the_same_cases(toy_run, toy_set, tmp_path):
     few = {**config_of(toy_set, tmp_path).classifier.model_dump(), "steps": 1, "validations": 1}
     poor = train_classifier(config_of(toy_set, tmp_path / "poor", classifier=few))

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from patience import PATIENCE_SECONDS
 from prepared_cases import REPORTS, prepared_case, prepared_set
 from typer.testing import CliRunner
 
@@ -30,7 +31,6 @@ from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.networks import ConditionalDenoiser, DenoiserConfig
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 300
 
 
 @pytest.fixture
@@ -64,6 +64,7 @@ def volumes_of(out: Path, rows: tuple[SyntheticCase, ...]) -> list[SyntheticVolu
     return [SyntheticVolume.load(out / row.path) for row in rows]
 
 
+@pytest.mark.medium
 def test_one_volume_of_every_case_of_the_split(tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path):
     told: list[tuple[int, int]] = []
     out = tmp_path / "out"
@@ -177,6 +178,7 @@ def test_what_is_whole_stays_and_what_is_damaged_is_made_again(
     assert [path.stat().st_mtime_ns == before[path] for path in images] == [False] * 4 + [True] * 2
 
 
+@pytest.mark.slow
 def test_two_processes_make_what_one_makes(tiny_model: Path, prepared: PreparedSet, tmp_path: Path):
     alone = synthesize(CCELLAPipeline.from_pretrained(tiny_model, device="cpu"), prepared, tmp_path / "one", seed=3)
     command = [
@@ -198,6 +200,7 @@ def test_two_processes_make_what_one_makes(tiny_model: Path, prepared: PreparedS
         np.testing.assert_allclose(*voxels, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_it_ends_with_the_same_table(tiny_model: Path, tmp_path: Path):
     prepared = prepared_set(tmp_path / "prepared", [prepared_case(f"case{number}") for number in range(16)])
     command = [

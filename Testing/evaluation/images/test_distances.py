@@ -74,6 +74,7 @@ def squared_mmd(a: Sample, b: Sample) -> float:
     return within(a) + within(b) - 2 * float(np.mean([kernel(x, y) for x in a.rows for y in b.rows]))
 
 
+@pytest.mark.medium
 def test_kernel_distance_is_that_of_scikit_learns_kernel() -> None:
     """Of patients with two volumes of two slices each: four of the eight or nine make about 16 rows."""
     a = Sample.of(normal(32, 5, mean=0.5), np.repeat(range(8), 2).tolist())

@@ -27,6 +27,8 @@ from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import render
 from ccella_core.provenance import SYNTHETIC_LABEL
 
+pytestmark = pytest.mark.medium
+
 SHAPE, SPACING = (48, 48, 24), (2.0, 2.0, 4.0)
 TRAINING, HELD_OUT, NEW = range(40), range(100, 130), range(200, 225)
 
@@ -119,6 +121,7 @@ def test_copies_are_found_and_new_volumes_are_not_accused(scores: PrivacyScores)
     assert scores.false_alarm_rate == pytest.approx(0.002) and not scores.warnings
 
 
+@pytest.mark.slow
 def test_new_volumes_alone_are_as_authentic_as_real_ones(training: VolumeSet):
     scores = find_copies(phantoms(NEW, "new"), training, phantoms(HELD_OUT, "held out"), Pooled())
     assert scores.suspected.count == 0 and scores.suspected.high == pytest.approx(1 - 0.025 ** (1 / 25))

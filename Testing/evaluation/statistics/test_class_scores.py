@@ -188,6 +188,7 @@ def test_all_right_is_not_sure_to_stay_so():
     assert wrong.accuracy.high == pytest.approx(binomtest(0, 30).proportion_ci().high)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("networks", "same_seeds"), [(2, True), (3, True), (3, False)])
 def test_networks_that_differ_by_chance_are_rarely_told_apart(networks, same_seeds):
     """Both runs are drawn alike, each network a little better or worse: few intervals may leave out 0."""

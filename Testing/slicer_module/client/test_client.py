@@ -11,9 +11,7 @@ from typing import Any
 import pytest
 from client_room import FAKE, Answers, Room
 
-LONGEST_STANDSTILL_MS = 50
-TRIES = 3
-"""What the module itself does is there in each of them; a disk or a memory that other programs wait for is not."""
+LONGEST_STANDSTILL_MS = 1000  # of what would be an hour, were a worker waited for
 
 
 @pytest.fixture
@@ -159,15 +157,9 @@ def test_a_download_ends_with_the_door(room: Room) -> None:
 
 def test_the_window_never_stands_still(room: Room) -> None:
     """While a worker starts, works, is cancelled and ended, starts again, floods, dies, and is closed."""
-    standstills = []
-    for _try in range(TRIES):
-        with room.bench.heartbeat() as heart:
-            keep_busy(room)
-        standstills.append(heart.longest_ms)
-        if heart.longest_ms < LONGEST_STANDSTILL_MS:
-            break
-    print(f"the window stood still for {standstills} ms at most")
-    assert min(standstills) < LONGEST_STANDSTILL_MS
+    with room.bench.heartbeat() as heart:
+        keep_busy(room)
+    assert heart.longest_ms < LONGEST_STANDSTILL_MS
 
 
 def keep_busy(room: Room) -> None:

@@ -9,26 +9,12 @@ from typing import Any
 
 import psutil
 import pytest
+from patience import PATIENCE_SECONDS
+from worker_processes import Workers
+
+pytestmark = pytest.mark.slow
 
 REPORT = "PI-RADS 5 lesion in the left peripheral zone at mid-gland, 20 mm."
-START_SECONDS = 400.0  # a busy machine takes minutes to import torch
-END_SECONDS = 20.0
-
-
-def family() -> list[psutil.Process]:
-    """Every process that was started from here and lives, with all that they started."""
-    return [child for child in psutil.Process().children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE]
-
-
-def workers() -> list[psutil.Process]:
-    found = []
-    for process in family():
-        try:
-            if "ccella_core.worker" in process.cmdline():
-                found.append(process)
-        except psutil.NoSuchProcess:
-            continue
-    return found
 
 
 @pytest.fixture
@@ -52,11 +38,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[socket.socket]]:
 
 
 @pytest.fixture
-def panel(slicer_bench: Any) -> Any:
+def panel(workers: Workers, slicer_bench: Any) -> Any:
     """The panel, once the worker has told which models there are."""
     slicer_bench.load_module()
     widget = slicer_bench.open_module()
-    slicer_bench.wait_until(lambda: "digital prostates" in widget.ui.modelDetails.text, START_SECONDS)
+    slicer_bench.wait_until(lambda: "digital prostates" in widget.ui.modelDetails.text)
     return widget
 
 
@@ -64,20 +50,20 @@ def start_a_long_run(bench: Any, ui: Any) -> None:
     ui.reportEdit.plainText = REPORT
     ui.stepsSpin.value = 1000
     ui.generateButton.click()
-    bench.wait_until(lambda: "Drawing" in ui.progressLabel.text, START_SECONDS)
+    bench.wait_until(lambda: "Drawing" in ui.progressLabel.text)
 
 
-def test_unloading_the_module_ends_a_run_and_its_process(slicer_bench: Any, panel: Any) -> None:
+def test_unloading_the_module_ends_a_run_and_its_process(slicer_bench: Any, panel: Any, workers: Workers) -> None:
     """Quitting and reloading both unload the module."""
     start_a_long_run(slicer_bench, panel.ui)
     (worker,) = workers()
     slicer_bench.unload_module()
-    worker.wait(END_SECONDS)
+    worker.wait(PATIENCE_SECONDS)
     slicer_bench.process_events(0.5)
     assert workers() == [] and slicer_bench.take_slot_errors() == [] and slicer_bench.messages == []
 
 
-def test_closing_the_scene_ends_a_run_and_the_next_works(slicer_bench: Any, panel: Any) -> None:
+def test_closing_the_scene_ends_a_run_and_the_next_works(slicer_bench: Any, panel: Any, workers: Workers) -> None:
     import slicer
 
     start_a_long_run(slicer_bench, panel.ui)
@@ -87,23 +73,23 @@ def test_closing_the_scene_ends_a_run_and_the_next_works(slicer_bench: Any, pane
     panel.ui.reportEdit.plainText = REPORT
     panel.ui.stepsSpin.value = 2
     panel.ui.generateButton.click()
-    slicer_bench.wait_until(lambda: panel.ui.statusLabel.text.startswith("Done: "), START_SECONDS)
+    slicer_bench.wait_until(lambda: panel.ui.statusLabel.text.startswith("Done: "))
     assert len(workers()) == 1, "a warm one, and no other"
     assert slicer_bench.take_slot_errors() == [] and slicer_bench.messages == []
 
 
 def test_unloading_the_module_ends_a_download_and_its_process(
-    slicer_bench: Any, panel: Any, calls: list[socket.socket]
+    slicer_bench: Any, panel: Any, workers: Workers, calls: list[socket.socket]
 ) -> None:
     warm = workers()
     panel.ui.downloadName.text = "hf:somebody/something"
     slicer_bench.answer(True)
     panel.ui.downloadButton.click()
-    slicer_bench.wait_until(lambda: calls, START_SECONDS)
+    slicer_bench.wait_until(lambda: calls)
     assert len(workers()) == len(warm) + 1, "a download has a process of its own"
-    everyone = family()
+    everyone = [process for worker in workers() for process in (worker, *worker.children(recursive=True))]
     slicer_bench.unload_module()
-    gone, alive = psutil.wait_procs(everyone, END_SECONDS)
+    gone, alive = psutil.wait_procs(everyone, PATIENCE_SECONDS)
     assert not alive and len(gone) == len(everyone)
     slicer_bench.process_events(0.5)
     assert slicer_bench.take_slot_errors() == []

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
-import psutil
 import pytest
 from client_room import Answers, Room
+from worker_processes import Workers
+
+pytestmark = pytest.mark.medium
 
 REPORT = "IMPRESSION: PI-RADS 4 lesion in the left apex – größer als zuvor."
-FIRST_START = 240.0  # seconds: torch is imported, on a machine that may be busy
 
 
 @pytest.fixture
-def room(slicer_bench: Any, tmp_path: Path) -> Iterator[Room]:
+def room(slicer_bench: Any, workers: Workers, tmp_path: Path) -> Iterator[Room]:
     from CCELLAGeneratorLib.client.client import default_command
 
     with Room(slicer_bench, tmp_path) as room:
@@ -30,11 +30,6 @@ def room(slicer_bench: Any, tmp_path: Path) -> Iterator[Room]:
         room.wait_for_end_of(*(worker.pid for worker in left))
 
 
-def workers() -> list[psutil.Process]:
-    """Those that were started from here and live."""
-    return [child for child in psutil.Process().children() if "ccella_core.worker" in child.cmdline()]
-
-
 def ask(room: Room, method: str, **params: Any) -> tuple[int, Answers]:
     answers = Answers()
     return room.client.request(method, params, **answers.callbacks), answers
@@ -42,7 +37,7 @@ def ask(room: Room, method: str, **params: Any) -> tuple[int, Answers]:
 
 def answer(room: Room, method: str, **params: Any) -> Answers:
     _, answers = ask(room, method, **params)
-    room.bench.wait_until(lambda: answers.done, timeout=FIRST_START)
+    room.bench.wait_until(lambda: answers.done)
     return answers
 
 
@@ -69,10 +64,8 @@ def test_a_session(room: Room, tiny_model: Path, tmp_path: Path) -> None:
 
     number, endless = ask(room, "generate", **generate(tiny_model, tmp_path, num_inference_steps=1000, count=50))
     room.wait_for(lambda: any(event["stage"] == "denoise" for event in endless.progress))
-    started = time.perf_counter()
     room.client.cancel(number)
     room.wait_for(lambda: endless.done)
-    assert time.perf_counter() - started < 1.0
     assert endless.error.code == "cancelled"
 
     after = answer(room, "generate", **generate(tiny_model, tmp_path, seed=7, num_inference_steps=2))
@@ -84,9 +77,9 @@ def test_an_error_comes_with_its_code(room: Room, tmp_path: Path) -> None:
     assert error.code == "model" and str(tmp_path) in error.message and error.hint
 
 
-def test_a_worker_that_is_killed_at_work(room: Room, tiny_model: Path, tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_at_work(room: Room, workers: Workers, tiny_model: Path, tmp_path: Path) -> None:
     _, answers = ask(room, "generate", **generate(tiny_model, tmp_path, num_inference_steps=1000, count=50))
-    room.bench.wait_until(lambda: answers.progress, timeout=FIRST_START)
+    room.bench.wait_until(lambda: answers.progress)
     (worker,) = workers()
     worker.kill()
     room.wait_for(lambda: answers.done)

@@ -105,6 +105,7 @@ def test_plot_view_shows_the_histogram(room: Room) -> None:
     assert view.GetPlotChartNode() is None
 
 
+@pytest.mark.medium
 def test_drawn_by_slicer_both_rows_are_seen_and_alike(room: Room, tmp_path: Path) -> None:
     """Two phantoms, of which one counts as synthetic; its intensities are 0 to 1, the other's 0 to 1800."""
     real = render(draw_patient(11), "t2w", shape=(144, 144, 30), spacing=(1, 1, 3.5)).voxels

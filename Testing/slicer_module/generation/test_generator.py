@@ -12,8 +12,6 @@ import pytest
 import slicer
 from fake_client import FakeClient, Request, save_volume
 
-PATIENCE_SECONDS = 10.0
-
 
 class Room:
     """A generator, the client that it knocks at, and what it tells."""
@@ -93,14 +91,14 @@ def test_waits_for_the_nodes(room: Room) -> None:
 def test_the_window_lives_while_it_waits_and_the_processor_rests(room: Room) -> None:
     import qt
 
-    seconds = 0.5
+    seconds = 2.0
     room.client.answer = lambda request: qt.QTimer.singleShot(round(1000 * seconds), request.finish)
     with room.bench.heartbeat() as heart:
         before, processor = time.monotonic(), time.process_time()
         room.generator.process("PI-RADS 2.")
         waited, worked = time.monotonic() - before, time.process_time() - processor
     assert waited >= 0.9 * seconds  # Qt's timers are coarse: within 5 %, to either side
-    assert heart.longest_ms < 250  # most of it is the reading of the volume, on a busy machine
+    assert heart.longest_ms < 1000  # the reading of the volume; had the window waited, it would be two seconds
     assert worked < 0.6 * waited
 
 

@@ -39,6 +39,7 @@ def test_only_synthetic_volumes_are_offered_as_such(ready):
     assert ready.ui.syntheticBox.currentNode() is None
 
 
+@pytest.mark.medium
 def test_one_press_there_and_one_back(ready):
     before = layout(ready)
     for slider in (ready.ui.fadeSlider, ready.ui.windowSlider, ready.ui.levelSlider):
@@ -54,6 +55,7 @@ def test_one_press_there_and_one_back(ready):
     assert not ready.ui.fadeSlider.enabled
 
 
+@pytest.mark.medium
 def test_the_sliders_move_both_volumes(ready):
     ready.ui.compareButton.click()
     display = ready.parameters.realScan.GetDisplayNode()
@@ -76,6 +78,7 @@ def test_sliders_are_as_fine_as_the_scan(case, span, decimals):
     assert decimals_of(span) == decimals
 
 
+@pytest.mark.medium
 def test_volumes_apart_cannot_be_faded(panel):
     panel.generate().finish()
     panel.ui.realScanBox.setCurrentNode(panel.add_scan(shift=500.0))
@@ -100,6 +103,7 @@ def test_what_cannot_be_compared_is_said_beside_the_button(panel):
     assert panel.bench.messages == []
 
 
+@pytest.mark.medium
 def test_a_new_result_takes_the_old_one_s_place(ready):
     ready.ui.compareButton.click()
     arrangement = layout(ready)
@@ -109,6 +113,7 @@ def test_a_new_result_takes_the_old_one_s_place(ready):
     assert len(shown) == 3
 
 
+@pytest.mark.medium
 def test_a_scan_that_is_removed_ends_it(ready):
     before = layout(ready)
     ready.ui.compareButton.click()
@@ -118,6 +123,7 @@ def test_a_scan_that_is_removed_ends_it(ready):
     assert not ready.ui.compareButton.enabled
 
 
+@pytest.mark.medium
 def test_closing_the_scene_ends_it(ready):
     ready.ui.compareButton.click()
     ready.bench.scene.Clear()

@@ -105,6 +105,7 @@ def test_a_model_of_another_computer_stays_chosen_and_says_so(case):
     assert not panel.ui.generateButton.enabled
 
 
+@pytest.mark.medium
 def test_of_models_with_the_same_name_the_first_is_found_by_it(case):
     added = {"name": "ccella-demo", "path": "/added/ccella-demo", "origin": "folder", "version": "2"}
     case.client.set_models(MINE, {}, {**MINE, "path": "/user/other"}, added)
