@@ -41,9 +41,9 @@ from ccella_core.cases.splits import check_splits
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError, SaveError
 from ccella_core.files import sha256_of, whole_file
+from ccella_core.imaging.orientation import affine_of
 from ccella_core.imaging.planes import middle_planes, side_by_side
 from ccella_core.imaging.scans import read_scan, refuse_nan
-from ccella_core.imaging.volume import affine_of
 from ccella_core.parallel import in_processes
 from ccella_core.progress import OnProgress
 

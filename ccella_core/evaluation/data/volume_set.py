@@ -14,7 +14,8 @@ from ccella_core.cases.prepared import CASES_NAME, PreparedSet
 from ccella_core.errors import InputError
 from ccella_core.evaluation.data.synthetic_set import is_synthetic_set, read_table
 from ccella_core.imaging.scans import read_scan, refuse_nan
-from ccella_core.imaging.volume import IMAGE_SUFFIXES, affine_of
+from ccella_core.imaging.orientation import affine_of, is_upright
+from ccella_core.imaging.volume import IMAGE_SUFFIXES
 from ccella_core.phantom.findings import Pathology
 from ccella_core.provenance import SequenceName
 
@@ -195,7 +196,7 @@ def _read_upright(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
     refuse_nan(path)
     affine = affine_of(image)
     spacing = image.GetSpacing()
-    if not np.allclose(affine[:3, :3] / spacing, np.eye(3), atol=UPRIGHT_TOLERANCE):
+    if not is_upright(affine, tolerance=UPRIGHT_TOLERANCE):
         raise InputError(f"The axes of {path} do not run to the right, front and top (RAS+); use `ccella prepare`.")
     return sitk.GetArrayFromImage(image).transpose(2, 1, 0), spacing
 
