@@ -13,7 +13,7 @@ import torch
 from ccella_core.errors import Cancelled, InputError, ModelError, NonFiniteError, SaveError
 from ccella_core.generation.options import MAX_COUNT
 from ccella_core.generation.pipeline import CCELLAPipeline
-from ccella_core.generation.text_encoder import MAX_REPORT_CHARACTERS, NULL_REPORT
+from ccella_core.generation.report_text import MAX_REPORT_CHARACTERS, NULL_REPORT
 from ccella_core.models.model import ModelFolder
 from ccella_core.progress import Progress, Stopwatch
 

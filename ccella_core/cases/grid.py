@@ -58,6 +58,16 @@ def coverage(grid: sitk.Image, image: sitk.Image) -> np.ndarray:
     return onto(grid, inside + 1, labels=True) > 0
 
 
+def share_inside(mask: sitk.Image, image: sitk.Image) -> float:
+    """Share of a mask's voxels that lie within an image, 0 … 1. Raises InputError where the mask is empty."""
+    indices = np.argwhere(sitk.GetArrayViewFromImage(mask) > 0)[:, ::-1]
+    if not len(indices):
+        raise InputError("The mask is empty.")
+    onto_image = np.linalg.inv(affine_of(image)) @ affine_of(mask)
+    places = indices @ onto_image[:3, :3].T + onto_image[:3, 3]
+    return float(((places >= -0.5) & (places <= np.array(image.GetSize()) - 0.5)).all(axis=1).mean())
+
+
 def centroid(mask: sitk.Image) -> np.ndarray:
     """Where the mask's middle is, in RAS mm. Raises InputError where it is empty."""
     indices = np.argwhere(sitk.GetArrayViewFromImage(mask) > 0)

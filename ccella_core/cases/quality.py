@@ -8,9 +8,9 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-from ccella_core.cases.case import SPLITS, RejectedCase
+from ccella_core.cases.case import POSITIVE_IN_WORDS, SPLITS, RejectedCase
 from ccella_core.cases.prepared import PreparedCase, PreparedSet, picture_path
-from ccella_core.files import whole_file
+from ccella_core.files import write_text
 from ccella_core.report_page import bar_chart, page, table
 
 PAGE_NAME = "quality.html"
@@ -32,15 +32,33 @@ WORDS = ReportLength("words", lambda report: len(report.split()), None)
 
 
 def write_quality_report(
-    prepared: PreparedSet, refused: Sequence[RejectedCase], *, length: ReportLength = WORDS
+    prepared: PreparedSet,
+    refused: Sequence[RejectedCase],
+    *,
+    length: ReportLength = WORDS,
+    warnings: Sequence[str] = (),
 ) -> Path:
-    """Write ``quality.html`` beside the cases, with the pictures that lie there; returns its path."""
+    """Write ``quality.html`` beside the cases, with the pictures that lie there.
+
+    Args:
+        prepared: the cases.
+        refused: those that were left out.
+        length: how reports are counted.
+        warnings: what was odd about the source as a whole.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        SaveError: the disk refuses.
+    """
     cases = prepared.cases
     sections = [
         ("Cases", _counts(cases)),
         ("Reports", _reports(cases, length)),
         ("Scans", _scans(prepared)),
         (f"Refused ({len(refused)})", _refusals(refused)),
+        (f"Warnings ({sum(len(case.warnings) for case in cases) + len(warnings)})", _warnings(cases, warnings)),
         ("Pictures", _gallery(cases)),
     ]
     shape, spacing = (
@@ -49,11 +67,12 @@ def write_quality_report(
     patients = len({case.patient for case in cases})
     about = (
         f"{len(cases)} cases of {patients} patients, {', '.join(prepared.settings.sequences)}, "
-        f"{shape} voxels of {spacing} mm. Fingerprint {prepared.fingerprint}."
+        f"{shape} voxels of {spacing} mm. Positive means "
+        f"{', or '.join(POSITIVE_IN_WORDS[each] for each in prepared.positive_means)}. "
+        f"Fingerprint {prepared.fingerprint}."
     )
     path = prepared.folder / PAGE_NAME
-    with whole_file(path) as unfinished:
-        unfinished.write_text(page("Prepared cases", about, sections), encoding="utf-8")
+    write_text(path, page("Prepared cases", about, sections), private=True)
     return path
 
 
@@ -113,6 +132,12 @@ def _refusals(refused: Sequence[RejectedCase]) -> str:
     if not refused:
         return "<p>None.</p>"
     return table(["case", "why"], [[each.id, each.reason] for each in refused])
+
+
+def _warnings(cases: Sequence[PreparedCase], of_source: Sequence[str]) -> str:
+    rows = [["", warning] for warning in of_source]
+    rows += [[case.id, warning] for case in cases for warning in case.warnings]
+    return table(["case", "what is odd"], rows) if rows else "<p>None.</p>"
 
 
 def _gallery(cases: Sequence[PreparedCase]) -> str:

@@ -13,6 +13,8 @@ from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder
 
 if TYPE_CHECKING:
+    from SimpleITK import Image
+
     from ccella_core.imaging.volume import SyntheticVolume
 
 ImageFormat = Literal["nii.gz", "nii", "nrrd", "mha"]
@@ -47,8 +49,7 @@ def generate(
 ) -> None:
     """Generate synthetic volumes from a report."""
     text = _report_text(report, report_file)
-    if place_on is not None and not place_on.exists():
-        raise InputError(f"There is no scan {place_on} to place the volume on.")
+    reference = None if place_on is None else _reference(place_on)  # before minutes are spent on what would be lost
     prepare_folder(out)
 
     from ccella_core.generation.options import checked_seeds
@@ -88,7 +89,7 @@ def generate(
     seconds = round(time.monotonic() - started, 2)
     saved = []
     for volume in volumes:
-        placed = volume if place_on is None else volume.place_on(place_on)
+        placed = volume if reference is None else volume.place_on(reference)
         saved.append(
             _save(placed, names[volume.provenance.seed, volume.sequence], picture=not no_picture, overwrite=overwrite)
         )
@@ -100,6 +101,12 @@ def generate(
         _print_entry(entry)
     volumes_word = "volume" if len(saved) == 1 else "volumes"
     typer.echo(f"{len(saved)} synthetic {volumes_word} in {seconds:g} s, not for diagnosis.")
+
+
+def _reference(path: Path) -> Image:
+    from ccella_core.imaging.scans import read_scan
+
+    return read_scan(path, lambda warning: say(f"Warning: {warning}", style="yellow"))
 
 
 def _report_text(report: str | None, file: Path | None) -> str | None:

@@ -22,9 +22,10 @@ from ccella_core.generation.options import (
     checked_spacing,
     memory_explained,
 )
+from ccella_core.generation.report_text import NULL_REPORT, check_report
 from ccella_core.generation.sampling import StepInfo, latent_shape_multiple, parse_pathology, sample
 from ccella_core.generation.schedulers import Scheduler, SchedulerConfig, SchedulerName
-from ccella_core.generation.text_encoder import NULL_REPORT, ReportEncoder, check_report
+from ccella_core.generation.text_encoder import ReportEncoder
 from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.models.model import ModelFolder, ModelIndex
 from ccella_core.models.search import resolve_model

@@ -130,7 +130,7 @@ def save_contact_sheet(sheet: Image.Image, path: Path) -> Path:
     label.add_text("Description", SYNTHETIC_LABEL)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as temporary:
+        with whole_file(path, private=True) as temporary:  # the picture shows the report
             sheet.save(temporary, "PNG", pnginfo=label)
     except OSError as error:
         raise SaveError(f"Could not save {path}: {error}. Free disk space or choose another folder.") from error

@@ -22,14 +22,12 @@ from ccella_core.imaging.orientation import (
     set_affine,
     spacing_of,
 )
-from ccella_core.imaging.scans import NIFTI_SUFFIXES, read_scan
+from ccella_core.imaging.scans import IMAGE_SUFFIXES, ITK_SUFFIXES, read_scan
 from ccella_core.provenance import SYNTHETIC_LABEL, SYNTHETIC_PREFIX, Provenance, SequenceName, Sidecar
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-ITK_SUFFIXES = (".nrrd", ".mha")
-IMAGE_SUFFIXES = NIFTI_SUFFIXES + ITK_SUFFIXES
 NIFTI_DESCRIPTION_BYTES = 79  # the header field has 80, the last of which ends the string
 NIFTI_SCANNER_COORDINATES = 1
 ITK_LABEL_KEY = "SyntheticLabel"
@@ -78,7 +76,7 @@ class SyntheticVolume:
         try:
             _refuse_taken_names(image_path, sidecar_path, overwrite)
             image_path.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(image_path) as temporary_image, whole_file(sidecar_path) as temporary_sidecar:
+            with whole_file(image_path) as temporary_image, whole_file(sidecar_path, private=True) as temporary_sidecar:
                 self._write(temporary_image)
                 sidecar = Sidecar(
                     image=image_path.name,

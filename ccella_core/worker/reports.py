@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from transformers import AutoTokenizer
 
 from ccella_core.errors import InputError, ModelError
-from ccella_core.generation.text_encoder import TokenCount, check_report
+from ccella_core.generation.report_text import check_report
+from ccella_core.generation.text_encoder import TokenCount
 from ccella_core.models.model import ModelFolder
 from ccella_core.models.search import resolve_model
 from ccella_core.worker.params import CountTokensParams, read_params

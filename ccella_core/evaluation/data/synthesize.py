@@ -30,9 +30,9 @@ from ccella_core.evaluation.data.volume_set import format_shape
 from ccella_core.evaluation.statistics.class_scores import THRESHOLD
 from ccella_core.generation.options import checked_guidance, checked_seeds
 from ccella_core.generation.pipeline import CCELLAPipeline
+from ccella_core.generation.report_text import NULL_REPORT, check_report
 from ccella_core.generation.sampling import NUM_SEEDS
 from ccella_core.generation.schedulers import Scheduler, SchedulerName
-from ccella_core.generation.text_encoder import NULL_REPORT, check_report
 from ccella_core.imaging.volume import SyntheticVolume, read_sidecar, sidecar_of
 from ccella_core.progress import OnProgress
 from ccella_core.provenance import SYNTHETIC_PREFIX, SequenceName
