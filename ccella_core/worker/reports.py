@@ -6,7 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ccella_core.errors import InputError
-from ccella_core.generation.text_encoder import TokenCount, check_report, load_tokenizer
+from ccella_core.generation.report_text import check_report
+from ccella_core.generation.text_encoder import TokenCount, load_tokenizer
 from ccella_core.models.model import ModelFolder
 from ccella_core.models.search import resolve_model
 from ccella_core.worker.params import CountTokensParams, read_params

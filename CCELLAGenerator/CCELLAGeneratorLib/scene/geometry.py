@@ -8,6 +8,8 @@ import numpy as np
 import slicer
 import vtk
 
+from ..client.command import ensure_core_on_path
+
 # Percentiles of so many voxels, drawn at random, differ from those of all by less than the eye sees in a window, and
 # are found within a tenth of a second whatever the size of the volume. Smaller volumes are looked at as a whole.
 MAX_SAMPLES = 200_000
@@ -83,11 +85,14 @@ def ijk_to_world_on(volume: slicer.vtkMRMLScalarVolumeNode, reference: slicer.vt
     of the reference count. Under one that shears or warps, the axes are turned as little as makes them a right-angled
     frame: voxels stay boxes.
     """
+    ensure_core_on_path()
+    from ccella_core.imaging.orientation import nearest_directions
+
     own = slicer.util.arrayFromVTKMatrix(_ijk_to_ras(volume))
     spacing = np.linalg.norm(own[:3, :3], axis=0)
     centre, directions = _in_world(reference)
     placed = np.eye(4)
-    placed[:3, :3] = _aligned(own[:3, :3] / spacing, directions) * spacing
+    placed[:3, :3] = nearest_directions(own[:3, :3] / spacing, directions) * spacing
     placed[:3, 3] = centre - placed[:3, :3] @ _middle(volume)
     return placed
 
@@ -116,14 +121,3 @@ def _in_world(volume: slicer.vtkMRMLVolumeNode) -> tuple[np.ndarray, np.ndarray]
     axes = np.column_stack([world(middle + half) - world(middle - half) for half in half_axes])
     left, _, right = np.linalg.svd(axes / np.linalg.norm(axes, axis=0))
     return world(middle), left @ right
-
-
-def _aligned(own: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """The columns of ``theirs``, each put and turned to where the nearest column of ``own`` is; the closest first."""
-    likeness = own.T @ theirs
-    aligned = np.empty((3, 3))
-    for column in np.argsort(-np.abs(likeness).max(axis=0), kind="stable"):
-        row = np.abs(likeness[:, column]).argmax()
-        aligned[:, row] = np.sign(likeness[row, column]) * theirs[:, column]
-        likeness[row] = 0
-    return aligned

@@ -15,6 +15,7 @@ from ccella_core.evaluation.adherence.measurements import MeasuredFinding
 from ccella_core.evaluation.adherence.phantom_reader import WINDOW, central_window
 from ccella_core.evaluation.adherence.report import AdherenceCase, is_followed
 from ccella_core.evaluation.adherence.scores import StatedFinding
+from ccella_core.imaging.orientation import radiological
 from ccella_core.phantom.findings import Findings
 from ccella_core.phantom.patient import LEVEL_HEIGHT, Patient
 from ccella_core.phantom.render import DEFAULT_SPACING
@@ -48,7 +49,7 @@ def lesion_slice(voxels: np.ndarray, affine: np.ndarray, patient: Patient, findi
     below = (voxels.shape[2] - WINDOW[2]) // 2
     index = round((height_mm - affine[2, 3]) / DEFAULT_SPACING[2]) - below
     plane = central_window(voxels)[:, :, int(np.clip(index, 0, WINDOW[2] - 1))]
-    return (np.clip(plane.T[::-1, ::-1], 0, 1) * 255).round().astype(np.uint8)
+    return (np.clip(radiological(plane), 0, 1) * 255).round().astype(np.uint8)
 
 
 def beside_phantom(case: AdherenceCase, generated: np.ndarray, phantom: np.ndarray) -> Pair:
