@@ -125,11 +125,12 @@ def test_a_training_step(
     assert "Measured in float32 on" in done.output
     result = json.loads((tmp_path / "train_step.json").read_text(encoding="utf-8"))
     assert [(entry["batch"], entry["way"]) for entry in result["results"]] == [
-        (1, "plain loop"), (1, "ours, the batch at once"),
-        (2, "plain loop"), (2, "ours, the batch at once"), (2, "ours, a case at a time"),
+        (1, "plain loop"), (1, "fit, the batch at once"),
+        (2, "plain loop"), (2, "fit, the batch at once"), (2, "fit, a case at a time"),
     ]  # fmt: skip
     assert all(entry["seconds"] > 0 and entry["peak_gib"] > 0 for entry in result["results"])
-    assert "| ours, a case at a time |" in (tmp_path / "train_step.md").read_text(encoding="utf-8")
+    assert all(0 <= entry["held_share"] < 1 for entry in result["results"])
+    assert "| fit, a case at a time |" in (tmp_path / "train_step.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("benchmark_module", ["train_step"], indirect=True)
@@ -158,7 +159,7 @@ def test_a_step_needs_memory_for_the_cases_that_it_holds_at_once(benchmark_modul
 
     (size,) = benchmark_module.sizes_of("demo", None)
     whole, parts, one = (needed_gib(Case(way=way, size=size, batch=batch))
-                         for way, batch in ((Way.PLAIN, 8), (Way.OURS_PARTS, 8), (Way.OURS, 1)))  # fmt: skip
+                         for way, batch in ((Way.PLAIN, 8), (Way.FIT_MICRO, 8), (Way.FIT, 1)))  # fmt: skip
     assert parts == one < whole
 
 

@@ -62,7 +62,7 @@ def test_every_command_is_one(line):
 
 def test_there_are_commands_and_configurations_on_the_page():
     assert len(COMMANDS) >= 15 and len(fenced("yaml")) == 2
-    assert {"prepare", "train", "export", "import", "import-autoencoder"} <= {line.split()[1] for line in COMMANDS}
+    assert {"prepare", "train", "models"} <= {line.split()[1] for line in COMMANDS}
 
 
 @pytest.mark.parametrize("block", fenced("yaml"))

@@ -69,12 +69,15 @@ class DenoisingStep(Protocol):
     """What a sampling loop says of a step; see ``StepInfo``."""
 
     @property
-    def step(self) -> int: ...
+    def step(self) -> int:
+        """Steps that are done."""
 
     @property
-    def steps(self) -> int: ...
+    def steps(self) -> int:
+        """Of how many."""
 
-    def preview(self) -> np.ndarray: ...
+    def preview(self) -> np.ndarray:
+        """A rough slice, uint8 (x, y)."""
 
 
 class GenerationProgress:

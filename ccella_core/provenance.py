@@ -9,6 +9,8 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from ccella_core.limits import OutputRange
+
 SYNTHETIC_LABEL = "SYNTHETIC - not for diagnosis"
 SYNTHETIC_PREFIX = "SYNTHETIC"
 
@@ -48,9 +50,7 @@ class Provenance(BaseModel):
     scheduler: str = Field(description="Its name; for a ready scheduler that was handed in, the name of its class.")
     num_inference_steps: int = Field(ge=1)
     guidance_scale: float
-    output_range: Literal["native", "0-1", "int16"] = Field(
-        "native", description="What the voxels hold, see ``GenerationOptions``."
-    )
+    output_range: OutputRange = Field("native", description="What the voxels hold, see ``GenerationOptions``.")
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
     device: str

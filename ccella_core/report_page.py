@@ -45,6 +45,7 @@ def render_page(template: str, **content: Any) -> str:
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table in Markdown, a line a row, without a line end after the last."""
+
     def line(cells: Sequence[object]) -> str:
         return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
 

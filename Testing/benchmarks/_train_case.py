@@ -12,9 +12,7 @@ import time
 from contextlib import suppress
 from enum import Enum
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
-from statistics import median
 from typing import Literal
 
 import torch
@@ -27,18 +25,20 @@ from pydantic import Field
 from safetensors.torch import save_file
 from torch import nn
 from torch.optim.lr_scheduler import PolynomialLR
+from torch.profiler import ProfilerActivity, profile
 
 from ccella_core.config import StrictModel
 from ccella_core.devices import autocast
 from ccella_core.files import sha256_of
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.networks import ConditionalDenoiser
-from ccella_core.runs.logging import SilentLog
 from ccella_core.training.cached_cases import CACHE_NAME, NULL_NAME, CachedCases, CacheEntry, CacheIndex, Shard
 from ccella_core.training.denoiser import DenoiserTraining, train_denoiser
 from ccella_core.training.losses import FOCAL_ALPHA, FOCAL_GAMMA, FOCAL_TARGET_SCALE
 
-DEFAULT_NUM_INFERENCE_STEPS = 4
+DEFAULT_STEPS = 4
+PROFILED_STEPS = 2
+"""After the timed ones: a profiler slows them down."""
 VALUES_A_WEIGHT = 4  # itself, its gradient, and the two moments of AdamW
 WORKING = 1.3
 """Beside what the backward pass needs: its own gradients and what convolutions hold; rather too much."""
@@ -47,8 +47,8 @@ PROCESS_GIB = 0.7  # Python and torch
 
 class Way(str, Enum):
     PLAIN = "plain loop"
-    OURS = "ours, the batch at once"
-    OURS_PARTS = "ours, a case at a time"
+    FIT = "fit, the batch at once"
+    FIT_MICRO = "fit, a case at a time"
 
 
 class Case(StrictModel):
@@ -58,18 +58,20 @@ class Case(StrictModel):
     device: Literal["cpu", "cuda"] = "cpu"
     bf16: bool = False
     """As autocast, in both ways."""
-    steps: int = Field(DEFAULT_NUM_INFERENCE_STEPS, ge=2)
+    steps: int = Field(DEFAULT_STEPS, ge=2)
     """All but the first are measured: there the optimiser takes its memory, and the libraries choose their ways."""
 
     @property
     def at_once(self) -> int:
         """Cases whose activations are held at the same time."""
-        return 1 if self.way is Way.OURS_PARTS else self.batch
+        return 1 if self.way is Way.FIT_MICRO else self.batch
 
 
 class Measurement(StrictModel):
     seconds: float
-    """Median of the steps after the first."""
+    """Mean of the steps after the first; the device was waited for before and after them."""
+    held_share: float
+    """Of the time of further steps, in which no operation ran: there the Python thread holds the device up."""
     peak_gib: float
     """The most that the process held until its end, Python, torch and weights included; on a GPU, that torch held
     there."""
@@ -80,7 +82,7 @@ def measure(case: Case) -> Measurement:
     if case.way is Way.PLAIN:
         return _plain(case)
     with tempfile.TemporaryDirectory() as folder:
-        return _ours(case, Path(folder))
+        return _fit(case, Path(folder))
 
 
 def needed_gib(case: Case) -> float:
@@ -139,8 +141,8 @@ def _plain(case: Case) -> Measurement:
     )
     l1 = nn.L1Loss()
     focal = FocalLoss(alpha=FOCAL_ALPHA, gamma=FOCAL_GAMMA, use_softmax=True, reduction="none")
-    ends = [time.perf_counter()]
-    for _ in range(case.steps):
+    clock = _Clock(case)
+    for _ in range(case.steps + PROFILED_STEPS):
         optimiser.zero_grad()
         timesteps = torch.randint(0, schedule_config.num_train_timesteps, (case.batch,), device=device)
         noise = torch.randn_like(latents)
@@ -155,46 +157,83 @@ def _plain(case: Case) -> Measurement:
         optimiser.step()
         schedule.step()
         float(loss.detach())  # what a log is told
-        ends.append(time.perf_counter())
-    return Measurement(seconds=_median_step(ends[1:]), peak_gib=_peak_gib(case))
+        with suppress(_Done):
+            clock.tick()
+    return clock.measurement()
 
 
 def _peak_gib(case: Case) -> float:
     return peak_memory_gib() if case.device == "cpu" else torch.cuda.max_memory_allocated() / GIB
 
 
-def _median_step(ends: list[float]) -> float:
-    return median(end - start for start, end in pairwise(ends))
-
-
 class _Done(Exception):
     """Ends a training before it writes a checkpoint: the loop beside it writes none."""
 
 
-class _Clock(SilentLog):
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-        self.ends: list[float] = []
+class _Clock:
+    """Times the steps after the first, then profiles a few more."""
 
-    def step(self, step: int, values: object) -> None:
-        self.ends.append(time.perf_counter())
-        if step == self.steps:
+    def __init__(self, case: Case) -> None:
+        self.case, self.steps = case, 0
+        activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if case.device == "cuda" else [])]
+        self._profiler = profile(activities=activities)
+        self._times: list[float] = []
+        self._peak_gib = 0.0
+
+    def tick(self, _: object = None) -> None:
+        """After every step."""
+        self.steps += 1
+        if self.steps in (1, self.case.steps, self.case.steps + PROFILED_STEPS):
+            if self.case.device == "cuda":
+                torch.cuda.synchronize()
+            self._times.append(time.perf_counter())
+        if self.steps == self.case.steps:
+            self._peak_gib = _peak_gib(self.case)  # without what the profiler takes
+            self._profiler.start()
+        if self.steps == self.case.steps + PROFILED_STEPS:
+            self._profiler.stop()
             raise _Done
 
+    def measurement(self) -> Measurement:
+        start, end, _ = self._times
+        return Measurement(
+            seconds=(end - start) / (self.case.steps - 1),
+            held_share=held_share(self._profiler, on_gpu=self.case.device == "cuda"),
+            peak_gib=self._peak_gib,
+        )
 
-def _ours(case: Case, folder: Path) -> Measurement:
-    clock = _Clock(case.steps)
+
+def held_share(profiler: profile, *, on_gpu: bool) -> float:
+    """Of the time between the first and the last operation, in which none ran: on the GPU, or on the processors."""
+    events = [
+        event.time_range
+        for event in profiler.events() or ()
+        if (event.device_type.name == "CUDA" if on_gpu else event.name.startswith(("aten::", "autograd::")))
+    ]
+    spans = sorted((span.start, span.end) for span in events)
+    busy, until = 0.0, spans[0][0]
+    for start, end in spans:
+        busy += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return 1 - busy / (until - spans[0][0])
+
+
+def _fit(case: Case, folder: Path) -> Measurement:
+    clock = _Clock(case)
+    steps = case.steps + PROFILED_STEPS + 1
     config = DenoiserTraining(
         network=case.size.denoiser,
-        steps=case.steps + 1,
+        steps=steps,
         batch_size=case.batch,
-        part_size=case.at_once,
-        checkpoint_every=case.steps + 1,
+        micro_batch_size=case.at_once,
+        checkpoint_every=steps,
     )
     accelerator = Accelerator(cpu=case.device == "cpu", mixed_precision="bf16" if case.bf16 else "no")
     with suppress(_Done):
-        train_denoiser(_cached(case, folder), config, folder / "checkpoints", accelerator=accelerator, watcher=clock)
-    return Measurement(seconds=_median_step(clock.ends), peak_gib=_peak_gib(case))
+        train_denoiser(
+            _cached(case, folder), config, folder / "checkpoints", accelerator=accelerator, after_step=clock.tick
+        )
+    return clock.measurement()
 
 
 def _cached(case: Case, folder: Path) -> CachedCases:

@@ -57,8 +57,8 @@ class Clock(SilentLog):
     def __init__(self) -> None:
         self.ended: list[float] = []
 
-    def step(self, step: int, values: Mapping[str, float]) -> None:
-        self.ended.append(time.perf_counter())
+    def step(self, step: int, values: Mapping[str, float], *, ended: float | None = None) -> None:
+        self.ended.append(time.monotonic() if ended is None else ended)
 
 
 @app.command(help=__doc__)
@@ -111,7 +111,7 @@ def _measured(network: Network, shape: Shape, small: ClassifierTraining, batch: 
             seed=0,
             folder=Path(folder),
             accelerator=Accelerator(),
-            watcher=clock,
+            logger=clock,
         )
     return median(after - before for before, after in pairwise(clock.ended[1:]))
 

@@ -57,6 +57,14 @@ def test_generate_writes_volume_sidecar_and_picture(tiny_model: Path, tmp_path: 
     assert "Denoising 2/2" in result.stderr and "Denoising" not in result.stdout
 
 
+def test_generate_writes_the_requested_output_range(tiny_model: Path, tmp_path: Path) -> None:
+    result = generate(tiny_model, tmp_path, "--seed", 7, "--output-range", "0-1", "--no-picture")
+    assert result.exit_code == 0, result.output
+    assert SyntheticVolume.load(tmp_path / f"{STEM}.nii.gz").provenance.output_range == "0-1"
+    refused = generate(tiny_model, tmp_path, "--seed", 8, "--output-range", "int16")
+    assert refused.exit_code == 2 and "which int16 cannot hold" in refused.stderr
+
+
 @pytest.mark.medium
 def test_generate_prints_one_json_object(tiny_model: Path, tmp_path: Path) -> None:
     result = generate(tiny_model, tmp_path, "--seed", 7, "--json", "--no-picture", "--pathology", "negative")
@@ -298,3 +306,33 @@ def test_a_poor_console_gets_question_marks_not_a_traceback(tiny_model: Path, tm
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     result = subprocess.run(command, cwd=ROOT, capture_output=True, env=environment)
     assert result.returncode == 1 and b"Traceback" not in result.stderr and b"There is no folder" in result.stderr
+
+
+def test_a_model_is_removed_and_one_that_came_along_is_not(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(models / "broken", tmp_path / "mine" / "old")
+    monkeypatch.setattr("ccella_core.models.search.default_search_paths", lambda: [tmp_path / "mine", models])
+    monkeypatch.setattr("ccella_core.models.search.shipped_models_dir", lambda: models)
+    kept = CliRunner().invoke(app, ["models", "remove", "old"], input="n\n")
+    assert kept.exit_code == 0 and "Delete" in kept.output and (tmp_path / "mine" / "old").exists()
+    removed = ccella("models", "remove", "old", "--yes", "--json")
+    assert json.loads(removed.stdout) == {"removed": str(tmp_path / "mine" / "old")}
+    assert not list((tmp_path / "mine").iterdir())
+    refused = ccella("models", "remove", "tiny", "--yes")
+    assert refused.exit_code == 1 and "came with this software" in refused.stderr and (models / "broken").exists()
+    assert "There is no model named 'old'" in ccella("models", "remove", "old", "--yes").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["decoder"], "'decoder' is not one of"),
+        (["autoencoder", "--preset", "small"], "There are no presets of autoencoders"),
+        (["text-encoder", "--set", "outptu=x"], "there is no key outptu; did you mean output"),
+        (["classifier", "--preset", "smal"], "There is no preset 'smal'"),
+    ],
+)
+def test_what_cannot_be_trained_is_explained(arguments: list[str], said: str) -> None:
+    refused = ccella("train", *arguments)
+    assert refused.exit_code == 2 and said in refused.output + refused.stderr

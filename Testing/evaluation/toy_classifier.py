@@ -29,7 +29,7 @@ def config_of(prepared, output, **changes) -> ClassifierConfig:
             "choose_by": "loss",
             "checkpoint_every": 10,
         },
-        "tensorboard": False,
+        "log_with": [],
     }
     return ClassifierConfig.model_validate({**content, **changes})
 

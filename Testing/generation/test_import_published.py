@@ -249,21 +249,21 @@ def vae(tmp_path) -> Path:
 
 
 def test_the_autoencoder_alone_is_made_ready_for_a_training(tmp_path, vae):
-    said = run("import-autoencoder", vae, "--out", tmp_path / "maisi", "--licence", "NVIDIA-OneWay")
+    said = run("models", "import-autoencoder", vae, "--out", tmp_path / "maisi", "--licence", "NVIDIA-OneWay")
     assert "Licence: NVIDIA-OneWay" in said and "name that folder as `autoencoder`" in said
     source = autoencoder_source(str(tmp_path / "maisi"))
     assert source.config == TINY_AUTOENCODER
     torch.testing.assert_close(source.load().state_dict(), torch.load(vae, weights_only=True), rtol=0, atol=0)
     about = json.loads((tmp_path / "maisi" / "about.json").read_text(encoding="utf-8"))
     assert about["licence"] == "NVIDIA-OneWay" and about["imported_from"] == "vae.pt"
-    again = ["import-autoencoder", vae, "--out", tmp_path / "maisi", "--licence", "other"]
+    again = ["models", "import-autoencoder", vae, "--out", tmp_path / "maisi", "--licence", "other"]
     assert "exists already" in run(*again, code=1)
     run(*again, "--overwrite")
     assert "exists already" in run(
-        "import-autoencoder", vae, "--out", tmp_path, "--licence", "x", "--overwrite", code=1
+        "models", "import-autoencoder", vae, "--out", tmp_path, "--licence", "x", "--overwrite", code=1
     )
     (tmp_path / "no.pt").write_bytes(b"")
-    assert "no whole checkpoint" in run("import-autoencoder", tmp_path / "no.pt", "--out", tmp_path / "o",
+    assert "no whole checkpoint" in run("models", "import-autoencoder", tmp_path / "no.pt", "--out", tmp_path / "o",
                                         "--licence", "x", code=2)  # fmt: skip
     assert not (tmp_path / "o").exists()
 
@@ -280,7 +280,7 @@ def test_the_published_size_is_told_by_its_tensors(variant, reference_folder):
 @pytest.mark.medium
 def test_a_model_from_checkpoints_makes_a_volume(tmp_path, models, vae):
     path = save(tmp_path / "m.pt", authors_state(models["maisi"]))
-    said = run("import", path, "--autoencoder", vae, "--out", tmp_path / "model", *ABOUT, *SIZE)
+    said = run("models", "import", path, "--autoencoder", vae, "--out", tmp_path / "model", *ABOUT, *SIZE)
     assert "Licence: CC-BY-NC-4.0" in said and "Intended use: Research." in said and "(maisi)" in said
     model = ModelFolder.open(tmp_path / "model")
     model.verify()
@@ -289,7 +289,7 @@ def test_a_model_from_checkpoints_makes_a_volume(tmp_path, models, vae):
     (image,) = (tmp_path / "out").glob("*.nii.gz")
     assert SyntheticVolume.load(image).voxels.shape == (16, 16, 16)
     assert "exists already" in run(
-        "import", path, "--autoencoder", vae, "--out", tmp_path / "model", *ABOUT, *SIZE, code=1
+        "models", "import", path, "--autoencoder", vae, "--out", tmp_path / "model", *ABOUT, *SIZE, code=1
     )
 
 
@@ -298,7 +298,7 @@ def test_three_scale_factors_are_three_sequences(tmp_path, vae):
     torch.manual_seed(0)
     model = ConditionalDenoiser(config_of("maisi", latent_channels=12))
     path = save(tmp_path / "m.pt", authors_state(model), (0.9, torch.tensor(1.1), 1.3))
-    common = ["import", path, "--autoencoder", vae, "--out", tmp_path / "model", *ABOUT, *SIZE]
+    common = ["models", "import", path, "--autoencoder", vae, "--out", tmp_path / "model", *ABOUT, *SIZE]
     assert "has 3 scale factors and 1 sequences were named" in run(*common, code=2)
     run(*common, "--sequences", "t2w,hbv,adc")
     assert ModelFolder.open(tmp_path / "model").index.scale_factors == pytest.approx((0.9, 1.1, 1.3))
@@ -316,10 +316,11 @@ def test_three_scale_factors_are_three_sequences(tmp_path, vae):
 
 def test_parts_that_do_not_fit_each_other_are_said(tmp_path, models, vae):
     state = authors_state(models["ccella"])
-    common = ["import", save(tmp_path / "m.pt", state), "--autoencoder", vae, "--out", tmp_path / "b", *ABOUT, *SIZE]
+    path = save(tmp_path / "m.pt", state)
+    common = ["models", "import", path, "--autoencoder", vae, "--out", tmp_path / "b", *ABOUT, *SIZE]
     assert "needs a text encoder" in run(*common, code=2)
     other = AutoencoderConfig(latent_channels=3, num_channels=(32, 32), num_res_blocks=(1, 1))
     torch.save(build_autoencoder(other).state_dict(), vae)
-    said = run("import", save(tmp_path / "n.pt", authors_state(models["maisi"])), *common[2:], code=2)
+    said = run("models", "import", save(tmp_path / "n.pt", authors_state(models["maisi"])), *common[3:], code=2)
     assert "its autoencoder reads 3 for each of 1 sequences" in said
     assert not (tmp_path / "b").exists()

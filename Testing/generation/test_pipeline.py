@@ -6,13 +6,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 
 from ccella_core.errors import Cancelled, InputError, ModelError, NonFiniteError, SaveError
+from ccella_core.generation.options import GenerationOptions
 from ccella_core.generation.pipeline import CCELLAPipeline
+from ccella_core.generation.schedulers import Scheduler
 from ccella_core.generation.text_encoder import MAX_REPORT_CHARACTERS, NULL_REPORT
+from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.limits import MAX_COUNT
 from ccella_core.models.model import ModelFolder
 from ccella_core.progress import Progress, Stopwatch
@@ -200,6 +206,96 @@ def test_bad_arguments_are_explained(tiny_pipeline: CCELLAPipeline, arguments: d
 def test_numpy_numbers_are_a_shape(tiny_pipeline: CCELLAPipeline) -> None:
     shape = np.array([8, 8, 8])
     assert tiny_pipeline(REPORT, seed=0, shape=shape)[0].voxels.shape == (8, 8, 8)  # type: ignore[arg-type]
+
+
+def test_options_are_the_same_as_keywords_and_serve_several_calls(tiny_pipeline: CCELLAPipeline) -> None:
+    options = GenerationOptions(seed=4, num_inference_steps=3, scheduler="ddim", spacing=(1, 1, 2))
+    by_keywords = tiny_pipeline(REPORT, seed=4, num_inference_steps=3, scheduler="ddim", spacing=(1, 1, 2))[0]
+    for _ in range(2):
+        (volume,) = tiny_pipeline(REPORT, options)
+        assert np.array_equal(volume.voxels, by_keywords.voxels)
+    assert tiny_pipeline(REPORT, options, seed=5, scheduler="unipc")[0].provenance.scheduler == "unipc"
+    with pytest.raises(InputError, match="did you mean guidance_scale"):
+        tiny_pipeline(REPORT, guidence_scale=2)  # type: ignore[call-arg]
+
+
+def diffusers_scheduler(**more: Any) -> DPMSolverMultistepScheduler:
+    """What ``dpm++`` is made of."""
+    betas = {"beta_start": 0.0015, "beta_end": 0.0195, "beta_schedule": "scaled_linear"}
+    return DPMSolverMultistepScheduler(solver_order=2, use_karras_sigmas=True, **betas | more)
+
+
+def test_a_scheduler_of_diffusers_can_be_handed_in(
+    tiny_pipeline: CCELLAPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ccella_core.generation.job.MAX_BATCH", 1)  # each batch begins with a fresh copy
+    ours = tiny_pipeline(REPORT, seed=3, count=2, num_inference_steps=4, scheduler="dpm++")
+    scheduler = diffusers_scheduler()
+    for _ in range(2):
+        theirs = tiny_pipeline(REPORT, seed=3, count=2, num_inference_steps=4, scheduler=scheduler)
+        for mine, other in zip(ours, theirs, strict=True):
+            assert np.array_equal(mine.voxels, other.voxels)
+            assert other.provenance.scheduler == "DPMSolverMultistepScheduler"
+            assert other.provenance.num_inference_steps == 4
+    assert scheduler.num_inference_steps is None  # the object itself is untouched
+    assert tiny_pipeline(REPORT, seed=3, scheduler=scheduler)[0].provenance.num_inference_steps == 2  # the model's
+    scheduler.set_timesteps(3)
+    assert tiny_pipeline(REPORT, seed=3, scheduler=scheduler)[0].provenance.num_inference_steps == 3
+
+
+def test_a_scheduler_of_ones_own_needs_timesteps_and_step(tiny_pipeline: CCELLAPipeline) -> None:
+    class Halving:
+        timesteps = (900, 400)
+
+        def step(self, prediction: torch.Tensor, timestep: torch.Tensor, latent: torch.Tensor) -> torch.Tensor:
+            return latent / 2
+
+    (volume,) = tiny_pipeline(REPORT, seed=3, scheduler=Halving())
+    assert (volume.provenance.scheduler, volume.provenance.num_inference_steps) == ("Halving", 2)
+    ready = Scheduler("ddim", tiny_pipeline.scheduler_config, 5)
+    (volume,) = tiny_pipeline(REPORT, seed=3, scheduler=ready)
+    assert (volume.provenance.scheduler, volume.provenance.num_inference_steps) == ("ddim", 5)
+    by_name = tiny_pipeline(REPORT, seed=3, scheduler="ddim", num_inference_steps=5)[0]
+    assert np.array_equal(volume.voxels, by_name.voxels)
+    for laid_out in (Halving(), ready):
+        with pytest.raises(InputError, match="timesteps laid out, not 7; leave the number of steps out"):
+            tiny_pipeline(REPORT, seed=3, scheduler=laid_out, num_inference_steps=7)
+
+
+def test_a_scheduler_that_does_not_fit_is_refused(tiny_pipeline: CCELLAPipeline) -> None:
+    with pytest.raises(InputError, match="prediction type v_prediction, and this model's is epsilon"):
+        tiny_pipeline(REPORT, scheduler=diffusers_scheduler(prediction_type="v_prediction"))
+    with pytest.raises(InputError, match="EulerDiscreteScheduler cannot be used: it begins at another scale of noise"):
+        tiny_pipeline(REPORT, scheduler=EulerDiscreteScheduler())
+    with pytest.raises(InputError, match="There is no scheduler 7; choose one of"):
+        tiny_pipeline(REPORT, scheduler=7)  # type: ignore[arg-type]
+
+
+def test_output_ranges(tiny_pipeline: CCELLAPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model of scanner units: 0 … 1000, as the published one has for T2-weighted volumes."""
+    monkeypatch.setattr(
+        tiny_pipeline, "index", tiny_pipeline.index.model_copy(update={"intensity_range": {"t2w": (0.0, 1000.0)}})
+    )
+    native, unit, whole = (
+        tiny_pipeline(REPORT, seed=0, output_range=output_range)[0] for output_range in ("native", "0-1", "int16")
+    )
+    assert (native.voxels.dtype, unit.voxels.dtype, whole.voxels.dtype) == (np.float32, np.float32, np.int16)
+    assert unit.voxels.min() >= 0 and 0.5 < unit.voxels.max() <= 1
+    np.testing.assert_allclose(native.voxels, 1000 * unit.voxels, rtol=1e-6)
+    np.testing.assert_array_equal(whole.voxels, np.rint(native.voxels))
+    for volume, output_range in ((native, "native"), (unit, "0-1"), (whole, "int16")):
+        for ending in (".nii.gz", ".nrrd"):
+            again = SyntheticVolume.load(volume.save(tmp_path / f"{output_range}{ending}", overwrite=True))
+            np.testing.assert_array_equal(again.voxels, volume.voxels)
+            assert again.voxels.dtype == volume.voxels.dtype and again.provenance.output_range == output_range
+            (tmp_path / f"SYNTHETIC_{output_range}.json").unlink()
+    assert nib.Nifti1Image.from_filename(tmp_path / "SYNTHETIC_int16.nii.gz").get_data_dtype() == np.int16
+    assert whole.contact_sheet().size == native.contact_sheet().size
+
+
+def test_whole_numbers_need_room(tiny_pipeline: CCELLAPipeline) -> None:
+    with pytest.raises(InputError, match="t2w voxels from 0 to 1, which int16 cannot hold; choose the output range"):
+        tiny_pipeline(REPORT, seed=0, output_range="int16")
 
 
 @contextmanager

@@ -35,7 +35,8 @@ def provenance(**changes: Any) -> Provenance:
     facts: dict[str, Any] = {
         "model_name": "tiny", "model_version": "1.0", "model_sha256": "0" * 64, "report": "Läsion links, 5 mm: $7",
         "pathology_requested": "positive", "predicted_positive_probability": 0.25, "seed": 2**40, "scheduler": "unipc",
-        "num_inference_steps": 20, "guidance_scale": 1.5, "shape": SHAPE, "spacing": SPACING, "device": "cpu", "dtype": "float32",
+        "num_inference_steps": 20, "guidance_scale": 1.5, "shape": SHAPE, "spacing": SPACING, "device": "cpu",
+        "dtype": "float32",
     }  # fmt: skip
     return Provenance(**{**facts, **changes})
 

@@ -6,8 +6,10 @@ import io
 import json
 import math
 import re
+import sys
 
 import pytest
+import torch
 from PIL import Image
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -58,18 +60,18 @@ def test_tensorboard_has_the_same_numbers(tmp_path):
 
 
 def test_a_run_that_goes_on_forgets_what_is_done_again(tmp_path):
-    write(tmp_path, 1, 8, tensorboard=False)
+    write(tmp_path, 1, 8, log_with=())
     path = tmp_path / "log.jsonl"
     kept = path.read_text(encoding="utf-8").splitlines()[:7]
     with path.open("a", encoding="utf-8") as file:
         file.write('{"step": 9, "kind": "st')  # killed
-    write(tmp_path, 6, 7, resumed_at=5, tensorboard=False)
+    write(tmp_path, 6, 7, resumed_at=5, log_with=())
     lines = path.read_text(encoding="utf-8").splitlines()
     assert lines[:7] == kept and [json.loads(line)["step"] for line in lines[7:]] == [6, 7]
 
 
 def test_plain_lines_are_few_and_say_how_long_it_takes(tmp_path):
-    said = write(tmp_path, 1, 400, steps=400, tensorboard=False)
+    said = write(tmp_path, 1, 400, steps=400, log_with=())
     steps = [line for line in said.splitlines() if line.startswith("Training, step")]
     assert 20 <= len(steps) <= 22 and steps[-1].startswith("Training, step 400 of 400: loss 0.00")
     assert re.search(r"[\d.e-]+ s a step, \d+ s left", steps[5])
@@ -82,10 +84,12 @@ def test_durations_are_short(seconds, words):
 
 
 def test_without_tensorboard_it_is_said(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
+    monkeypatch.delattr(torch.utils, "tensorboard", raising=False)
+    for name in ("torch.utils.tensorboard", "tensorboardX"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(InputError, match=r'pip install "ccella-core\[train\]"'):
         RunLog(tmp_path, steps=1, console=quiet())
-    RunLog(tmp_path, steps=1, console=quiet(), tensorboard=False)
+    RunLog(tmp_path, steps=1, console=quiet(), log_with=())
 
 
 def test_a_folder_that_cannot_be_written_is_explained(tmp_path):

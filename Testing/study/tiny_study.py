@@ -27,7 +27,7 @@ def tiny_study(manifest: Path, phantom_reader: Path, model: Path, folder: Path) 
                 "cache": {"mirror": False},
                 "denoiser": {"network": {"unet": unet, "adapter": adapter}, "steps": 4, "batch_size": 2,
                              "checkpoint_every": 2, "warmup_steps": 1},
-                "watching": {"validate_every": 4, "picture_every": 0, "tensorboard": False},
+                "logging": {"validate_every": 4, "picture_every": 0, "log_with": []},
             },
             "then": {"denoiser": {"steps": 2, "warmup_steps": 0, "seed": 1}},
         },

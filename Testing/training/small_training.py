@@ -29,7 +29,7 @@ def prepare_work(folder: Path, *, steps: int, checkpoint_every: int) -> Path:
             "network": tiny_network("radmaisi").model_dump(mode="json"), "steps": steps, "batch_size": 2,
             "checkpoint_every": checkpoint_every, "ema_decay": 0.9, "learning_rate": 1e-3, "keep_checkpoints": 2,
         },
-        "watching": {"tensorboard": False, "validate_every": steps, "picture_every": steps, "picture_steps": 2},
+        "logging": {"log_with": [], "validate_every": steps, "picture_every": steps, "picture_steps": 2},
     }  # fmt: skip
     (folder / "config.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     return folder

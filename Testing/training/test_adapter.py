@@ -24,8 +24,8 @@ def new_denoiser() -> ConditionalDenoiser:
     return ConditionalDenoiser(tiny_network())
 
 
-def train(denoiser, cases, config, checkpoints, watcher=None):
-    return train_adapter(denoiser, cases, config, checkpoints, scheduler=SchedulerConfig(), watcher=watcher)
+def train(denoiser, cases, config, checkpoints, logger=None):
+    return train_adapter(denoiser, cases, config, checkpoints, scheduler=SchedulerConfig(), logger=logger)
 
 
 @pytest.mark.medium

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import pickle
 from collections import Counter
 
 import pytest
 import torch
-from latent_cases import FakePrepared, cached
+from latent_cases import FakePrepared, cached, tiny_network
 
-from ccella_core.training.batches import draw_batch, own_parts
+from ccella_core.runs.batches import StepSampler
+from ccella_core.training.batches import BatchMaker, draw_batch
+from ccella_core.training.denoiser import DenoiserTraining, noised
+from ccella_core.training.device_cases import DeviceCases
+from ccella_core.training.regions import RegionWeights
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +61,38 @@ def test_a_case_without_a_report_shows_none(tmp_path):
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
-@pytest.mark.parametrize("part_size", [1, 3, 100])
-def test_processes_and_parts_share_a_batch(cases, processes, part_size):
+@pytest.mark.parametrize("size", [1, 3, 0])
+def test_processes_and_micro_batches_share_a_batch(cases, processes, size):
+    config = DenoiserTraining(network=tiny_network(), batch_size=8, micro_batch_size=size, seed=7)
     batch = draws(cases, 0, batch_size=8)
-    parts = [own_parts(batch, process=p, processes=processes, part_size=part_size) for p in range(processes)]
-    shared = [draw for own in parts for part in own for draw in part]
-    assert sorted(d.noise_seed for d in shared) == sorted(d.noise_seed for d in batch)
-    assert all(1 <= len(part) <= part_size for own in parts for part in own)
+    made = [
+        micro_batch
+        for process in range(processes)
+        for micro_batch in BatchMaker(cases, config)(
+            0, StepSampler(range(1), 8, process=process, processes=processes).places
+        )
+    ]
+    assert sorted(int(t) for each in made for t in each.timesteps) == sorted(draw.timestep for draw in batch)
+    assert all(1 <= len(each.timesteps) <= (size or 8) and each.reported == 8 for each in made)
+
+
+def test_what_lies_on_the_device_is_what_comes_with_a_batch(cases):
+    config = DenoiserTraining(network=tiny_network(), batch_size=6, report_dropout=0.5, seed=7)
+    cpu = torch.device("cpu")
+    sent = noised(BatchMaker(cases, config)(1, range(6))[0], DeviceCases(cases, cpu), config.scheduler)
+    latents_alone = 2 * len(cases) * math.prod(cases.latent_shape)
+    for budget, kept in ((2**30, (True, True)), (latents_alone, (True, False)), (latents_alone - 1, (False, False))):
+        there = DeviceCases(cases, cpu, budget_bytes=budget)
+        by_row, by_number = there.keeps_latents, there.keeps_text
+        made = BatchMaker(cases, config, by_row=by_row, by_number=by_number)(1, range(6))[0]
+        assert (by_row, by_number) == kept and made.latents.ndim == (1 if by_row else 5)
+        for one, other in zip(noised(made, there, config.scheduler), sent, strict=True):
+            assert torch.equal(one, other)
+
+
+def test_a_worker_that_is_started_anew_makes_the_same_batch(cases):
+    config = DenoiserTraining(network=tiny_network(), batch_size=4, region_weights="lesions")
+    make = BatchMaker(cases, config, RegionWeights(cases, "lesions"))
+    (here,), (there,) = make(3, range(4)), pickle.loads(pickle.dumps(make))(3, range(4))
+    for one, other in zip(here, there, strict=True):
+        assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other

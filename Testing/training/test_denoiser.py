@@ -44,7 +44,7 @@ def changed(**settings) -> DenoiserTraining:
 def test_a_few_cases_are_soon_learned(cases, tmp_path):
     heard = Heard()
     config = changed(steps=60, focal_weight=0.01, stratified_timesteps=True, report_dropout=0.0)
-    train_denoiser(cases, config, tmp_path, watcher=heard)
+    train_denoiser(cases, config, tmp_path, logger=heard)
     assert len(heard.steps) == 60
 
     def mean(key, steps):
@@ -76,8 +76,8 @@ def test_a_stopped_run_that_goes_on_ends_with_the_same_weights(
 def test_a_batch_in_parts_is_the_same_batch(cases, tmp_path):
     whole, parts = Heard(), Heard()
     options = {"steps": 3, "batch_size": 5, "report_dropout": 0.4}
-    train_denoiser(cases, changed(**options), tmp_path / "whole", watcher=whole)
-    train_denoiser(cases, changed(**options, part_size=2), tmp_path / "parts", watcher=parts)
+    train_denoiser(cases, changed(**options), tmp_path / "whole", logger=whole)
+    train_denoiser(cases, changed(**options, micro_batch_size=2), tmp_path / "parts", logger=parts)
     for one, other in zip(whole.steps, parts.steps, strict=True):
         assert other == pytest.approx(one, rel=1e-3, nan_ok=True)
 
@@ -93,9 +93,9 @@ def forgetful():
 @pytest.mark.medium
 def test_half_precision_learns_nearly_the_same(cases, tmp_path, forgetful):
     full, half = Heard(), Heard()
-    train_denoiser(cases, TINY, tmp_path / "full", watcher=full)
+    train_denoiser(cases, TINY, tmp_path / "full", logger=full)
     AcceleratorState._reset_state(reset_partial_state=True)
-    run = train_denoiser(cases, TINY, tmp_path / "half", watcher=half, accelerator=new_accelerator("bf16"))
+    run = train_denoiser(cases, TINY, tmp_path / "half", logger=half, accelerator=new_accelerator("bf16"))
     for one, other in zip(full.steps, half.steps, strict=True):
         assert other["loss"] == pytest.approx(one["loss"], rel=0.02) and other["loss"] != one["loss"]
     assert {weight.dtype for weight in run.network.parameters()} == {torch.float32}
@@ -116,7 +116,7 @@ def test_epochs_become_steps(cases, tmp_path):
 @pytest.mark.parametrize("variant", REPORT_VARIANTS)
 def test_every_variant_trains(cases, tmp_path, variant):
     heard = Heard()
-    run = train_denoiser(cases, changed(network=tiny_network(variant), steps=1), tmp_path, watcher=heard)
+    run = train_denoiser(cases, changed(network=tiny_network(variant), steps=1), tmp_path, logger=heard)
     assert run.network.config.variant == variant and not run.network.training
     assert all(torch.isfinite(parameter).all() for parameter in run.network.parameters())
     assert math.isnan(heard.steps[0]["accuracy"]) != (VARIANTS[variant].class_heads is not None)
@@ -136,8 +136,8 @@ def test_every_variant_trains(cases, tmp_path, variant):
 )
 def test_options_beyond_the_paper_train(cases, tmp_path, option):
     plain, with_option = Heard(), Heard()
-    train_denoiser(cases, changed(steps=2), tmp_path / "plain", watcher=plain)
-    train_denoiser(cases, changed(steps=2, **option), tmp_path / "option", watcher=with_option)
+    train_denoiser(cases, changed(steps=2), tmp_path / "plain", logger=plain)
+    train_denoiser(cases, changed(steps=2, **option), tmp_path / "option", logger=with_option)
     assert math.isfinite(with_option.steps[-1]["loss"])
     assert with_option.steps[0]["loss/denoising"] != pytest.approx(plain.steps[0]["loss/denoising"], rel=1e-3)
 
@@ -162,13 +162,6 @@ def test_nan_stops_the_run_and_leaves_the_last_checkpoint(cases, tmp_path, stopp
     with pytest.raises(NonFiniteError, match=r"The loss became nan at step 2; the last checkpoint is whole"):
         train_denoiser(cases, TINY, tmp_path)
     assert checkpoint.read_bytes() == before
-
-
-def test_the_rate_rises_and_falls_to_nothing():
-    config = changed(steps=12, warmup_steps=2, decay_power=2.0, learning_rate=1.0)
-    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    factor = training._polynomial(config)(optimiser).lr_lambdas[0]
-    assert [factor(step) for step in (0, 1, 2, 7, 12, 13)] == pytest.approx([0.5, 1, 1, 0.25, 0, 0])
 
 
 def test_what_does_not_fit_is_explained(cases, tmp_path):

@@ -25,7 +25,7 @@ def work(tmp_path_factory) -> Path:
 
 
 def start(work: Path, output: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "ccella_core", "train", "config.yaml", "--set", f"output={output}"]
+    command = [sys.executable, "-m", "ccella_core", "train", "denoiser", "config.yaml", "--set", f"output={output}"]
     return subprocess.Popen(command, cwd=work, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 

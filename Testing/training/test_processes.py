@@ -59,7 +59,7 @@ def test_the_whole_command_in_two_processes(tmp_path):
     for processes in (1, 2):
         own = [f"output=run{processes}", f"cache_folder=cache{processes}"]
         overrides = [word for each in own for word in ("--set", each)]
-        said = launch(processes, "-m", "ccella_core", "train", "config.yaml", *overrides, folder=work)
+        said = launch(processes, "-m", "ccella_core", "train", "denoiser", "config.yaml", *overrides, folder=work)
         assert said.count("The run is in") == 1
         assert read_run(work / f"run{processes}")["processes"] == processes
         logs.append(read_log(work / f"run{processes}"))

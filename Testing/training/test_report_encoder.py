@@ -78,7 +78,7 @@ def test_the_same_reports_give_the_same_tokenizer(tokenizer):
 @pytest.mark.medium
 def test_two_reports_are_soon_learned(tmp_path):
     heard, config = Heard(), TINY.model_copy(update={"steps": 40, "checkpoint_every": 5})
-    train_report_encoder(TOLD[:2], config, tmp_path / "run", watcher=heard)
+    train_report_encoder(TOLD[:2], config, tmp_path / "run", logger=heard)
     losses = [values["loss"] for values in heard.steps]
     assert len(losses) == 40 and losses[-1] < 0.6 * losses[4]
 

@@ -53,7 +53,7 @@ DENOISER = {
         },
         "steps": 24, "batch_size": 2, "checkpoint_every": 8, "warmup_steps": 2,
     },
-    "watching": {"validate_every": 8, "picture_every": 12, "picture_cases": 2, "picture_steps": 2},
+    "logging": {"validate_every": 8, "picture_every": 12, "picture_cases": 2, "picture_steps": 2},
 }  # fmt: skip
 
 
@@ -114,11 +114,11 @@ def work(tmp_path_factory) -> Path:
         for name, content in (("autoencoder", AUTOENCODER), ("text_encoder", TEXT_ENCODER), ("denoiser", DENOISER)):
             Path(f"{name}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
         ccella("prepare", manifest, "--out", "prepared", "--shape", *SHAPE, "--spacing", *SPACING, "--jobs", 1)
-        ccella("train-autoencoder", "autoencoder.yaml")
-        ccella("train-text-encoder", "text_encoder.yaml")
-        ccella("train", "denoiser.yaml")
-        ccella("export", "run", "--out", "model", "--licence", "CC0-1.0", "--intended-use", "Tests.", "--trained-on",
-               "ten phantoms")  # fmt: skip
+        ccella("train", "autoencoder", "autoencoder.yaml")
+        ccella("train", "text-encoder", "text_encoder.yaml")
+        ccella("train", "denoiser", "denoiser.yaml")
+        ccella("models", "export", "run", "--out", "model", "--licence", "CC0-1.0", "--intended-use", "Tests.",
+               "--trained-on", "ten phantoms")  # fmt: skip
         ccella(
             "generate", "--model", "model", "--report", "PI-RADS 4 lesion.", "--steps", 2, "--seed", 1, "--out", "out"
         )
@@ -198,34 +198,34 @@ def test_the_model_tells_of_its_making(work):
 def test_best_weights_can_be_exported(work, monkeypatch):
     monkeypatch.chdir(work)
     about = ["--licence", "CC0-1.0", "--intended-use", "Tests.", "--trained-on", "ten phantoms"]
-    printed = ccella("export", "run", "--out", "best", "--weights", "best", *about, "--json")
+    printed = ccella("models", "export", "run", "--out", "best", "--weights", "best", *about, "--json")
     assert json.loads(printed)["name"] == "tiny"
-    assert "exists already" in ccella("export", "run", "--out", "best", *about, code=1)
-    assert "is not the folder of a training" in ccella("export", "prepared", "--out", "other", *about, code=2)
+    assert "exists already" in ccella("models", "export", "run", "--out", "best", *about, code=1)
+    assert "is not the folder of a training" in ccella("models", "export", "prepared", "--out", "other", *about, code=2)
 
 
 def test_a_finished_training_is_not_repeated(work, monkeypatch):
     monkeypatch.chdir(work)
     before = {path: path.stat().st_mtime_ns for path in (work / "run" / "checkpoints").iterdir()}
-    ccella("train", "denoiser.yaml")
+    ccella("train", "denoiser", "denoiser.yaml")
     assert {path: path.stat().st_mtime_ns for path in (work / "run" / "checkpoints").iterdir()} == before
 
 
 def test_another_configuration_is_refused_by_name(work, monkeypatch):
     monkeypatch.chdir(work)
-    said = ccella("train", "denoiser.yaml", "--set", "denoiser.learning_rate=0.5", code=2)
+    said = ccella("train", "denoiser", "denoiser.yaml", "--set", "denoiser.learning_rate=0.5", code=2)
     assert "denoiser.learning_rate was 0.001 and is 0.5" in said and "Traceback" not in said
-    said = ccella("train", "denoiser.yaml", "--set", "output=other", "--set", "cache.mirror=false", code=2)
-    assert "mirror: True there, False now" in said
-    ccella("train", "denoiser.yaml", "--set", "watching.validate_every=5")
+    said = ccella("train", "denoiser", "denoiser.yaml", "--set", "output=other", "--set", "cache.mirror=false", code=2)
+    assert "mirror was True and is False" in said
+    ccella("train", "denoiser", "denoiser.yaml", "--set", "logging.validate_every=5")
 
 
 def test_what_is_missing_is_said(work, monkeypatch):
     monkeypatch.chdir(work)
     assert "holds no prepared cases" in ccella(
-        "train", "denoiser.yaml", "--set", "data=nowhere", "--set", "output=o", code=2
+        "train", "denoiser", "denoiser.yaml", "--set", "data=nowhere", "--set", "output=o", code=2
     )
-    said = ccella("train", "denoiser.yaml", "--set", "autoencoder=nowhere", "--set", "output=o", code=2)
+    said = ccella("train", "denoiser", "denoiser.yaml", "--set", "autoencoder=nowhere", "--set", "output=o", code=2)
     assert "There is no trained autoencoder in nowhere" in said
-    said = ccella("train", "denoiser.yaml", "--set", "text_encoder=nowhere", "--set", "output=o", code=2)
+    said = ccella("train", "denoiser", "denoiser.yaml", "--set", "text_encoder=nowhere", "--set", "output=o", code=2)
     assert "There is no text encoder in nowhere" in said

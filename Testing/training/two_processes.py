@@ -16,8 +16,8 @@ from ccella_core.training.denoiser import DenoiserTraining, train_denoiser
 from ccella_core.training.validation import validate
 
 CONFIG = DenoiserTraining(
-    network=tiny_network(), steps=4, batch_size=5, part_size=2, learning_rate=3e-3, report_dropout=0.4, ema_decay=0.9,
-    checkpoint_every=2,
+    network=tiny_network(), steps=4, batch_size=5, micro_batch_size=2, learning_rate=3e-3, report_dropout=0.4,
+    ema_decay=0.9, checkpoint_every=2,
 )  # fmt: skip
 
 
@@ -34,7 +34,7 @@ def main(cache: Path, out: Path) -> None:
         CONFIG,
         out / "checkpoints",
         accelerator=accelerator,
-        watcher=heard,
+        logger=heard,
         after_step=look,
     )
     if accelerator.is_main_process:

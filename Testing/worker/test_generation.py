@@ -77,6 +77,12 @@ def test_a_model_of_several_sequences_gives_a_file_of_each(
     assert [SyntheticVolume.load(tmp_path / name).sequence for name in names] == ["t2w", "adc"] * 2
 
 
+def test_options_of_the_pipeline_are_parameters(tiny_model: Path, handlers: Handlers, tmp_path: Path) -> None:
+    value = handlers(task_of(tiny_model, tmp_path, output_range="0-1", scheduler="ddim", shape=[8, 8, 8]))
+    provenance = value["volumes"][0]["provenance"]
+    assert (provenance["output_range"], provenance["scheduler"], provenance["shape"]) == ("0-1", "ddim", [8, 8, 8])
+
+
 def test_running_out_of_memory_is_survived(
     tiny_model: Path, handlers: Handlers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

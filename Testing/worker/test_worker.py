@@ -121,6 +121,7 @@ def test_after_a_run_the_estimate_is_measured(worker: WorkerProcess, tiny_model:
         ({"shape": [16, 16, 7]}, "input", "Z = 7"),
         ({"spacing": [1, 0, 1]}, "input", "spacing"),
         ({"output_dir": "here"}, "input", "from the root"),
+        ({"output_range": "int8"}, "input", "no output range 'int8'"),
         ({"name": "../escape"}, "input", "name"),
         ({"name": "n" * 101}, "input", "name"),
         ({"memory_limit_gib": 1e-6}, "input", "GiB are allowed"),

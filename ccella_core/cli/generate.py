@@ -12,11 +12,11 @@ from ccella_core.cli.options import Guidance, MemoryLimit, SchedulerOption, Step
 from ccella_core.cli.output import AsJson, ProgressDisplay, explained, print_json, quiet_libraries, say
 from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder
+from ccella_core.limits import OutputRange
 
 if TYPE_CHECKING:
     from ccella_core.imaging.volume import SyntheticVolume
 
-OutputRange = Literal["native", "0-1", "int16"]
 ImageFormat = Literal["nii.gz", "nii", "nrrd", "mha"]
 DEFAULT_MODEL = "ccella-demo"
 

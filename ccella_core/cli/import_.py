@@ -105,7 +105,8 @@ def import_autoencoder_alone(
         print_json({"path": str(folder), "licence": licence})
         return
     typer.echo(
-        f"The autoencoder is in {folder}: name that folder as `autoencoder` in the configuration of ccella train denoiser."
+        f"The autoencoder is in {folder}: name that folder as `autoencoder` in the configuration of "
+        "ccella train denoiser."
     )
     typer.echo(f"Licence: {licence}")
 

@@ -29,7 +29,9 @@ def generation_options(
     """What was requested, checked.
 
     Args:
-        steps, guidance, memory_limit: options that have another name on the command line.
+        steps: ``num_inference_steps``.
+        guidance: ``guidance_scale``.
+        memory_limit: ``memory_limit_gib``.
         pathology: a number where the text is one.
         **others: options by their own name.
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def study(
     config: Annotated[Path, typer.Argument(help="A YAML file; see Resources/Recipes/study.yaml.")],
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value over the file, for instance synthesis.steps=20.")
+        list[str] | None,
+        typer.Option("--set", help="key=value over the file, for instance synthesis.num_inference_steps=20."),
     ] = None,
     show_config: Annotated[bool, typer.Option("--show-config", help="Print the configuration as YAML, stop.")] = False,
     as_json: AsJson = False,

@@ -80,7 +80,7 @@ def synthesize(
             options,
             split=None if split == "all" else split,
             per_case=per_case,
-            pathology=pathology,
+            pathology_source=pathology,
             accelerator=accelerator,
             progress=display if accelerator.is_main_process else None,
         )

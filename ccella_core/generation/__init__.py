@@ -1,0 +1,1 @@
+"""From a report to volumes: the pipeline, its options and its parts."""

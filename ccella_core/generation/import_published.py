@@ -2,7 +2,7 @@
 
 This is the one place that reads a pickle, with ``weights_only=True``: tensors and plain values come out of it, and
 anything else is refused before it can run. The authors save scale factors as MONAI's ``MetaTensor``, which drags the
-paths of training patients along: its numbers are taken and the rest is dropped. Variant and sizes are told by the names
+paths of training patients along: its numbers are taken and the rest is dropped. Variant and sizes follow from the names
 and shapes of the tensors; every tensor must then fit.
 """
 
@@ -226,15 +226,17 @@ def tensors_by_name(content: Any, path: Path) -> dict[str, Tensor]:
 def fill(
     model: nn.Module, chosen: dict[str, Tensor | None], given: Mapping[str, Tensor], path: Path, known: set[str]
 ) -> None:
-    """Load ``chosen`` (by our names); every tensor must be there, finite and of its shape, and no other.
+    """Load weights into a network; every tensor must be there, finite and of its shape, and no other.
 
     Args:
+        model: the network.
+        chosen: the tensors by our names; ``None`` where the file has none.
         given: what the file holds, by its own names.
         known: those of its names that are used.
         path: the file, named in the InputError that is raised otherwise.
     """
     expected = model.state_dict()
-    misfits = {
+    mismatched = {
         "missing": sorted(name for name, tensor in chosen.items() if tensor is None),
         "unexpected": sorted(given.keys() - known),
         "of another shape": sorted(
@@ -244,7 +246,7 @@ def fill(
         ),
         "NaN or infinite": sorted(n for n, t in chosen.items() if t is not None and not torch.isfinite(t).all()),
     }
-    if problems := [f"{kind}: {shorten(names)}" for kind, names in misfits.items() if names]:
+    if problems := [f"{kind}: {shorten(names)}" for kind, names in mismatched.items() if names]:
         raise InputError(f"The tensors in {path} do not fit {type(model).__name__}; {'; '.join(problems)}.")
     model.load_state_dict({name: tensor.float() for name, tensor in chosen.items() if tensor is not None})
 

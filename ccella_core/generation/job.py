@@ -10,8 +10,9 @@ import numpy as np
 from ccella_core.errors import InputError
 from ccella_core.generation.decoding import check_volume_shape
 from ccella_core.generation.options import GenerationOptions
+from ccella_core.generation.ready_schedulers import HandedInScheduler, ReadyScheduler, prepare_scheduler
 from ccella_core.generation.sampling import parse_pathology
-from ccella_core.generation.schedulers import HandedInScheduler, ReadyScheduler, Scheduler, prepare_scheduler
+from ccella_core.generation.schedulers import Scheduler
 from ccella_core.generation.text_encoder import NULL_REPORT, check_report
 from ccella_core.limits import SchedulerName
 from ccella_core.provenance import Provenance
@@ -55,8 +56,10 @@ def prepare(
 
     Args:
         pipeline: the one that will generate.
-        report, scheduler, allow_null: see ``CCELLAPipeline.__call__``.
+        report: as given by the caller.
         options: checked by themselves.
+        scheduler: see ``CCELLAPipeline.__call__``.
+        allow_null: see ``CCELLAPipeline.__call__``.
 
     Raises:
         InputError: an argument that this model cannot use.

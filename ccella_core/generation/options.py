@@ -26,7 +26,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
-from ccella_core.limits import MAX_COUNT, SchedulerName
+from ccella_core.limits import MAX_COUNT, OutputRange, SchedulerName
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -39,7 +39,6 @@ CHOSEN_SEEDS = 2**32
 MAX_SPACING_MM = 100.0
 """A voxel longer than this is surely a mistake of units."""
 
-OutputRange = Literal["native", "0-1", "int16"]
 Whole = Annotated[int, Field(strict=True)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Length = Annotated[Number, Field(gt=0, le=MAX_SPACING_MM)]

@@ -16,8 +16,9 @@ from ccella_core.generation.components import Components, check_components, load
 from ccella_core.generation.decoding import decode
 from ccella_core.generation.job import prepare, provenance_of
 from ccella_core.generation.options import GenerationKeywords, GenerationOptions, read_options
+from ccella_core.generation.ready_schedulers import ReadyScheduler
 from ccella_core.generation.sampling import latent_shape_multiple, sample
-from ccella_core.generation.schedulers import ReadyScheduler, SchedulerConfig
+from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.generation.text_encoder import NULL_REPORT, ReportEncoder
 from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.limits import SchedulerName
@@ -44,7 +45,8 @@ class CCELLAPipeline:
         encoder: the report encoder that it was trained with; ``None`` for variants without text.
         index: name, defaults, ranges and scale. ``save_pretrained`` fills in ``variant``, ``components`` and hashes.
         model_sha256: the hash of the model that this was loaded from, ``""`` if it never was saved.
-        device, dtype: see ``devices.choose_device`` and ``choose_dtype``. The encoder stays where it is.
+        device: see ``devices.choose_device``. The encoder stays where it is.
+        dtype: see ``devices.choose_dtype``.
 
     Raises:
         ModelError: the parts do not fit each other.
@@ -88,7 +90,8 @@ class CCELLAPipeline:
 
         Args:
             model: a folder, a name, or ``hf:owner/name``, see ``model_search.resolve_model``.
-            device, dtype: see ``devices.choose_device`` and ``choose_dtype``.
+            device: see ``devices.choose_device``.
+            dtype: see ``devices.choose_dtype``.
             verify: read every file and compare its hash first: a second per GB.
             allow_download: fetch a model that is named ``hf:owner/name`` and not on this computer.
 

@@ -15,7 +15,8 @@ from torch import Tensor
 from ccella_core.devices import autocast
 from ccella_core.errors import Cancelled, InputError, NonFiniteError
 from ccella_core.generation.options import NUM_SEEDS
-from ccella_core.generation.schedulers import DEFAULT_SCHEDULER, ReadyScheduler, SchedulerConfig, prepare_scheduler
+from ccella_core.generation.ready_schedulers import ReadyScheduler, prepare_scheduler
+from ccella_core.generation.schedulers import DEFAULT_SCHEDULER, SchedulerConfig
 from ccella_core.limits import SchedulerName
 from ccella_core.networks import ConditionalDenoiser
 

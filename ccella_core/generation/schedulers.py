@@ -5,11 +5,9 @@ The schedulers are Diffusers'; their alphas equal those of the MONAI scheduler o
 
 from __future__ import annotations
 
-import copy
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
@@ -124,15 +122,8 @@ class Scheduler:
         if name not in get_args(SchedulerName):
             raise InputError(f"There is no scheduler {name!r}; choose one of {', '.join(get_args(SchedulerName))}.")
         self.name: str = name
+        check_num_inference_steps(num_inference_steps, config)
         limit = config.num_train_timesteps
-        if (
-            isinstance(num_inference_steps, bool)
-            or not isinstance(num_inference_steps, int)
-            or not 1 <= num_inference_steps <= limit
-        ):
-            raise InputError(
-                f"The number of steps must be a whole number from 1 to {limit}, not {num_inference_steps!r}."
-            )
         betas = config.model_dump()
         self._scheduler: Any
         if config.prediction_type == "flow":
@@ -171,109 +162,11 @@ class Scheduler:
         return self._scheduler.step(prediction, timestep, x, return_dict=False, **noise)[0]
 
 
-class ReadyScheduler(Protocol):
-    """What a scheduler object must have to be handed in: Diffusers' schedulers and ``Scheduler`` have it.
-
-    ``step`` is called as Diffusers' pipelines call it: ``step(prediction, timestep, latent)``, with ``generator`` and
-    ``return_dict`` where it takes them. The noise must keep the variance: latents begin as N(0, 1).
-    """
-
-    timesteps: Any
-    step: Callable[..., Any]
-
-
-class HandedInScheduler:
-    """A scheduler of Diffusers, or one like it, with the interface of ``Scheduler``. The object itself is not touched.
-
-    Args:
-        scheduler: the object; its own noise schedule must be the one that the denoiser was trained with.
-        config: that noise schedule.
-        num_inference_steps: given to ``set_timesteps``; ``None``: the timesteps that are laid out already.
-        default_num_inference_steps: used where ``num_inference_steps`` is ``None`` and none are laid out.
-
-    Raises:
-        InputError: it has no timesteps or steps, predicts something else, or begins at another scale of noise.
-    """
-
-    def __init__(
-        self,
-        scheduler: ReadyScheduler,
-        config: SchedulerConfig,
-        num_inference_steps: int | None,
-        default_num_inference_steps: int,
-    ) -> None:
-        if not callable(getattr(scheduler, "step", None)) or not hasattr(scheduler, "timesteps"):
-            raise InputError(
-                f"There is no scheduler {scheduler!r}; choose one of {', '.join(get_args(SchedulerName))}, or hand in "
-                "an object with timesteps and step."
-            )
-        self.name = type(scheduler).__name__
-        self._scheduler: Any = copy.deepcopy(scheduler)
-        if hasattr(scheduler, "set_timesteps"):
-            is_ready = getattr(scheduler, "num_inference_steps", 0) is not None
-            if num_inference_steps is not None or not is_ready:
-                self._scheduler.set_timesteps(num_inference_steps or default_num_inference_steps)
-        elif num_inference_steps not in (None, len(scheduler.timesteps)):
-            raise _other_number(self.name, len(scheduler.timesteps), num_inference_steps)
-        self.timesteps = torch.as_tensor(self._scheduler.timesteps).cpu()
-        self._check(config)
-        parameters = inspect.signature(self._scheduler.step).parameters
-        self._takes_generator, self._takes_return_dict = "generator" in parameters, "return_dict" in parameters
-
-    def step(self, prediction: Tensor, timestep: Tensor, x: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """As ``Scheduler.step``."""
-        more: dict[str, Any] = {"generator": list(generators)} if self._takes_generator else {}
-        if self._takes_return_dict:
-            more["return_dict"] = False
-        result = self._scheduler.step(prediction, timestep, x, **more)
-        return result[0] if isinstance(result, tuple) else getattr(result, "prev_sample", result)
-
-    def _check(self, config: SchedulerConfig) -> None:
-        predicts = getattr(getattr(self._scheduler, "config", None), "prediction_type", None)
-        expected = "flow_prediction" if config.prediction_type == "flow" else config.prediction_type
-        problem = None
-        if predicts not in (None, expected):
-            problem = f"is set to the prediction type {predicts}, and this model's is {expected}"
-        elif float(getattr(self._scheduler, "init_noise_sigma", 1.0)) != 1:
-            problem = "begins at another scale of noise than 1, which a model of this kind does not know"
-        elif len(self.timesteps) == 0 or not 0 <= self.timesteps.max() <= config.num_train_timesteps:
-            problem = f"has no timesteps from 0 to {config.num_train_timesteps}, in which the model was trained"
-        if problem is not None:
-            raise InputError(f"The scheduler {self.name} cannot be used: it {problem}.")
-
-
-def prepare_scheduler(
-    scheduler: SchedulerName | ReadyScheduler,
-    config: SchedulerConfig,
-    num_inference_steps: int | None = None,
-    *,
-    default_num_inference_steps: int = DEFAULT_NUM_INFERENCE_STEPS,
-) -> Scheduler | HandedInScheduler:
-    """A scheduler for one batch, from a name or from an object, which is copied.
-
-    Args:
-        scheduler: see ``Scheduler`` and ``ReadyScheduler``.
-        config: the noise schedule that the denoiser was trained with.
-        num_inference_steps: ``None``: the timesteps that an object has laid out, else the default.
-        default_num_inference_steps: that default.
-
-    Raises:
-        InputError: an unknown name, an object that does not fit, or an impossible number of steps.
-    """
-    if isinstance(scheduler, str):
-        steps = default_num_inference_steps if num_inference_steps is None else num_inference_steps
-        return Scheduler(scheduler, config, steps)
-    if not isinstance(scheduler, (Scheduler, HandedInScheduler)):
-        return HandedInScheduler(scheduler, config, num_inference_steps, default_num_inference_steps)
-    if num_inference_steps not in (None, len(scheduler.timesteps)):
-        raise _other_number(scheduler.name, len(scheduler.timesteps), num_inference_steps)
-    return copy.deepcopy(scheduler)
-
-
-def _other_number(name: str, laid_out: int, requested: int | None) -> InputError:
-    return InputError(
-        f"The scheduler {name} has {laid_out} timesteps laid out, not {requested}; leave the number of steps out."
-    )
+def check_num_inference_steps(number: int, config: SchedulerConfig) -> None:
+    """Raises InputError unless ``number`` is a whole number from 1 to the training timesteps."""
+    limit = config.num_train_timesteps
+    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= limit:
+        raise InputError(f"The number of steps must be a whole number from 1 to {limit}, not {number!r}.")
 
 
 def _flow_scheduler(name: SchedulerName, num_train_timesteps: int) -> Any:

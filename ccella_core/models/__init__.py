@@ -1,0 +1,1 @@
+"""A model on disk: what its folder holds, how it is found, verified and imported."""

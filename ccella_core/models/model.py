@@ -138,8 +138,10 @@ class ModelFolder:
 
     @property
     def sha256(self) -> str:
-        """One hash for the whole model: SHA-256 of the index, which holds the hash of every file, as canonical JSON
-        (sorted keys, no spaces, UTF-8). `measured` is left out, because measuring a model does not change it."""
+        """One hash for the whole model: SHA-256 of the index, which holds the hash of every file, as canonical JSON.
+
+        Keys are sorted, without spaces, in UTF-8. `measured` is left out: measuring a model does not change it.
+        """
         content = self.index.model_dump(mode="json", exclude={"measured"})
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode("utf-8")).hexdigest()
@@ -155,8 +157,12 @@ class ModelFolder:
         return folder
 
     def verify(self, progress: ByteProgress | None = None) -> None:
-        """Read every file and compare it with the index. Raises ModelError naming the first file that is missing,
-        truncated, altered, not listed, a pickle, a program or a link out of the folder."""
+        """Read every file and compare it with the index.
+
+        Raises:
+            ModelError: a file is missing, truncated, altered, not listed, a pickle, a program or a link out of the
+                folder; the first one is named.
+        """
         for name in self.index.components:
             self.component_path(name)
         self._refuse_unexpected()

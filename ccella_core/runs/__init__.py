@@ -1,0 +1,1 @@
+"""What every training shares: the trainer, its batches, checkpoints, log and folder."""

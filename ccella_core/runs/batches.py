@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -19,7 +19,7 @@ WORKERS_BESIDE_A_GPU = 2
 """Beside a GPU the next batches are made while it computes; on processors alone workers would take its cores."""
 
 MakeBatch = Callable[[int, Sequence[int]], list[Any]]
-"""Makes the micro-batches of a step, tensors on the CPU, given the step (from 0) and this process's places in its batch.
+"""From a step (from 0) and this process's places in its batch to its micro-batches, tensors on the CPU.
 
 What it draws may depend on the seed, the step and the place alone: it may run in any process, ahead of time.
 """
@@ -65,7 +65,7 @@ class Batches:
 
     make: MakeBatch
     batch_size: int
-    loading: DataLoading = DataLoading()
+    loading: DataLoading = field(default_factory=DataLoading)
     shared: bool = True
 
     def __call__(

@@ -98,6 +98,7 @@ class Checkpoints:
 
     @property
     def best(self) -> Path:
+        """The state that did best on the validation cases."""
         return self.folder / BEST_NAME
 
     def steps(self) -> list[Path]:

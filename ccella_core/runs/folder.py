@@ -43,6 +43,8 @@ def refuse_other_run(folder: Path, config: StrictModel, *, may_change: tuple[str
     """Raises InputError, naming every key that differs, where ``folder`` holds a run with another configuration.
 
     Args:
+        folder: of the run.
+        config: what is asked for now.
         may_change: beginnings of keys that change nothing in the weights.
     """
     if not (folder / CONFIG_NAME).exists():

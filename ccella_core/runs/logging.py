@@ -15,7 +15,7 @@ from rich import progress
 from rich.console import Console
 
 from ccella_core.errors import InputError, SaveError
-from ccella_core.files import whole_file
+from ccella_core.files import whole_file, write_text
 from ccella_core.provenance import SYNTHETIC_LABEL
 
 if TYPE_CHECKING:
@@ -47,13 +47,13 @@ class SilentLog:
     """Says and keeps nothing: for all processes but the first."""
 
     def step(self, step: int, values: Mapping[str, float], *, ended: float | None = None) -> None:
-        pass
+        """Nothing happens."""
 
     def validation(self, step: int, values: Mapping[str, float]) -> None:
-        pass
+        """Nothing happens."""
 
     def picture(self, step: int, image: Image.Image) -> None:
-        pass
+        """Nothing happens."""
 
     def __enter__(self) -> SilentLog:
         return self
@@ -124,6 +124,7 @@ class RunLog:
             tracker.finish()
 
     def step(self, step: int, values: Mapping[str, float], *, ended: float | None = None) -> None:
+        """Log a step, and show how far the training is. Raises SaveError."""
         now = time.monotonic() if ended is None else ended
         self._write({"step": step, "kind": "step", **_finite(values)}, now)
         self._scalars("train", step, values)
@@ -143,6 +144,7 @@ class RunLog:
             self._say(f"{self.task}, step {step} of {self.steps}: {said}")
 
     def validation(self, step: int, values: Mapping[str, float]) -> None:
+        """Log a look at the validation cases. Raises SaveError."""
         self._write({"step": step, "kind": "validation", **_finite(values)})
         self._scalars("validation", step, values)
         self._say(
@@ -151,6 +153,7 @@ class RunLog:
         )
 
     def picture(self, step: int, image: Image.Image) -> None:
+        """Keep a picture and log it. Raises SaveError."""
         name = f"{PICTURES}/step-{step:08d}.png"
         try:
             (self.folder / PICTURES).mkdir(exist_ok=True)
@@ -217,8 +220,7 @@ def _drop_after(path: Path, step: int) -> None:
         return
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     kept = [line for line in lines if (record := _record(line)) is not None and record["step"] <= step]
-    with whole_file(path) as unfinished:
-        unfinished.write_text("".join(kept), encoding="utf-8", newline="\n")
+    write_text(path, "".join(kept))
 
 
 def _tracker(name: TrackerName, folder: Path, resumed_at: int) -> GeneralTracker:

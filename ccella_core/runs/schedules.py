@@ -16,13 +16,20 @@ class RunSettings(Protocol):
     """What a training's configuration tells its trainer."""
 
     @property
-    def steps(self) -> int: ...
+    def steps(self) -> int:
+        """Of the optimiser, in all."""
+
     @property
-    def learning_rate(self) -> float: ...
+    def learning_rate(self) -> float:
+        """Of AdamW, at its highest."""
+
     @property
-    def checkpoint_every(self) -> int: ...
+    def checkpoint_every(self) -> int:
+        """Steps."""
+
     @property
-    def seed(self) -> int: ...
+    def seed(self) -> int:
+        """Of all that is drawn at random."""
 
 
 def one_cycle(settings: RunSettings, *, rising: float) -> Schedule:

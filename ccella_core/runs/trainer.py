@@ -93,6 +93,7 @@ class Trainer:
 
     @property
     def unfinished(self) -> bool:
+        """Whether steps are left."""
         return self.step < self.steps
 
     @property

@@ -46,7 +46,7 @@ class Data(StrictModel):
 class Training(StrictModel):
     """How every variant is trained: the same steps, seeds and cases for all of them."""
 
-    size: Literal["small", "published"] = Field("small", description="of the presets, see `ccella train denoiser --help`")
+    size: Literal["small", "published"] = Field("small", description="of the presets, see `ccella train --help`")
     settings: dict[str, Any] = Field(
         default_factory=dict, description="keys of `ccella train denoiser` over the preset, the same for every variant"
     )
@@ -155,8 +155,8 @@ class StudyConfig(StrictModel):
         if self.classifiers is not None:
             if self.synthesis.train_per_case == 0 and self.classifiers.arms != ("real",):
                 raise ValueError("classifiers with synthetic volumes need synthesis.train_per_case of at least 1")
-            if strangers := set(self.classifiers.variants or ()) - set(self.variants):
-                raise ValueError(f"classifiers.variants has {', '.join(sorted(strangers))}, which is not in variants")
+            if unexpected := set(self.classifiers.variants or ()) - set(self.variants):
+                raise ValueError(f"classifiers.variants has {', '.join(sorted(unexpected))}, which is not in variants")
         return self
 
 

@@ -65,7 +65,7 @@ def run_study(config: StudyConfig, listener: Listener | None = None) -> Path:
     """
     # 1. Check everything before anything slow begins.
     if PartialState().num_processes > 1:
-        raise InputError("A study runs in one process; of its parts, `ccella train denoiser` can be launched on several.")
+        raise InputError("A study runs in one process; of its parts, `ccella train` can be launched on several.")
     stages_to_do = plan(config)
     check_study(config)
     prepare_folder(config.output)

@@ -62,8 +62,8 @@ class VariantMaker:
         made_with = last | {"cases": self._prepared.fingerprint} | ({"first": before[0]} if before else {})
         may_change = (*MAY_CHANGE, "start_from", *(f"first.{key}" for key in MAY_CHANGE))
 
-        def work(folder: Path, told: OnProgress) -> TrainedVariant:
-            runs = [train(each, progress=told) for each in self._trainings]
+        def work(folder: Path, on_progress: OnProgress) -> TrainedVariant:
+            runs = [train(each, progress=on_progress) for each in self._trainings]
             return _trained(runs, best=self._config.training.weights == "best")
 
         return self._stages.done(self._key(TRAINING), made_with, TrainedVariant, work, may_change=may_change)
@@ -77,7 +77,7 @@ class VariantMaker:
             "num_inference_steps": synthesis.num_inference_steps,
         }
 
-        def work(folder: Path, told: OnProgress) -> VariantModel:
+        def work(folder: Path, on_progress: OnProgress) -> VariantModel:
             count = len(self._prepared.split("train"))
             about = About(
                 licence=LICENCE,

@@ -38,6 +38,7 @@ class Draw:
     noise_seed: int
 
     def noise(self, shape: tuple[int, ...]) -> Tensor:
+        """Standard normal, the same every time."""
         return torch.randn(shape, generator=torch.Generator().manual_seed(self.noise_seed))
 
 
@@ -54,9 +55,13 @@ def draw_batch(
     """The global batch of ``step`` (from 0).
 
     Args:
+        cases: the training set.
+        step: from 0.
+        batch_size: cases a step, over all processes.
         timesteps: how many there are.
         stratified: spread a batch over the whole range of timesteps, which steadies the loss and changes no mean.
         report_dropout: share of the cases that are shown the null report.
+        seed: of all that is drawn.
     """
     draws = []
     for place, row in enumerate(shuffled_rows(len(cases), step, batch_size=batch_size, seed=seed)):
@@ -109,7 +114,8 @@ def make_batch(
         draws: one a case.
         network: that is to see it.
         weights: how much each latent voxel counts.
-        by_row, by_number: latents, and reports, lie on the device.
+        by_row: the latents lie on the device.
+        by_number: the reports lie on the device.
         reported: cases in the whole batch of the step that show their report.
 
     Raises:
@@ -154,6 +160,7 @@ class BatchMaker:
     by_number: bool = False
 
     def __call__(self, step: int, places: Sequence[int]) -> list[CaseBatch]:
+        """The micro-batches of a step, of the cases at these places in its batch."""
         config = self.config
         draws = draw_batch(
             self.cases,

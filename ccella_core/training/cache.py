@@ -29,7 +29,8 @@ from ccella_core.cases.case import Split
 from ccella_core.cases.prepared import PreparedCase, PreparedSet
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError, NonFiniteError, SaveError
-from ccella_core.files import sha256_of, whole_file
+from ccella_core.files import sha256_of, whole_file, write_json
+from ccella_core.fingerprints import refuse_other
 from ccella_core.generation.text_encoder import NULL_REPORT, ReportEncoder
 from ccella_core.progress import OnProgress
 from ccella_core.provenance import SequenceName
@@ -48,6 +49,7 @@ from ccella_core.training.cached_cases import (
 log = logging.getLogger(__name__)
 
 CACHED_SPLITS: tuple[Split, ...] = ("train", "validation")  # the test cases are for measuring alone
+CACHE_OF_ANOTHER = "a cache that was made from something else"
 TEXT_BATCH = 32  # reports that are encoded in one call
 _SIDES = {"left": "right", "right": "left", "lt": "rt", "rt": "lt"}
 _SIDE = re.compile(r"\b(left|right|lt|rt)\b", re.IGNORECASE)
@@ -95,6 +97,7 @@ def build_cache(
         folder: of the cache.
         depends_on: names and fingerprints of prepared set, autoencoder and encoder.
         accelerator: processes and device; by default one process.
+        progress: told of the cases that are done.
 
     Raises:
         InputError: the folder holds a cache of something else, or there are no training cases.
@@ -104,7 +107,7 @@ def build_cache(
     accelerator = accelerator or Accelerator()
     depends_on = {**depends_on, "sequences": list(sequences), **settings.model_dump(mode="json")}
     if (index := read_index(folder)) is not None:
-        refuse_other(folder, index.depends_on, depends_on)
+        refuse_other(folder, index.depends_on, depends_on, what=CACHE_OF_ANOTHER)
         return index
     if not prepared.split("train"):
         raise InputError(f"There are no training cases in {prepared.folder}.")
@@ -131,14 +134,6 @@ def build_cache(
     return index
 
 
-def refuse_other(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Raises InputError naming what differs between what a cache was made from and what is wanted now."""
-    different = [name for name in sorted(found.keys() | wanted.keys()) if found.get(name) != wanted.get(name)]
-    if different:
-        details = "; ".join(f"{name}: {found.get(name)} there, {wanted.get(name)} now" for name in different)
-        raise InputError(f"The cache {folder} was made from something else ({details}). Name another cache folder.")
-
-
 def _plan(prepared: PreparedSet, settings: CacheSettings, folder: Path) -> list[tuple[Path, list[PreparedCase]]]:
     """Shards and their cases. A case and its mirror image stand in one shard."""
     plan = []
@@ -158,7 +153,7 @@ def _is_done(path: Path, depends_on: dict[str, Any]) -> bool:
         return False
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return False  # it is written again
-    refuse_other(path.parent, found, depends_on)
+    refuse_other(path.parent, found, depends_on, what=CACHE_OF_ANOTHER)
     return True
 
 
@@ -294,5 +289,4 @@ def _write_index(
         null_sha256=sha256_of(folder / NULL_NAME) if has_text else None,
         shards={split: tuple(each) for split, each in shards.items()},  # type: ignore[misc]
     )
-    with whole_file(folder / CACHE_NAME) as unfinished:
-        unfinished.write_text(index.model_dump_json(indent=2), encoding="utf-8")
+    write_json(folder / CACHE_NAME, index)

@@ -41,6 +41,8 @@ class CacheEntry(StrictModel):
 
 
 class Shard(StrictModel):
+    """A file of a cache."""
+
     file: str
     sha256: str
     rows: int

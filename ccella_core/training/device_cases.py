@@ -48,7 +48,7 @@ class DeviceCases:
         return self._text is not None
 
     def latents(self, latents: Tensor) -> Tensor:
-        """(B, C, x, y, z) float32 of unit variance, of what a batch brings: (B,) rows, or latents as they are stored."""
+        """(B, C, x, y, z) float32 of unit variance, of what a batch brings: (B,) rows, or latents as stored."""
         stored = latents if self._latents is None else self._latents.index_select(0, latents)
         return stored.float() * self._scale
 

@@ -24,19 +24,24 @@ HASHED_END_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class AutoencoderSource:
+    """The folder of a trained autoencoder."""
+
     folder: Path
 
     @property
     def config(self) -> AutoencoderConfig:
+        """Its sizes."""
         return load_config(AutoencoderConfig, self.folder)
 
     @property
     def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that change with its weights."""
         return hashlib.sha256(
             (sha256_of(self.folder / WEIGHTS_NAME) + self.config.model_dump_json()).encode()
         ).hexdigest()[:16]
 
     def load(self) -> AutoencoderKlMaisi:
+        """The network, frozen, on the CPU."""
         autoencoder = build_autoencoder(self.config)
         load_state(autoencoder, self.folder)
         return autoencoder.eval().requires_grad_(False)
@@ -44,11 +49,14 @@ class AutoencoderSource:
 
 @dataclass(frozen=True)
 class TextEncoderSource:
+    """The folders of a text encoder and of its tokenizer."""
+
     folder: Path
     tokenizer_folder: Path
 
     @property
     def fingerprint(self) -> str:
+        """Hexadecimal digits that change with its files."""
         digest = hashlib.sha256()
         for folder in dict.fromkeys((self.folder, self.tokenizer_folder)):
             for file in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -65,14 +73,21 @@ class TextEncoderSource:
         return lambda report: len(tokenizer(report.strip(), truncation=False, verbose=False)["input_ids"])
 
     def load(self, max_tokens: int, device: str | torch.device = "cpu") -> ReportEncoder:
+        """The network and its tokenizer, frozen, on the device."""
         return ReportEncoder.from_pretrained(
             self.folder, tokenizer_source=self.tokenizer_folder, max_tokens=max_tokens, device=device
         )
 
 
 def autoencoder_source(where: str) -> AutoencoderSource:
-    """A folder with an autoencoder's ``config.json`` and ``model.safetensors``, a run of ``train-autoencoder``, or a
-    model by folder or name. Raises InputError where it is none of them."""
+    """Where an autoencoder lies: in its own folder, in that of a run of ``train autoencoder``, or in a model.
+
+    Args:
+        where: a folder with ``config.json`` and ``model.safetensors``, the folder of a run, or a model's folder or name.
+
+    Raises:
+        InputError: it is none of them.
+    """
     folder = Path(where)
     for candidate in (folder, folder / "autoencoder"):
         if (candidate / WEIGHTS_NAME).is_file() and (candidate / CONFIG_NAME).is_file():
@@ -86,7 +101,7 @@ def autoencoder_source(where: str) -> AutoencoderSource:
 def text_encoder_source(where: str) -> TextEncoderSource:
     """A Hugging Face encoder's folder, its name in the local cache, or a model by folder or name."""
     folder = Path(where)
-    for candidate in (folder, folder / "text_encoder"):  # the second: a run of train-text-encoder
+    for candidate in (folder, folder / "text_encoder"):  # the second: a run of train text-encoder
         if (candidate / CONFIG_NAME).is_file() and any(candidate.glob("tokenizer*")):
             return TextEncoderSource(candidate, candidate)
     if "/" not in where or folder.is_dir():

@@ -17,6 +17,8 @@ _focal = FocalLoss(alpha=FOCAL_ALPHA, gamma=FOCAL_GAMMA, use_softmax=True, reduc
 
 
 class JointLoss(NamedTuple):
+    """What is learnt from, and its two parts before they are weighed."""
+
     total: Tensor
     denoising: Tensor
     focal: Tensor

@@ -1,7 +1,7 @@
 """MONAI's perceptual loss, with weights that lie on this computer.
 
-MONAI itself would fetch code and weights from the internet and run them; here they are what ``ccella models import-extractor
-radimagenet`` made of the published file.
+MONAI itself would fetch code and weights from the internet and run them; here they are what ``ccella models
+import-extractor radimagenet`` made of the published file.
 """
 
 from __future__ import annotations

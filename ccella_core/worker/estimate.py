@@ -13,7 +13,8 @@ import torch
 from torch.nn import functional as F
 
 from ccella_core.devices import choose_dtype
-from ccella_core.generation.schedulers import SchedulerConfig, prepare_scheduler
+from ccella_core.generation.ready_schedulers import prepare_scheduler
+from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.models.model import ModelFolder, load_config
 from ccella_core.models.search import resolve_model
 from ccella_core.worker.hardware import device_id, device_name, find_device

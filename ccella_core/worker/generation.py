@@ -83,8 +83,8 @@ def _keep_timing(how: Provenance, reporter: Reporter, state: WorkerState) -> Non
 def generate(task: Task, state: WorkerState) -> dict[str, Any]:
     """Make ``count`` volumes, with the seeds that follow ``seed``.
 
-    Mistakes that can be found without torch are reported at once, and the client hears that loading has begun before the
-    libraries are imported, which is its longest part.
+    Mistakes that can be found without torch are reported at once, and the client hears that loading has begun before
+    the libraries are imported, which is its longest part.
 
     Raises:
         CCELLAError: see ``CCELLAPipeline.__call__`` and ``SyntheticVolume.save``.

@@ -47,17 +47,17 @@ def main() -> None:
         draw_patients(work, split, patients[: max(FEWEST, len(patients) // shorter)])
     ccella(work, "prepare", "phantoms/manifest.jsonl", "--out", "prepared", "--shape", *SHAPE, "--spacing", *SPACING,
            "--centre", "image", "--scaling", "none")  # fmt: skip
-    for command, name in (
-        ("train-autoencoder", "autoencoder"),
-        ("train-text-encoder", "text_encoder"),
-        ("train", "denoiser"),
-        ("train", "denoiser_on_lesions"),
-        ("train-autoencoder", "decoder"),
+    for network, name in (
+        ("autoencoder", "autoencoder"),
+        ("text-encoder", "text_encoder"),
+        ("denoiser", "denoiser"),
+        ("denoiser", "denoiser_on_lesions"),
+        ("autoencoder", "decoder"),
     ):
-        ccella(work, command, str(RECIPE / f"{name}.yaml"), *_shortened(RECIPE / f"{name}.yaml", shorter))
+        ccella(work, "train", network, str(RECIPE / f"{name}.yaml"), *_shortened(RECIPE / f"{name}.yaml", shorter))
     about = [text.format(patients=max(FEWEST, len(TRAINING_PATIENTS) // shorter)) for text in ABOUT]
-    ccella(work, "export", "denoiser_on_lesions", "--out", str(options.out.resolve()), "--autoencoder", "decoder",
-           *about, "--overwrite")  # fmt: skip
+    ccella(work, "models", "export", "denoiser_on_lesions", "--out", str(options.out.resolve()), "--autoencoder",
+           "decoder", *about, "--overwrite")  # fmt: skip
 
 
 def _shortened(recipe: Path, shorter: int) -> list[str]:

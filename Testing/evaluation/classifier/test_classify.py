@@ -148,7 +148,7 @@ def test_synthetic_volumes_that_were_made_anew_are_not_gone_on_with(toy_set, tmp
 def test_the_command_trains(toy_set, tmp_path):
     content = config_of(toy_set, tmp_path / "run").model_dump(mode="json")
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    command = ["classify", "train", str(tmp_path / "c.yaml"), "--set", "classifier.steps=2"]
+    command = ["train", "classifier", str(tmp_path / "c.yaml"), "--set", "classifier.steps=2"]
     shown = CliRunner().invoke(app, [*command, "--show-config"])
     assert yaml.safe_load(shown.stdout)["classifier"]["steps"] == 2 and not (tmp_path / "run").exists()
     trained = CliRunner().invoke(app, command)
@@ -166,7 +166,7 @@ def test_two_processes_share_batches_and_validation_cases(toy_set, tmp_path):
     # `accelerate launch` starts several processes for GPUs; for processors alone, torch's own launcher does.
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    command = [*launch, "-m", "ccella_core", "classify", "train", str(tmp_path / "c.yaml")]
+    command = [*launch, "-m", "ccella_core", "train", "classifier", str(tmp_path / "c.yaml")]
     ended = subprocess.run(
         command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
     )

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.medium
 def test_two_runs_are_compared_on_the_same_cases(toy_run, toy_set, tmp_path):
     few = {**config_of(toy_set, tmp_path).classifier.model_dump(), "steps": 1, "validations": 1}
     poor = train_classifier(config_of(toy_set, tmp_path / "poor", classifier=few))
-    arguments = ["classify", "test", str(toy_run), "--data", str(toy_set), "--out", str(tmp_path / "out")]
+    arguments = ["evaluate", "classifier", str(toy_run), "--data", str(toy_set), "--out", str(tmp_path / "out")]
     shown = CliRunner().invoke(app, [*arguments, "--against", str(poor)])
     assert shown.exit_code == 0, shown.output
     assert "# real against poor" in shown.stdout and "| AUROC (DeLong, of these very networks) | +" in shown.stdout

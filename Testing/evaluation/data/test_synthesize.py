@@ -137,7 +137,7 @@ def test_each_variant_is_told_what_it_wants(
     requested: list[str | None],
 ):  # fmt: skip
     pipeline = tiny_pipeline if variant == "ccella" else told_about(tiny_pipeline, variant)
-    rows = synthesize(pipeline, prepared, tmp_path / "out", pathology=source, num_inference_steps=1)
+    rows = synthesize(pipeline, prepared, tmp_path / "out", pathology_source=source, num_inference_steps=1)
     made = [volume.provenance for volume in volumes_of(tmp_path / "out", rows)]
     assert [each.pathology_requested for each in made] == requested
     assert [each.report for each in made] == ([REPORTS[0], REPORTS[1], ""] if reads else [""] * 3)
@@ -232,7 +232,7 @@ def test_killed_and_started_again_it_ends_with_the_same_table(tiny_model: Path, 
         ({"seed": 1}, "options.seed was 0 and is 1"),
         ({"num_inference_steps": 3}, "options.num_inference_steps was 1 and is 3"),
         ({"per_case": 2, "split": "test"}, "per_case was 1 and is 2; split was train and is test"),
-        ({"pathology": "case"}, "pathology was report and is case"),
+        ({"pathology_source": "case"}, "pathology was report and is case"),
     ],
 )
 def test_a_folder_never_mixes_two_syntheses(
@@ -276,9 +276,9 @@ def test_bad_cases_and_variants_are_explained(tiny_pipeline: CCELLAPipeline, pre
     with pytest.raises(InputError, match=r"The report of odd cannot be used: .*NUL"):
         synthesize(tiny_pipeline, bad, tmp_path / "out", per_case=2)
     with pytest.raises(InputError, match="does not read the pathology from a report"):
-        synthesize(told_about(tiny_pipeline, "radmaisi"), prepared, tmp_path / "out", pathology="report")
+        synthesize(told_about(tiny_pipeline, "radmaisi"), prepared, tmp_path / "out", pathology_source="report")
     with pytest.raises(InputError, match="takes no pathology"):
-        synthesize(told_about(tiny_pipeline, "maisi"), prepared, tmp_path / "out", pathology="case")
+        synthesize(told_about(tiny_pipeline, "maisi"), prepared, tmp_path / "out", pathology_source="case")
     result = CliRunner().invoke(app, ["synthesize", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")])
     assert result.exit_code == 2 and "holds no prepared cases" in result.stderr
 

@@ -234,13 +234,13 @@ def test_the_home_of_extractors() -> None:
 def test_the_command_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CCELLA_HOME", str(tmp_path / "home"))
     file = saved(tmp_path / "m.pth", checkpoint(3))
-    result = CliRunner().invoke(app, ["import-extractor", "medicalnet", str(file), "--json"])
+    result = CliRunner().invoke(app, ["models", "import-extractor", "medicalnet", str(file), "--json"])
     assert result.exit_code == 0, result.output
     printed = json.loads(result.stdout)
     assert printed["kind"] == "medicalnet"
     assert Path(printed["path"]) == tmp_path / "home" / "extractors" / "medicalnet"
     assert {path.name for path in Path(printed["path"]).iterdir()} == {"config.json", "model.safetensors"}
-    again = CliRunner().invoke(app, ["import-extractor", "medicalnet", str(file)])
+    again = CliRunner().invoke(app, ["models", "import-extractor", "medicalnet", str(file)])
     assert again.exit_code == 1 and "exists already" in again.stderr
-    neither = CliRunner().invoke(app, ["import-extractor", "medicalnet"])
+    neither = CliRunner().invoke(app, ["models", "import-extractor", "medicalnet"])
     assert neither.exit_code == 2 and "a FILE or --download" in neither.stderr

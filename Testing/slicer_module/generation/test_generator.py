@@ -76,6 +76,10 @@ def test_the_worker_is_asked_with_parameters_that_it_knows(room: Room) -> None:
     assert GenerateParams.model_validate(request.params).report == "PI-RADS 4."
 
 
+def test_other_options_of_the_library_are_passed_on(room: Room) -> None:
+    assert room.start(output_range="int16").params["output_range"] == "int16"
+
+
 def test_waits_for_the_nodes(room: Room) -> None:
     room.client.answer = Request.finish
     nodes = room.generator.process("PI-RADS 2.", seed=5, count=2)

@@ -1,0 +1,1 @@
+"""A classifier of the pathology, trained on real or synthetic cases, to see what they are worth."""

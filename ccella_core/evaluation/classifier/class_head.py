@@ -42,7 +42,8 @@ def evaluate_class_head(
     Args:
         folder: of ``ccella synthesize``.
         split: only cases of this split.
-        seed, resamples: of the bootstrap.
+        seed: of the bootstrap.
+        resamples: of the bootstrap.
         out: where ``class_head.json`` and ``.md`` are written.
 
     Raises:

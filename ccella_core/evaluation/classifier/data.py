@@ -49,6 +49,7 @@ class Labelled:
 
     @property
     def member(self) -> VolumeRecord:
+        """What is known of the volume."""
         return self.volumes.members[self.index]
 
 

@@ -1,4 +1,4 @@
-"""``ccella evaluate classifier``: what trained classifiers say of cases that they have not seen, and whether two differ.
+"""``ccella evaluate classifier``: what classifiers say of cases that they have not seen, and whether two differ.
 
 The networks of a run differ in their seeds alone. Each is scored by itself, and the run by the mean of their scores:
 what one training is worth, not what an ensemble would be. Two runs are compared on the same cases. DeLong's test takes
@@ -81,6 +81,7 @@ class ClassifierResult(StrictModel):
 
     @property
     def patients(self) -> list[str]:
+        """Whose each case is."""
         return [case.patient for case in self.cases]
 
 
@@ -110,7 +111,8 @@ def evaluate_classifier(
         run: folder of ``train_classifier``.
         volumes: with a class each; of patients from whom the run has learnt nothing.
         accelerator: processes and device.
-        seed, resamples: of the bootstrap, which draws patients whole.
+        seed: of the bootstrap, which draws patients whole.
+        resamples: of the bootstrap.
         out: where ``scores.json``, ``scores.md`` and ``probabilities.csv`` are written.
 
     Raises:

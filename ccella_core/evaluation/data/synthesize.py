@@ -29,7 +29,7 @@ from ccella_core.evaluation.data.volume_set import format_shape
 from ccella_core.evaluation.statistics.class_scores import THRESHOLD
 from ccella_core.generation.options import NUM_SEEDS, GenerationKeywords, GenerationOptions, read_options
 from ccella_core.generation.pipeline import CCELLAPipeline
-from ccella_core.generation.schedulers import prepare_scheduler
+from ccella_core.generation.ready_schedulers import prepare_scheduler
 from ccella_core.generation.text_encoder import NULL_REPORT, check_report
 from ccella_core.imaging.volume import SyntheticVolume, read_sidecar, sidecar_of
 from ccella_core.limits import SchedulerName
@@ -55,7 +55,7 @@ def synthesize(
     *,
     split: Split | None = "train",
     per_case: int = 1,
-    pathology: PathologySource | None = None,
+    pathology_source: PathologySource | None = None,
     scheduler: SchedulerName | None = None,
     accelerator: Accelerator | None = None,
     progress: OnProgress | None = None,
@@ -75,8 +75,8 @@ def synthesize(
             each examination follows, see ``seed_of``.
         split: whose cases; ``None``: all.
         per_case: examinations of each case, each with a volume of every sequence that the model makes.
-        pathology: the class is read from the ``report``, or given as it is in the ``case``. ``None``: as the model
-            wants it, from the report where it can be. A model without a class is given none (``report``).
+        pathology_source: the class is read from the ``report``, or given as it is in the ``case``. ``None``: as the
+            model wants it, from the report where it can be. A model without a class is given none (``report``).
         scheduler: over that of ``options``.
         accelerator: of the launch; by default one process.
         progress: called with all processes' examinations, as if the others were as far as this one.
@@ -101,7 +101,7 @@ def synthesize(
         source=prepared.fingerprint,
         split=split,
         per_case=_checked_number(per_case),
-        pathology=_checked_pathology(pipeline, pathology),
+        pathology=_checked_pathology(pipeline, pathology_source),
         options=_checked_options(pipeline, read_options(options, scheduler=scheduler, **keywords)),
     )
     refuse_other_synthesis(out, settings)
@@ -266,10 +266,10 @@ def _checked_options(pipeline: CCELLAPipeline, options: GenerationOptions) -> Ge
 
 def _checked_pathology(pipeline: CCELLAPipeline, source: PathologySource | None) -> PathologySource:
     config, name = pipeline.denoiser.config, pipeline.index.name
-    is_told = config.uses_class and not config.predicts_class
+    is_given = config.uses_class and not config.predicts_class
     if source is None:
-        return "case" if is_told else "report"
-    if source == "report" and is_told:
+        return "case" if is_given else "report"
+    if source == "report" and is_given:
         raise InputError(f"{name} does not read the pathology from a report; let it be told, as it is in the case.")
     if source == "case" and not config.uses_class:
         raise InputError(f"{name} takes no pathology, so it cannot be told that of the case.")
