@@ -26,7 +26,8 @@ def refuse_other(
     different = differences(before, now, may_change=may_change)
     if different:
         raise InputError(
-            f"{folder} holds {what} ({'; '.join(different)}). Go on with what it was begun with, or name another folder."
+            f"{folder} holds {what} ({'; '.join(different)}). "
+            "Go on with what it was begun with, or name another folder."
         )
 
 

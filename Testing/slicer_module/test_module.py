@@ -94,6 +94,7 @@ def test_the_real_worker_generates_twice_is_cancelled_and_works_again(slicer_ben
     assert slicer_bench.messages == []
 
 
+@pytest.mark.medium
 def test_its_own_test_passes(slicer_bench, widget):
     import slicer
 
