@@ -10,7 +10,9 @@ from typing import Any
 import slicer
 import vtk
 from CCELLAGeneratorLib import dependencies
-from CCELLAGeneratorLib.client.client import WorkerClient, default_command
+from CCELLAGeneratorLib.client.client import WorkerClient
+from CCELLAGeneratorLib.client.command import default_command
+from CCELLAGeneratorLib.client.interface import Client
 from CCELLAGeneratorLib.generation.generator import Generator
 from CCELLAGeneratorLib.panel.job_section import LogPane
 from CCELLAGeneratorLib.panel.panel import Panel
@@ -135,24 +137,21 @@ class CCELLAGeneratorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self.panel.refresh)
 
 
-class CCELLAGeneratorLogic(ScriptedLoadableModuleLogic):
+class CCELLAGeneratorLogic(Generator, ScriptedLoadableModuleLogic):
     """All that the module does, for scripts: ``slicer.util.getModuleLogic("CCELLAGenerator").process(report=…)``.
 
-    The methods are those of ``CCELLAGeneratorLib.generation.generator.Generator``, where they are described, and
-    ``cancelRequest(number)`` for a request that is no generation.
+    Args:
+        parent: of Slicer's logics; not used.
+        client: sends requests to the worker; by default to one in Slicer's own Python, started when it is needed.
+        log: takes a line of the log.
     """
 
-    def __init__(self, parent: Any = None, log: Callable[[str], None] = print) -> None:
+    def __init__(self, parent: Any = None, client: Client | None = None, log: Callable[[str], None] = print) -> None:
         ScriptedLoadableModuleLogic.__init__(self, parent)
-        client = WorkerClient(*default_command(), log)
-        generator = Generator(client, log)
-        self.process, self.processBatch = generator.process, generator.processBatch
-        self.cancel, self.close = generator.cancel, generator.close
-        self.describe, self.countTokens, self.estimate = generator.describe, generator.countTokens, generator.estimate
-        self.download, self.deleteModel = generator.download, generator.deleteModel
-        self.cancelRequest = client.cancel
+        Generator.__init__(self, client or WorkerClient(*default_command(), log), log)
 
     def getParameterNode(self) -> CCELLAGeneratorParameterNode:
+        """The scene's parameters of this module, which the panel's widgets show."""
         return CCELLAGeneratorParameterNode(super().getParameterNode())
 
 
@@ -176,8 +175,8 @@ class CCELLAGeneratorTest(ScriptedLoadableModuleTest):
     def test_generate(self) -> None:
         missing = dependencies.missing()
         if missing:  # a test installs nothing
-            told = _("Nothing is generated, because packages are missing: {names}")
-            self.delayDisplay(told.format(names=", ".join(missing)))
+            sentence = _("Nothing is generated, because packages are missing: {names}")
+            self.delayDisplay(sentence.format(names=", ".join(missing)))
             return
         logic = CCELLAGeneratorLogic()
         try:

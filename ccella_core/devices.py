@@ -11,10 +11,10 @@ import psutil
 import torch
 
 from ccella_core.errors import InputError
+from ccella_core.limits import GIB
 
 DTypeName = Literal["auto", "float32", "bfloat16", "float16"]
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,9 @@ def describe_devices() -> list[DeviceInfo]:
         device = torch.device("cuda", index)
         free, total = torch.cuda.mem_get_info(device)
         name = torch.cuda.get_device_name(device)
-        cards.append(DeviceInfo(name, "cuda", index, total / _GIB, free / _GIB, _has_native_bf16(device)))
+        cards.append(DeviceInfo(name, "cuda", index, total / GIB, free / GIB, _has_native_bf16(device)))
     memory = psutil.virtual_memory()
-    total, free = memory.total / _GIB, memory.available / _GIB
+    total, free = memory.total / GIB, memory.available / GIB
     if torch.backends.mps.is_available():
         # Apple's graphics share the computer's memory.
         cards.append(DeviceInfo("Apple graphics", "mps", 0, total, free, False))

@@ -12,9 +12,9 @@ from torch import nn
 
 from ccella_core.errors import InputError
 from ccella_core.generation.pipeline import CCELLAPipeline
+from ccella_core.limits import GIB
 from ccella_core.models.model import INDEX_NAME, ModelFolder
 from ccella_core.worker.needs import cost_of, need_of, stored_values
-from ccella_core.worker.tasks import GIB
 
 
 def test_operations_and_memory_of_a_network_that_is_reckoned_by_hand() -> None:

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ccella_core.errors import Cancelled, InputError, NonFiniteError
+from ccella_core.limits import GIB
 
-GIB = 2**30
 SLAB_BYTES = 64 * 2**20
 """Float32 bytes of one slab of an activation: enough work for all cores, little beside the activations."""
 SLABS_ALIVE = 9

@@ -35,16 +35,18 @@ def estimate(task: Task, state: WorkerState) -> dict[str, Any]:
         InputError: an argument that ``generate`` would refuse too.
         ModelError: no such model, or one that cannot be read.
     """
-    asked = read_params(EstimateParams, task)
-    model = resolve_model(asked.model)
-    where = device_id(asked.device)
+    params = read_params(EstimateParams, task)
+    model = resolve_model(params.model)
+    where = device_id(params.device)
     device = find_device(where)
-    count = len(checked_seeds(None, asked.count))
-    guided = checked_guidance(asked.guidance_scale) != 1
-    steps = model.index.default_num_inference_steps if asked.num_inference_steps is None else asked.num_inference_steps
+    count = len(checked_seeds(None, params.count))
+    guided = checked_guidance(params.guidance_scale) != 1
+    steps = (
+        model.index.default_num_inference_steps if params.num_inference_steps is None else params.num_inference_steps
+    )
     scheduler = load_config(SchedulerConfig, model.component_path("scheduler"))
     Scheduler(model.index.default_scheduler, scheduler, steps)  # type: ignore[arg-type]  # refuses impossible numbers
-    need = _need(model, tuple(asked.shape or model.index.native_shape), guided, state)
+    need = _need(model, tuple(params.shape or model.index.native_shape), guided, state)
 
     is_loaded = state.holds(model.sha256, where)
     weights = need.weights_gib(device.kind)

@@ -6,9 +6,10 @@ One JSON object a line, UTF-8, ended by a line feed. ``docs/worker.md`` explains
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from ccella_core.errors import CCELLAError
+from ccella_core.limits import SchedulerName
 
 PROTOCOL_VERSION = 1
 """A client refuses a worker whose ``ready`` names another one."""
@@ -36,12 +37,9 @@ ERROR_CODES = (
     "protocol",
     "internal",
 )
-SCHEDULERS = ("dpm++", "unipc", "ddim", "ddpm", "ddpm-reference")
-"""The library's own list stands in a module that takes seconds to import; a test compares the two."""
+SCHEDULERS: tuple[str, ...] = get_args(SchedulerName)
 
 HEARTBEAT_SECONDS = 2.0
-MAX_LINE_BYTES = 2**20
-"""Of a request: fifty times the longest report. A longer line is rubbish and is not kept in memory."""
 EXIT_SHUTDOWN = 0
 EXIT_PARENT_GONE = 3
 """Nobody reads or writes any more: stdin was closed without ``shutdown``, or stdout was."""
@@ -78,7 +76,7 @@ class Request(NamedTuple):
 
 
 class ProtocolError(CCELLAError):
-    """A request that is no request: unknown method or parameters, or values of the wrong type.
+    """A malformed request: unknown method or parameters, or values of the wrong type.
 
     ``request_id`` is its id, where that could be read.
     """
@@ -100,8 +98,8 @@ def parse_request(line: bytes) -> Request:
         problem = f"There is no method {method!r}; there are: {', '.join(METHODS)}."
     elif not isinstance(params, dict):
         problem = f"The params of {method} are a JSON object, not {params!r}."
-    elif strangers := message.keys() - {"id", "method", "params"}:
-        problem = f"A request has id, method and params, but not {', '.join(sorted(strangers))}."
+    elif unexpected := message.keys() - {"id", "method", "params"}:
+        problem = f"A request has id, method and params, but not {', '.join(sorted(unexpected))}."
     elif method == "cancel" and (params.keys() != {"id"} or type(params["id"]) is not int):
         problem = f"cancel takes the id of a request, a whole number, and nothing else, not {params!r}."
     elif method == "shutdown" and params:

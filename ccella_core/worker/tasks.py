@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccella_core.errors import Cancelled
+from ccella_core.limits import GIB
 
 if TYPE_CHECKING:
     import torch
@@ -16,9 +18,6 @@ if TYPE_CHECKING:
 
     from ccella_core.generation.pipeline import CCELLAPipeline
     from ccella_core.worker.needs import Need
-from importlib import import_module
-
-GIB = 2**30
 
 
 @dataclass

@@ -13,8 +13,8 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from ..client.client import WorkerClient
 from ..client.errors import ClientError, cancelled
+from ..client.interface import Client
 from ..scene.volumes import is_synthetic
 
 POLL_SECONDS = 0.01
@@ -31,10 +31,10 @@ class GenerationRun:
     """Sends the request when it is made, and ends once: with what ``consume`` made of the result, or with an error.
 
     Args:
-        door: to the worker.
+        client: to the worker.
         params: of the worker's ``generate``, without ``output_dir``.
-        consume: makes nodes or files of the worker's result, and may raise OSError or DoorError. What it leaves in the
-            run's folder is deleted.
+        consume: makes nodes or files of the worker's result, and may raise OSError or ClientError. What it leaves in
+            the run's folder is deleted.
         nodes: of the scene, without which the result is of no use; if one is removed, the result is dropped.
         in_scene: the result goes into the scene; if that is closed, the run is cancelled.
         parent_folder: where the run's own folder is made; by default where Slicer keeps temporary files.
@@ -48,7 +48,7 @@ class GenerationRun:
 
     def __init__(
         self,
-        client: WorkerClient,
+        client: Client,
         params: dict[str, Any],
         consume: Consumer,
         *,
@@ -151,7 +151,7 @@ class GenerationRun:
             return ""
         try:
             kept = self._consume(finished)
-        except Exception:  # the failure that is told is the first one
+        except Exception:  # the first failure is the one that is reported
             self._log(traceback.format_exc())
             return ""
         return _("Finished before, and kept: {names}.").format(names=", ".join(node.GetName() for node in kept))

@@ -10,15 +10,14 @@ from slicer import vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
+from ..client.command import shared_limits
 from .widgets import ChoiceConnector, PlainTextConnector
 
 DEFAULT_MODEL = "ccella-demo"
 AUTOMATIC_DEVICE = "auto"
 MODELS_OWN_STEPS = 0
-MAX_COUNT = 64
-"""The worker's own limit; a test compares the two."""
-MAX_STEPS = 1000
-MAX_SEED = 2**31 - MAX_COUNT
+LIMITS = shared_limits()
+MAX_SEED = 2**31 - LIMITS.MAX_COUNT
 """What a spin box can hold, also for the last volume of a run. Scripts may use seeds up to 2**63 - 1."""
 MAX_GUIDANCE = 10.0
 
@@ -67,10 +66,10 @@ class CCELLAGeneratorParameterNode:
     pathology: PathologyChoice = PathologyChoice.FROM_REPORT
     model: str = DEFAULT_MODEL
     realScan: vtkMRMLScalarVolumeNode
-    count: Annotated[int, WithinRange(1, MAX_COUNT)] = 1
+    count: Annotated[int, WithinRange(1, LIMITS.MAX_COUNT)] = 1
     newSeed: bool = True
     seed: Annotated[int, WithinRange(0, MAX_SEED)] = 0
-    steps: Annotated[int, WithinRange(0, MAX_STEPS)] = MODELS_OWN_STEPS
+    steps: Annotated[int, WithinRange(0, LIMITS.MAX_STEPS)] = MODELS_OWN_STEPS
     scheduler: SchedulerChoice = SchedulerChoice.MODELS_OWN
     guidance: Annotated[float, WithinRange(1.0, MAX_GUIDANCE)] = 1.0
     device: str = AUTOMATIC_DEVICE

@@ -16,7 +16,7 @@ PATIENCE_SECONDS = 10.0
 
 
 class Room:
-    """A generator, the client that it knocks at, and what it tells."""
+    """A generator, its client, and what came of the runs."""
 
     def __init__(self, bench: Any) -> None:
         from CCELLAGeneratorLib.generation import generator
@@ -59,7 +59,8 @@ def add_scan(name: str = "T2 of a patient") -> Any:
 def test_what_the_worker_is_asked(room: Room) -> None:
     request = room.start(
         report="Läsion", pathology=np.float64(0.25), model=Path("some") / "model", seed=np.int64(3), count=2,
-        numInferenceSteps=9, scheduler="unipc", guidanceScale=2.0, device="cuda:1", shape=(16, 16, 8), spacing=np.ones(3),
+        numInferenceSteps=9, scheduler="unipc", guidanceScale=2.0, device="cuda:1",
+        shape=(16, 16, 8), spacing=np.ones(3),
     )  # fmt: skip
     params = dict(request.params)
     assert Path(params.pop("output_dir")).is_absolute()
@@ -298,10 +299,11 @@ def test_close_frees_the_call_that_waits(room: Room) -> None:
 
 
 def test_an_unused_generator_starts_nothing(slicer_bench: Any) -> None:
+    from CCELLAGeneratorLib.client.client import WorkerClient
     from CCELLAGeneratorLib.generation.generator import Generator
 
     threads = threading.active_count()
-    generator = Generator()
+    generator = Generator(WorkerClient(["nothing to start"], {}, print))
     generator.cancel()
     generator.close()
     assert threading.active_count() == threads
