@@ -100,6 +100,8 @@ class CCELLAGeneratorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ):
             self.addObserver(scene, begins, self.onSceneStartChange)
             self.addObserver(scene, ends, self.onSceneEndChange)
+        # Before the node selectors, which have a priority of 10, move on to another node.
+        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved, priority=100.0)
         self._use_scene()
         slicer.modules.CCELLAGeneratorInstance.label_views()  # of a module that was added when Slicer ran already
         if self.parent.isEntered:  # after a reload, when enter() is not called
@@ -123,6 +125,12 @@ class CCELLAGeneratorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSceneEndChange(self, _caller: Any, _event: Any) -> None:
         if self.parent.isEntered:  # else when the user comes back
             self._use_scene()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onNodeAboutToBeRemoved(self, _caller: Any, _event: Any, node: slicer.vtkMRMLNode) -> None:
+        """A volume is deleted: what it was chosen for is chosen no longer."""
+        if self._parameters is not None:
+            self.panel.forget(node)
 
     def _use_scene(self) -> None:
         if self._parameters is None:

@@ -40,6 +40,12 @@ class CompareSection:
                 self._start() if self._why_not() == "" else self._stop()
         self._show()
 
+    def forget(self, node: slicer.vtkMRMLNode) -> None:
+        """A node is about to leave the scene; a comparison with it ends, whatever may be chosen in its place."""
+        if self.active and node in self._volumes:
+            self._stop()
+            self._show()
+
     def close(self) -> None:
         self._comparison.stop()
 

@@ -15,7 +15,7 @@ from ..scene.volumes import ATTRIBUTE_PREFIX, is_synthetic
 from .compare_section import CompareSection
 from .job_section import JobSection, LogPane
 from .model_section import ModelSection, model_folders
-from .parameters import MAX_SEED, MODELS_OWN_STEPS, CCELLAGeneratorParameterNode, connect_widgets
+from .parameters import MAX_SEED, MODELS_OWN_STEPS, CCELLAGeneratorParameterNode, connect_widgets, forget_node
 from .report_section import ReportSection
 from .settings_section import SettingsSection
 from .widgets import set_text
@@ -78,6 +78,11 @@ class Panel:
         not_real = is_synthetic(parameters.realScan)
         set_text(self._ui.scanHint, _("This volume is synthetic, not a real scan.") if not_real else "")
         self._update_buttons()
+
+    def forget(self, node: slicer.vtkMRMLNode) -> None:
+        """A node is about to leave the scene: a comparison with it ends, and it is no longer chosen for anything."""
+        self.compare.forget(node)
+        forget_node(self._parameters, node)
 
     def close(self) -> None:
         """Let go of everything; no callback reaches the widgets after this."""

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
-from slicer import vtkMRMLScalarVolumeNode
+from slicer import vtkMRMLNode, vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
@@ -75,6 +75,24 @@ class CCELLAGeneratorParameterNode:
     device: str = AUTOMATIC_DEVICE
     outputVolume: vtkMRMLScalarVolumeNode
     result: vtkMRMLScalarVolumeNode
+
+
+NODE_PARAMETERS = tuple(
+    name
+    for name, kind in get_type_hints(CCELLAGeneratorParameterNode).items()
+    if isinstance(kind, type) and issubclass(kind, vtkMRMLNode)
+)
+
+
+def forget_node(parameters: CCELLAGeneratorParameterNode, node: vtkMRMLNode) -> None:
+    """Set every parameter that is this node to None.
+
+    To be called before the node leaves the scene: a node selector whose current node is removed moves on to another
+    one, and would take the parameter along to a volume that nobody chose.
+    """
+    for name in NODE_PARAMETERS:
+        if getattr(parameters, name) is node:
+            setattr(parameters, name, None)
 
 
 OWN_CONNECTORS = {"report": PlainTextConnector, "model": ChoiceConnector, "device": ChoiceConnector}
