@@ -1,6 +1,8 @@
 """The module as Slicer sees it: its texts, its start, its logic, its own test, and the real worker behind it."""
 
 import pydoc
+import sys
+import unittest
 from typing import Any
 
 import pytest
@@ -106,6 +108,21 @@ def test_the_real_worker_generates_twice_is_cancelled_and_works_again(slicer_ben
     seeds.append(ui.seedSpin.value)
     assert [int(node.GetAttribute("CCELLA.Seed")) for node in synthetic_volumes()] == seeds
     assert slicer_bench.messages == []
+
+
+def test_its_own_test_is_skipped_where_packages_are_missing(slicer_bench, widget, monkeypatch):
+    import slicer
+    from CCELLAGeneratorLib import dependencies
+
+    monkeypatch.setattr(dependencies, "missing", lambda: ["torch>=2.4", "monai>=1.5"])
+    tests = unittest.TestLoader().loadTestsFromTestCase(sys.modules["CCELLAGenerator"].CCELLAGeneratorTest)
+    result = unittest.TestResult()
+    tests.run(result)
+    ((_test, reason),) = result.skipped
+    assert reason == "Nothing is generated, because packages are missing: torch>=2.4, monai>=1.5"
+    assert result.testsRun == 2 and result.wasSuccessful()
+    slicer.selfTests["CCELLAGenerator"](msec=0)  # Reload and Test, which knows of no skipping
+    assert synthetic_volumes() == []
 
 
 def test_its_own_test_passes(slicer_bench, widget):

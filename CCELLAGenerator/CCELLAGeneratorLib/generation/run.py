@@ -15,6 +15,7 @@ from slicer.i18n import tr as _
 
 from ..client.errors import ClientError, cancelled
 from ..client.interface import Client
+from ..scene.geometry import has_extent
 from ..scene.volumes import is_synthetic
 
 POLL_SECONDS = 0.01
@@ -165,8 +166,23 @@ class GenerationRun:
 
 def check_nodes(reference: slicer.vtkMRMLVolumeNode | None, output: slicer.vtkMRMLScalarVolumeNode | None) -> None:
     """Raises GenerationError where a result could not be laid, or would overwrite what is not synthetic."""
+    for value in (reference, output):
+        if value is not None and not isinstance(value, slicer.vtkMRMLNode):
+            raise GenerationError(
+                "input",
+                _("A volume is given as a node of the scene, not as {value}.").format(value=repr(value)),
+                _("slicer.util.getNode(name) gives the node of a name."),
+            )
     if reference is not None and not (reference.IsA("vtkMRMLVolumeNode") and reference.GetImageData()):
         raise GenerationError("input", _("The real scan is not a volume with an image; choose another one."))
+    if reference is not None and not has_extent(reference):
+        raise GenerationError(
+            "input",
+            _("The real scan {name} has no extent: a transform over it, or its own geometry, flattens it.").format(
+                name=reference.GetName()
+            ),
+            _("Take the transform away, or choose another scan."),
+        )
     if output is None:
         return
     if not output.IsA("vtkMRMLScalarVolumeNode") or output.IsA("vtkMRMLLabelMapVolumeNode"):

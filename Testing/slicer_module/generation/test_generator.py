@@ -284,6 +284,24 @@ def test_no_room_for_files(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught.value.code == "save"
 
 
+def test_a_name_instead_of_a_node_is_refused_before_the_run(room: Room) -> None:
+    for argument in ("referenceVolume", "outputVolume"):
+        with pytest.raises(room.error_class, match="node of the scene, not as 'T2'"):
+            room.start(**{argument: "T2"})
+    assert room.client.requests == {}
+
+
+@pytest.mark.parametrize("bad", [0.0, float("nan")])
+def test_a_scan_under_a_singular_transform_is_refused_before_the_run(room: Room, bad: float) -> None:
+    scan = add_scan()
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(np.diag([1.0, bad, 1.0, 1.0])))
+    scan.SetAndObserveTransformNodeID(transform.GetID())
+    with pytest.raises(room.error_class, match="T2 of a patient has no extent"):
+        room.start(referenceVolume=scan)
+    assert room.client.requests == {}
+
+
 def test_close_calls_nobody_back(room: Room) -> None:
     request = room.start()
     room.generator.close()
