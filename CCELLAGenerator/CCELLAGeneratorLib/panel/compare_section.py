@@ -66,8 +66,9 @@ class CompareSection:
             return
         self._set_sliders(real)
         self._fade(self._ui.fadeSlider.value)
+        legend = _("S, above: the synthetic volume. R, below: the real scan.")
         apart = _("They do not overlap; place the next one on the real scan.")
-        set_text(self._ui.compareHint, "" if self._comparison.overlap else apart)
+        set_text(self._ui.compareHint, legend if self._comparison.overlap else f"{apart} {legend}")
 
     def _stop(self) -> None:
         self._comparison.stop()
