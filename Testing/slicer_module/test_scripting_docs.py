@@ -45,8 +45,7 @@ class Page:
         return self._printed.readouterr().out
 
     def _nothing_is_under_way(self) -> bool:
-        generator = self.names["logic"].process.__self__
-        return generator._client.state in ("ready", "stopped")
+        return self.names["logic"]._client.state in ("ready", "stopped")
 
 
 @pytest.fixture

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 def count_tokens(task: Task, state: WorkerState) -> dict[str, Any]:
     """The report's length, the end-of-text token included, as the model's own encoder counts it."""
-    asked = read_params(CountTokensParams, task)
-    model = resolve_model(asked.model)
+    params = read_params(CountTokensParams, task)
+    model = resolve_model(params.model)
     if "tokenizer" not in model.index.components:
         raise InputError(f"The model {model.index.name} reads no report.")
-    report = check_report(asked.report) if asked.report.strip() else ""  # asked while it is being written
+    report = check_report(params.report) if params.report.strip() else ""  # asked while it is being written
     tokens = len(_tokenizer(model, state)(report, truncation=False, verbose=False)["input_ids"])
     limit = model.index.max_report_tokens
     return asdict(TokenCount(tokens, limit, tokens > limit))
