@@ -27,8 +27,8 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WorkerState:
     return WorkerState(tmp_path / "timings.json")
 
 
-def ask(state: WorkerState, model: Path, **params: Any) -> dict[str, Any]:
-    task = Task(1, "estimate", {"model": str(model), "device": "cpu"} | params, send=lambda *_, **__: None)
+def ask(state: WorkerState, folder: Path, **params: Any) -> dict[str, Any]:
+    task = Task(1, "estimate", {"model": str(folder), "device": "cpu"} | params, send=lambda *_, **__: None)
     return estimate(task, state)
 
 
