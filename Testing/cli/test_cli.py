@@ -80,7 +80,7 @@ def test_generate_takes_shape_format_report_file_and_place(tiny_model: Path, tmp
     sitk.WriteImage(scan, str(tmp_path / "scan.nii"))
     options = ["--shape", 8, 16, 8, "--spacing", 1, 2, 3, "--format", "nrrd", "--place-on", tmp_path / "scan.nii"]
     files = ["--report-file", tmp_path / "report.txt", "--out", tmp_path]
-    scheduler = ["--steps", 1, "--solver", "ddim", "--seed", 7, "--device", "cpu"]
+    scheduler = ["--steps", 1, "--scheduler", "ddim", "--seed", 7, "--device", "cpu"]
     result = ccella("generate", "--model", tiny_model, *files, *options, *scheduler)
     assert result.exit_code == 0, result.output
     volume = SyntheticVolume.load(tmp_path / f"{STEM}.nrrd")
@@ -104,7 +104,7 @@ def test_generate_refuses_a_taken_name_before_it_generates(tiny_model: Path, tmp
         (["--steps", "0"], "from 1 to 1000"),
         (["--count", "-1"], "from 1 to 64"),
         (["--seed", "-1"], "A seed is a whole number"),
-        (["--solver", "magic"], "no scheduler 'magic'"),
+        (["--scheduler", "magic"], "no scheduler 'magic'"),
         (["--shape", "16", "17", "8"], "nearest: 16 or 24"),
         (["--device", "abacus"], "no device 'abacus'"),
         (["--report-file", "nowhere.txt"], "not both"),
@@ -245,7 +245,7 @@ def test_evaluate_adherence_refuses_before_a_readout_is_trained(
     for arguments, words in (
         (["--cases", 0, "--model", tiny_model], "needs at least one case"),
         (["--model", tmp_path / "nowhere"], "nowhere"),
-        (["--model", tiny_model, "--solver", "dpm--"], "There is no scheduler 'dpm--'"),
+        (["--model", tiny_model, "--scheduler", "dpm--"], "There is no scheduler 'dpm--'"),
         (["--model", tiny_model, "--steps", 0], "must be a whole number from 1 to 1000, not 0"),
         (["--model", tiny_model, "--guidance", -1], "guidance scale"),
         (["--model", tiny_model], "What tiny makes cannot be read: The phantom reader needs a volume of at least"),
