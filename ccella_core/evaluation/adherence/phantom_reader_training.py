@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 import torch
+from filelock import FileLock
 from monai.losses import DiceCELoss
 from pydantic import Field
 from scipy.ndimage import gaussian_filter1d
@@ -194,7 +195,7 @@ def phantom_reader_fingerprint(config: PhantomReaderTraining) -> str:
 def cached_phantom_reader(cache_dir: Path | None = None, config: PhantomReaderTraining | None = None) -> Path:
     """Where `load_or_train_phantom_reader` keeps the phantom reader; there is no such folder before its first use."""
     root = cache_dir if cache_dir is not None else Path(platformdirs.user_cache_dir("ccella"))
-    return root / f"phantom reader-{phantom_reader_fingerprint(config or PhantomReaderTraining())}" / "weights"
+    return root / f"phantom-reader-{phantom_reader_fingerprint(config or PhantomReaderTraining())}" / "weights"
 
 
 def load_or_train_phantom_reader(
@@ -204,19 +205,25 @@ def load_or_train_phantom_reader(
     config = config or PhantomReaderTraining()
     finished = cached_phantom_reader(cache_dir, config)
     folder = finished.parent
-    if not finished.is_dir():
-        log.info(
-            "training the phantom reader on the digital prostate, once, into %s: about nine minutes of one core", folder
-        )
-        phantom_reader = train_phantom_reader(config, folder, progress)
-        unfinished = folder / "weights.part"
-        phantom_reader.save(unfinished)
-        unfinished.replace(finished)
-        shutil.rmtree(folder / CHECKPOINTS_NAME, ignore_errors=True)
-    phantom_reader = PhantomReader.load(finished)
-    if phantom_reader.validation is None:
-        patients = VALIDATION_PATIENTS[: config.validation_patients]
-        log.info("validating the phantom reader on %d other digital prostates, once: about two minutes", len(patients))
-        phantom_reader.validation = validate_phantom_reader(phantom_reader, patients, progress)
-        save_validation(phantom_reader.validation, finished)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Of several processes that need it at once, one trains and the others wait.
+    with FileLock(folder.with_name(f"{folder.name}.lock")):
+        if not finished.is_dir():
+            log.info(
+                "training the phantom reader on the digital prostate, once, into %s: about nine minutes of one core",
+                folder,
+            )
+            phantom_reader = train_phantom_reader(config, folder, progress)
+            unfinished = folder / "weights.part"
+            phantom_reader.save(unfinished)
+            unfinished.replace(finished)
+            shutil.rmtree(folder / CHECKPOINTS_NAME, ignore_errors=True)
+        phantom_reader = PhantomReader.load(finished)
+        if phantom_reader.validation is None:
+            patients = VALIDATION_PATIENTS[: config.validation_patients]
+            log.info(
+                "validating the phantom reader on %d other digital prostates, once: about two minutes", len(patients)
+            )
+            phantom_reader.validation = validate_phantom_reader(phantom_reader, patients, progress)
+            save_validation(phantom_reader.validation, finished)
     return phantom_reader
