@@ -43,8 +43,8 @@ COLUMNS = ("What", "Seconds a step", "× plain", "Held up by Python", "Peak memo
 NOTE = (
     "Seconds: mean of the steps after the first. Held up by Python: the share of two further steps, under a profiler, "
     "in which no operation ran on the device, which on a CPU is the processor itself. Memory: the most that the "
-    "process held, Python, torch and weights included, or that torch held on the GPU; no checkpoint is written. × plain: as a "
-    "part of the plain loop's, so that less is better."
+    "process held, Python, torch and weights included, or that torch held on the GPU; no checkpoint is written. "
+    "× plain: as a part of the plain loop's, so that less is better."
 )
 
 app = typer.Typer(add_completion=False)

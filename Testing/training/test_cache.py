@@ -108,10 +108,10 @@ def test_a_cache_of_something_else_is_refused_with_the_difference(tmp_path):
     build(tmp_path)
     with pytest.raises(InputError, match=r"made from something else \(autoencoder was b and is c\)"):
         build(tmp_path, depends_on={"prepared cases": "a", "autoencoder": "c"})
-    with pytest.raises(InputError, match=r"mirror: False there, True now"):
+    with pytest.raises(InputError, match=r"mirror was False and is True"):
         build(tmp_path, mirror=True)
     (tmp_path / "cache.json").unlink()
-    with pytest.raises(InputError, match=r"latents: mean there, draw now"):
+    with pytest.raises(InputError, match=r"latents was mean and is draw"):
         build(tmp_path, latents="draw")
 
 

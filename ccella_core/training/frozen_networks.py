@@ -83,7 +83,7 @@ def autoencoder_source(where: str) -> AutoencoderSource:
     """Where an autoencoder lies: in its own folder, in that of a run of ``train autoencoder``, or in a model.
 
     Args:
-        where: a folder with ``config.json`` and ``model.safetensors``, the folder of a run, or a model's folder or name.
+        where: a folder with ``config.json`` and ``model.safetensors``, a run's folder, or a model's folder or name.
 
     Raises:
         InputError: it is none of them.
