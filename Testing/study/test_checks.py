@@ -10,7 +10,7 @@ from tiny_study import tiny_study
 
 from ccella_core.config import checked, merged
 from ccella_core.errors import InputError
-from ccella_core.evaluation.features.features import features
+from ccella_core.evaluation.features import features
 from ccella_core.study import checks
 from ccella_core.study.checks import check_study
 from ccella_core.study.classifiers import trainings
