@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def _best(looks: list[dict[str, Any]]) -> str | None:
     return f"loss {best['loss']:.4f} after step {best['step']}"
 
 
-def _charts(steps: list[dict[str, Any]], looks: list[dict[str, Any]]) -> list[tuple[str, str]]:
+def _charts(steps: list[dict[str, Any]], looks: list[dict[str, Any]]) -> Sequence[tuple[str, str]]:
     """A title and a chart each, of what was recorded."""
     charts = []
     for title, names, unit, log_scale in CHARTS:
