@@ -79,7 +79,7 @@ def line_chart(
     log_scale: bool = False,
 ) -> Markup:
     """Curves (x, y) by name as SVG, with a legend where there are several; NaN values are left out."""
-    from matplotlib.ticker import LogFormatter
+    from matplotlib.ticker import NullFormatter
 
     figure, axes = _figure(x_label, y_label)
     for number, (name, (x, y)) in enumerate(curves.items()):
@@ -89,8 +89,10 @@ def line_chart(
         axes.plot(x_values, y_values, label=name, color=color, linewidth=1.4, marker=marker)
     if log_scale:
         axes.set_yscale("log")
-        for choose in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-            choose(LogFormatter(minor_thresholds=(2, 0.5)))  # plain numbers, not powers of ten
+        axes.yaxis.set_major_formatter("{x:g}")  # not as powers of ten
+        low, high = axes.get_ylim()
+        # Within one power of ten there is room for the numbers between, and hardly another would stand there.
+        axes.yaxis.set_minor_formatter("{x:g}" if high < 10 * low else NullFormatter())
     if len(curves) > 1:
         axes.legend(frameon=False, fontsize=8)
     return as_svg(figure)

@@ -131,7 +131,7 @@ def test_json_lines_keep_wordings_and_fields_and_refuse_the_rest(folder):
     assert case.id == "12" and case.pirads == 3 and case.pathology == "positive"
     assert case.reports == ("one\u2028way", "another")
     assert case.fields == StructuredFields(pirads=3, lesions=())
-    words = ["line 2: this is not JSON", "nearest is 'pirads'", "line 4: this is not an object", "t2w: "]
+    words = ["line 2: this is not JSON", "nearest is 'pirads'", "line 4: this is not an object", "t2w is missing"]
     assert len(refused) == len(words)
     assert all(word in reason for word, (_, reason) in zip(words, refused, strict=True))
 

@@ -28,7 +28,7 @@ def test_two_runs_are_compared_on_the_same_cases(toy_run, toy_set, tmp_path):
     comparison = json.loads((tmp_path / "out" / "comparison.json").read_text(encoding="utf-8"))
     good, bad = (json.loads((tmp_path / "out" / name).read_text()) for name in ("scores.json", "against/scores.json"))
     difference = good["scores"]["auroc"]["value"] - bad["scores"]["auroc"]["value"]
-    assert comparison["auroc"]["difference"] == pytest.approx(difference)
+    assert comparison["auroc"]["value"] == pytest.approx(difference)
     assert comparison["differences"]["accuracy"]["n"] == 20
     volumes = [open_volume_set(toy_set, split=split) for split in ("test", "test")]
     volumes[1].members = volumes[1].members[1:]

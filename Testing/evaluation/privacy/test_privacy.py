@@ -229,7 +229,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert result.exit_code == 0, result.output
     assert "Suspected copies: 0.0% (0/4" in result.stdout and (tmp_path / "out" / "privacy.png").is_file()
     printed = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
-    assert printed["suspected"]["total"] == 4 and printed["real"] == "10 held-out volumes"
+    assert printed["suspected"]["n"] == 4 and printed["real"] == "10 held-out volumes"
     result = CliRunner().invoke(
         app, ["evaluate", "privacy", *sets, "--out", str(tmp_path), "--held-out-split", "train"]
     )

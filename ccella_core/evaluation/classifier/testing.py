@@ -41,7 +41,7 @@ from ccella_core.report_page import markdown_table, save_result
 from ccella_core.runs.folder import CHECKPOINTS, last_step, read_run, read_run_config
 from ccella_core.runs.trainer import load_trained
 
-SCORES_STEM, COMPARISON_STEM, PROBABILITIES_NAME = "scores", "comparison", "probabilities.csv"
+RESULT, COMPARISON, PROBABILITIES_NAME = "scores", "comparison", "probabilities.csv"
 COMPARED: tuple[ScoreName, ...] = ("accuracy", "auroc", "average_precision")
 
 
@@ -159,7 +159,7 @@ def evaluate_classifier(
         ),
     )
     if out is not None and accelerator.is_main_process:
-        save_result(result, classifier_markdown(result), out / SCORES_STEM)
+        save_result(result, classifier_markdown(result), out / RESULT)
         write_text(out / PROBABILITIES_NAME, _csv(result))
     return result
 
@@ -197,7 +197,7 @@ def compare_classifiers(
         },
     )
     if out is not None:
-        save_result(comparison, comparison_markdown(comparison, a, b), out / COMPARISON_STEM)
+        save_result(comparison, comparison_markdown(comparison, a, b), out / COMPARISON)
     return comparison
 
 
