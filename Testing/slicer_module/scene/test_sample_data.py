@@ -13,7 +13,7 @@ from PIL import Image
 
 from ccella_core.imaging.volume import SyntheticVolume
 
-MODULE_FOLDER = Path(__file__).parents[2] / "CCELLAGenerator"
+MODULE_FOLDER = Path(__file__).parents[3] / "CCELLAGenerator"
 IMAGE = MODULE_FOLDER / "Resources" / "SampleData" / "SYNTHETIC_sample.nrrd"
 MAX_BYTES = 700_000  # every user downloads it with the extension
 
