@@ -86,6 +86,7 @@ class CCELLAGeneratorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameters: CCELLAGeneratorParameterNode | None = None
 
     def setup(self) -> None:
+        """Build the panel, once, when the module is first opened or reloaded."""
         ScriptedLoadableModuleWidget.setup(self)
         ui_widget = slicer.util.loadUI(self.resourcePath("UI/CCELLAGenerator.ui"))
         self.layout.addWidget(ui_widget)
@@ -109,6 +110,7 @@ class CCELLAGeneratorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.panel.describe()
 
     def cleanup(self) -> None:
+        """Let go of everything, when the module is reloaded or Slicer quits."""
         if self.logic is None:  # the panel was never made
             return
         self.removeObservers()
@@ -116,6 +118,7 @@ class CCELLAGeneratorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel.close()
 
     def enter(self) -> None:
+        """The user turns to the module."""
         self._use_scene()
         self.panel.describe()
 
@@ -124,6 +127,7 @@ class CCELLAGeneratorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._use_parameters(None)
 
     def onSceneEndChange(self, _caller: Any, _event: Any) -> None:
+        """The scene is closed, or another one is loaded into it: the nodes are what they seem again."""
         if self.parent.isEntered:  # else when the user comes back
             self._use_scene()
 
@@ -168,9 +172,11 @@ class CCELLAGeneratorTest(ScriptedLoadableModuleTest):
     """Slicer's "Reload and Test": a small volume of a report, from the panel's parameters to the scene."""
 
     def setUp(self) -> None:
+        """Begin each test with an empty scene."""
         slicer.mrmlScene.Clear()
 
     def runTest(self) -> None:
+        """Run all tests; what is skipped is said."""
         for test in (self.test_parameters_are_kept_in_the_scene, self.test_generate):
             self.setUp()
             try:
@@ -179,12 +185,14 @@ class CCELLAGeneratorTest(ScriptedLoadableModuleTest):
                 self.delayDisplay(_("Skipped: {reason}").format(reason=reason))
 
     def test_parameters_are_kept_in_the_scene(self) -> None:
+        """A parameter is found again in the scene."""
         logic = CCELLAGeneratorLogic()
         logic.getParameterNode().report = "PI-RADS 2."
         self.assertEqual(logic.getParameterNode().report, "PI-RADS 2.")
         self.delayDisplay(_("The report is kept in the scene"))
 
     def test_generate(self) -> None:
+        """A report becomes a synthetic volume."""
         missing = dependencies.missing()
         if missing:  # a test installs nothing
             sentence = _("Nothing is generated, because packages are missing: {names}")

@@ -104,7 +104,10 @@ class Installer:
                 torchVersionRequirement: str | None = None,
                 torchvisionVersionRequirement: str | None = None,
             ) -> Any:
-                """The module torch, which it imports into Slicer's process; None when the user declines."""
+                """The module torch; None when the user declines.
+
+                The real one imports it into Slicer's process; the bench does not, for tests use torch themselves.
+                """
                 if askConfirmation and not slicer.util.confirmOkCancelDisplay("PyTorch will be downloaded"):
                     return None
                 installer.install([f"torch{torchVersionRequirement or ''}"])

@@ -94,8 +94,11 @@ def test_installing_can_fail(slicer_bench):
     import slicer.packaging
 
     slicer_bench.installer.missing, slicer_bench.installer.works = {"monai"}, False
-    with pytest.raises(subprocess.CalledProcessError):
+    with pytest.raises(RuntimeError):
         slicer.packaging.pip_ensure("monai", prompt_install=False)
+    assert [message.kind for message in slicer_bench.messages] == ["critical"]  # it says so itself
+    with pytest.raises(subprocess.CalledProcessError):
+        slicer.packaging.pip_install("monai")
     assert not slicer.packaging.pip_check("monai")
 
 

@@ -100,6 +100,7 @@ class Handlers:
         self.state = WorkerState(timings_file)
 
     def __call__(self, task: Task) -> dict[str, Any]:
+        """Import what the method needs, and answer; raises what the answering function does."""
         with self.state.importing:
             module = import_module(f"ccella_core.worker.{MODULES[task.method]}")
         return getattr(module, task.method)(task, self.state)

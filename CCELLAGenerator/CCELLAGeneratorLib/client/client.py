@@ -59,7 +59,7 @@ class WorkerClient:
 
     @property
     def state(self) -> str:
-        """ "stopped", "starting", "ready", or "busy" while an answer is owed."""
+        """Say "stopped", "starting", "ready", or "busy" while an answer is owed."""
         if self._link is None:
             return "stopped"
         if not self._link.ready:

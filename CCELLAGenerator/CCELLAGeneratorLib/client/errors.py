@@ -43,6 +43,7 @@ def of_worker(event: dict[str, Any]) -> ClientError:
 
 
 def cancelled(finished: dict[str, Any] | None = None) -> ClientError:
+    """The user stopped the request; `finished` is what was completed before."""
     return ClientError("cancelled", _("Generation was cancelled."), finished=finished)
 
 
@@ -56,6 +57,7 @@ def not_started(reason: str) -> ClientError:
 
 
 def other_version(theirs: object, ours: int) -> ClientError:
+    """The process speaks another version of the protocol."""
     return ClientError(
         "version",
         _("The generating process speaks version {theirs} of the protocol, and this module version {ours}.").format(
@@ -66,6 +68,7 @@ def other_version(theirs: object, ours: int) -> ClientError:
 
 
 def hung(seconds: float) -> ClientError:
+    """The process gave no sign of life for so many seconds."""
     return ClientError(
         "hung",
         _("The generating process gave no sign of life for {seconds:.0f} seconds and was ended.").format(
@@ -76,6 +79,7 @@ def hung(seconds: float) -> ClientError:
 
 
 def rubbish() -> ClientError:
+    """The process wrote what is no message."""
     return ClientError(
         "rubbish",
         _("The generating process wrote what cannot be understood and was ended."),

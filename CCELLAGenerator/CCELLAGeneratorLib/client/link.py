@@ -66,6 +66,7 @@ class WorkerLink:
         )
 
     def send(self, message_id: int, method: str, params: dict[str, Any]) -> None:
+        """Send one message to the worker."""
         self._process.write(self._protocol.encode({"id": message_id, "method": method, "params": params}))
 
     def watch(self, answer_is_owed: bool) -> None:

@@ -68,6 +68,7 @@ class WorkerProcess:
         self._process.start(command[0], list(command[1:]))
 
     def write(self, data: bytes) -> None:
+        """Write bytes to its standard input; returns at once."""
         self._process.write(data)
 
     def end(self) -> None:

@@ -1,0 +1,1 @@
+"""A synthetic volume beside a real scan."""

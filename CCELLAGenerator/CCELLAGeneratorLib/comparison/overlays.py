@@ -57,6 +57,7 @@ def show_slices(slice_nodes: Iterable[slicer.vtkMRMLSliceNode], view_node: slice
 
 
 def hide_slices(slice_nodes: Iterable[slicer.vtkMRMLSliceNode]) -> None:
+    """Show these slices in no 3-D view."""
     for node in filter(in_scene, slice_nodes):
         node.SetSliceVisible(False)
         node.RemoveAllThreeDViewIDs()

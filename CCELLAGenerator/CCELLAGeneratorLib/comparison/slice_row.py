@@ -91,6 +91,7 @@ class SliceRow:
         )
 
     def set_scale(self, mm_per_pixel: float) -> None:
+        """Show so many mm a pixel in every view."""
         for logic in self._logics.values():
             node = logic.GetSliceNode()
             width, height, slices = node.GetDimensions()

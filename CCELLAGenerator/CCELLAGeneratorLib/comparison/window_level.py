@@ -21,6 +21,7 @@ class IntensityRange(NamedTuple):
 
     @property
     def width(self) -> float:
+        """How far 0 and 1 lie apart, as an intensity."""
         return self.high - self.low
 
     def relative(self, value: float | np.ndarray) -> float | np.ndarray:

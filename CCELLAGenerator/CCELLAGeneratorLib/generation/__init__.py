@@ -1,0 +1,1 @@
+"""From a report to volumes in the scene, one by one or by the table."""

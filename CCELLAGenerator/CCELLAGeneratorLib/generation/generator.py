@@ -65,16 +65,21 @@ class Generator:
             report: the radiology report; ``None`` for models that read none.
             pathology: ``"negative"``, ``"positive"``, a probability of positive, or ``None``: as the report says.
             model: the model: a name, a folder, or ``hf:owner/name``.
-            seed, count: the volumes get ``seed``, ``seed + 1``, …; ``None`` draws a new first one. A model of several
-                sequences gives one of each for every seed.
-            numInferenceSteps, scheduler, shape, spacing: by default the model's own; (X, Y, Z) in voxels and mm.
+            seed: of the first volume; the others get the numbers that follow. ``None`` draws a new one.
+            count: how many volumes; a model of several sequences gives one of each for every seed.
+            numInferenceSteps: by default the model's own number.
+            scheduler: by default the model's own.
             guidanceScale: 1 is off.
             device: ``"auto"``, ``"cpu"``, ``"cuda:0"``, …
             referenceVolume: the real scan to lay the volumes on.
             outputVolume: takes the first volume: an empty node, or a synthetic one, which is replaced.
+            shape: (X, Y, Z) in voxels, by default the model's own.
+            spacing: (X, Y, Z) in mm, by default the model's own.
             wait: return when it is done; Slicer's window stays alive meanwhile.
-            onProgress, onPreview: called with every step (a dict), and with the volume as it forms (bytes of a PNG).
-            onFinished, onError: called with the nodes, or with the ``ClientError``; one of them, once.
+            onProgress: called with every step, a dict.
+            onPreview: called with the volume as it forms, the bytes of a PNG.
+            onFinished: called with the nodes. Either it or ``onError`` is called, once.
+            onError: called with the ``ClientError``.
             **options: any other of the library's ``GenerationOptions``, by its name there: ``output_range="int16"``.
 
         Returns:
@@ -133,7 +138,10 @@ class Generator:
             csvPath: the table.
             outputFolder: takes the files, and a table of results; rows that it holds already are skipped. By default
                 the volumes go into the scene.
-            model, scheduler, guidanceScale, device: of ``process``, for all rows.
+            model: as in ``process``, for all rows.
+            scheduler: as in ``process``, for all rows.
+            guidanceScale: as in ``process``, for all rows.
+            device: as in ``process``, for all rows.
             referenceVolume: the real scan to lay the volumes in the scene on.
             wait: return when all rows are done; Slicer's window stays alive meanwhile.
             onProgress: called with every step (a dict, with "row" and "rows").

@@ -196,6 +196,7 @@ def check_nodes(reference: slicer.vtkMRMLVolumeNode | None, output: slicer.vtkMR
 
 
 def save_error(error: OSError) -> GenerationError:
+    """A file or folder could not be written, with what to do."""
     return GenerationError("save", str(error), _("Free disk space or choose another folder; then try again."))
 
 

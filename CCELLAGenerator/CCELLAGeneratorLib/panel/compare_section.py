@@ -30,6 +30,7 @@ class CompareSection:
 
     @property
     def active(self) -> bool:
+        """Whether two volumes are being compared."""
         return self._comparison.active
 
     def refresh(self, synthetic: slicer.vtkMRMLScalarVolumeNode | None, real: Any) -> None:
@@ -47,6 +48,7 @@ class CompareSection:
             self._show()
 
     def close(self) -> None:
+        """End the comparison."""
         self._comparison.stop()
 
     def _toggled(self, is_down: bool) -> None:

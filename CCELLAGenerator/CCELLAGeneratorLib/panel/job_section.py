@@ -126,7 +126,7 @@ class JobSection:
 
 
 def progress_text(event: dict[str, Any]) -> str:
-    """ "Volume 1 of 2 · drawing, step 3 of 30 · about 12 s left" """
+    """Say how far a run is: "Volume 1 of 2 · drawing, step 3 of 30 · about 12 s left"."""
     stages = {
         "load": _("loading the model"),
         "encode": _("reading the report"),
@@ -148,11 +148,12 @@ def progress_text(event: dict[str, Any]) -> str:
 
 
 def time_left_text(seconds: float) -> str:
+    """How long something will still take, in words."""
     return _("about {duration} left").format(duration=duration_text(seconds))
 
 
 def duration_text(seconds: float) -> str:
-    """ "12 s", "3 min" """
+    """Say a duration: "12 s", "3 min"."""
     if seconds < LONG:
         return _("{seconds} s").format(seconds=max(1, round(seconds)))
     return _("{minutes} min").format(minutes=round(seconds / MINUTE))
@@ -165,8 +166,10 @@ class LogPane:
         self._text = ui.logText
 
     def write(self, line: str) -> None:
+        """Add a line."""
         if self._text is not None:
             self._text.appendPlainText(line)
 
     def close(self) -> None:
+        """Drop every line from now on."""
         self._text = None

@@ -96,6 +96,7 @@ class ModelSection:
         self._update_buttons()
 
     def close(self) -> None:
+        """Ask for no estimate any more."""
         self._query.close()
 
     def _show_estimate(self, value: dict[str, Any] | None) -> None:

@@ -30,6 +30,7 @@ class PathologyChoice(Enum):
     POSITIVE = "positive"
 
     def label(self) -> str:
+        """What the user reads."""
         return {
             PathologyChoice.FROM_REPORT: _("As the report says"),
             PathologyChoice.NEGATIVE: _("Negative (PI-RADS 1–2)"),
@@ -48,6 +49,7 @@ class SchedulerChoice(Enum):
     DDPM_REFERENCE = "ddpm-reference"
 
     def label(self) -> str:
+        """What the user reads."""
         return {
             SchedulerChoice.MODELS_OWN: _("The model's own"),
             SchedulerChoice.DPM_SOLVER: "DPM-Solver++",

@@ -61,6 +61,7 @@ class ReportSection:
         set_text(self._ui.predictionLabel, text)
 
     def close(self) -> None:
+        """Count no report any more."""
         self._count.close()
 
     def _show_count(self, count: dict[str, Any] | None) -> None:
@@ -136,6 +137,7 @@ class ReportHistory:
 
     @property
     def enabled(self) -> bool:
+        """Whether reports are remembered; switched off, they are forgotten as well."""
         return slicer.util.settingsValue(ENABLED_KEY, True, converter=slicer.util.toBool)
 
     @enabled.setter
@@ -146,6 +148,7 @@ class ReportHistory:
 
     @property
     def reports(self) -> list[str]:
+        """What is remembered, the newest first."""
         # As JSON, because Qt's own lists of texts come back as a text where there is one, and as nothing where none.
         try:
             reports = json.loads(slicer.util.settingsValue(REPORTS_KEY, "[]"))
@@ -160,4 +163,5 @@ class ReportHistory:
             qt.QSettings().setValue(REPORTS_KEY, json.dumps(reports[:MAX_REPORTS], ensure_ascii=False))
 
     def clear(self) -> None:
+        """Forget all reports."""
         qt.QSettings().remove(REPORTS_KEY)

@@ -16,13 +16,16 @@ class _OwnConnector(GuiConnector):
 
     @staticmethod
     def canRepresent(_widget: qt.QWidget, _datatype: type) -> bool:
+        """For no widget but the one that it was made for."""
         return False
 
     @staticmethod
     def create(_widget: qt.QWidget, _datatype: type) -> None:
+        """Make nothing: it is made by hand."""
         return None
 
     def widget(self) -> qt.QWidget:
+        """The widget that is bound."""
         return self._widget
 
 
@@ -36,9 +39,11 @@ class PlainTextConnector(_OwnConnector):
         self._widget.disconnect("textChanged()", self.changed)
 
     def read(self) -> str:
+        """The value that the widget shows."""
         return self._widget.plainText
 
     def write(self, value: str) -> None:
+        """Show a value."""
         if self._widget.plainText != value:
             self._widget.plainText = value
 
@@ -59,9 +64,11 @@ class ChoiceConnector(_OwnConnector):
         self.changed()
 
     def read(self) -> str:
+        """The value that the widget shows."""
         return self._widget.itemData(self._widget.currentIndex)
 
     def write(self, value: str) -> None:
+        """Show a value."""
         if self._widget.findData(value) < 0:
             self._widget.addItem(value, value)
         self._widget.currentIndex = self._widget.findData(value)

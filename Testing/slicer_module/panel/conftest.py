@@ -72,13 +72,13 @@ class PanelCase:
         bench.load_module()
         from CCELLAGeneratorLib import dependencies
         from CCELLAGeneratorLib.client import client
-        from CCELLAGeneratorLib.panel import debounced as question
+        from CCELLAGeneratorLib.panel import debounced
 
         self.bench = bench
         self.client = PanelClient()
         self.missing: list[str] = []
         self.agrees = True
-        monkeypatch.setattr(question, "PAUSE_MS", PAUSE_MS)
+        monkeypatch.setattr(debounced, "PAUSE_MS", PAUSE_MS)
         for module in (sys.modules["CCELLAGenerator"], client):  # the second for when the first is reloaded
             monkeypatch.setattr(module, "WorkerClient", self._new_client)
         monkeypatch.setattr(dependencies, "missing", lambda: list(self.missing))

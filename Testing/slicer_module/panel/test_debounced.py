@@ -14,15 +14,15 @@ class Asked:
 
 
 @pytest.fixture
-def asked():
+def sent():
     return Asked()
 
 
 @pytest.fixture
-def question(slicer_bench, asked):
+def query(slicer_bench, sent):
     from CCELLAGeneratorLib.panel.debounced import DebouncedQuery
 
-    return DebouncedQuery(asked.ask, asked.answers.append)
+    return DebouncedQuery(sent.ask, sent.answers.append)
 
 
 @pytest.fixture
@@ -32,57 +32,57 @@ def pause(slicer_bench):
     return lambda: slicer_bench.process_events(PAUSE_MS / 1000 + 0.1)
 
 
-def test_asks_the_last_of_many_once(question, asked, pause):
+def test_asks_the_last_of_many_once(query, sent, pause):
     for number in range(3):
-        question.put({"number": number})
-    assert asked.questions == []
+        query.put({"number": number})
+    assert sent.questions == []
     pause()
     pause()
-    assert [params for params, *_callbacks in asked.questions] == [{"number": 2}]
+    assert [params for params, *_callbacks in sent.questions] == [{"number": 2}]
 
 
-def test_an_answer_to_an_old_question_is_dropped(question, asked, pause):
-    question.put({"number": 1})
+def test_an_answer_to_an_old_question_is_dropped(query, sent, pause):
+    query.put({"number": 1})
     pause()
-    question.put({"number": 2})
+    query.put({"number": 2})
     pause()
-    (_one, first_result, _error), (_two, second_result, _other_error) = asked.questions
+    (_one, first_result, _error), (_two, second_result, _other_error) = sent.questions
     second_result("new")
     first_result("old")
-    assert asked.answers[-1] == "new"
-    assert "old" not in asked.answers
+    assert sent.answers[-1] == "new"
+    assert "old" not in sent.answers
 
 
-def test_the_same_is_asked_again_on_demand_only(question, asked, pause):
-    question.put({"number": 1})
+def test_the_same_is_asked_again_on_demand_only(query, sent, pause):
+    query.put({"number": 1})
     pause()
-    question.put({"number": 1})
+    query.put({"number": 1})
     pause()
-    assert len(asked.questions) == 1
-    question.put({"number": 1}, again=True)
+    assert len(sent.questions) == 1
+    query.put({"number": 1}, again=True)
     pause()
-    assert len(asked.questions) == 2
+    assert len(sent.questions) == 2
 
 
-def test_no_answer_is_none(question, asked, pause):
-    question.put({"number": 1})
+def test_no_answer_is_none(query, sent, pause):
+    query.put({"number": 1})
     pause()
-    _params, on_result, on_error = asked.questions[0]
+    _params, on_result, on_error = sent.questions[0]
     on_result("known")
     on_error(RuntimeError())
-    assert asked.answers[-2:] == ["known", None]
+    assert sent.answers[-2:] == ["known", None]
     on_result("known")
-    question.put(None)
-    assert asked.answers[-1] is None
+    query.put(None)
+    assert sent.answers[-1] is None
 
 
-def test_after_closing_nothing_is_asked_or_told(question, asked, pause):
-    question.put({"number": 1})
+def test_after_closing_nothing_is_asked_or_told(query, sent, pause):
+    query.put({"number": 1})
     pause()
-    told = len(asked.answers)
-    question.put({"number": 2})
-    question.close()
+    told = len(sent.answers)
+    query.put({"number": 2})
+    query.close()
     pause()
-    asked.questions[0][1]("late")
-    assert len(asked.questions) == 1
-    assert asked.answers[told + 1 :] == []
+    sent.questions[0][1]("late")
+    assert len(sent.questions) == 1
+    assert sent.answers[told + 1 :] == []
