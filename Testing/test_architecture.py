@@ -133,6 +133,16 @@ def _lines(file: Path) -> int:
     return len(file.read_text(encoding="utf-8").splitlines())
 
 
+def test_no_two_public_classes_share_a_name() -> None:
+    """A word means one thing, in the library and in the Slicer module alike."""
+    places: dict[str, list[str]] = {}
+    for file in (*python_files(LIBRARY), *python_files(SLICER_MODULE)):
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(module_name(file))
+    assert {name: modules for name, modules in places.items() if len(modules) > 1} == {}
+
+
 def test_no_imports_in_a_circle() -> None:
     graph = {
         module_name(file): {module for module, at_once in imports_of(file) if at_once and part_of(module)}

@@ -19,7 +19,7 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-Settings = TypeVar("Settings", bound=BaseModel)
+Config = TypeVar("Config", bound=BaseModel)
 
 
 # YAML reads a bare `no` as false.
@@ -29,13 +29,13 @@ MixedPrecision = Annotated[
 
 
 def read_settings(
-    model: type[Settings],
+    model: type[Config],
     file: Path | None,
     overrides: Sequence[str] = (),
     *,
     preset_name: str | None = None,
     presets: Callable[[str], dict[str, Any]] | None = None,
-) -> Settings:
+) -> Config:
     """As ``read_config``, for any model. ``presets`` gives what a preset says, where there are any."""
     content = _read_yaml(file) if file is not None else {}
     if presets is not None:
@@ -46,13 +46,13 @@ def read_settings(
     return _with_overrides(model, content, overrides)
 
 
-def _with_overrides(model: type[Settings], content: dict[str, Any], overrides: Sequence[str]) -> Settings:
+def _with_overrides(model: type[Config], content: dict[str, Any], overrides: Sequence[str]) -> Config:
     for override in overrides:
         content = merged(content, _parsed_override(override))
     return checked(model, content, "The configuration")
 
 
-def checked(model: type[Settings], content: dict[str, Any], what: str) -> Settings:
+def checked(model: type[Config], content: dict[str, Any], what: str) -> Config:
     """``content`` as a ``model``; InputError naming every key that does not fit otherwise."""
     try:
         return model.model_validate(content)
@@ -136,11 +136,13 @@ def _explained(problem: dict[str, Any], model: type[Any] | None) -> str:
 def _nearest_key(place: tuple[str | int, ...], model: type[Any]) -> str | None:
     section: Any = model
     for part in place[:-1]:
-        if isinstance(part, int):
-            continue  # a place in a list; the step before found the model of its items
+        if part not in section.model_fields:
+            continue  # a place in a list or a mapping; the step before found the model of its items
         annotation = section.model_fields[part].annotation
         # An optional section is a union of it and None.
-        section = next(each for each in (annotation, *get_args(annotation)) if hasattr(each, "model_fields"))
+        section = next((each for each in (annotation, *get_args(annotation)) if hasattr(each, "model_fields")), None)
+        if section is None:
+            return None
     near = difflib.get_close_matches(str(place[-1]), section.model_fields, n=1)
     return near[0] if near else None
 
@@ -148,9 +150,6 @@ def _nearest_key(place: tuple[str | int, ...], model: type[Any]) -> str | None:
 MOST_CHARACTERS_GIVEN = 60
 """Of what was given, in a message: a longer text would hide the reason."""
 NAMES_IN_A_MESSAGE = 3  # enough to see the pattern, short enough to stay one sentence
-
-
-Config = TypeVar("Config", bound=BaseModel)
 
 
 def read_json_object(path: Path) -> dict[str, object]:

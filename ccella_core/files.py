@@ -19,17 +19,21 @@ if TYPE_CHECKING:  # `ccella --help` answers without pydantic
     from pydantic import BaseModel
 
 READ_BLOCK_BYTES = 1 << 20
+OWNER_ALONE = 0o600
 
 
 @contextmanager
-def whole_file(final: Path) -> Iterator[Path]:
+def whole_file(final: Path, *, private: bool = False) -> Iterator[Path]:
     """Yield a temporary name beside ``final``; what is written there gets the final name when the block ends well.
 
     The temporary file keeps the extension, because most writers choose the format by it. It is flushed to the disk
     before it is renamed, and removed if anything fails, so a reader never sees half a file. ``OSError`` passes through.
+    ``private``: readable by its owner alone, where the system knows such a thing; for what holds a report.
     """
     temporary = final.with_name(f".{uuid.uuid4().hex[:12]}{''.join(final.suffixes).lower()}")
     try:
+        if private:  # before anything is in it
+            os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ALONE))
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
@@ -51,28 +55,33 @@ def whole_folder(final: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, private: bool = False) -> None:
     """Write a file in UTF-8 with line feeds, whole or not at all; the folder is made.
+
+    Args:
+        path: the file.
+        text: what it will hold.
+        private: readable by its owner alone; for what holds a report.
 
     Raises:
         SaveError: the disk refuses.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as unfinished:
+        with whole_file(path, private=private) as unfinished:
             unfinished.write_text(text, encoding="utf-8", newline="\n")
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
         reason = getattr(error, "strerror", None) or error
         raise SaveError(f"{path} cannot be written: {reason}; free disk space or choose another folder.") from error
 
 
-def write_json(path: Path, content: BaseModel | dict[str, Any] | list[Any]) -> None:
+def write_json(path: Path, content: BaseModel | dict[str, Any] | list[Any], *, private: bool = False) -> None:
     """Write a pydantic model, or what JSON can hold, as ``write_text`` does. Raises SaveError."""
     if isinstance(content, (dict, list)):
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     else:
         text = content.model_dump_json(indent=2)
-    write_text(path, text + "\n")
+    write_text(path, text + "\n", private=private)
 
 
 def prepare_folder(folder: Path) -> None:

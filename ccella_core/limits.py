@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 SchedulerName = Literal["dpm++", "unipc", "ddim", "ddpm", "ddpm-reference"]
@@ -10,4 +11,19 @@ OutputRange = Literal["native", "0-1", "int16"]
 """What voxels hold, see ``ccella_core.generation.options.GenerationOptions``."""
 MAX_COUNT = 64
 """Examinations of one request: they are all held in memory, and a longer list is better made in several calls."""
+MAX_STEPS = 1000
+"""Inference steps, of every noise schedule so far; a model with a shorter one says so itself."""
+MAX_NAME_CHARACTERS = 100
+"""Of a name that files get: with what is added to it, the file's name stays far below the 255 of file systems."""
+MAX_REQUEST_BYTES = 2**20
+"""Of a line to the worker: fifty times the longest report. What is longer is not kept in memory."""
+MAX_REPLY_BYTES = 4 * 2**20
+"""Of a line from the worker; no message is nearly as long."""
 GIB = 2**30
+
+_FORBIDDEN_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # by one file system or another
+
+
+def is_file_name(name: str) -> bool:
+    """Whether files can be named so on every system, with something before and after the name."""
+    return bool(name.strip(" .")) and len(name) <= MAX_NAME_CHARACTERS and not _FORBIDDEN_IN_NAMES.search(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -15,22 +16,27 @@ from markupsafe import Markup
 from ccella_core.config import StrictModel
 from ccella_core.files import write_json, write_text
 
+WRITTEN_NUMBER = re.compile(r"[-+]?[\d,.]+%?|–")
+"""A cell of a table that stands to the right, as one that holds a number does."""
 TEMPLATES = Path(__file__).parent / "templates"
-INK, FAINT = "#1f6f8b", "#9fb8c2"
+CHART_INK, CHART_FAINT = "#1f6f8b", "#9fb8c2"
 WARNING_INK = "#b3261e"
+CURVE_INKS = (CHART_INK, "#c8553d", CHART_FAINT, "#6a4c93")
 FIGURE_INCHES = (8.0, 2.6)
 MOST_POINTS = 500  # of a curve: more cannot be told apart at this width
 
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.tests["words"] = lambda cell: isinstance(cell, str) and not WRITTEN_NUMBER.fullmatch(cell)
+    return environment
 
 
 def render_page(template: str, **content: Any) -> str:
@@ -47,7 +53,8 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> s
     """A table in Markdown, a line a row, without a line end after the last."""
 
     def line(cells: Sequence[object]) -> str:
-        return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+        written = (str(cell).replace("|", "\\|") for cell in cells)
+        return "|" + "|".join(f" {cell} " if cell else " " for cell in written) + "|"
 
     return "\n".join([line(header), "|" + "---|" * len(header), *map(line, rows)])
 
@@ -55,7 +62,7 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> s
 def bar_chart(values: Sequence[float], *, bars: int, x_label: str, y_label: str, mark: float | None = None) -> Markup:
     """A histogram as SVG; ``mark``: where a limit lies."""
     figure, axes = _figure(x_label, y_label)
-    axes.hist(values, bins=min(bars, max(1, len(set(values)))), color=INK)
+    axes.hist(values, bins=min(bars, max(1, len(set(values)))), color=CHART_INK)
     axes.yaxis.get_major_locator().set_params(integer=True)  # they are counted
     if mark is not None:
         axes.axvline(mark, color=WARNING_INK, linewidth=1.2)
@@ -72,14 +79,18 @@ def line_chart(
     log_scale: bool = False,
 ) -> Markup:
     """Curves (x, y) by name as SVG, with a legend where there are several; NaN values are left out."""
+    from matplotlib.ticker import LogFormatter
+
     figure, axes = _figure(x_label, y_label)
     for number, (name, (x, y)) in enumerate(curves.items()):
         x_values, y_values = _thinned(np.asarray(x, float), np.asarray(y, float))
         marker = "o" if len(x_values) < 2 else None
-        axes.plot(x_values, y_values, label=name, color=(INK, "#c8553d", FAINT, "#6a4c93")[number % 4], linewidth=1.4,
-                  marker=marker)  # fmt: skip
+        color = CURVE_INKS[number % len(CURVE_INKS)]
+        axes.plot(x_values, y_values, label=name, color=color, linewidth=1.4, marker=marker)
     if log_scale:
         axes.set_yscale("log")
+        for choose in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+            choose(LogFormatter(minor_thresholds=(2, 0.5)))  # plain numbers, not powers of ten
     if len(curves) > 1:
         axes.legend(frameon=False, fontsize=8)
     return as_svg(figure)
@@ -102,7 +113,7 @@ def _figure(x_label: str, y_label: str) -> tuple[Any, Any]:
     axes = figure.add_subplot()
     axes.set_xlabel(x_label, fontsize=9)
     axes.set_ylabel(y_label, fontsize=9)
-    axes.tick_params(labelsize=8)
+    axes.tick_params(which="both", labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 

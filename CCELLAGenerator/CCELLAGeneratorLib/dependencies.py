@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import platform
 import re
 import sys
 import tempfile
@@ -34,6 +35,10 @@ NEVER = "<0"
 STATUS_MS = 10_000
 
 
+class _ShownError(Exception):
+    """An installation failed, and Slicer has shown the user why."""
+
+
 def missing() -> list[str]:
     """What is missing or too old in Slicer's Python, as requirements ("monai>=1.5"); imports none of it."""
     return [requirement for requirement in (TORCH, *_listed_requirements()) if not _is_met(requirement)]
@@ -59,6 +64,15 @@ def ensure(parent_title: str) -> bool:
             windowTitle=parent_title,
         )
         return False
+    if TORCH in lacking and _is_intel_mac():
+        slicer.util.errorDisplay(
+            _(
+                "PyTorch 2.4 and newer are not made for Macs with an Intel processor, so CCELLA cannot generate on "
+                "this computer. Use Windows, Linux or a Mac with Apple silicon."
+            ),
+            windowTitle=parent_title,
+        )
+        return False
     if slicer.app.testingEnabled():
         logging.info("In testing mode nothing is installed; missing: %s", ", ".join(lacking))
         return False
@@ -71,6 +85,11 @@ def ensure(parent_title: str) -> bool:
         others = [requirement for requirement in lacking if requirement != TORCH]
         if others:
             _install_others(others, parent_title)
+    except _ShownError:
+        logging.exception("The packages could not be installed")
+        logging.error("%s", offline_instructions())
+        slicer.util.showStatusMessage(_("Slicer's Python console says how to install without internet."), STATUS_MS)
+        return False
     except Exception as error:  # pip's, the extension manager's, the network's: the advice is the same
         logging.exception("The packages could not be installed")
         text = _("The packages could not be installed: {error}").format(error=error)
@@ -111,6 +130,11 @@ def _question(lacking: list[str]) -> str:
 # torch
 
 
+def _is_intel_mac() -> bool:
+    """Whether Slicer's Python is made for an Intel Mac, for which the last PyTorch was 2.2."""
+    return platform.system() == "Darwin" and platform.machine() == "x86_64"
+
+
 def _has_torch_extension() -> bool:
     return find_spec("PyTorchUtils") is not None
 
@@ -121,7 +145,8 @@ def _install_torch(title: str) -> bool:
         return False  # it can be used after the restart
     import PyTorchUtils
 
-    # Its torchInstalled() is not asked, because it would load torch into Slicer's own process.
+    # Its torchInstalled() is not called, because it would load torch into Slicer's own process. installTorch itself
+    # ends by importing torch there, once, to see that it works; nothing here uses what it returns.
     with _progress(title, _("Installing PyTorch. This takes some minutes."), steps=0):
         installed = PyTorchUtils.PyTorchUtilsLogic().installTorch(
             askConfirmation=False, torchVersionRequirement=TORCH_VERSIONS
@@ -154,12 +179,16 @@ def _install_others(requirements: list[str], title: str) -> None:
         except ImportError:  # Slicer before 5.11
             _install_one_by_one(requirements, constraints, title)
         else:
-            packaging.pip_ensure(
-                packaging.load_requirements(REQUIREMENTS_FILE),
-                constraints=constraints,
-                requester=REQUESTER,
-                prompt_install=False,  # the user was asked already
-            )
+            required = packaging.load_requirements(REQUIREMENTS_FILE)
+            try:
+                packaging.pip_ensure(
+                    required,
+                    constraints=constraints,
+                    requester=REQUESTER,
+                    prompt_install=False,  # the user was asked already
+                )
+            except Exception as error:  # pip_ensure has shown it, with pip's output
+                raise _ShownError from error
 
 
 def _install_one_by_one(requirements: list[str], constraints: Path, title: str) -> None:

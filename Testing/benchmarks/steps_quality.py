@@ -3,9 +3,9 @@
     python Testing/benchmarks/steps_quality.py --model ccella-demo
 
 Every row generates the same volumes, of the same reports of held-out patients and the same seeds. Their features, as
-the phantom reader of the phantom sees them, are compared with those of other held-out phantoms. Two floors say what can be
-reached: phantoms that were rendered, and phantoms that went through the autoencoder, which every generated volume must
-leave. A run that was stopped goes on where it was; the folder keeps what is done.
+the phantom reader sees them, are compared with those of other held-out phantoms. Two floors say what can be reached:
+phantoms that were rendered, and phantoms that went through the autoencoder, which every generated volume must leave. A
+run that was stopped goes on where it was; the folder keeps what is done.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ FIRST_PATIENT = 1_000_000
 FIRST_REFERENCE = 1_100_000
 FEWEST, MOST = 4, FIRST_REFERENCE - FIRST_PATIENT
 SEQUENCE = "t2w"
-REFERENCE_SOLVER = "ddpm"
+REFERENCE_SCHEDULER = "ddpm"
 DECODE_IN_STEPS = 10  # a decoding takes about as long as this many steps: for the time left only
 GOOD_ENOUGH = 2.0  # standard deviations of the reference row
 COLUMNS = ("Scheduler", "Steps", "Seconds a volume", "Fréchet distance", "Kernel distance")
@@ -78,7 +78,7 @@ def main(
     model: Annotated[str, typer.Option(help="A folder, or a name.")] = "ccella-demo",
     scheduler: Annotated[list[str], typer.Option(help="Repeat for several.")] = ["unipc", "dpm++", "ddim"],  # noqa: B006
     steps: Annotated[list[int], typer.Option(help="Repeat for several.")] = [10, 20, 30, 50],  # noqa: B006
-    reference_steps: Annotated[int, typer.Option(min=1, help=f"Of the reference, {REFERENCE_SOLVER}.")] = 1000,
+    reference_steps: Annotated[int, typer.Option(min=1, help=f"Of the reference, {REFERENCE_SCHEDULER}.")] = 1000,
     count: Annotated[int, typer.Option(min=FEWEST, max=MOST, help="Volumes a row, and phantoms to compare.")] = 64,
     batch: Annotated[int, typer.Option(min=1, help="Volumes that are denoised at once.")] = 8,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps")] = "auto",
@@ -95,7 +95,7 @@ def main(
         raise InputError(
             f"The phantom reader reads {SEQUENCE} and {pipeline.index.name} makes {pipeline.index.sequences[0]}."
         )
-    reference = Run(REFERENCE_SOLVER, reference_steps)
+    reference = Run(REFERENCE_SCHEDULER, reference_steps)
     # The cheap rows come first, so that there is soon something to see.
     runs = [*(Run(s, n) for n in sorted(set(steps)) for s in dict.fromkeys(scheduler)), reference]
     runs = list(dict.fromkeys(runs))
@@ -225,8 +225,8 @@ def verdict(rows: Sequence[Row], reference: Run) -> str:
     limit = goal.kernel.mean + GOOD_ENOUGH * goal.kernel.standard_deviation
     good = [row for row in rows if row.run not in (None, reference) and row.kernel.mean <= limit]
     meaning = (
-        f"as good as {reference.steps} steps of {reference.scheduler}, that is, with a kernel distance of at most its own "
-        f"plus {GOOD_ENOUGH:g} of its standard deviations ({limit:.4g})"
+        f"as good as {reference.steps} steps of {reference.scheduler}, that is, with a kernel distance of at most its "
+        f"own plus {GOOD_ENOUGH:g} of its standard deviations ({limit:.4g})"
     )
     if not good:
         return f"No row is {meaning}."
@@ -234,8 +234,8 @@ def verdict(rows: Sequence[Row], reference: Run) -> str:
     best = min(good, key=lambda row: (row.run.steps if row.run else 0, row.kernel.mean))
     assert best.run is not None and best.seconds is not None and goal.seconds is not None
     return (
-        f"Cheapest row {meaning}: {best.run.scheduler} with {best.run.steps} steps, {best.seconds:.3g} s a volume instead "
-        f"of {goal.seconds:.3g} s. Cheapest: of the fewest steps, and among those the nearest."
+        f"Cheapest row {meaning}: {best.run.scheduler} with {best.run.steps} steps, {best.seconds:.3g} s a volume "
+        f"instead of {goal.seconds:.3g} s. Cheapest: of the fewest steps, and among those the nearest."
     )
 
 

@@ -57,7 +57,7 @@ def picai(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
 
 def test_picai(picai):
-    (negative, positive), refused = read_source(picai)
+    (negative, positive), refused = read_source(picai)[:2]
     assert (negative.id, negative.patient, negative.pathology) == ("10000_1000000", "10000", "negative")
     folder = picai / "picai_public_images_fold0" / "10000"
     assert negative.images == {name: folder / f"10000_1000000_{name}.mha" for name in ("t2w", "adc", "hbv")}
@@ -118,7 +118,7 @@ def prostatex(tmp_path: Path) -> Path:
 
 
 def test_prostatex(prostatex):
-    (positive, negative), refused = read_source(prostatex)
+    (positive, negative), refused = read_source(prostatex)[:2]
     study = prostatex / "PROSTATEx" / "ProstateX-0000" / "07-07-2011-NA-MR"
     assert (positive.id, positive.patient, positive.pathology) == ("ProstateX-0000", "ProstateX-0000", "positive")
     assert positive.images == {

@@ -21,7 +21,7 @@ def folder(tmp_path):
 
 def listing(folder, text, name="cases.csv", encoding="utf-8"):
     (folder / name).write_bytes(text.encode(encoding))
-    return read_manifest(folder / name)
+    return read_manifest(folder / name)[:2]
 
 
 def test_every_column_is_read(folder):
@@ -101,9 +101,26 @@ def test_a_table_that_makes_no_sense_is_refused_as_a_whole(folder, text, words):
         listing(folder, text)
 
 
-def test_another_encoding_is_named(folder):
-    with pytest.raises(InputError, match="not UTF-8"):
-        listing(folder, "case,t2w,report\none,a.mha,Größe\n", encoding="latin-1")
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_every_unicode_is_read(folder, encoding):
+    (case,), refused = listing(folder, "case,t2w,report,pirads\none,a.mha,Größe,4\n", encoding=encoding)
+    assert not refused and case.reports == ("Größe",)
+
+
+def test_another_encoding_is_read_and_named(folder):
+    (folder / "cases.csv").write_bytes("case,t2w,report,pirads\none,a.mha,Größe “12” mm,4\n".encode("cp1252"))
+    found = read_manifest(folder / "cases.csv")
+    assert found.cases[0].reports == ("Größe “12” mm",)
+    assert found.warnings == ("cases.csv is not UTF-8 and was read as Latin-1 (Windows-1252); look at its accents.",)
+
+
+@pytest.mark.parametrize(
+    "start", [b"PK\x03\x04", b"%PDF-1.4", b"\xd0\xcf\x11\xe0", b"\x1f\x8b", b"\x00\x01\x02\x03" * 50]
+)
+def test_what_is_no_table_is_said(folder, start):
+    (folder / "cases.csv").write_bytes(start + b"\xff" * 300)
+    with pytest.raises(InputError, match="cases.csv is (an|a|no) "):
+        read_manifest(folder / "cases.csv")
 
 
 def test_json_lines_keep_wordings_and_fields_and_refuse_the_rest(folder):

@@ -150,7 +150,7 @@ def test_a_patient_in_two_splits_is_refused(tmp_path):
 
 def test_other_settings_in_the_same_folder_are_refused(cases, tmp_path):
     prepare(SourceCases(cases), SETTINGS, tmp_path / "out")
-    with pytest.raises(InputError, match=r"another way \(shape \(16, 16, 8\) there, \(8, 16, 8\) now\)"):
+    with pytest.raises(InputError, match=r"another way \(shape was \[16, 16, 8\] and is \[8, 16, 8\]\)"):
         prepare(SourceCases(cases), SETTINGS.model_copy(update={"shape": (8, 16, 8)}), tmp_path / "out")
 
 

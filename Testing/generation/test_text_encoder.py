@@ -17,13 +17,8 @@ from transformers import (
 )
 
 from ccella_core.errors import InputError, ModelError, NonFiniteError
-from ccella_core.generation.text_encoder import (
-    MAX_REPORT_CHARACTERS,
-    NULL_REPORT,
-    ReportEncoder,
-    TokenCount,
-    check_report,
-)
+from ccella_core.generation.report_text import MAX_REPORT_CHARACTERS, NULL_REPORT, check_report
+from ccella_core.generation.text_encoder import ReportEncoder, TokenCount
 
 SENTENCES = [
     "the prostate is enlarged",

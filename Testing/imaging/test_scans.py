@@ -9,7 +9,8 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from ccella_core.errors import InputError
-from ccella_core.imaging.scans import read_scan, series_descriptions
+from ccella_core.imaging.dicom_files import series_headers
+from ccella_core.imaging.scans import read_scan
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "prostatex-0000"
 
@@ -46,7 +47,7 @@ def test_a_dicom_series_is_sorted_by_place(tmp_path):
     read = read_scan(tmp_path / "t2")
     assert read.GetSize() == (5, 4, 4) and read.GetSpacing()[2] == pytest.approx(3)
     assert sitk.GetArrayFromImage(read)[:, 0, 0].tolist() == [0, 2, 3, 1]
-    assert list(series_descriptions(tmp_path / "t2").values()) == ["t2_tse_tra"]
+    assert [each.description for each in series_headers(tmp_path / "t2")] == ["t2_tse_tra"]
 
 
 def test_what_cannot_be_read_is_said(tmp_path):

@@ -13,7 +13,8 @@ import SimpleITK as sitk  # noqa: N813
 
 from ccella_core.errors import InputError, NonFiniteError, SaveError
 from ccella_core.files import sha256_of
-from ccella_core.imaging.volume import SyntheticVolume, affine_of
+from ccella_core.imaging.orientation import affine_of
+from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.provenance import SYNTHETIC_LABEL, Provenance
 
 FORMATS = (".nii.gz", ".nii", ".nrrd", ".mha")

@@ -57,14 +57,21 @@ class Installer:
         skip_in_testing: bool = True,
         show_progress: bool = True,
     ) -> list[str] | None:
-        """Ask and install what is missing; RuntimeError when the user declines."""
+        """Ask and install what is missing; RuntimeError when the user declines.
+
+        When pip fails it shows the failure itself, as Slicer does since 5.12, and raises RuntimeError as well.
+        """
         missing = [each for each in _requirements(requirements) if not self.pip_check(each)]
         if not missing or (skip_in_testing and slicer.app.testingEnabled()):
             return None
         question = f"{requester}: {len(missing)} Python packages need to be installed"
         if prompt_install and not slicer.util.confirmOkCancelDisplay(question):
             raise RuntimeError("User declined package installation")
-        return self.pip_install([str(each) for each in missing], constraints, skip_packages=skip_packages)
+        try:
+            return self.pip_install([str(each) for each in missing], constraints, skip_packages=skip_packages)
+        except subprocess.CalledProcessError as error:
+            slicer.util.errorDisplay("Package installation failed.", detailedText=str(error))
+            raise RuntimeError("Package installation failed") from error
 
     def pip_install(
         self,
@@ -97,7 +104,7 @@ class Installer:
                 torchVersionRequirement: str | None = None,
                 torchvisionVersionRequirement: str | None = None,
             ) -> Any:
-                """The module torch; None when the user declines."""
+                """The module torch, which it imports into Slicer's process; None when the user declines."""
                 if askConfirmation and not slicer.util.confirmOkCancelDisplay("PyTorch will be downloaded"):
                     return None
                 installer.install([f"torch{torchVersionRequirement or ''}"])

@@ -7,12 +7,13 @@ event loop, as in Slicer, where they are shown first.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import slicer
 import vtk
-from PySide6.QtCore import QObject, Qt, QTimer, Signal
+from PySide6.QtCore import QObject, QRect, Qt, QTimer, Signal
 from PySide6.QtGui import QColor, QImage, QPainter
 
 from .layout_geometry import Place, places
@@ -27,6 +28,9 @@ WIDGETS = {
 }
 SIZE = (1200, 800)  # of all views together
 BAR_HEIGHT = 20  # the coloured bar with the view's label
+NARROW = 360  # pixels; in narrower views the bar's other widgets leave the label no more than its minimum width …
+MINIMUM_LABEL = "XX"  # … which is that of this text; what is longer is cut on both sides
+LABEL_MARGIN = 6
 
 
 class qSlicerLayoutManager(QObject):
@@ -114,7 +118,13 @@ class qSlicerLayoutManager(QObject):
             bar = QColor.fromRgbF(*node.GetLayoutColor())
             painter.fillRect(place.left, place.top, place.width, BAR_HEIGHT, bar)
             painter.setPen(Qt.GlobalColor.black)
-            painter.drawText(place.left + 6, place.top + BAR_HEIGHT - 5, node.GetLayoutLabel() or place.name)
+            label = node.GetLayoutLabel() or place.name
+            width = label_width(label, place.width, painter.fontMetrics().horizontalAdvance)
+            room = QRect(place.left + LABEL_MARGIN, place.top, width, BAR_HEIGHT)
+            painter.save()
+            painter.setClipRect(room)
+            painter.drawText(room, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextDontClip, label)
+            painter.restore()
             painter.drawImage(place.left, place.top + BAR_HEIGHT, image)
         painter.end()
         if not picture.save(str(path)):
@@ -185,6 +195,11 @@ class qSlicerLayoutManager(QObject):
             if place.kind not in WIDGETS:
                 raise AttributeError(f"the bench does not know views of {place.kind}")
             self._widgets[self._node(place)].view().resize(place.width, place.height - BAR_HEIGHT)
+
+
+def label_width(label: str, view_width: int, width_of: Callable[[str], int]) -> int:
+    """How many pixels of its label a view of this width shows."""
+    return width_of(label if view_width >= NARROW else MINIMUM_LABEL)
 
 
 def _image(data: vtk.vtkImageData) -> QImage:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import slicer
@@ -13,6 +14,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QWidget
 from .ui_loader import widget
 
 SCENE_CHANGES = ("NodeAddedEvent", "NodeRemovedEvent", "EndCloseEvent", "EndImportEvent", "EndBatchProcessEvent")
+SCENE_MODEL_PRIORITY = 10.0  # with which qMRMLSceneModel observes the scene
 
 
 @widget
@@ -49,7 +51,10 @@ class qMRMLNodeComboBox(qMRMLWidget):
     """Chooses a node of ``nodeTypes``. Without ``noneEnabled`` some node is chosen as soon as there is one.
 
     Hidden nodes are left out unless ``showHidden``; derived classes are offered with ``showChildNodeTypes``. It follows
-    the scene: a node removed is no longer chosen, a node renamed is shown under its new name.
+    the scene: a node renamed is shown under its new name. When the current node is removed, its neighbour is chosen,
+    the one before it or else the one after, also with ``noneEnabled``; and this happens when the scene says that the
+    node is about to be removed, with a priority of 10, before other observers hear of it. The choice becomes None where
+    no other node is left, or where the current node is still in the scene but no longer fits.
     """
 
     currentNodeChanged = Signal(object)
@@ -63,6 +68,7 @@ class qMRMLNodeComboBox(qMRMLWidget):
         self._observed: list[tuple[Any, int]] = []
         self._nodes: list[Any] = []
         self._current: Any = None
+        self._leaving: Any = None
         self._box = QComboBox()
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -119,7 +125,19 @@ class qMRMLNodeComboBox(qMRMLWidget):
         _forget(self._observed)
         for event in SCENE_CHANGES if scene else ():
             self._observe(scene, getattr(slicer.vtkMRMLScene, event))
+        if scene:
+            event = slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent
+            self._observed.append((scene, scene.AddObserver(event, self._before_removal(), SCENE_MODEL_PRIORITY)))
         self._update()
+
+    def _before_removal(self) -> Callable[..., None]:
+        @vtk.calldata_type(vtk.VTK_OBJECT)
+        def leave(_scene: Any, _event: str, node: Any) -> None:
+            self._leaving = node
+            self._update()
+            self._leaving = None
+
+        return leave
 
     def _observe(self, caller: Any, event: int) -> None:
         self._observed.append((caller, caller.AddObserver(event, lambda *_: self._update())))
@@ -129,12 +147,21 @@ class qMRMLNodeComboBox(qMRMLWidget):
         if scene is not None and (scene.IsClosing() or scene.IsImporting() or scene.IsBatchProcessing()):
             return
         every = (scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())) if scene else ()
-        nodes = [node for node in every if self._offers(node)]
+        nodes = [node for node in every if node is not self._leaving and self._offers(node)]
         for node in nodes:
             if node not in self._nodes:
                 self._observe(node, vtk.vtkCommand.ModifiedEvent)
-        self._nodes = nodes
-        self._choose(self._current if self._current in nodes else None)
+        former, self._nodes = self._nodes, nodes
+        self._choose(self._current if self._current in nodes else self._neighbour(former))
+
+    def _neighbour(self, former: list[Any]) -> Any:
+        """What is chosen after the current node went: as in a list whose current row was taken out."""
+        stays = self._scene is None or (self._current is not self._leaving and self._scene.IsNodePresent(self._current))
+        if self._current not in former or stays:
+            return None
+        place = former.index(self._current)
+        left = [node for node in [*reversed(former[:place]), *former[place:]] if node in self._nodes]
+        return left[0] if left else None
 
     def _offers(self, node: Any) -> bool:
         of_type = node.IsA if self.showChildNodeTypes else node.GetClassName().__eq__

@@ -69,7 +69,8 @@ def test_values_are_typed_and_found_again_by_another_wrapper(node, kind):
 @pytest.mark.parametrize(
     ("name", "value", "error"),
     [
-        ("steps", 0, ValueError), ("steps", 2.5, TypeError), ("report", None, TypeError), ("scheduler", "x", ValueError),
+        ("steps", 0, ValueError), ("steps", 2.5, TypeError), ("report", None, TypeError),
+        ("scheduler", "x", ValueError),
         ("folder", "/models", TypeError), ("stepz", 3, ValueError),
     ],
 )  # fmt: skip

@@ -147,6 +147,20 @@ def test_a_node_selector_follows_the_scene(load):
     assert (got, selector.currentNode()) == ([volume, None], None)
 
 
+def test_a_node_selector_turns_to_a_neighbour_before_its_node_is_removed(slicer_bench):
+    box = slicer.qMRMLNodeComboBox()
+    box.nodeTypes, box.noneEnabled = ["vtkMRMLScalarVolumeNode"], True
+    box.setMRMLScene(slicer.mrmlScene)
+    first, second, third = (slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode") for _ in range(3))
+    box.setCurrentNode(second)
+    chosen = []
+    about_to = slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent
+    slicer.mrmlScene.AddObserver(about_to, lambda *_: chosen.append(box.currentNode()))
+    for node in (second, first, third):
+        slicer.mrmlScene.RemoveNode(node)
+    assert chosen == [first, third, None] and box.currentNode() is None
+
+
 def test_a_node_selector_without_none_chooses_by_itself(slicer_bench):
     selector = slicer.qMRMLNodeComboBox()
     selector.nodeTypes = ["vtkMRMLScalarVolumeNode"]

@@ -1,4 +1,4 @@
-"""What the tests of the client share: the callbacks of a request, and a room with a client and a fake worker behind it."""
+"""What the tests of the client share: the callbacks of a request, and a client with a fake worker behind it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Answers:
 
 
 class Room:
-    """A door, the fake worker behind it, and the event loop in front."""
+    """A client, the fake worker behind it, and the event loop in front."""
 
     def __init__(self, bench: Any, folder: Path) -> None:
         from CCELLAGeneratorLib.client.client import WorkerClient

@@ -1,4 +1,4 @@
-"""A door without a worker behind it, and the files that a worker would write; for tests of what is done with them."""
+"""A client without a worker behind it, and the files that a worker would write; for tests of what is done with them."""
 
 from __future__ import annotations
 

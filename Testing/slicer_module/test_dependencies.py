@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import platform
 import subprocess
 import sys
 import zipfile
@@ -98,7 +99,11 @@ class Computer:
         assert constraints is not None
         self.constraints = constraints.read_text(encoding="utf-8").splitlines()
         names = [requirement.split(">=")[0] for requirement in requirements]
-        self._note(f"{len(names)} by pip_ensure", *names)
+        try:
+            self._note(f"{len(names)} by pip_ensure", *names)
+        except subprocess.CalledProcessError as error:  # it says so itself, since Slicer 5.12
+            slicer.util.errorDisplay("Package installation failed.", detailedText=str(error))
+            raise RuntimeError("Package installation failed") from error
 
     # As slicer.util of releases before it.
 
@@ -222,6 +227,19 @@ def test_a_python_that_is_too_old(computer: Computer, monkeypatch: pytest.Monkey
     assert "Python 3.9" in computer.bench.messages[0].text and "Slicer 5.10" in computer.bench.messages[0].text
 
 
+def test_an_intel_mac_is_told_before_it_is_asked(computer: Computer, monkeypatch: pytest.MonkeyPatch) -> None:
+    computer.lacking = {"torch", "monai"}
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    assert not computer.ensure(TITLE)
+    (message,) = computer.bench.messages
+    assert message.kind == "critical" and "Intel" in message.text and computer.done == []
+    monkeypatch.setattr(platform, "machine", lambda: "arm64")
+    computer.bench.answer(False)
+    assert not computer.ensure(TITLE)
+    assert computer.bench.messages[-1].kind == "question"
+
+
 # Installing.
 
 
@@ -262,12 +280,25 @@ def test_without_the_torch_extension_it_is_installed_and_a_restart_asked_for(com
     assert "restart Slicer" in computer.bench.messages[-1].text and len(computer.bench.messages) == 2
 
 
-@pytest.mark.parametrize("what", ["extension", "torch", "pip_ensure", "pip_install"])
+def test_what_slicer_has_shown_is_not_shown_again(computer: Computer, caplog: pytest.LogCaptureFixture) -> None:
+    computer.has_packaging()
+    computer.lacking = {"monai"}
+    computer.failure = subprocess.CalledProcessError(1, ["pip", "install"])
+    computer.bench.answer(True)
+    assert not computer.ensure(TITLE)
+    assert [message.kind for message in computer.bench.messages] == ["question", "critical"]
+    assert computer.bench.messages[1].text == "Package installation failed."
+    assert "pip download --dest wheels" in caplog.text
+    assert "without internet" in computer.bench.main_window.statusBar().currentMessage()
+    computer.failure = None
+    computer.bench.answer(True)
+    assert computer.ensure(TITLE)  # the next press works
+
+
+@pytest.mark.parametrize("what", ["extension", "torch", "pip_install"])
 def test_without_internet_it_is_said_what_to_do(computer: Computer, what: str) -> None:
     if what != "extension":
         computer.has_torch_extension()
-    if what == "pip_ensure":
-        computer.has_packaging()
     computer.lacking = {"torch"} if what in ("extension", "torch") else {"monai"}
     computer.failure = subprocess.CalledProcessError(1, ["pip", "install"])
     computer.bench.answer(True)

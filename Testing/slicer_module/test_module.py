@@ -1,8 +1,12 @@
 """The module as Slicer sees it: its texts, its start, its logic, its own test, and the real worker behind it."""
 
+import pydoc
+import sys
+import unittest
 from typing import Any
 
 import pytest
+from fake_client import FakeClient
 
 REPORT = "PI-RADS 5 lesion in the left peripheral zone at mid-gland, 20 mm. The prostate volume is 45 ml."
 
@@ -42,11 +46,22 @@ def test_the_logic_is_found_by_its_module(widget):
     assert slicer.util.getModuleLogic("CCELLAGenerator") is widget.logic
 
 
-def test_every_public_method_of_the_generator_is_the_logic_s(widget):
-    from CCELLAGeneratorLib.generation.generator import Generator
+def test_python_s_help_says_how_every_method_of_the_logic_is_called(widget):
+    methods = ["process", "processBatch", "cancel", "cancelRequest", "close", "describe", "countTokens", "estimate"]
+    for name in [*methods, "download", "deleteModel", "getParameterNode"]:
+        method = getattr(type(widget.logic), name)
+        assert method.__doc__
+    text = pydoc.render_doc(widget.logic.process, renderer=pydoc.plaintext)
+    assert "report: 'str | None' = None" in text and "referenceVolume: the real scan" in text and "Returns:" in text
 
-    for name in (name for name in dir(Generator) if not name.startswith("_")):
-        assert callable(getattr(widget.logic, name))
+
+def test_the_logic_needs_no_worker_where_it_is_given_a_client(widget):
+    client = FakeClient()
+    logic = type(widget.logic)(client=client)
+    logic.countTokens("PI-RADS 2.", onResult=print, onError=print)
+    assert client.last.method == "count_tokens"
+    logic.close()
+    assert client.closed == 1
 
 
 def test_every_widget_with_a_parameter_is_bound_to_one(widget):
@@ -92,6 +107,21 @@ def test_the_real_worker_generates_twice_is_cancelled_and_works_again(slicer_ben
     seeds.append(ui.seedSpin.value)
     assert [int(node.GetAttribute("CCELLA.Seed")) for node in synthetic_volumes()] == seeds
     assert slicer_bench.messages == []
+
+
+def test_its_own_test_is_skipped_where_packages_are_missing(slicer_bench, widget, monkeypatch):
+    import slicer
+    from CCELLAGeneratorLib import dependencies
+
+    monkeypatch.setattr(dependencies, "missing", lambda: ["torch>=2.4", "monai>=1.5"])
+    tests = unittest.TestLoader().loadTestsFromTestCase(sys.modules["CCELLAGenerator"].CCELLAGeneratorTest)
+    result = unittest.TestResult()
+    tests.run(result)
+    ((_test, reason),) = result.skipped
+    assert reason == "Nothing is generated, because packages are missing: torch>=2.4, monai>=1.5"
+    assert result.testsRun == 2 and result.wasSuccessful()
+    slicer.selfTests["CCELLAGenerator"](msec=0)  # Reload and Test, which knows of no skipping
+    assert synthetic_volumes() == []
 
 
 @pytest.mark.medium

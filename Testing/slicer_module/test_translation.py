@@ -17,7 +17,7 @@ UNTRANSLATED = {
     "CCELLAGenerator.py": {"The contributors to CCELLA for 3D Slicer", "PI-RADS 2."}
     | {"PI-RADS 5 lesion in the left peripheral zone, 20 mm."},
     # What other programs write in English.
-    "door_errors.py": {"exit abnormally", "fatal python error", "fatal exception", "out of memory"}
+    "errors.py": {"exit abnormally", "fatal python error", "fatal exception", "out of memory"}
     | {"cannot allocate memory", "not enough memory"},
     # Names that are stored: a scene reads the same on every computer.
     "sample_data.py": {"SYNTHETIC prostate T2 (CCELLA)", "SYNTHETIC t2w sample (ccella-demo)"},

@@ -48,7 +48,7 @@ def test_what_fits_is_accepted_without_training_a_phantom_reader(
         ({"synthesis": {"num_inference_steps": 2000}}, "number of steps must be a whole number from 1 to 1000, not 2000"),
         ({"training": {"settings": {"denoiser": {"scheduler": {"prediction_type": "flow"}}}},
           "synthesis": {"scheduler": "ddpm"}}, "ddpm does not fit a model of rectified flow"),
-        ({"adherence": {"phantom_reader": "/nowhere"}}, "adherence.phantom_reader cannot be used: .*nowhere.* is missing"),
+        ({"adherence": {"phantom_reader": "/nowhere"}}, "adherence.phantom_reader cannot be used: .*nowhere.* missing"),
         ({"images": {"extractors": {"phantom": "/nowhere"}}}, "extractors.phantom cannot be used: .* is missing"),
         ({"images": {"extractors": {"medicalnet": "/nowhere"}}},
          "images.extractors.medicalnet cannot be used: The weights of medicalnet are not in .*nowhere; import them"),

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 from ccella_core.cases.prepared import PreparedSet
 from ccella_core.cli import app
-from ccella_core.imaging.volume import RAS_FROM_LPS, SyntheticVolume
+from ccella_core.imaging.orientation import RAS_FROM_LPS
+from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.models.model import ModelFolder
 from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import render

@@ -15,7 +15,9 @@ from typing import Any
 
 from ccella_core.cases.case import Case, RejectedCase, SourceCases, Split, with_own_names
 from ccella_core.cases.manifest import case_of
+from ccella_core.cases.tables import read_text
 from ccella_core.errors import InputError
+from ccella_core.imaging.scans import IMAGE_SUFFIXES
 
 KEYS = {"axt2", "dataset", "folder", "pirads", "spacing", "text", "text_isnull"}
 SPLIT_NAMES: dict[str, Split] = {
@@ -24,10 +26,10 @@ SPLIT_NAMES: dict[str, Split] = {
 }  # fmt: skip
 CLASSES = (([1, 0], "negative"), ([0, 1], "positive"))
 ENCODED_SUFFIX = ".npy"
-IMAGE_SUFFIXES = (".gz", ".nii", ".mha", ".nrrd")
 
 
 def is_authors_folder(folder: Path) -> bool:
+    """Whether a folder holds lists named after splits."""
     return bool(_lists_in(folder))
 
 
@@ -64,8 +66,10 @@ def _lists_in(folder: Path) -> dict[Path, Split]:
 def _parts(path: Path, split: Split | None = None) -> list[tuple[Split | None, list[Any]]]:
     """The lists in a file; ``split``: that of a file that is one list."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+        content = json.loads(read_text(path))
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read as JSON: {error}.") from error
     if isinstance(content, list):
         return [(split, content)]
@@ -80,7 +84,7 @@ def _name(entry: Any, number: int) -> str:
     """The image's, with the folder it lies in: many archives keep a file of the same name for each examination."""
     if not isinstance(entry, dict) or not isinstance(entry.get("axt2"), str):
         return f"entry {number}"
-    image = Path(entry.get("folder") or "") / entry["axt2"]
+    image = Path(str(entry.get("folder") or "")) / entry["axt2"]
     stem = image.name
     for suffix in IMAGE_SUFFIXES:
         stem = stem.removesuffix(suffix)
@@ -97,13 +101,20 @@ def _case(entry: Any, name: str, split: Split | None, folder: Path) -> Case:
     line = {
         "case": name,
         "patient": own_folder or None,
-        "t2w": str(image if (folder / image).exists() else Path(own_folder) / image),
+        "t2w": str(image if _exists(folder / image) else Path(own_folder) / image),
         **_class(entry["pirads"]),
         "spacing": entry.get("spacing"),
         **_report(entry),
         "split": split,
     }
     return case_of(line, folder)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that is too long, or holds a NUL character
+        return False
 
 
 def _class(pirads: Any) -> dict[str, Any]:

@@ -21,6 +21,7 @@ __all__ = [
     "Case",
     "LesionFields",
     "PiRads",
+    "PositiveMeans",
     "RejectedCase",
     "ReportSource",
     "SourceCases",
@@ -36,6 +37,12 @@ __all__ = [
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 ReportSource = Literal["given", "written", "none"]
+PositiveMeans = Literal["pirads", "cspca"]
+"""What makes a case positive: PI-RADS 3 to 5, or clinically significant cancer in the histology (ISUP 2 or higher)."""
+POSITIVE_IN_WORDS: dict[PositiveMeans, str] = {
+    "pirads": "PI-RADS 3 to 5",
+    "cspca": "clinically significant cancer in the histology (ISUP 2 or higher)",
+}
 Millimetres = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
 
 SAFE_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?")
@@ -57,6 +64,8 @@ class Case(StrictModel):
         spacing_mm: (X, Y, Z) as the source states it; only compared with the image's own.
         gland, lesion: masks on any grid, whatever is not 0.
         fields: what else is known.
+        positive_means: what its source takes for positive; only PI-RADS can contradict ``pirads``.
+        warnings: what was odd about its line in the source, in sentences.
     """
 
     id: str
@@ -71,6 +80,8 @@ class Case(StrictModel):
     gland: Path | None = None
     lesion: Path | None = None
     fields: StructuredFields | None = None
+    positive_means: PositiveMeans = "pirads"
+    warnings: tuple[str, ...] = ()
 
     @field_validator("id")
     @classmethod
@@ -87,8 +98,9 @@ class Case(StrictModel):
             raise ValueError(f"the report source is {self.report_source!r} with {len(self.reports)} reports")
         if not all(report.strip() for report in self.reports):
             raise ValueError("a report is empty")
-        if self.pirads is not None and pathology_of(self.pirads) != self.pathology:
-            raise ValueError(f"PI-RADS {self.pirads} is {pathology_of(self.pirads)}, but pathology says otherwise")
+        stated = self.pirads if self.positive_means == "pirads" else None
+        if stated is not None and pathology_of(stated) != self.pathology:
+            raise ValueError(f"PI-RADS {stated} is {pathology_of(stated)}, but pathology says otherwise")
         if self.fields is not None and self.fields.pirads not in (None, self.pirads):
             raise ValueError(f"pirads is {self.pirads} and in fields {self.fields.pirads}")
         return self
@@ -106,6 +118,8 @@ class SourceCases(NamedTuple):
 
     cases: tuple[Case, ...]
     refused: tuple[RejectedCase, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """What was odd about the source as a whole, in sentences."""
 
 
 def pathology_of(pirads: int) -> Pathology:
@@ -115,7 +129,11 @@ def pathology_of(pirads: int) -> Pathology:
 
 def is_safe_id(name: str) -> bool:
     """Whether `name` can be a file name on Windows, macOS and Linux alike."""
-    return len(name) <= MAX_ID_LENGTH and bool(SAFE_ID.fullmatch(name)) and not RESERVED_ON_WINDOWS.fullmatch(name)
+    return (
+        len(name.encode("utf-8", "surrogatepass")) <= MAX_ID_LENGTH
+        and bool(SAFE_ID.fullmatch(name))
+        and not RESERVED_ON_WINDOWS.fullmatch(name)
+    )
 
 
 def safe_id(name: str) -> str:

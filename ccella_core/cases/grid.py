@@ -7,12 +7,18 @@ by physical coordinates: that is how sequences of different resolution and direc
 
 from __future__ import annotations
 
-import nibabel as nib
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 
 from ccella_core.errors import InputError
-from ccella_core.imaging.volume import RAS_FROM_LPS, affine_of
+from ccella_core.imaging.orientation import (
+    affine_of,
+    centre_of,
+    centred_affine,
+    directions_of,
+    nearest_directions,
+    set_affine,
+)
 
 LEAST_OVERLAP = 0.5
 """Share of the target grid's T2 voxels that another sequence must cover: below it, it shows something else."""
@@ -30,17 +36,11 @@ def target_grid(
         centre: of the grid in RAS mm; by default the scan's own.
     """
     affine = affine_of(scan)
-    orientation = nib.io_orientation(affine)  # for each array axis: the anatomical one nearest to it, and its sign
-    directions = np.empty((3, 3))
-    for axis, (anatomical, sign) in enumerate(orientation):
-        directions[:, int(anatomical)] = sign * affine[:3, axis] / np.linalg.norm(affine[:3, axis])
+    directions = nearest_directions(np.eye(3), directions_of(affine))
     if centre is None:
-        centre = affine[:3, :3] @ ((np.array(scan.GetSize()) - 1) / 2) + affine[:3, 3]
-    origin = centre - directions @ (np.array(spacing) * (np.array(shape) - 1) / 2)
+        centre = centre_of(affine, scan.GetSize())
     grid = sitk.Image(list(shape), sitk.sitkFloat32)
-    grid.SetSpacing(spacing)
-    grid.SetDirection((RAS_FROM_LPS @ directions).ravel().tolist())
-    grid.SetOrigin((RAS_FROM_LPS @ origin).tolist())
+    set_affine(grid, centred_affine(directions, spacing, shape, centre))
     return grid
 
 
@@ -56,6 +56,16 @@ def coverage(grid: sitk.Image, image: sitk.Image) -> np.ndarray:
     inside = sitk.Image(image.GetSize(), sitk.sitkUInt8)
     inside.CopyInformation(image)
     return onto(grid, inside + 1, labels=True) > 0
+
+
+def share_inside(mask: sitk.Image, image: sitk.Image) -> float:
+    """Share of a mask's voxels that lie within an image, 0 … 1. Raises InputError where the mask is empty."""
+    indices = np.argwhere(sitk.GetArrayViewFromImage(mask) > 0)[:, ::-1]
+    if not len(indices):
+        raise InputError("The mask is empty.")
+    onto_image = np.linalg.inv(affine_of(image)) @ affine_of(mask)
+    places = indices @ onto_image[:3, :3].T + onto_image[:3, 3]
+    return float(((places >= -0.5) & (places <= np.array(image.GetSize()) - 0.5)).all(axis=1).mean())
 
 
 def centroid(mask: sitk.Image) -> np.ndarray:

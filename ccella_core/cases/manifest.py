@@ -9,10 +9,9 @@ or a DICOM folder); ``report`` or ``report_file``; ``pirads``; ``pathology``; ``
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -32,14 +31,16 @@ from ccella_core.cases.case import (
     safe_id,
     with_own_names,
 )
+from ccella_core.cases.facts import usable_fact, usable_fields
+from ccella_core.cases.tables import Row, as_name, has_lone_surrogates, json_lines, read_table, read_text, says_nothing
 from ccella_core.config import StrictModel, sentence_of
-from ccella_core.errors import InputError, SaveError
-from ccella_core.files import whole_file
+from ccella_core.errors import InputError
+from ccella_core.files import write_text
+from ccella_core.imaging.raw_files import OnWarning
 from ccella_core.phantom.fields import Isup
 from ccella_core.phantom.findings import Pathology
 from ccella_core.provenance import SequenceName
 
-DELIMITERS = ",;\t"
 SPLIT_WORDS = {"training": "train", "val": "validation", "valid": "validation", "testing": "test"}
 FACT_COLUMNS = ("age_years", "psa_ng_ml", "gland_volume_ml", "isup")
 NUMBER_COLUMNS = {"spacing", "spacing_x", "spacing_y", "spacing_z", *FACT_COLUMNS}
@@ -115,33 +116,55 @@ def read_manifest(path: Path) -> SourceCases:
         InputError: the file cannot be read at all, or its header names a column that is not known.
     """
     path = Path(path)
-    text = read_text(path)
-    lines = _json_lines(text) if path.suffix.lower() == ".jsonl" else _csv_lines(text, path)
+    warnings: list[str] = []
+    if path.suffix.lower() in (".jsonl", ".ndjson"):
+        lines = json_lines(read_text(path, warnings.append))
+    else:
+        lines = _csv_lines(path, warnings.append)
     cases: list[Case] = []
     refused: list[RejectedCase] = []
     first_line: dict[str, int] = {}
+    nothing: Counter[str] = Counter()
     for number, cells in lines:
-        name = str(cells.get("case") or f"line {number}") if isinstance(cells, dict) else f"line {number}"
+        name = _name_of(cells, number)
         try:
             if first_line.setdefault(name, number) != number:
                 raise InputError(f"the case {name} stands on line {first_line[name]} already")
+            if isinstance(cells, dict):
+                nothing.update(
+                    key for key, value in cells.items() if isinstance(value, str) and value and says_nothing(value)
+                )
             cases.append(case_of(cells, path.parent))
         except InputError as error:
             refused.append(RejectedCase(name, f"{path.name}, line {number}: {error}"))
-    return SourceCases(with_own_names(cases), tuple(refused))
+    warnings += [f"{path.name}: {count} cells in the column {column} hold a word for nothing and were taken as empty."
+                 for column, count in nothing.items()]  # fmt: skip
+    return SourceCases(with_own_names(cases), tuple(refused), tuple(warnings))
 
 
 def case_of(line: Any, folder: Path) -> Case:
     """The case of one line: a value for each column that is not empty, relative paths beginning at `folder`.
+
+    A fact that cannot be, such as a volume of 0 mL, is left out and named in the case's warnings.
 
     Raises:
         InputError: an unknown column, a value that cannot be used, or a file that is not there, by column.
     """
     if not isinstance(line, dict):
         raise InputError(line if isinstance(line, str) else "this is not an object with a value for each column")
+    for name, value in line.items():
+        if has_lone_surrogates(json.dumps(value, ensure_ascii=False, default=str)):
+            raise InputError(f"{name}: it holds halves of characters, which are no text; write it again")
+    warnings: list[str] = []
+    cells = {name: value for name, value in line.items() if not says_nothing(value)}
+    for name in FACT_COLUMNS:
+        if name in cells:
+            cells[name] = usable_fact(name, cells[name], warnings.append)
+    if "fields" in cells:
+        cells["fields"] = usable_fields(cells["fields"], warnings.append)
     try:
-        row = ManifestRow.model_validate({name: value for name, value in line.items() if value not in (None, "")})
-        return _case_of(row, folder)
+        row = ManifestRow.model_validate({name: value for name, value in cells.items() if value is not None})
+        return _case_of(row, folder).model_copy(update={"warnings": tuple(warnings)})
     except ValidationError as error:
         raise InputError(_explained(error)) from error
 
@@ -152,74 +175,35 @@ def write_manifest(cases: Iterable[Case], path: Path) -> Path:
     Raises:
         SaveError: the disk refuses; a manifest that was there stays as it was.
     """
-    path = Path(path)
-    lines = [json.dumps(_line_of(case, path.parent), ensure_ascii=False) + "\n" for case in cases]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as temporary:
-            temporary.write_text("".join(lines), encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise SaveError(f"Cannot write {path}: {error}") from error
-    return path
+    lines = [json.dumps(_line_of(case, Path(path).parent), ensure_ascii=False) + "\n" for case in cases]
+    write_text(Path(path), "".join(lines), private=True)
+    return Path(path)
 
 
-def read_text(path: Path) -> str:
-    """A UTF-8 text, with or without a byte-order mark. Raises InputError where it cannot be read."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8; save it again as UTF-8 (in Excel: 'CSV UTF-8').") from error
-    except OSError as error:
-        raise InputError(f"Cannot read {path}: {error.strerror or error}.") from error
-
-
-def csv_rows(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a CSV that hold anything, each with the line it begins on; separated by comma, semicolon or tab.
-
-    Raises:
-        InputError: a quotation mark is not closed.
-    """
-    header = text.split("\n", 1)[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(DELIMITERS, key=header.count), strict=True)
-    begins = 1
-    try:
-        for row in reader:
-            if any(cell.strip() for cell in row):
-                yield begins, [cell.strip() for cell in row]
-            begins = reader.line_num + 1
-    except csv.Error as error:
-        raise InputError(f"{path.name}, line {begins}: cannot be read as CSV ({error}).") from error
-
-
-def _csv_lines(text: str, path: Path) -> Iterator[tuple[int, Any]]:
-    rows = csv_rows(text, path)
-    _, header = next(rows, (1, []))
-    columns = [name.casefold() for name in header]
+def _csv_lines(path: Path, on_warning: OnWarning) -> Iterator[Row]:
+    table = read_table(path, on_warning)
+    columns = [name.casefold() for name in table.columns]
     for name in columns:
         if name not in COLUMNS:
             raise InputError(f"{path.name}, line 1: {_unknown(name)}.")
     if missing := [name for name in ("case", "t2w") if name not in columns]:
         raise InputError(f"{path.name}, line 1: there is no column {missing[0]!r}.")
-    if len(set(columns)) < len(columns):
-        raise InputError(f"{path.name}, line 1: a column stands there twice.")
-    decimal_comma = ";" in text.split("\n", 1)[0]  # Excel separates cells by semicolons where decimals have commas
-    for number, row in rows:
-        if len(row) != len(columns):
-            yield number, f"there are {len(row)} cells under {len(columns)} columns"
+    for number, row in table.rows:
+        if isinstance(row, str):
+            yield Row(number, row)
             continue
-        cells = dict(zip(columns, row, strict=True))
-        if decimal_comma:
+        cells = dict(zip(columns, row.values(), strict=True))
+        if table.has_decimal_comma:
             cells |= {name: cells[name].replace(",", ".") for name in NUMBER_COLUMNS & cells.keys()}
-        yield number, cells
+        yield Row(number, cells)
 
 
-def _json_lines(text: str) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(text.split("\n"), start=1):  # not splitlines: reports may hold rarer line ends
-        if line.strip():
-            try:
-                yield number, json.loads(line)
-            except ValueError as error:
-                yield number, f"this is not JSON ({error})"
+def _name_of(cells: Any, number: int) -> str:
+    """A line's case, as far as it has one that can be printed."""
+    name = cells.get("case") if isinstance(cells, dict) else None
+    if says_nothing(name) or not isinstance(name, (str, int, float)):
+        return f"line {number}"
+    return as_name(str(name)).encode("utf-8", "replace").decode("utf-8")
 
 
 def _case_of(row: ManifestRow, folder: Path) -> Case:
@@ -235,8 +219,8 @@ def _case_of(row: ManifestRow, folder: Path) -> Case:
     pathology = row.pathology if pirads is None else row.pathology or pathology_of(pirads)
     images = {name: getattr(row, name) for name in get_args(SequenceName)}
     return Case(
-        id=safe_id(row.case),
-        patient=row.patient or row.case,
+        id=safe_id(as_name(row.case)),
+        patient=as_name(row.patient or row.case),
         images={name: _existing(folder, value, name) for name, value in images.items() if value is not None},
         reports=reports,
         report_source=(row.report_source or "given") if reports else "none",
@@ -253,8 +237,11 @@ def _case_of(row: ManifestRow, folder: Path) -> Case:
 def _existing(folder: Path, text: str, column: str) -> Path:
     # A manifest that was written on Windows may be read elsewhere.
     for written in (text, text.replace("\\", "/")):
-        if (folder / written).exists():
-            return folder / written
+        try:
+            if (folder / written).exists():
+                return folder / written
+        except (OSError, ValueError) as error:  # a name that is too long, or holds a NUL character
+            raise InputError(f"{column}: {getattr(error, 'strerror', None) or error} ({text[:60]}…)") from error
     raise InputError(f"{column}: there is no {folder / text}")
 
 
@@ -288,6 +275,11 @@ def _unknown(name: str) -> str:
 
 
 def _explained(error: ValidationError) -> str:
-    unknown = [_unknown(str(each["loc"][0])) for each in error.errors()
+    """Without the whole line, which holds the report."""
+    problems = error.errors(include_url=False)
+    unknown = [_unknown(str(each["loc"][0])) for each in problems
                if each["type"] == "extra_forbidden" and len(each["loc"]) == 1]  # fmt: skip
-    return "; ".join(unknown) or sentence_of(error)
+    missing = [
+        f"{each['loc'][0]}: it is missing" for each in problems if each["type"] == "missing" and len(each["loc"]) == 1
+    ]
+    return "; ".join(unknown or missing) or sentence_of(error)

@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
+from filelock import FileLock, Timeout
 from PIL import Image
 from pydantic import Field, ValidationError
 
 from ccella_core.cases.case import SPLITS, Case, RejectedCase, SourceCases
-from ccella_core.cases.grid import LEAST_OVERLAP, centroid, coverage, onto, target_grid
-from ccella_core.cases.intensity import intensity_range, scaled
+from ccella_core.cases.grid import LEAST_OVERLAP, centroid, coverage, onto, share_inside, target_grid
+from ccella_core.cases.intensity import adc_in_units, intensity_range, scaled, without_padding
 from ccella_core.cases.prepared import (
     GLAND,
     INDEX_NAME,
@@ -40,20 +46,27 @@ from ccella_core.cases.prepared import (
 from ccella_core.cases.splits import check_splits
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError, SaveError
-from ccella_core.files import sha256_of, whole_file
+from ccella_core.files import prepare_folder, sha256_of, whole_file, write_text
+from ccella_core.fingerprints import refuse_other
+from ccella_core.generation.report_text import check_report
+from ccella_core.imaging.orientation import affine_of
 from ccella_core.imaging.planes import middle_planes, side_by_side
-from ccella_core.imaging.scans import read_scan, refuse_nan
-from ccella_core.imaging.volume import affine_of
+from ccella_core.imaging.raw_files import OnWarning
+from ccella_core.imaging.scans import SPACING_TOLERANCE, read_mask, read_scan
 from ccella_core.parallel import in_processes
 from ccella_core.progress import OnProgress
+from ccella_core.provenance import SequenceName
 
 log = logging.getLogger(__name__)
 
-RULES = 1
+RULES = 2
 """Raised whenever the rules change by which a case is prepared, so that none is kept that followed the old ones."""
 UNIT_RANGE = (0.0, 1.0)
-SPACING_TOLERANCE = 0.02
-"""Share by which the stated spacing may differ from the image's: tables round."""
+LEAST_INSIDE, NEARLY_ALL = 0.5, 0.98
+"""Shares of a mask that must lie, and are expected to lie, within the scan."""
+GLAND_ML = (5.0, 400.0)
+"""Beyond which a mask may not be the gland's."""
+LOCK_NAME = ".prepare.lock"
 
 
 class Outcome(StrictModel):
@@ -61,6 +74,7 @@ class Outcome(StrictModel):
 
     fingerprint: str
     refused: str | None = None
+    warnings: tuple[str, ...] = ()
     sha256: dict[str, str] = Field(default_factory=dict)
     source_spacing_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
     source_shape: tuple[int, int, int] = (0, 0, 0)
@@ -80,40 +94,84 @@ def prepare(
         progress: told of every case that is done.
 
     Returns:
-        The prepared cases, and those that were refused with their reasons.
+        The prepared cases, and those that were left out with their reasons.
 
     Raises:
-        InputError: no case can be used, a patient stands in two splits, or the folder holds other settings.
+        InputError: no case can be used, a patient stands in two splits, the folder holds other settings, or another
+            process prepares cases in it. Nothing is left that would stop the corrected command.
         SaveError: the disk refuses; what is finished stays.
     """
     check_splits(listing.cases)
     _refuse_other_settings(out, settings)
-    write_index(out, settings)
-    outcomes: dict[str, Outcome] = {}
-    for done, (case, outcome) in enumerate(_outcomes(listing.cases, settings, out, jobs), start=1):
-        outcomes[case.id] = outcome
-        if progress is not None:
-            progress(done, len(listing.cases))
-    refused = list(listing.refused)
-    finished = []
-    for case in listing.cases:
-        outcome = outcomes[case.id]
-        if outcome.refused is not None:
-            log.warning("%s is left out: %s", case.id, outcome.refused)
-            refused.append(RejectedCase(id=case.id, reason=outcome.refused))
-        else:
-            finished.append(_prepared_case(case, outcome))
-    if not finished:
-        reasons = "; ".join(f"{each.id}: {each.reason}" for each in refused[:3])
-        raise InputError(f"None of the {len(refused)} cases can be used ({reasons}).")
-    write_cases(out, finished)
+    cases, refused = _with_usable_reports(listing)
+    prepare_folder(out)
+    with _alone_in(out):
+        outcomes: dict[str, Outcome] = {}
+        for done, (case, outcome) in enumerate(_outcomes(cases, settings, out, jobs), start=1):
+            outcomes[case.id] = outcome
+            if progress is not None:
+                progress(done, len(cases))
+        finished = []
+        for case in cases:
+            outcome = outcomes[case.id]
+            if outcome.refused is not None:
+                refused.append(RejectedCase(case.id, outcome.refused))
+            else:
+                finished.append(_prepared_case(case, outcome))
+        _log(refused[len(listing.refused) :], finished)
+        if not finished:
+            reasons = "; ".join(f"{each.id}: {each.reason}" for each in refused[:3])
+            raise InputError(f"None of the {len(refused)} cases can be used ({reasons}).")
+        write_index(out, settings)
+        write_cases(out, finished)
     return PreparedSet.open(out), refused
+
+
+def _with_usable_reports(listing: SourceCases) -> tuple[tuple[Case, ...], list[RejectedCase]]:
+    """The cases whose reports training and generation take, and all that are left out."""
+    usable, refused = [], list(listing.refused)
+    for case in listing.cases:
+        try:
+            for report in case.reports:
+                check_report(report)
+            usable.append(case)
+        except InputError as error:
+            refused.append(RejectedCase(case.id, str(error)))
+    return tuple(usable), refused
+
+
+def _log(refused: Sequence[RejectedCase], finished: Sequence[PreparedCase]) -> None:
+    for each in refused:
+        log.warning("%s is left out: %s", each.id, each.reason)
+    for case in finished:
+        for warning in case.warnings:
+            log.warning("%s: %s", case.id, warning)
+
+
+@contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    """Two at once with different settings would mix what they write; the lock ends with its process."""
+    lock = FileLock(out / LOCK_NAME)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise InputError(f"Another process prepares cases in {out}; wait for it, or name another folder.") from error
+    except OSError as error:
+        raise SaveError(f"Nothing can be written into {out}: {error.strerror or error}.") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _outcomes(
     cases: tuple[Case, ...], settings: PrepareSettings, out: Path, jobs: int
 ) -> Iterator[tuple[Case, Outcome]]:
-    """Those that are known first, then the others as they are finished."""
+    """Those that are known first, then the others as they are finished.
+
+    Where the system ends a process, the cases that were in hand are tried again, each in a process of its own; one that
+    ends that as well is left out.
+    """
     left = []
     for case in cases:
         known = _known_outcome(case, settings, out)
@@ -121,7 +179,30 @@ def _outcomes(
             left.append(case)
         else:
             yield case, known
-    yield from in_processes(partial(prepare_case, settings=settings, out=out), left, jobs)
+    work = partial(prepare_case, settings=settings, out=out)
+    in_hand = min(jobs or os.cpu_count() or 1, len(left))
+    while left:
+        try:
+            for case, outcome in in_processes(work, tuple(left), jobs):
+                left.remove(case)
+                yield case, outcome
+        except BrokenProcessPool:
+            # Cases are begun in their order, so that those in hand are the first that are not finished.
+            suspects, left = left[:in_hand], left[in_hand:]
+            for case in suspects:
+                yield case, _tried_alone(case, settings, out)
+
+
+def _tried_alone(case: Case, settings: PrepareSettings, out: Path) -> Outcome:
+    try:
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            return pool.submit(prepare_case, case, settings, out).result()
+    except BrokenProcessPool:
+        return Outcome(
+            fingerprint=_fingerprint(case, settings),
+            refused="The system ended the process that prepared it: there may be too little memory; try it with "
+            "fewer jobs.",
+        )
 
 
 def prepare_case(case: Case, settings: PrepareSettings, out: Path) -> Outcome:
@@ -132,13 +213,21 @@ def prepare_case(case: Case, settings: PrepareSettings, out: Path) -> Outcome:
             outcome = _prepared_images(case, settings, out, fingerprint)
         except InputError as error:
             outcome = Outcome(fingerprint=fingerprint, refused=str(error))
-        state = _state_path(case, out)
-        state.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(state) as unfinished:
-            unfinished.write_text(outcome.model_dump_json(), encoding="utf-8")
+        except MemoryError:
+            return Outcome(fingerprint=fingerprint, refused="It needs more memory than there is; try fewer jobs.")
+        except OSError:
+            raise
+        except Exception as error:  # one odd case must not end the run of all others
+            log.debug("%s", case.id, exc_info=True)
+            reason = (str(error).strip().splitlines() or [""])[-1][:200]
+            outcome = Outcome(
+                fingerprint=fingerprint, refused=f"It could not be prepared: {type(error).__name__} {reason}"
+            )
+        write_text(_state_path(case, out), outcome.model_dump_json())
     except OSError as error:
+        reason = getattr(error.__cause__, "strerror", None) or error.strerror or error
         raise SaveError(
-            f"{case.id} could not be written into {out}: {error}. What is finished stays; free some disk space and "
+            f"{case.id} could not be written into {out}: {reason}. What is finished stays; free some disk space and "
             "start the same command again."
         ) from error
     return outcome
@@ -148,39 +237,98 @@ def _prepared_images(case: Case, settings: PrepareSettings, out: Path, fingerpri
     missing = [name for name in settings.sequences if name not in case.images]
     if missing:
         raise InputError(f"There is no {', '.join(missing)}.")
-    reference = read_scan(case.images["t2w"])
+    warnings: list[str] = []
+    reference = read_scan(case.images["t2w"], warnings.append)
     _compare_spacing(case, reference)
-    masks = {name: read_scan(path) for name, path in (("gland", case.gland), ("lesion", case.lesion)) if path}
+    masks = _masks(case, reference, warnings.append)
     centre = centroid(masks["gland"]) if settings.centre == "gland" and "gland" in masks else None
     grid = target_grid(reference, settings.shape, settings.spacing, centre)
     within = coverage(grid, reference)
     volumes = {}
     for name in settings.sequences:
-        refuse_nan(case.images[name])
-        scan = reference if name == "t2w" else read_scan(case.images[name])
-        voxels = sitk.GetArrayViewFromImage(scan)
-        limits = intensity_range(voxels, name) if settings.scaling == "published" else UNIT_RANGE
-        if name != "t2w" and (covers := (coverage(grid, scan) & within).sum() / max(1, within.sum())) < LEAST_OVERLAP:
+        scan = reference if name == "t2w" else read_scan(case.images[name], warnings.append)
+        scan, limits = _with_limits(scan, name, settings, warnings.append)
+        covered = coverage(grid, scan)
+        if name != "t2w" and (covers := (covered & within).sum() / max(1, within.sum())) < LEAST_OVERLAP:
             raise InputError(f"The {name} covers {covers:.0%} of the T2-weighted scan: it shows something else.")
-        volumes[name] = scaled(onto(grid, scan), limits) * coverage(grid, scan)
+        volumes[name] = scaled(onto(grid, scan), limits) * covered
+        if volumes[name].min() == volumes[name].max():
+            raise InputError(f"The {name} shows nothing within the crop: the grid lies beside it.")
     written = {
         volume_path(case.id, name): np.round(voxels * WHITE).astype(np.uint16) for name, voxels in volumes.items()
     }
     if "gland" in masks:
-        labels = (onto(grid, masks["gland"], labels=True) > 0).astype(np.uint8) * GLAND
-        if "lesion" in masks:
-            labels[onto(grid, masks["lesion"], labels=True) > 0] = LESION
-        written[regions_path(case.id)] = labels
+        written[regions_path(case.id)] = _regions(grid, masks, warnings.append)
     affine = affine_of(grid)
     hashes = {name: _write(out / name, voxels, affine) for name, voxels in written.items()}
     _write_picture(out / picture_path(case.id), list(volumes.values()), settings)
     return Outcome(
         fingerprint=fingerprint,
+        warnings=tuple(dict.fromkeys(warnings)),
         sha256=hashes,
         source_spacing_mm=reference.GetSpacing(),
         source_shape=reference.GetSize(),
         has_regions="gland" in masks,
     )
+
+
+def _with_limits(
+    scan: sitk.Image, name: SequenceName, settings: PrepareSettings, on_warning: OnWarning
+) -> tuple[sitk.Image, tuple[float, float]]:
+    """The scan without padding and in its unit, and the values that become 0 and 1."""
+    if settings.scaling != "published":
+        return scan, UNIT_RANGE
+    stored = sitk.GetArrayViewFromImage(scan)
+    voxels, real = without_padding(stored, on_warning, name)
+    if name == "adc":
+        voxels = adc_in_units(voxels, on_warning)
+    limits = intensity_range(voxels[real], name)
+    if voxels is stored:
+        return scan, limits
+    mended = sitk.GetImageFromArray(voxels)
+    mended.CopyInformation(scan)
+    return mended, limits
+
+
+def _masks(case: Case, scan: sitk.Image, on_warning: OnWarning) -> dict[str, sitk.Image]:
+    """Those that lie within the scan. Raises InputError for one that is empty or lies elsewhere."""
+    masks = {}
+    for name, path in (("gland", case.gland), ("lesion", case.lesion)):
+        if path is None:
+            continue
+        mask = read_mask(path, on_warning)
+        if not sitk.GetArrayViewFromImage(mask).any():
+            if name == "gland":
+                raise InputError("The mask of the gland is empty.")
+            on_warning(f"The mask of the {name} is empty.")
+            continue
+        inside = share_inside(mask, scan)
+        if inside < LEAST_INSIDE:
+            where = "outside the scan" if inside == 0 else f"{1 - inside:.0%} outside the scan"
+            raise InputError(f"The mask of the {name} lies {where}; was it drawn on another image ({path.name})?")
+        if inside < NEARLY_ALL:
+            on_warning(f"{1 - inside:.0%} of the mask of the {name} lies outside the scan.")
+        masks[name] = mask
+    if "lesion" in masks and "gland" not in masks:
+        on_warning("Its mask of the lesion is not used, as there is none of the gland.")
+    if "gland" in masks:
+        mask = masks["gland"]
+        millilitres = int(sitk.GetArrayViewFromImage(mask).sum()) * float(np.prod(mask.GetSpacing())) / 1000
+        if not GLAND_ML[0] <= millilitres <= GLAND_ML[1]:
+            on_warning(f"The mask of the gland holds {millilitres:.3g} mL.")
+    return masks
+
+
+def _regions(grid: sitk.Image, masks: dict[str, sitk.Image], on_warning: OnWarning) -> np.ndarray:
+    labels = (onto(grid, masks["gland"], labels=True) > 0).astype(np.uint8) * GLAND
+    if "lesion" in masks:
+        lesion = onto(grid, masks["lesion"], labels=True) > 0
+        if not lesion.any():
+            on_warning("The mask of the lesion has no voxel within the crop.")
+        elif not (lesion & (labels > 0)).any():
+            on_warning("The mask of the lesion lies outside that of the gland.")
+        labels[lesion] = LESION
+    return labels
 
 
 def _compare_spacing(case: Case, scan: sitk.Image) -> None:
@@ -215,7 +363,17 @@ def _write_picture(path: Path, volumes: list[np.ndarray], settings: PrepareSetti
 def _prepared_case(case: Case, outcome: Outcome) -> PreparedCase:
     assert case.split in SPLITS
     kept = case.model_dump(
-        include={"id", "patient", "split", "pathology", "pirads", "reports", "report_source", "fields"}
+        include={
+            "id",
+            "patient",
+            "split",
+            "pathology",
+            "pirads",
+            "reports",
+            "report_source",
+            "fields",
+            "positive_means",
+        }  # fmt: skip
     )
     return PreparedCase(
         **kept,
@@ -223,6 +381,7 @@ def _prepared_case(case: Case, outcome: Outcome) -> PreparedCase:
         source_shape=outcome.source_shape,
         has_regions=outcome.has_regions,
         sha256=outcome.sha256,
+        warnings=case.warnings + outcome.warnings,
     )
 
 
@@ -249,7 +408,9 @@ def _fingerprint(case: Case, settings: PrepareSettings) -> str:
             continue
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             stat = file.stat() if file.exists() else None
-            digest.update(f"{name} {file} {stat and (stat.st_size, stat.st_mtime_ns)}".encode())
+            digest.update(
+                f"{name} {file} {stat and (stat.st_size, stat.st_mtime_ns)}".encode("utf-8", "surrogateescape")
+            )
     return digest.hexdigest()[:16]
 
 
@@ -261,10 +422,6 @@ def _refuse_other_settings(out: Path, settings: PrepareSettings) -> None:
         found = PreparedIndex.model_validate_json(path.read_bytes()).settings
     except (OSError, ValidationError) as error:
         raise InputError(f"{path} cannot be read; choose another folder.") from error
-    different = [
-        f"{name} {getattr(found, name)} there, {getattr(settings, name)} now"
-        for name in PrepareSettings.model_fields
-        if getattr(found, name) != getattr(settings, name)
-    ]
-    if different:
-        raise InputError(f"{out} holds cases prepared in another way ({'; '.join(different)}); choose another folder.")
+    refuse_other(
+        out, found.model_dump(mode="json"), settings.model_dump(mode="json"), what="cases prepared in another way"
+    )

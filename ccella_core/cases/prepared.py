@@ -7,20 +7,21 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import nibabel as nib
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from ccella_core import __version__
-from ccella_core.cases.case import PiRads, ReportSource, Split, StructuredFields
+from ccella_core.cases.case import PiRads, PositiveMeans, ReportSource, Split, StructuredFields, is_safe_id
 from ccella_core.cases.intensity import scaled_range
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
-from ccella_core.files import whole_file
+from ccella_core.files import write_json, write_text
 from ccella_core.phantom.findings import Pathology
 from ccella_core.provenance import SequenceName
 
@@ -32,14 +33,25 @@ WHITE = 65535
 """The stored number that stands for 1: sixteen bits keep more than any scanner measures."""
 
 
+Voxels = Annotated[int, Field(ge=1, le=1024)]
+Spacing = Annotated[float, Field(ge=0.05, le=50, allow_inf_nan=False, description="mm")]
+
+
 class PrepareSettings(StrictModel):
     """How cases are prepared. Defaults: the published grid."""
 
     sequences: tuple[SequenceName, ...] = Field(("t2w",), min_length=1)
-    shape: tuple[int, int, int] = (256, 256, 128)
-    spacing: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    shape: tuple[Voxels, Voxels, Voxels] = (256, 256, 128)
+    spacing: tuple[Spacing, Spacing, Spacing] = (0.5, 0.5, 0.5)
     centre: Literal["gland", "image"] = Field("gland", description="the gland's where there is a mask of it")
     scaling: Literal["published", "none"] = Field("published", description="none: voxels lie in 0 … 1 already")
+
+    @field_validator("sequences")
+    @classmethod
+    def _each_once(cls, value: tuple[SequenceName, ...]) -> tuple[SequenceName, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("a sequence is named twice")
+        return value
 
     def intensity_range(self, sequence: SequenceName) -> tuple[float, float]:
         """What 0 and 1 stand for in a prepared volume."""
@@ -62,6 +74,16 @@ class PreparedCase(StrictModel):
     has_regions: bool
     sha256: dict[str, str]
     """By path in the folder, with forward slashes."""
+    positive_means: PositiveMeans = "pirads"
+    warnings: tuple[str, ...] = ()
+    """What was odd about its scans or its line in the source, in sentences."""
+
+    @field_validator("id")
+    @classmethod
+    def _id_is_a_file_name(cls, value: str) -> str:
+        if not is_safe_id(value):  # the table may have been altered by hand
+            raise ValueError(f"{value[:60]!r} cannot be the name of a case: it could lead out of the folder")
+        return value
 
 
 class PreparedIndex(StrictModel):
@@ -86,13 +108,27 @@ class PreparedSet:
             raise InputError(f"{folder} holds no prepared cases; make them with `ccella prepare`.")
         try:
             index = PreparedIndex.model_validate_json((folder / INDEX_NAME).read_bytes())
-            lines = (folder / CASES_NAME).read_text(encoding="utf-8").splitlines()
+            # Not splitlines: reports may hold rarer line ends.
+            lines = (folder / CASES_NAME).read_text(encoding="utf-8").split("\n")
             cases = tuple(PreparedCase.model_validate_json(line) for line in lines if line.strip())
-        except (OSError, UnicodeDecodeError, ValidationError) as error:
+        except ValidationError as error:
+            raise InputError(
+                f"The prepared cases in {folder} cannot be read ({_without_values(error)}); prepare them again."
+            ) from error
+        except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"The prepared cases in {folder} cannot be read ({error}); prepare them again.") from error
+        names = Counter(case.id.casefold() for case in cases)
+        if twice := [name for name, count in names.items() if count > 1]:
+            raise InputError(f"The case {twice[0]} stands twice in {folder / CASES_NAME}; prepare the cases again.")
         return cls(folder, index.settings, cases)
 
+    @property
+    def positive_means(self) -> tuple[PositiveMeans, ...]:
+        """What the sources of the cases take for positive: one meaning, or a mixture."""
+        return tuple(sorted({case.positive_means for case in self.cases}))
+
     def split(self, name: Split) -> list[PreparedCase]:
+        """The cases of a split."""
         return [case for case in self.cases if case.split == name]
 
     def voxels(self, case: PreparedCase, sequence: SequenceName) -> np.ndarray:
@@ -126,23 +162,32 @@ class PreparedSet:
 
 
 def volume_path(case: str, sequence: SequenceName) -> str:
+    """Where a case's volume lies in the folder."""
     return f"{VOLUMES}/{case}_{sequence}.nii.gz"
 
 
 def regions_path(case: str) -> str:
+    """Where a case's masks lie in the folder."""
     return f"{REGIONS}/{case}.nii.gz"
 
 
 def picture_path(case: str) -> str:
+    """Where a case's picture lies in the folder."""
     return f"{PICTURES}/{case}.png"
 
 
 def write_index(folder: Path, settings: PrepareSettings) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    with whole_file(folder / INDEX_NAME) as unfinished:
-        unfinished.write_text(PreparedIndex(settings=settings).model_dump_json(indent=2) + "\n", encoding="utf-8")
+    """Write the settings. Raises SaveError."""
+    write_json(folder / INDEX_NAME, PreparedIndex(settings=settings))
 
 
 def write_cases(folder: Path, cases: list[PreparedCase]) -> None:
-    with whole_file(folder / CASES_NAME) as unfinished:
-        unfinished.write_text("".join(case.model_dump_json() + "\n" for case in cases), encoding="utf-8", newline="\n")
+    """Write a line a case, readable by the owner alone. Raises SaveError."""
+    write_text(folder / CASES_NAME, "".join(case.model_dump_json() + "\n" for case in cases), private=True)
+
+
+def _without_values(error: ValidationError) -> str:
+    """The first problem, without what stands in the table: it may be a report."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']}" if place else str(first["msg"])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ccella_core.cases.case import SPLITS, RejectedCase
+from ccella_core.cases.case import POSITIVE_IN_WORDS, SPLITS, RejectedCase
 from ccella_core.cases.prepared import PreparedCase, PreparedSet, picture_path
 from ccella_core.files import write_text
 from ccella_core.report_page import bar_chart, render_page
@@ -34,9 +34,22 @@ WORDS = ReportLength("words", lambda report: len(report.split()), None)
 
 
 def write_quality_report(
-    prepared: PreparedSet, refused: Sequence[RejectedCase], *, length: ReportLength = WORDS
+    prepared: PreparedSet,
+    refused: Sequence[RejectedCase],
+    *,
+    length: ReportLength = WORDS,
+    warnings: Sequence[str] = (),
 ) -> Path:
-    """Write ``quality.html`` beside the cases, with the pictures that lie there; returns its path.
+    """Write ``quality.html`` beside the cases, with the pictures that lie there.
+
+    Args:
+        prepared: the cases.
+        refused: those that were left out.
+        length: how reports are counted.
+        warnings: what was odd about the source as a whole.
+
+    Returns:
+        The page's path.
 
     Raises:
         SaveError: the disk refuses.
@@ -49,7 +62,9 @@ def write_quality_report(
         "quality.html",
         title="Prepared cases",
         about=f"{len(cases)} cases of {len({case.patient for case in cases})} patients, "
-        f"{', '.join(settings.sequences)}, {shape} voxels of {spacing} mm. Fingerprint {prepared.fingerprint}.",
+        f"{', '.join(settings.sequences)}, {shape} voxels of {spacing} mm. Positive means "
+        f"{', or '.join(POSITIVE_IN_WORDS[each] for each in prepared.positive_means)}. "
+        f"Fingerprint {prepared.fingerprint}.",
         counts={"header": COUNTS, "rows": [_count(cases, split) for split in (*SPLITS, "all")]},
         sources=[[words, sources[source]] for source, words in SOURCE_WORDS.items()],  # type: ignore[index]
         lengths=_lengths(lengths, length),
@@ -61,10 +76,12 @@ def write_quality_report(
         scans=_scans(cases),
         masks=_masks(prepared),
         refused=[[each.id, each.reason] for each in refused],
+        warnings=[["", warning] for warning in warnings]
+        + [[case.id, warning] for case in cases for warning in case.warnings],
         gallery=[_pictured(case) for case in cases],
     )
     path = prepared.folder / QUALITY_NAME
-    write_text(path, page)
+    write_text(path, page, private=True)
     return path
 
 

@@ -92,14 +92,14 @@ def images(
         check_kind(kind, real_set.shape, real_set.spacing, sequence)
     loaded = {}
     for kind in sorted(kinds, key=lambda kind: kind == "phantom"):  # the last, because it may have to be trained
-        with StepDisplay("Training the stand-in, once") as told:
+        with StepDisplay("Training the stand-in, once") as on_progress:
             loaded[kind] = load_extractors(
                 kind,  # type: ignore[arg-type]
                 phantom_reader if kind == "phantom" else None,
                 allow_download=download,
                 device=device,
                 slices=slices,
-                progress=told,
+                progress=on_progress,
             )
     scores = evaluate_images(
         real_set,
@@ -170,12 +170,12 @@ def privacy(
     check_sets(synthetic_set, training_set, held_out_set, false_alarms)
     kind = extractor or available_kinds()[0]
     check_kind(kind, training_set.shape, training_set.spacing, sequence)
-    with StepDisplay("Training the stand-in, once") as told:
+    with StepDisplay("Training the stand-in, once") as on_progress:
         network = load_extractor(
             kind,  # type: ignore[arg-type]  # refused where there is none of that name
             phantom_reader if kind == "phantom" else None,
             allow_download=download,
-            progress=told,
+            progress=on_progress,
         )
     scores = find_copies(
         synthetic_set,

@@ -15,6 +15,8 @@ from ccella_core.files import prepare_folder
 from ccella_core.limits import OutputRange
 
 if TYPE_CHECKING:
+    from SimpleITK import Image
+
     from ccella_core.imaging.volume import SyntheticVolume
 
 ImageFormat = Literal["nii.gz", "nii", "nrrd", "mha"]
@@ -64,8 +66,7 @@ def generate(
         output_range=output_range,
     ).with_seed()
     text = _report_text(report, report_file)
-    if place_on is not None and not place_on.exists():
-        raise InputError(f"There is no scan {place_on} to place the volume on.")
+    reference = None if place_on is None else _reference(place_on)  # before minutes are spent on what would be lost
     prepare_folder(out)
 
     from ccella_core.models.search import resolve_model
@@ -91,7 +92,7 @@ def generate(
     seconds = round(time.monotonic() - started, 2)
     saved = []
     for volume in volumes:
-        placed = volume if place_on is None else volume.place_on(place_on)
+        placed = volume if reference is None else volume.place_on(reference)
         saved.append(
             _save(placed, names[volume.provenance.seed, volume.sequence], picture=not no_picture, overwrite=overwrite)
         )
@@ -103,6 +104,12 @@ def generate(
         _print_entry(entry)
     volumes_word = "volume" if len(saved) == 1 else "volumes"
     typer.echo(f"{len(saved)} synthetic {volumes_word} in {seconds:g} s, not for diagnosis.")
+
+
+def _reference(path: Path) -> Image:
+    from ccella_core.imaging.scans import read_scan
+
+    return read_scan(path, lambda warning: say(f"Warning: {warning}", style="yellow"))
 
 
 def _report_text(report: str | None, file: Path | None) -> str | None:

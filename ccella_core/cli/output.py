@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
     from ccella_core.progress import Progress
 
-EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED = 1, 2, 130
-EXIT_CODES = "Exit codes: 0 done; 2 an argument cannot be used; 1 anything else failed; 130 stopped with Ctrl-C."
+EXIT_FAILED, EXIT_USAGE, EXIT_LEFT_OUT, EXIT_STOPPED = 1, 2, 3, 130
+EXIT_CODES = (
+    "Exit codes: 0 done; 3 done, with cases left out; 2 an argument cannot be used; 1 anything else failed; "
+    "130 stopped with Ctrl-C."
+)
 STAGE_WORDS = {"encode": "Reading the report", "denoise": "Denoising", "decode": "Decoding"}
 PLAIN_LINES = 4  # lines a stage, where there is no terminal to draw a bar on
 SPEED_WINDOW_SECONDS = 3600.0  # over which speed is measured: Rich's half a minute may see no step end

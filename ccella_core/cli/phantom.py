@@ -144,14 +144,12 @@ def _write_image(voxels: np.ndarray, affine: np.ndarray, path: Path) -> None:
     import numpy as np
     import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 
-    from ccella_core.imaging.volume import ITK_LABEL_KEY, RAS_FROM_LPS
+    from ccella_core.imaging.orientation import set_affine
+    from ccella_core.imaging.volume import ITK_LABEL_KEY
     from ccella_core.provenance import SYNTHETIC_LABEL
 
     image = sitk.GetImageFromArray(np.ascontiguousarray(voxels.transpose(2, 1, 0)))
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    image.SetSpacing(spacing.tolist())
-    image.SetDirection((RAS_FROM_LPS @ affine[:3, :3] / spacing).ravel().tolist())
-    image.SetOrigin((RAS_FROM_LPS @ affine[:3, 3]).tolist())
+    set_affine(image, affine)
     image.SetMetaData(ITK_LABEL_KEY, SYNTHETIC_LABEL)
     image.SetMetaData("ITK_FileNotes", SYNTHETIC_LABEL)  # becomes the description in a NIfTI header
     with whole_file(path) as temporary:

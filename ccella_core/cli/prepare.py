@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ccella_core.cli.output import AsJson, StepDisplay, explained, print_json, say, show_log
+from ccella_core.cli.output import EXIT_LEFT_OUT, AsJson, StepDisplay, explained, print_json, say, show_log
 
 if TYPE_CHECKING:
     from ccella_core.cases.quality import ReportLength
@@ -36,6 +36,13 @@ def prepare(
         Literal["published", "none"],
         typer.Option(help="Percentiles 0-99.5 (t2w, hbv) and 0-3000 (adc) become 0-1; or voxels lie there already."),
     ] = "published",
+    positive: Annotated[
+        Literal["pirads", "cspca"] | None,
+        typer.Option(
+            help="What counts as positive in PI-CAI: PI-RADS 3 to 5 (the default where its marksheet has scores), or "
+            "clinically significant cancer in the histology."
+        ),
+    ] = None,
     missing_reports: Annotated[
         Literal["write", "null"],
         typer.Option(help="Cases without a report: write one from what is known, or train them with the null report."),
@@ -45,7 +52,9 @@ def prepare(
         typer.Option(help="Of patients for train, validation and test, where the source gives no split."),
     ] = (0.8, 0.1, 0.1),
     seed: Annotated[int, typer.Option(min=0, help="Of the division into splits.")] = 0,
-    jobs: Annotated[int, typer.Option(min=0, help="Cases at once; 0: as many as there are processor cores.")] = 0,
+    jobs: Annotated[
+        int, typer.Option(min=0, max=1024, help="Cases at once; 0: as many as there are processor cores.")
+    ] = 0,
     tokenizer: Annotated[
         str | None, typer.Option(help="A text encoder (folder, name or model) in whose tokens reports are counted.")
     ] = None,
@@ -71,21 +80,29 @@ def prepare(
     }
     settings = checked(PrepareSettings, content, "These settings")
     length = WORDS if tokenizer is None else _token_length(tokenizer, max_tokens)
-    listing = read_source(source, layout)
+    listing = read_source(source, layout, positive=positive)
+    for warning in listing.warnings:
+        say(f"Warning: {warning}", style="yellow")
     cases = with_reports(assign_splits(listing.cases, fractions, seed=seed), missing_reports)
     with StepDisplay("Preparing cases") as display:
         prepared, refused = prepare_cases(listing._replace(cases=cases), settings, out, jobs=jobs, progress=display)
-    page = write_quality_report(prepared, refused, length=length)
+    page = write_quality_report(prepared, refused, length=length, warnings=listing.warnings)
+    warned = sum(bool(case.warnings) for case in prepared.cases)
     if as_json:
         print_json({
             "prepared": len(prepared.cases), "refused": [each._asdict() for each in refused],
             "splits": {split: len(prepared.split(split)) for split in ("train", "validation", "test")},
             "fingerprint": prepared.fingerprint, "folder": str(out), "page": str(page),
+            "positive_means": prepared.positive_means, "warnings": list(listing.warnings),
+            "case_warnings": {case.id: case.warnings for case in prepared.cases if case.warnings},
         })  # fmt: skip
-        return
-    for each in refused:
-        say(f"Left out: {each.id}: {each.reason}", style="yellow")
-    typer.echo(f"{len(prepared.cases)} cases are in {out}; {len(refused)} were left out. Look at {page}")
+    else:
+        for each in refused:
+            say(f"Left out: {each.id}: {each.reason}", style="yellow")
+        odd = f" {warned} have warnings." if warned else ""
+        typer.echo(f"{len(prepared.cases)} cases are in {out}; {len(refused)} were left out.{odd} Look at {page}")
+    if refused:
+        raise typer.Exit(EXIT_LEFT_OUT)
 
 
 def _token_length(tokenizer: str, max_tokens: int) -> ReportLength:

@@ -53,13 +53,15 @@ class StudyDisplay:
     """Says what will be done, and as it goes what is being done and how long that still takes."""
 
     def plan(self, stages: Sequence[StudyStep], finished: set[str]) -> None:
+        """Print every stage, and whether it is done, to do or left out."""
         for stage in stages:
             state = "left out" if stage.why_not else "done" if stage.key in finished else "to do"
-            say(f"{state:>8}  {stage.words}" + (f": {stage.why_not}" if stage.why_not else ""))
+            say(f"{state:>8}  {stage.title}" + (f": {stage.why_not}" if stage.why_not else ""))
 
     @contextmanager
     def stage(self, stage: StudyStep, number: int, total: int) -> Iterator[Callable[[int, int], None]]:
-        say(f"{number} of {total}: {stage.words}")
+        """Print what is begun, show its progress, and print how long it took."""
+        say(f"{number} of {total}: {stage.title}")
         started = time.monotonic()
         with StepDisplay(stage.counted) as display:
             yield display

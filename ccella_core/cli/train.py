@@ -70,7 +70,8 @@ def _denoiser(file: Path | None, preset: str | None, overrides: Sequence[str], s
 
     config = read_config(file, preset_name=preset, overrides=overrides)
     if show:
-        return typer.echo(as_yaml(config))
+        typer.echo(as_yaml(config))
+        return None
     with StepDisplay("Encoding cases") as display:
         return train(config, progress=display)
 
@@ -80,7 +81,10 @@ def _autoencoder(file: Path | None, preset: str | None, overrides: Sequence[str]
     from ccella_core.training.train_autoencoder import AutoencoderConfigFile, train
 
     config = read_settings(AutoencoderConfigFile, file, overrides)
-    return typer.echo(as_yaml(config)) if show else train(config)
+    if show:
+        typer.echo(as_yaml(config))
+        return None
+    return train(config)
 
 
 def _text_encoder(file: Path | None, preset: str | None, overrides: Sequence[str], show: bool) -> Path | None:
@@ -88,7 +92,10 @@ def _text_encoder(file: Path | None, preset: str | None, overrides: Sequence[str
     from ccella_core.training.train_text_encoder import TextEncoderConfigFile, train
 
     config = read_settings(TextEncoderConfigFile, file, overrides)
-    return typer.echo(as_yaml(config)) if show else train(config)
+    if show:
+        typer.echo(as_yaml(config))
+        return None
+    return train(config)
 
 
 def _classifier(file: Path | None, preset: str | None, overrides: Sequence[str], show: bool) -> Path | None:
@@ -97,7 +104,10 @@ def _classifier(file: Path | None, preset: str | None, overrides: Sequence[str],
     from ccella_core.evaluation.classifier.training import train_classifier
 
     config = read_classifier_config(file, preset_name=preset, overrides=overrides)
-    return typer.echo(as_yaml(config)) if show else train_classifier(config)
+    if show:
+        typer.echo(as_yaml(config))
+        return None
+    return train_classifier(config)
 
 
 _RUN = {"denoiser": _denoiser, "autoencoder": _autoencoder, "text-encoder": _text_encoder, "classifier": _classifier}

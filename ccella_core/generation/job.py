@@ -11,9 +11,9 @@ from ccella_core.errors import InputError
 from ccella_core.generation.decoding import check_volume_shape
 from ccella_core.generation.options import GenerationOptions
 from ccella_core.generation.ready_schedulers import HandedInScheduler, ReadyScheduler, prepare_scheduler
+from ccella_core.generation.report_text import NULL_REPORT, check_report
 from ccella_core.generation.sampling import parse_pathology
 from ccella_core.generation.schedulers import Scheduler
-from ccella_core.generation.text_encoder import NULL_REPORT, check_report
 from ccella_core.limits import SchedulerName
 from ccella_core.provenance import Provenance
 

@@ -17,9 +17,10 @@ from ccella_core.generation.decoding import decode
 from ccella_core.generation.job import prepare, provenance_of
 from ccella_core.generation.options import GenerationKeywords, GenerationOptions, read_options
 from ccella_core.generation.ready_schedulers import ReadyScheduler
+from ccella_core.generation.report_text import NULL_REPORT
 from ccella_core.generation.sampling import latent_shape_multiple, sample
 from ccella_core.generation.schedulers import SchedulerConfig
-from ccella_core.generation.text_encoder import NULL_REPORT, ReportEncoder
+from ccella_core.generation.text_encoder import ReportEncoder
 from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.limits import SchedulerName
 from ccella_core.models.model import ModelFolder, ModelIndex

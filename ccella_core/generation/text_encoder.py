@@ -19,37 +19,15 @@ from safetensors import SafetensorError
 
 from ccella_core.errors import InputError, ModelError, NonFiniteError
 from ccella_core.generation.report_cache import ReportCache, encoder_fingerprint
+from ccella_core.generation.report_text import NULL_REPORT, check_report
 from ccella_core.models.untrusted import refuse_code
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-NULL_REPORT = ""  # what classifier-free guidance, and a case without a report, give the encoder
-MAX_REPORT_CHARACTERS = 20_000  # ten times a long report: more is a file pasted by mistake
 DEFAULT_MAX_TOKENS = 512  # the published model's
 T5_FAMILY = ("t5", "mt5", "umt5")
 ENCODE_BATCH = 4  # bounds the memory of the activations when thousands of reports are encoded in one call
-
-
-def check_report(report: object) -> str:
-    """The report without surrounding white space; ``InputError`` if it is not a text that can be encoded."""
-    if not isinstance(report, str):
-        raise InputError(f"A report is a text; got {type(report).__name__}.")
-    if len(report) > MAX_REPORT_CHARACTERS:
-        raise InputError(f"The report has {len(report)} characters; shorten it to at most {MAX_REPORT_CHARACTERS}.")
-    if not report.strip():
-        raise InputError("The report is empty: write at least one finding.")
-    if "\0" in report:
-        raise InputError("The report contains NUL characters: it is not plain text; paste it again as text.")
-    if not any(character.isprintable() and not character.isspace() for character in report):
-        raise InputError("The report contains no printable characters: paste it again as text.")
-    try:
-        report.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InputError(
-            "The report contains characters that are not valid Unicode: paste it again as text."
-        ) from error
-    return report.strip()
 
 
 @dataclass(frozen=True)

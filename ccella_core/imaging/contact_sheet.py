@@ -16,6 +16,7 @@ from PIL import Image, PngImagePlugin
 
 from ccella_core.errors import InputError, SaveError
 from ccella_core.files import whole_file
+from ccella_core.imaging.orientation import radiological, spacing_of
 from ccella_core.imaging.volume import SyntheticVolume, synthetic_name
 from ccella_core.provenance import SYNTHETIC_LABEL
 
@@ -81,7 +82,7 @@ def draw_contact_sheet(volume: SyntheticVolume, *, width: int = 1600) -> Image.I
     upright = nib.as_closest_canonical(nib.Nifti1Image(volume.voxels, volume.affine))
     voxels = np.nan_to_num(np.asarray(upright.dataobj), posinf=0, neginf=0)
     window = np.percentile(voxels, DISPLAYED_PERCENTILES)
-    right, anterior, superior = np.array(voxels.shape) * np.linalg.norm(upright.affine[:3, :3], axis=0)
+    right, anterior, superior = np.array(voxels.shape) * spacing_of(upright.affine)
 
     inner = 1 - 2 * MARGIN
     scale = (inner - 2 * GAP) / (2 * right + anterior)  # of the three planes side by side, per mm
@@ -105,7 +106,7 @@ def draw_contact_sheet(volume: SyntheticVolume, *, width: int = 1600) -> Image.I
         (voxels[x, :, :], (anterior, superior), "APSI"),
     ):
         box = (scale * size[0], scale * size[1])
-        _letter(sheet.picture(column, HEADER, box, _as_seen(plane), window), letters, width)
+        _letter(sheet.picture(column, HEADER, box, radiological(plane), window), letters, width)
         column += box[0] + GAP
 
     text_left = MARGIN + scale * right + GAP
@@ -115,7 +116,7 @@ def draw_contact_sheet(volume: SyntheticVolume, *, width: int = 1600) -> Image.I
     for number, index in enumerate(slices):
         row, place = divmod(number, SLICES_PER_ROW)
         corner = (MARGIN + place * (tile[0] + GAP), tiles_top + row * (tile[1] + GAP))
-        sheet.picture(*corner, tile, _as_seen(voxels[:, :, index]), window)
+        sheet.picture(*corner, tile, radiological(voxels[:, :, index]), window)
         sheet.text(corner[0] + GAP / 2, corner[1] + GAP / 2, f"{index + 1}", NOTE_SIZE)
     return sheet.image()
 
@@ -129,16 +130,11 @@ def save_contact_sheet(sheet: Image.Image, path: Path) -> Path:
     label.add_text("Description", SYNTHETIC_LABEL)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as temporary:
+        with whole_file(path, private=True) as temporary:  # the picture shows the report
             sheet.save(temporary, "PNG", pnginfo=label)
     except OSError as error:
         raise SaveError(f"Could not save {path}: {error}. Free disk space or choose another folder.") from error
     return path
-
-
-def _as_seen(plane: np.ndarray) -> np.ndarray:
-    """[row, column] of a plane indexed by two of (right, anterior, superior), which grow to the left and upwards."""
-    return plane.T[::-1, ::-1]
 
 
 def _evenly_chosen(count: int, wanted: int) -> list[int]:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from ccella_core.imaging.orientation import radiological
+
 
 def middle_planes(volume: np.ndarray, spacing: Sequence[float]) -> list[np.ndarray]:
     """Axial, coronal and sagittal, uint8 with square pixels: the patient's right at the left, front and head up.
@@ -37,6 +39,6 @@ def stacked(pictures: Sequence[np.ndarray]) -> np.ndarray:
 
 def _picture(plane: np.ndarray, stretch: float) -> np.ndarray:
     """A plane whose second axis runs up, its rows stretched until pixels are square."""
-    upright = (plane[::-1, ::-1].T.clip(0, 1) * 255).round().astype(np.uint8)
+    upright = (radiological(plane).clip(0, 1) * 255).round().astype(np.uint8)
     rows = max(1, round(upright.shape[0] * float(stretch)))
     return np.asarray(Image.fromarray(upright).resize((upright.shape[1], rows), Image.Resampling.BILINEAR))

@@ -1,92 +1,205 @@
-"""Reading a scan: an image file or a folder with one DICOM series, as a 3-D SimpleITK image."""
+"""Reading a scan, or a mask of it: an image file, a multi-frame DICOM file, or a folder with one DICOM series.
+
+The one reader of all commands. What cannot be a scan is refused in a sentence that names the file, the cause and what
+to do; what is odd and usable is a warning.
+"""
 
 from __future__ import annotations
 
-import itertools
+import logging
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 
 from ccella_core.errors import InputError
+from ccella_core.imaging.dicom import read_dicom, read_dicom_mask
+from ccella_core.imaging.dicom_files import is_dicom
+from ccella_core.imaging.itk_files import read_meta, read_nrrd
+from ccella_core.imaging.nifti import is_nifti, read_nifti
+from ccella_core.imaging.orientation import affine_of, centre_of, centred_affine, directions_of, set_affine, spacing_of
+from ccella_core.imaging.raw_files import OnWarning, check_size, first_bytes
 
-UNEVEN_SLICES = 0.05
-"""Share of the slice spacing by which slices may lie off before a series counts as incomplete."""
+log = logging.getLogger(__name__)
+
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
-SERIES_DESCRIPTION = "0008|103e"
+ITK_SUFFIXES = (".nrrd", ".mha")
+IMAGE_SUFFIXES = NIFTI_SUFFIXES + ITK_SUFFIXES
+"""Of the formats that are written, and looked for in folders; others are recognised by their content."""
+SPACING_TOLERANCE = 0.02
+"""Share by which two statements of one spacing may differ: tables and headers round."""
+SMALLEST_SPACING_MM, LARGEST_SPACING_MM = 0.02, 50.0
+STRAIGHT, SLIGHTLY_SHEARED = 1e-4, 0.01
+"""Cosines between axes: up to the first is rounding; up to the second (half a degree) is straightened and said."""
+MOST_LABELS = 64
+"""Different values of a mask; more are probabilities in percent, or a scan."""
+NOT_A_SCAN = {
+    b"PK\x03\x04": "an archive (ZIP); unpack it and give the folder or file inside",
+    b"7z\xbc\xaf": "an archive (7z); unpack it and give the folder or file inside",
+    b"Rar!": "an archive (RAR); unpack it and give the folder or file inside",
+    b"%PDF": "a PDF; give the scan itself",
+    b"\x89PNG": "a picture (PNG); give the scan itself",
+    b"\xff\xd8\xff": "a picture (JPEG); give the scan itself",
+    b"II*\x00": "a picture (TIFF), which has no place in the patient; give the scan itself",
+    b"MM\x00*": "a picture (TIFF), which has no place in the patient; give the scan itself",
+    b"SIMPLE": "a FITS file; give the scan itself",
+}
+LENGTH_OF_START = 512
 
 
-def read_scan(path: Path) -> sitk.Image:
+def read_scan(path: Path, on_warning: OnWarning | None = None) -> sitk.Image:
     """The image at ``path``, in its own geometry (LPS mm).
 
+    Args:
+        path: a NIfTI, NRRD, MetaImage or multi-frame DICOM file, or a folder with one DICOM series; told by content.
+        on_warning: hears what is odd and usable; by default the log.
+
     Raises:
-        InputError: nothing there, not readable, no or several DICOM series, slices missing, or not three-dimensional.
+        InputError: nothing there, damaged, incomplete, several series or images a place, slices missing, no usable
+            position, spacing or voxels, or not three-dimensional.
     """
-    if not path.exists():
-        raise InputError(f"There is no scan {path}.")
+    return _checked(_read(Path(path), on_warning or log.warning), Path(path), on_warning or log.warning)
+
+
+def read_mask(path: Path, on_warning: OnWarning | None = None) -> sitk.Image:
+    """The same for a mask: uint8, 1 where the file holds anything but 0.
+
+    Raises:
+        InputError: as ``read_scan``, and where it holds probabilities, an image, or NaN.
+    """
+    path, warn = Path(path), on_warning or log.warning
+    image = _checked(_read(path, warn, is_mask=True), path, warn, fewest_slices=1)
+    voxels = sitk.GetArrayViewFromImage(image)
+    values = np.unique(voxels)
+    if len(values) and not np.equal(np.mod(values, 1), 0).all():
+        raise InputError(
+            f"{path} holds probabilities or other fractions ({values[0]:g} to {values[-1]:g}), not a mask; "
+            "threshold it, at one half for instance."
+        )
+    if len(values) > MOST_LABELS:
+        raise InputError(
+            f"{path} holds {len(values)} different values, which no mask does: it is an image, or probabilities in "
+            "percent; threshold it."
+        )
+    mask = sitk.GetImageFromArray((voxels != 0).astype(np.uint8))
+    mask.CopyInformation(image)
+    return mask
+
+
+def _read(path: Path, warn: OnWarning, *, is_mask: bool = False) -> sitk.Image:
+    """An image of as many axes as the file has."""
+    read = read_dicom_mask if is_mask else read_dicom
     try:
-        image = _read_series(path) if path.is_dir() else sitk.ReadImage(str(path))
-    except RuntimeError as error:  # SimpleITK has no other class
-        raise InputError(f"Cannot read {path} as a scan: {str(error).strip().splitlines()[-1]}") from error
-    if image.GetDimension() == 4 and image.GetSize()[3] == 1:
-        image = image[:, :, :, 0]
-    if image.GetDimension() != 3 or min(image.GetSize()) < 2 or image.GetNumberOfComponentsPerPixel() != 1:
-        size = " x ".join(map(str, image.GetSize()))
-        raise InputError(f"{path} is no three-dimensional scan ({size} voxels).")
+        if path.is_dir():
+            return _as_image(*read(path, warn), path)
+        start = first_bytes(path, LENGTH_OF_START)
+        if is_dicom(path):
+            return _as_image(*read(path, warn), path)
+        if start.startswith(b"NRRD"):
+            return read_nrrd(path, warn)
+        if is_nifti(start) or path.name.lower().endswith(NIFTI_SUFFIXES):
+            return _as_image(*read_nifti(path, warn), path)
+        if b"=" in start and (b"NDims" in start or b"ObjectType" in start):
+            return read_meta(path, warn)
+    except OSError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except MemoryError as error:
+        raise InputError(f"{path} needs more memory than there is.") from error
+    for magic, what in NOT_A_SCAN.items():
+        if start.startswith(magic):
+            raise InputError(f"{path} is {what}.")
+    what = "it is empty" if not start else "it is none of NIfTI, NRRD, MetaImage and DICOM"
+    raise InputError(f"Cannot read {path} as a scan: {what}.")
+
+
+def _as_image(voxels: np.ndarray, affine: np.ndarray, path: Path) -> sitk.Image:
+    """(X, Y, Z, …) voxels as ITK holds them; a last axis of one voxel is dropped."""
+    while voxels.ndim > 3 and voxels.shape[-1] == 1:
+        voxels = voxels[..., 0]
+    if voxels.ndim != 3:
+        raise _not_three(path, voxels.shape)
+    if voxels.dtype.itemsize > 8 or voxels.dtype == np.float16:
+        voxels = voxels.astype(np.float64)
+    if voxels.dtype == bool:
+        voxels = voxels.astype(np.uint8)
+    spacing = spacing_of(affine)
+    if not np.isfinite(affine).all() or (spacing <= 0).any():
+        raise _no_spacing(path, spacing)
+    if abs(np.linalg.det(directions_of(affine))) < SLIGHTLY_SHEARED:
+        raise InputError(f"{path} has no usable position: two of its axes run in the same direction.")
+    image = sitk.GetImageFromArray(np.ascontiguousarray(voxels.transpose(2, 1, 0)))
+    set_affine(image, affine)
     return image
 
 
-def refuse_nan(path: Path) -> None:
-    """Raise InputError where a NIfTI holds NaN or infinity, which SimpleITK silently reads as 0; other files pass."""
-    if not path.name.lower().endswith(NIFTI_SUFFIXES):
-        return
-    stored = nib.Nifti1Image.from_filename(path, mmap=False).dataobj
-    if stored.dtype.kind == "f" and not np.isfinite(np.asarray(stored)).all():  # type: ignore[attr-defined]
-        raise InputError(f"{path} holds NaN or infinite voxels.")
-
-
-def series_descriptions(folder: Path) -> dict[str, str]:
-    """The DICOM series in a folder: its description (empty where it has none) by its UID."""
-    described = {}
-    for uid in sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder)) or ():
-        files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid)
-        reader = sitk.ImageFileReader()
-        reader.SetFileName(files[0])
-        reader.ReadImageInformation()
-        has = reader.HasMetaDataKey(SERIES_DESCRIPTION)
-        described[uid] = reader.GetMetaData(SERIES_DESCRIPTION).strip() if has else ""
-    return described
-
-
-def _read_series(folder: Path) -> sitk.Image:
-    series = series_descriptions(folder)
-    if not series:
-        raise InputError(f"There is no DICOM series in {folder}.")
-    if len(series) > 1:
-        names = ", ".join(description or uid for uid, description in series.items())
-        raise InputError(f"There are {len(series)} DICOM series in {folder} ({names}); keep one in a folder.")
-    files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), next(iter(series)))
-    _refuse_gaps(files, folder)
-    reader = sitk.ImageSeriesReader()
-    reader.SetFileNames(files)
-    return reader.Execute()
-
-
-def _refuse_gaps(files: tuple[str, ...], folder: Path) -> None:
-    """GDCM sorts slices by their place, and would read a series with a hole in it as if there were none."""
-    if len(files) < 3:
-        return
-    places = []
-    for file in files:
-        reader = sitk.ImageFileReader()
-        reader.SetFileName(file)
-        reader.ReadImageInformation()
-        places.append(reader.GetOrigin())
-    steps = [sum((b - a) ** 2 for a, b in zip(one, next_, strict=True)) ** 0.5
-             for one, next_ in itertools.pairwise(places)]  # fmt: skip
-    typical = sorted(steps)[len(steps) // 2]
-    if typical == 0 or max(abs(step - typical) for step in steps) > UNEVEN_SLICES * typical:
+def _checked(image: sitk.Image, path: Path, warn: OnWarning, *, fewest_slices: int = 2) -> sitk.Image:
+    if image.GetDimension() == 4 and image.GetSize()[3] == 1:
+        image = image[:, :, :, 0]
+    size = image.GetSize()
+    components = image.GetNumberOfComponentsPerPixel()
+    if components != 1:
         raise InputError(
-            f"The slices in {folder} are not evenly spaced ({min(steps):.2f} to {max(steps):.2f} mm): some are missing."
+            f"{path} is no three-dimensional scan ({' x '.join(map(str, size))} voxels of {components} values each, "
+            "layers or colours); save each as a file of its own."
         )
+    if image.GetDimension() != 3:
+        raise _not_three(path, size)
+    if min(size) < fewest_slices:
+        raise InputError(
+            f"{path} is one slice ({' x '.join(map(str, size))} voxels), not a three-dimensional scan; give the file or "
+            "folder with all slices."
+        )
+    check_size(path, size)
+    if "complex" in image.GetPixelIDTypeAsString():
+        raise InputError(f"{path} holds complex numbers; save their magnitude as an image.")
+    voxels = sitk.GetArrayViewFromImage(image)
+    if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
+        count = int((~np.isfinite(voxels)).sum())
+        raise InputError(
+            f"{path} holds NaN or infinite voxels ({count} of {voxels.size}); fill them and save it again."
+        )
+    return _straightened(image, path, warn)
+
+
+def _straightened(image: sitk.Image, path: Path, warn: OnWarning) -> sitk.Image:
+    affine = affine_of(image)
+    spacing = spacing_of(affine)
+    if not np.isfinite(affine).all() or spacing.min() < SMALLEST_SPACING_MM or spacing.max() > LARGEST_SPACING_MM:
+        raise _no_spacing(path, spacing)
+    directions = directions_of(affine)
+    cosine = abs(directions.T @ directions - np.eye(3)).max()
+    if cosine > SLIGHTLY_SHEARED:
+        raise InputError(
+            f"The axes of {path} are not at right angles ({np.degrees(np.arcsin(min(1.0, cosine))):.1f} degrees off): "
+            "resample it onto a right-angled grid first."
+        )
+    if cosine > STRAIGHT:
+        warn(f"The axes of {path.name} were {np.degrees(np.arcsin(cosine)):.2f} degrees off right angles and were "
+             "straightened.")  # fmt: skip
+        left, _, right = np.linalg.svd(directions)
+        centre = centre_of(affine, image.GetSize())
+        set_affine(image, centred_affine(left @ right, spacing.tolist(), image.GetSize(), centre))
+    return image
+
+
+def _not_three(path: Path, shape: tuple[int, ...]) -> InputError:
+    text = " x ".join(map(str, shape))
+    if len(shape) < 3:
+        return InputError(
+            f"{path} is no three-dimensional scan ({text} voxels); give the file or folder with all slices."
+        )
+    count = int(np.prod(shape[3:]))
+    return InputError(
+        f"{path} is no three-dimensional scan ({text} voxels): it holds {count} volumes (time points, b-values or "
+        "layers); save the one that is meant."
+    )
+
+
+def _no_spacing(path: Path, spacing: np.ndarray) -> InputError:
+    lengths = " x ".join(f"{length:g}" for length in spacing)
+    return InputError(
+        f"{path} has voxels of {lengths} mm, as its header says, which no scan of a prostate has. Is it measured in "
+        "another unit than its header says? Set the unit, or convert the scan again from its source."
+    )

@@ -13,18 +13,24 @@ from pydantic import ValidationError
 
 from ccella_core.errors import InputError, NonFiniteError, SaveError
 from ccella_core.files import sha256_of, whole_file
-from ccella_core.imaging.scans import NIFTI_SUFFIXES, read_scan
+from ccella_core.imaging.orientation import (
+    affine_of,
+    centre_of,
+    centred_affine,
+    directions_of,
+    nearest_directions,
+    set_affine,
+    spacing_of,
+)
+from ccella_core.imaging.scans import IMAGE_SUFFIXES, ITK_SUFFIXES, read_scan
 from ccella_core.provenance import SYNTHETIC_LABEL, SYNTHETIC_PREFIX, Provenance, SequenceName, Sidecar
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-ITK_SUFFIXES = (".nrrd", ".mha")
-IMAGE_SUFFIXES = NIFTI_SUFFIXES + ITK_SUFFIXES
 NIFTI_DESCRIPTION_BYTES = 79  # the header field has 80, the last of which ends the string
 NIFTI_SCANNER_COORDINATES = 1
 ITK_LABEL_KEY = "SyntheticLabel"
-RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0])  # its own inverse
 
 
 @dataclass(eq=False)
@@ -55,7 +61,7 @@ class SyntheticVolume:
     @property
     def spacing(self) -> np.ndarray:
         """Distance in mm between neighbouring voxels along each of the three array axes."""
-        return np.linalg.norm(self.affine[:3, :3], axis=0)
+        return spacing_of(self.affine)
 
     def save(self, path: Path | str, *, overwrite: bool = False) -> Path:
         """Write ``.nii.gz``, ``.nii``, ``.nrrd`` or ``.mha`` and a JSON sidecar beside it; return the image's path.
@@ -72,7 +78,7 @@ class SyntheticVolume:
         try:
             _refuse_taken_names(image_path, sidecar_path, overwrite)
             image_path.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(image_path) as temporary_image, whole_file(sidecar_path) as temporary_sidecar:
+            with whole_file(image_path) as temporary_image, whole_file(sidecar_path, private=True) as temporary_sidecar:
                 self._write(temporary_image)
                 sidecar = Sidecar(
                     image=image_path.name,
@@ -120,9 +126,7 @@ class SyntheticVolume:
     def to_sitk(self) -> sitk.Image:
         """The same volume as a SimpleITK image, whose physical space is LPS mm."""
         image = sitk.GetImageFromArray(np.ascontiguousarray(self.voxels.transpose(2, 1, 0)))
-        image.SetSpacing(self.spacing.tolist())
-        image.SetDirection((RAS_FROM_LPS @ self.affine[:3, :3] / self.spacing).ravel().tolist())
-        image.SetOrigin((RAS_FROM_LPS @ self.affine[:3, 3]).tolist())
+        set_affine(image, self.affine)
         image.SetMetaData(ITK_LABEL_KEY, SYNTHETIC_LABEL)
         return image
 
@@ -137,17 +141,9 @@ class SyntheticVolume:
         if scan.GetDimension() != 3:
             raise InputError(f"The reference has {scan.GetDimension()} dimensions; a volume can only be placed on 3.")
         target = affine_of(scan)
-        directions = target[:3, :3] / np.linalg.norm(target[:3, :3], axis=0)
-        # Each row of an orientation: the anatomical axis (R, A, S) nearest to an array axis, and its sign.
-        own = nib.io_orientation(self.affine)
-        theirs = nib.io_orientation(target)
-        affine = np.eye(4)
-        for axis, (anatomical, sign) in enumerate(own):
-            match = int(np.flatnonzero(theirs[:, 0] == anatomical)[0])
-            affine[:3, axis] = sign * theirs[match, 1] * directions[:, match] * self.spacing[axis]
-        centre = _centre(target, scan.GetSize())
-        affine[:3, 3] = centre - affine[:3, :3] @ ((np.array(self.voxels.shape) - 1) / 2)
-        return replace(self, affine=affine)
+        directions = nearest_directions(directions_of(self.affine), directions_of(target))
+        centre = centre_of(target, scan.GetSize())
+        return replace(self, affine=centred_affine(directions, self.spacing, self.voxels.shape, centre))
 
     def contact_sheet(self, path: Path | str | None = None, *, width: int = 1600) -> Image:
         """A picture of the volume, ``width`` pixels wide, labelled synthetic; also saved as PNG when a path is given.
@@ -196,18 +192,6 @@ def read_sidecar(image_path: Path, *, verify: bool = True) -> Sidecar:
     if altered:
         raise InputError(f"{image_path} is not the file that {sidecar_path.name} describes: its SHA-256 differs.")
     return sidecar
-
-
-def affine_of(image: sitk.Image) -> np.ndarray:
-    """(4, 4) from voxel index to RAS+ mm of a 3-D SimpleITK image."""
-    affine = np.eye(4)
-    affine[:3, :3] = RAS_FROM_LPS @ np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
-    affine[:3, 3] = RAS_FROM_LPS @ image.GetOrigin()
-    return affine
-
-
-def _centre(affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    return affine[:3, :3] @ ((np.array(shape) - 1) / 2) + affine[:3, 3]
 
 
 def _refuse_taken_names(image_path: Path, sidecar_path: Path, overwrite: bool) -> None:

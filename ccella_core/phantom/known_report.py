@@ -32,7 +32,7 @@ def write_known_report(known: StructuredFields, *, seed: int = 0) -> str | None:
 
 
 def _history(known: StructuredFields) -> list[str]:
-    age = None if known.age_years is None else f"{known.age_years}-year-old man"
+    age = None if known.age_years is None else f"{int(known.age_years)}-year-old man"
     psa = None if known.psa_ng_ml is None else f"PSA {known.psa_ng_ml:.1f} ng/mL"
     said = ", ".join(part for part in (age, psa) if part is not None)
     return [f"{said}."] if said else []

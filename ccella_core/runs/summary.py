@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from ccella_core.files import write_text
 from ccella_core.provenance import SYNTHETIC_LABEL
 from ccella_core.report_page import line_chart, render_page
@@ -84,7 +86,7 @@ def _best(looks: list[dict[str, Any]]) -> str | None:
     return f"loss {best['loss']:.4f} after step {best['step']}"
 
 
-def _charts(steps: list[dict[str, Any]], looks: list[dict[str, Any]]) -> list[tuple[str, str]]:
+def _charts(steps: list[dict[str, Any]], looks: list[dict[str, Any]]) -> list[tuple[str, Markup]]:
     """A title and a chart each, of what was recorded."""
     charts = []
     for title, names, unit, log_scale in CHARTS:

@@ -68,8 +68,10 @@ def trainings(config: StudyConfig) -> list[ClassifierConfig]:
 
 
 def compared(arms: Sequence[TrainedClassifier]) -> tuple[list[ArmScore], list[ArmDifference]]:
-    """The scores of the arms, and how each differs from as many real cases alone; the arm of synthetic volumes alone
-    is compared with every size of the real set."""
+    """The scores of the arms, and how each differs from as many real cases alone.
+
+    The arm of synthetic volumes alone is compared with every size of the real set.
+    """
     real = {each.real_count: each.result for each in arms if each.arm == "real"}
     found = []
     for each in arms:
@@ -117,7 +119,7 @@ def _trained(
         "volumes": None if volumes is None else volumes.sha256,
     }
 
-    def work(folder: Path, told: OnProgress) -> ClassifierResult:
+    def work(folder: Path, on_progress: OnProgress) -> ClassifierResult:
         train_classifier(training)
         test_cases = open_volume_set(prepared.folder, sequence=config.data.sequence, split="test")
         return evaluate_classifier(training.output, test_cases, out=folder)

@@ -108,7 +108,7 @@ class Classifiers(StrictModel):
     real_counts: tuple[Annotated[int, Field(ge=2)], ...] = Field(min_length=1, description="sizes of the real set")
     seeds: tuple[Seed, ...] = Field((0, 1, 2), min_length=1, description="each trains anew on other real cases")
     arms: tuple[Arm, ...] = ARMS
-    variants: tuple[Variant, ...] | None = Field(None, description="whose volumes; by default all that can be told")
+    variants: tuple[Variant, ...] | None = Field(None, description="whose volumes; by default all that have a label")
     labels: Literal["clinical", "predicted"] = Field(
         "clinical", description="of synthetic volumes: the case's own class, or what the variant read in the report"
     )
@@ -171,7 +171,7 @@ def trainings_of(config: StudyConfig, variant: Variant) -> tuple[TrainConfig, ..
     training, reads = config.training, VARIANTS[variant].uses_text
     shared, then = (each if reads else _without_reading(each) for each in (training.settings, training.then or {}))
     content = merged(preset(f"{training.size}-{variant}"), shared)
-    folder = folder_of(config, variant) / "training"
+    folder = variant_folder(config, variant) / "training"
     own = {
         "name": variant,
         "data": config.data.prepared,
@@ -186,13 +186,13 @@ def trainings_of(config: StudyConfig, variant: Variant) -> tuple[TrainConfig, ..
     return first, checked(TrainConfig, merged(content, then) | own, f"training.then, for {variant},")
 
 
-def folder_of(config: StudyConfig, variant: Variant) -> Path:
+def variant_folder(config: StudyConfig, variant: Variant) -> Path:
     """Where all of a variant lies."""
     return config.output / "variants" / variant
 
 
 def with_labels(config: Classifiers, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
-    """The variants whose volumes can be given a label: those that are told the report or the class.
+    """The variants whose volumes can be given a label: those that are given the report or the class.
 
     Raises:
         InputError: one was named that cannot.
@@ -201,7 +201,7 @@ def with_labels(config: Classifiers, variants: tuple[Variant, ...]) -> tuple[Var
         v for v in variants if VARIANTS[v].uses_text or VARIANTS[v].uses_class
     ]  # fmt: skip
     if unable := [variant for variant in config.variants or () if variant not in able]:
-        reason = "reads no class from a report" if config.labels == "predicted" else "is told neither report nor class"
+        reason = "reads no class from a report" if config.labels == "predicted" else "is given neither report nor class"
         raise InputError(f"The volumes of {unable[0]} have no label, as it {reason}: take it out of classifiers.")
     return tuple(variant for variant in able if variant in (config.variants or able))
 

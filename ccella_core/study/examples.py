@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ccella_core.cases.prepared import PreparedCase, PreparedSet
+from ccella_core.imaging.orientation import radiological
 from ccella_core.networks.config import Variant
 from ccella_core.provenance import SYNTHETIC_LABEL, SequenceName
 
@@ -56,7 +57,9 @@ def examples_of(
     """Volumes of the same reports side by side.
 
     Args:
-        prepared, cases, sequence: of the real volumes.
+        prepared: the real cases.
+        cases: those to show, a row each.
+        sequence: to show.
         made: by variant and case, voxels (X, Y, Z) in 0 … 1.
     """
     picture = base64.b64encode(_picture(prepared, cases, sequence, made)).decode()
@@ -89,7 +92,7 @@ def _picture(
         volumes = {"test case": prepared.voxels(case, sequence)}
         volumes |= {f"SYNTHETIC\n{variant}": by_case[case.id] for variant, by_case in made.items()}
         for axes, (name, voxels) in zip(row, volumes.items(), strict=True):
-            plane = np.clip(voxels[:, :, index].T[::-1, ::-1], 0, 1)
+            plane = np.clip(radiological(voxels[:, :, index]), 0, 1)
             axes.imshow(plane, cmap="gray", vmin=0, vmax=1, aspect=spacing[1] / spacing[0], interpolation="bicubic")
             axes.set_axis_off()
             if case is cases[0]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ccella_core.evaluation.statistics.estimate import Estimate
 from ccella_core.networks.config import Variant
-from ccella_core.report_page import FAINT, INK, WARNING_INK, as_svg
+from ccella_core.report_page import CHART_FAINT, CHART_INK, WARNING_INK, as_svg
 from ccella_core.study.config import ARMS, Arm
 from ccella_core.study.measures import ARM_WORDS, ArmScore, Group, Measure, measures_by_row, variants_of
 from ccella_core.study.tables import ARROWS
@@ -18,10 +18,10 @@ PANEL_INCHES = (2.75, 0.9)
 """Width of a panel, and its height besides the lines of the variants."""
 LINE_INCHES = 0.22
 CURVE_INCHES = (2.75, 2.4)
-ARM_INK: dict[Arm, str] = {"real": "#3b4754", "synthetic": FAINT, "real+synthetic": WARNING_INK}
+ARM_INK: dict[Arm, str] = {"real": "#3b4754", "synthetic": CHART_FAINT, "real+synthetic": WARNING_INK}
 DODGE = 0.06
 """By which the arms stand beside each other, as a share of the distance between two sizes."""
-LABEL_SIZE, TITLE_SIZE = 8, 8.5
+LABEL_SIZE, PANEL_TITLE_SIZE = 8, 8.5
 TITLE_CHARACTERS = 36
 """As many as a panel is wide."""
 
@@ -40,12 +40,12 @@ def forest_plot(measures: Sequence[Measure], group: Group, variants: Sequence[Va
         places = {variant: len(variants) - 1 - line for line, variant in enumerate(variants)}
         reference = row[0].reference
         if reference is not None and reference.value is not None:
-            axes.axvline(reference.value, color=FAINT, linewidth=1.2, zorder=0)
+            axes.axvline(reference.value, color=CHART_FAINT, linewidth=1.2, zorder=0)
             if reference.has_interval:
-                axes.axvspan(reference.low, reference.high, color=FAINT, alpha=0.3, linewidth=0, zorder=0)
+                axes.axvspan(reference.low, reference.high, color=CHART_FAINT, alpha=0.3, linewidth=0, zorder=0)
         for measure in row:
             _with_interval(axes, measure.number, places[measure.variant])
-        axes.set_title(_panel_title(row[0]), fontsize=TITLE_SIZE, loc="left")
+        axes.set_title(_panel_title(row[0]), fontsize=PANEL_TITLE_SIZE, loc="left")
         axes.set_ylim(-0.6, len(variants) - 0.4)
         names = list(variants) if number % PANELS_A_ROW == 0 else [""] * len(variants)
         axes.set_yticks(list(places.values()), names)
@@ -78,7 +78,9 @@ def classifier_plot(scores: Sequence[ArmScore], variants: Sequence[Variant]) -> 
         axes.set_xticks(range(len(counts)), [str(count) for count in counts])
         axes.set_xlabel("real cases", fontsize=LABEL_SIZE)
         axes.set_xlim(-0.5, len(counts) - 0.5)
-        axes.set_title(f"volumes of {variant}" if variant else "real cases alone", fontsize=TITLE_SIZE, loc="left")
+        axes.set_title(
+            f"volumes of {variant}" if variant else "real cases alone", fontsize=PANEL_TITLE_SIZE, loc="left"
+        )
         if number % PANELS_A_ROW == 0:
             axes.set_ylabel("AUROC", fontsize=LABEL_SIZE)
     handles, labels = panels[0].get_legend_handles_labels()
@@ -110,8 +112,8 @@ def _with_interval(axes: Any, number: Estimate, place: float) -> None:
     if number.value is None:
         return
     if number.has_interval:
-        axes.plot([number.low, number.high], [place, place], color=INK, linewidth=1.4, solid_capstyle="butt")
-    axes.plot([number.value], [place], marker="o", markersize=4.5, color=INK)
+        axes.plot([number.low, number.high], [place, place], color=CHART_INK, linewidth=1.4, solid_capstyle="butt")
+    axes.plot([number.value], [place], marker="o", markersize=4.5, color=CHART_INK)
 
 
 def _across(axes: Any, number: Estimate) -> None:

@@ -125,14 +125,14 @@ def of_images(variant: Variant, result: ImageResult) -> list[Measure]:
 
 
 def _statistics(generated: Sample, real: Sample) -> dict[str, float]:
-    told = {
+    values = {
         "FID": frechet_distance(generated.rows, real.rows),
         "KID": kernel_distance(generated, real, subsets=KERNEL_SUBSETS).mean,
     }
     if min(generated.patient_count, real.patient_count) >= FEWEST_VOLUMES:  # as in every other half
-        values = coverage_of(generated.volumes, real.volumes).model_dump()
-        told |= {name.capitalize(): value for name, value in values.items()}
-    return told
+        covered = coverage_of(generated.volumes, real.volumes).model_dump()
+        values |= {name.capitalize(): value for name, value in covered.items()}
+    return values
 
 
 def _estimate(value: float, standard_error: float | None, n: str, name: str) -> Estimate:

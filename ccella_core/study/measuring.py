@@ -66,7 +66,7 @@ class Measurer:
             "images": images.model_dump(mode="json"),
         }
 
-        def work(folder: Path, told: OnProgress) -> ImageResult:
+        def work(folder: Path, on_progress: OnProgress) -> ImageResult:
             return measure_images(
                 open_volume_set(self._prepared.folder, sequence=sequence, split="test"),
                 open_volume_set(self._stages.folder / made.of_test.path, sequence=sequence),
@@ -74,7 +74,7 @@ class Measurer:
                 seed=images.seed,
                 out=folder,
                 cache=self._stages.folder / FEATURES,
-                progress=told,
+                progress=on_progress,
             )
 
         key = variant_key(made.variant, IMAGES)
@@ -84,7 +84,7 @@ class Measurer:
         return of_images(made.variant, result)
 
     def _class_head(self, made: VariantResult) -> list[Measure]:
-        def work(folder: Path, told: OnProgress) -> ClassHeadResult:
+        def work(folder: Path, on_progress: OnProgress) -> ClassHeadResult:
             return evaluate_class_head(self._stages.folder / made.of_test.path, out=folder)
 
         key = variant_key(made.variant, CLASS_HEAD)
@@ -99,9 +99,9 @@ class Measurer:
             "phantom_reader": self._config.adherence.phantom_reader,
         }
 
-        def work(folder: Path, told: OnProgress) -> SetAdherence:
+        def work(folder: Path, on_progress: OnProgress) -> SetAdherence:
             volumes = self._stages.folder / made.of_test.path
-            return set_adherence(volumes, self._prepared.folder, self._phantom_reader, out=folder, progress=told)
+            return set_adherence(volumes, self._prepared.folder, self._phantom_reader, out=folder, progress=on_progress)
 
         key = variant_key(made.variant, ADHERENCE)
         result = self._stages.done(key, made_with, SetAdherence, work, weights=self._phantom_reader_weights)
@@ -119,7 +119,7 @@ class Measurer:
             "weights": self._config.images.extractors[privacy.extractor],
         }
 
-        def work(folder: Path, told: OnProgress) -> PrivacyScores:
+        def work(folder: Path, on_progress: OnProgress) -> PrivacyScores:
             synthetic = open_volume_set(self._stages.folder / volumes.path, sequence=sequence)
             training = open_volume_set(self._prepared.folder, sequence=sequence, split="train")
             scores = find_copies(
@@ -128,7 +128,7 @@ class Measurer:
                 self._held_out(),
                 self._extractors(privacy.extractor)[0],
                 cache=self._stages.folder / FEATURES,
-                stage=lambda words: nullcontext(told),
+                stage=lambda title: nullcontext(on_progress),
             )
             save_privacy(scores, synthetic, training, folder)
             return scores
@@ -182,6 +182,7 @@ HELD_OUT = "held-out real cases"
 
 
 def of_class_head(variant: Variant, scores: ClassScores) -> list[Measure]:
+    """Every score of the class that a variant reads from reports."""
     return [
         Measure(
             variant=variant,

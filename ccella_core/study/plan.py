@@ -14,6 +14,7 @@ SHORT: dict[Arm, str] = {"real": "real", "synthetic": "synthetic", "real+synthet
 
 
 def variant_key(variant: Variant, part: str) -> str:
+    """Of one part of what is done with a variant."""
     return f"variants/{variant}/{part}"
 
 

@@ -109,6 +109,7 @@ class StudyResult(StrictModel):
 
     @property
     def names(self) -> tuple[Variant, ...]:
+        """The variants, in their order."""
         return tuple(each.variant for each in self.variants)
 
     @property
@@ -159,6 +160,7 @@ def study_markdown(result: StudyResult) -> str:
 
 
 def cases_sentence(cases: Cases) -> str:
+    """How many cases there are for what."""
     counted = [f"{count} for {split} ({cases.positive[split]} positive)" for split, count in cases.counts.items()]
     return f"Cases: {', '.join(counted)}. Values stand with their 95 % interval."
 

@@ -53,7 +53,7 @@ def run_study(config: StudyConfig, listener: Listener | None = None) -> Path:
 
     Args:
         config: everything.
-        listener: told what will be done, what is being done and how far that is.
+        listener: follows what will be done, what is being done and how far that is.
 
     Returns:
         The page, ``study.html``; ``study.json``, ``study.md`` and ``tables/`` lie beside it.
@@ -94,7 +94,7 @@ def run_study(config: StudyConfig, listener: Listener | None = None) -> Path:
         warnings=(*_of_refused(refused, config), *measurer.warnings),
         arm_scores=tuple(scores),
         differences=tuple(differences),
-        left_out=tuple(LeftOut(stage=each.words, why_not=each.why_not) for each in stages_to_do if each.why_not),
+        left_out=tuple(LeftOut(stage=each.title, why_not=each.why_not) for each in stages_to_do if each.why_not),
         seconds=stages.seconds,
     )
     write_result(result, config.output)
@@ -108,10 +108,10 @@ def _prepared(config: StudyConfig, stages: Stages) -> tuple[PreparedSet, int]:
         return PreparedSet.open(data.prepared), 0
     source = data.source
 
-    def work(folder: Path, told: OnProgress) -> Prepared:
+    def work(folder: Path, on_progress: OnProgress) -> Prepared:
         listing = read_source(source, data.layout)
         cases = with_reports(assign_splits(listing.cases, data.fractions, seed=data.split_seed), data.missing_reports)
-        made, refused = prepare(listing._replace(cases=cases), data.grid, data.prepared, progress=told)
+        made, refused = prepare(listing._replace(cases=cases), data.grid, data.prepared, progress=on_progress)
         return Prepared(fingerprint=made.fingerprint, refused=len(refused))
 
     made_with = data.model_dump(mode="json")

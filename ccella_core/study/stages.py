@@ -42,7 +42,7 @@ class StudyStep(NamedTuple):
 
     key: str
     """Its folder in the study's, with forward slashes."""
-    words: str
+    title: str
     why_not: str | None = None
     """Why it is left out, where it does not apply."""
     counted: str = "Volumes"
@@ -65,21 +65,21 @@ class Listener(Protocol):
     """Whoever follows a study."""
 
     def plan(self, stages: Sequence[StudyStep], finished: set[str]) -> None:
-        """Told once, before anything is done; ``finished`` are keys."""
+        """Called once, before anything is done; ``finished`` are keys."""
 
     def stage(self, stage: StudyStep, number: int, total: int) -> AbstractContextManager[OnProgress]:
-        """Around the work on a stage, the ``number``-th of ``total`` that are left; what it gives is told of the
-        progress."""
+        """Around the work on a stage, the ``number``-th of ``total`` that are left; gives what is called as it goes."""
 
 
 class Silent:
     """Follows nothing."""
 
     def plan(self, stages: Sequence[StudyStep], finished: set[str]) -> None:
-        pass
+        """Nothing."""
 
     @contextmanager
     def stage(self, stage: StudyStep, number: int, total: int) -> Iterator[OnProgress]:
+        """Nothing around the work."""
         yield lambda done, total: None
 
 
@@ -89,7 +89,7 @@ class Stages:
     Args:
         folder: of the study.
         plan: every stage of it.
-        listener: told of them.
+        listener: follows them.
     """
 
     def __init__(self, folder: Path, plan: Sequence[StudyStep], listener: Listener) -> None:
@@ -162,8 +162,8 @@ class Stages:
         # A process has one precision for all its Accelerators, unless that is forgotten: each stage chooses its own, as
         # if it had a process to itself.
         AcceleratorState._reset_state()
-        with self._listener.stage(stage, self._number(stage.key), len(self._left)) as told:
-            result = work(folder, told)
+        with self._listener.stage(stage, self._number(stage.key), len(self._left)) as on_progress:
+            result = work(folder, on_progress)
         record = StageRecord(
             made_with={**made_with, **weights()},
             seconds=round(time.monotonic() - started, 1),

@@ -28,6 +28,7 @@ class StudyTable(NamedTuple):
     rows: tuple[tuple[str, ...], ...]
 
     def markdown(self) -> str:
+        """As Markdown."""
         return markdown_table(self.header, self.rows)
 
 

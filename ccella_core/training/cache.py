@@ -31,7 +31,8 @@ from ccella_core.config import StrictModel
 from ccella_core.errors import InputError, NonFiniteError, SaveError
 from ccella_core.files import sha256_of, whole_file, write_json
 from ccella_core.fingerprints import refuse_other
-from ccella_core.generation.text_encoder import NULL_REPORT, ReportEncoder
+from ccella_core.generation.report_text import NULL_REPORT
+from ccella_core.generation.text_encoder import ReportEncoder
 from ccella_core.progress import OnProgress
 from ccella_core.provenance import SequenceName
 from ccella_core.training.cached_cases import (

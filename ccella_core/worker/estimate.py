@@ -1,7 +1,8 @@
 """What a generation will take in memory and time, said before it starts: ``estimate``.
 
-Time comes from the last run of the same model, device and size on this computer. Before there was one, it is reckoned
-from the operations of the networks and the speed at which the device does a convolution of the same kind.
+Time comes from the last run of the same model, device and size on this computer. Before there was one, it is a rough
+guess, and called so: the operations of the networks over the speed at which the device does a convolution of the same
+kind.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from ccella_core.worker.timings import Timings
 
 PROBE_SECONDS = 0.2
 """For which a device's speed is measured: long enough for several convolutions, too short to be noticed."""
+PROBE_SHAPE = (24, 24, 8)
+"""Whatever shape is asked about: a larger one takes memory and time, and is hardly faster for each operation."""
 KERNEL = 3  # voxels along each axis, in almost all of the networks' convolutions
 
 
@@ -47,20 +50,23 @@ def estimate(task: Task, state: WorkerState) -> dict[str, Any]:
         default_num_inference_steps=model.index.default_num_inference_steps,
     )
     steps = len(scheduler.timesteps)
-    need = _need(model, tuple(params.shape or model.index.native_shape), guided, state)
+    need = _need(model, state)
+    shape = need.check_shape(tuple(params.shape or model.index.native_shape))
 
     is_loaded = state.holds(model.sha256, where)
     weights = need.weights_gib(device.kind)
-    memory = weights + need.activations_gib
+    memory = weights + need.activations_gib(shape, guided=guided)
     available = device.memory_free_gib + (weights if is_loaded else 0)
-    timing = Timings(state.timings_file).find(model.sha256, where, need.shape)
+    evaluations = steps * (2 if guided else 1)
+    timing = Timings(state.timings_file).find(model.sha256, where, shape)
     if timing is not None:
         once = timing.encode + (0 if is_loaded else timing.load)
-        seconds = once + count * (steps * (2 if guided else 1) * timing.step + timing.decode)
+        seconds = once + count * (evaluations * timing.step + timing.decode)
     else:
         dtype = choose_dtype("auto", torch.device(where))
-        denoise = steps * need.step.operations / _speed(where, dtype, need, state)
-        seconds = count * (denoise + need.decode_operations / _speed(where, torch.float32, need, state))
+        scale = need.scale(shape)
+        denoise = evaluations * need.step.at(scale) / _speed(where, dtype, need, state)
+        seconds = count * (denoise + need.decode.at(scale) / _speed(where, torch.float32, need, state))
     return {
         "seconds": round(seconds, 2),
         "memory_gib": round(memory, 3),
@@ -71,9 +77,9 @@ def estimate(task: Task, state: WorkerState) -> dict[str, Any]:
     }
 
 
-def operations_per_second(device: str, dtype: torch.dtype, channels: int, shape: tuple[int, int, int]) -> float:
-    """The speed of a convolution of ``channels`` over a latent of ``shape``, in the best of a few runs."""
-    x = torch.zeros((1, channels, *shape), dtype=dtype, device=device)
+def operations_per_second(device: str, dtype: torch.dtype, channels: int) -> float:
+    """The speed of a convolution of ``channels`` over a latent of a usual size, in the best of a few runs."""
+    x = torch.zeros((1, channels, *PROBE_SHAPE), dtype=dtype, device=device)
     weight = torch.zeros((channels, channels, *[KERNEL] * 3), dtype=dtype, device=device)
     operations = 2 * weight.numel() * x[0, 0].numel()
     durations: list[float] = []
@@ -86,15 +92,14 @@ def operations_per_second(device: str, dtype: torch.dtype, channels: int, shape:
     return operations / min(durations)
 
 
-def _need(model: ModelFolder, shape: tuple[int, ...], guided: bool, state: WorkerState) -> Need:
-    key = (model.sha256, shape, guided)
-    if key not in state.needs:
-        state.needs[key] = need_of(model, shape, guided=guided)
-    return state.needs[key]
+def _need(model: ModelFolder, state: WorkerState) -> Need:
+    if model.sha256 not in state.needs:
+        state.needs[model.sha256] = need_of(model)
+    return state.needs[model.sha256]
 
 
 def _speed(device: str, dtype: torch.dtype, need: Need, state: WorkerState) -> float:
-    key = (device, dtype, need.channels, need.latent_shape)
+    key = (device, dtype, need.unet.num_channels[0])
     if key not in state.speeds:
         state.speeds[key] = operations_per_second(*key)
     return state.speeds[key]

@@ -32,20 +32,20 @@ logger = logging.getLogger(__name__)
 
 def describe(task: Task, state: WorkerState) -> dict[str, Any]:
     """All models, those in the client's ``model_folders`` last, all devices, and the schedulers."""
-    asked = read_params(DescribeParams, task)
+    params = read_params(DescribeParams, task)
     found: dict[Path, dict[str, Any]] = {}
-    for origin, entry in _all_models(asked.model_folders):
+    for origin, entry in _all_models(params.model_folders):
         found.setdefault(entry.path.resolve(), describe_model(entry, origin))
     return {"models": list(found.values()), "devices": list_devices(), "schedulers": list(SCHEDULERS)}
 
 
 def download(task: Task, state: WorkerState) -> dict[str, Any]:
     """Fetch a model from the Hugging Face Hub. A download that was ended goes on where it stopped when tried again."""
-    asked = read_params(DownloadParams, task)
-    if not asked.name.startswith(HUB_PREFIX):
-        raise InputError(f"{asked.name!r} is not on the Hugging Face Hub; write {HUB_PREFIX}owner/name.")
-    logger.info("Downloading %s into %s", asked.name, user_models_dir())
-    return describe_model(resolve_model(asked.name, allow_download=True), "user")
+    params = read_params(DownloadParams, task)
+    if not params.name.startswith(HUB_PREFIX):
+        raise InputError(f"{params.name!r} is not on the Hugging Face Hub; write {HUB_PREFIX}owner/name.")
+    logger.info("Downloading %s into %s", params.name, user_models_dir())
+    return describe_model(resolve_model(params.name, allow_download=True), "user")
 
 
 def delete(task: Task, state: WorkerState) -> dict[str, Any]:
@@ -55,17 +55,17 @@ def delete(task: Task, state: WorkerState) -> dict[str, Any]:
         InputError: it lies elsewhere, or is no model.
         SaveError: the disk refuses; then the model is whole.
     """
-    asked = read_params(DeleteParams, task)
-    path = next((entry.path for entry in find_models([user_models_dir()]) if entry.path == Path(asked.path)), None)
+    params = read_params(DeleteParams, task)
+    path = next((entry.path for entry in find_models([user_models_dir()]) if entry.path == Path(params.path)), None)
     if path is None or not _is_deletable(path):
-        raise InputError(f"{asked.path} is not a downloaded model in {user_models_dir()}, so it is not deleted.")
+        raise InputError(f"{params.path} is not a downloaded model in {user_models_dir()}, so it is not deleted.")
     state.pipeline = None  # it may hold the files open
-    doomed = path.with_name(f".{path.name}.{uuid.uuid4().hex}.deleted")
+    deleted = path.with_name(f".{path.name}.{uuid.uuid4().hex}.deleted")
     try:
-        path.rename(doomed)  # at once or not at all, and what has this name is never looked at again
+        path.rename(deleted)  # at once or not at all, and what has this name is never looked at again
     except OSError as error:
         raise SaveError(f"{path} could not be deleted ({error.strerror}); close what uses it and try again.") from error
-    shutil.rmtree(doomed, ignore_errors=True)
+    shutil.rmtree(deleted, ignore_errors=True)
     logger.info("Deleted %s", path)
     return {}
 

@@ -1,102 +1,125 @@
-"""What a model needs at one size: memory and operations, found without loading its weights."""
+"""What a model needs: sizes from its files' headers, operations counted once, both scaled to the shape wanted."""
 
 from __future__ import annotations
 
 import json
 import math
-import weakref
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import FlopCounterMode
 
 from ccella_core.generation.decoding import check_volume_shape, estimate_decode_gib
+from ccella_core.limits import GIB
 from ccella_core.models.model import ModelFolder, load_config
 from ccella_core.models.weights import LENGTH_BYTES, check_safetensors
 from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser, DenoiserConfig, build_autoencoder
-from ccella_core.worker.tasks import GIB
+from ccella_core.networks.config import UNetConfig
 
 FLOAT32_BYTES = torch.float32.itemsize
+COPIES_A_BLOCK = 8
+"""Tensors of the U-Net's finest level that exist at once, for each of its residual blocks and one more; measured."""
+COPIES_OF_SCORES = 2
+"""Matrices of attention scores that exist at once: before and after the softmax."""
+
+
+@dataclass(frozen=True)
+class Operations:
+    """Floating-point operations at the model's own shape, two a multiply-add."""
+
+    by_voxel: int
+    """Those that grow with the number of voxels."""
+    by_pair: int
+    """Those of attention, which grow with its square."""
+
+    def at(self, scale: float) -> float:
+        """For ``scale`` times as many voxels."""
+        return scale * self.by_voxel + scale**2 * self.by_pair
 
 
 @dataclass(frozen=True)
 class Need:
-    """Of one volume, or of one of each sequence where the model draws several.
+    """Of a model at any shape. Activations are counted in float32: half precision takes less.
 
-    Activations are counted in float32, so that half precision takes less. Those of the text encoder are left out: they
-    are small beside its weights, and gone before the U-Net's come.
+    Those of the text encoder are left out: they are small beside its weights, and gone before the U-Net's come.
     """
 
-    network_bytes: int
-    """Weights of denoiser and autoencoder, in float32."""
+    network_values: int
+    """Numbers in the weights of denoiser and autoencoder, which are float32."""
     encoder_values: int
-    """Weights of the text encoder, whose precision depends on the device."""
-    shape: tuple[int, int, int]
-    latent_shape: tuple[int, int, int]
-    step: Cost
-    """The U-Net once; with guidance, for two volumes at once."""
-    decode_operations: int
-    """Of all sequences, which are decoded one after the other."""
-    decode_gib: float
-    channels: int
-    """Of the U-Net at the latent's own size, where most of its work is done."""
+    """Numbers in those of the text encoder, whose precision depends on the device."""
+    step: Operations
+    """The U-Net once, for one volume."""
+    decode: Operations
+    """Of all sequences."""
+    native_shape: tuple[int, int, int]
+    unet: UNetConfig
+    autoencoder: AutoencoderConfig
+
+    def check_shape(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
+        """``shape`` (X, Y, Z) if the networks can make it. Raises InputError."""
+        return check_volume_shape(shape, multiple=self.autoencoder.factor * self.unet.shape_multiple)
+
+    def scale(self, shape: tuple[int, int, int]) -> float:
+        """How many times the voxels of the model's own shape ``shape`` has."""
+        return math.prod(shape) / math.prod(self.native_shape)
 
     def weights_gib(self, device_kind: str) -> float:
         """On a ``cuda`` device the text encoder is in bfloat16, see ``ReportEncoder.from_pretrained``."""
-        encoder_bytes = self.encoder_values * (FLOAT32_BYTES // 2 if device_kind == "cuda" else FLOAT32_BYTES)
-        return (self.network_bytes + encoder_bytes) / GIB
+        encoder_bytes = FLOAT32_BYTES // 2 if device_kind == "cuda" else FLOAT32_BYTES
+        return (FLOAT32_BYTES * self.network_values + encoder_bytes * self.encoder_values) / GIB
 
-    @property
-    def activations_gib(self) -> float:
-        return max(self.step.peak_bytes / GIB, self.decode_gib)
+    def activations_gib(self, shape: tuple[int, int, int], *, guided: bool) -> float:
+        """An upper guess; with guidance the U-Net works on two volumes at once."""
+        latent_shape = [size // self.autoencoder.factor for size in shape]
+        with torch.device("meta"):
+            decode = estimate_decode_gib(build_autoencoder(self.autoencoder), latent_shape)
+        voxels = math.prod(latent_shape)
+        values = COPIES_A_BLOCK * (self.unet.num_res_blocks + 1) * voxels * self.unet.num_channels[0]
+        if True in self.unet.attention_levels:
+            level = self.unet.attention_levels.index(True)
+            heads = self.unet.num_channels[level] / self.unet.num_head_channels[level]
+            values += COPIES_OF_SCORES * heads * (voxels / 8**level) ** 2
+        return max((2 if guided else 1) * values * FLOAT32_BYTES / GIB, decode)
 
 
-def need_of(model: ModelFolder, shape: tuple[int, ...], *, guided: bool) -> Need:
-    """What ``model`` needs for a volume of ``shape`` (X, Y, Z).
+def need_of(model: ModelFolder) -> Need:
+    """Build the networks without weights and count what one run of each does.
 
     Raises:
         ModelError: a configuration that cannot be read.
-        InputError: a shape that the networks cannot make.
     """
     denoiser_config = load_config(DenoiserConfig, model.component_path("denoiser"))
     autoencoder_config = load_config(AutoencoderConfig, model.component_path("autoencoder"))
-    factor = autoencoder_config.factor
-    X, Y, Z = check_volume_shape(shape, multiple=factor * denoiser_config.unet.shape_multiple)
-    latent_shape = (X // factor, Y // factor, Z // factor)
-
-    with torch.device("meta"):
+    latent_shape = [size // autoencoder_config.factor for size in model.index.native_shape]
+    with torch.device("meta"), torch.no_grad():
         denoiser = ConditionalDenoiser(denoiser_config).eval()
         autoencoder = build_autoencoder(autoencoder_config).eval()
-        B = 2 if guided else 1
         adapter = denoiser_config.adapter
-        noisy = torch.empty(B, denoiser_config.latent_channels, *latent_shape)
-        timesteps, spacing = torch.empty(B), torch.empty(B, 3)
-        tokens = torch.empty(B, adapter.num_latents, adapter.width) if adapter is not None else None
-        pathology = torch.empty(B, denoiser_config.num_classes) if denoiser_config.uses_class else None
-        latent = torch.empty(1, autoencoder_config.latent_channels, *latent_shape)
-        parameters = [*denoiser.parameters(), *autoencoder.parameters()]
-        step = cost_of(
-            lambda: denoiser.denoise(noisy, timesteps, tokens=tokens, class_probability=pathology, spacing=spacing),
-            parameters,
-        )
-        decode = cost_of(lambda: autoencoder.decoder(latent), parameters)
-
-    has_encoder = "text_encoder" in model.index.components
+        with FlopCounterMode(display=False) as of_step:
+            denoiser.denoise(
+                torch.empty(1, denoiser_config.latent_channels, *latent_shape),
+                torch.empty(1),
+                tokens=torch.empty(1, adapter.num_latents, adapter.width) if adapter is not None else None,
+                class_probability=torch.empty(1, denoiser_config.num_classes) if denoiser_config.uses_class else None,
+                spacing=torch.empty(1, 3),
+            )
+        with FlopCounterMode(display=False) as of_decoding:
+            autoencoder.decoder(torch.empty(1, autoencoder_config.latent_channels, *latent_shape))
+    values = {
+        name: stored_values(model.component_path(name))
+        for name in ("denoiser", "autoencoder", "text_encoder")
+        if name in model.index.components
+    }
     return Need(
-        network_bytes=sum(parameter.nbytes for parameter in parameters),
-        encoder_values=stored_values(model.component_path("text_encoder")) if has_encoder else 0,
-        shape=(X, Y, Z),
-        latent_shape=latent_shape,
-        step=step,
-        decode_operations=len(model.index.sequences) * decode.operations,
-        decode_gib=estimate_decode_gib(autoencoder, latent_shape),
-        channels=denoiser_config.unet.num_channels[0],
+        network_values=values["denoiser"] + values["autoencoder"],
+        encoder_values=values.get("text_encoder", 0),
+        step=_counted(of_step),
+        decode=_counted(of_decoding, times=len(model.index.sequences)),
+        native_shape=model.index.native_shape,
+        unet=denoiser_config.unet,
+        autoencoder=autoencoder_config,
     )
 
 
@@ -111,60 +134,11 @@ def stored_values(folder: Path) -> int:
     return count
 
 
-class Cost(NamedTuple):
-    """Of one run, in float32."""
-
-    operations: int
-    """Floating-point operations of matrix products, convolutions and attention, two a multiply-add."""
-    peak_bytes: int
-    """Most memory that activations take at once, without the parameters."""
+def _counted(counter: FlopCounterMode, times: int = 1) -> Operations:
+    by_operator = counter.get_flop_counts().get("Global", {})
+    by_pair = sum(count for operator, count in by_operator.items() if _is_attention(str(operator)))
+    return Operations(by_voxel=times * (sum(by_operator.values()) - by_pair), by_pair=times * by_pair)
 
 
-def cost_of(run: Callable[[], Tensor], parameters: Iterable[Tensor]) -> Cost:
-    """The cost of ``run``, which calls a network that was built and is fed on the ``meta`` device.
-
-    Args:
-        run: what is counted.
-        parameters: of the network; views of them are no activations.
-    """
-    # Gradients off, yet not inference_mode, in which torch hides from us what a compound operation is made of.
-    with torch.no_grad(), _Counter(parameters) as counter:
-        run()
-    return Cost(counter.operations, counter.peak_bytes)
-
-
-class _Counter(TorchDispatchMode):
-    """Sees every operation of its thread."""
-
-    def __init__(self, parameters: Iterable[Tensor]) -> None:
-        super().__init__()
-        self.operations = self.peak_bytes = self._held = 0
-        self._parameters = {parameter.untyped_storage()._cdata for parameter in parameters}
-        self._alive: set[int] = set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None) -> Any:
-        kwargs = kwargs or {}
-        output = func(*args, **kwargs)
-        count = flop_registry.get(func.overloadpacket)
-        if count is not None:
-            self.operations += int(count(*args, **kwargs, out_val=output))
-        for leaf in tree_leaves(output):
-            if isinstance(leaf, Tensor):
-                self._hold(leaf.untyped_storage())
-        # While it convolves, oneDNN or cuDNN holds copies of input and output in a layout of its own.
-        copies = func.overloadpacket == torch.ops.aten.convolution
-        workspace = args[0].nbytes + output.nbytes if copies else 0
-        self.peak_bytes = max(self.peak_bytes, self._held + workspace)
-        return output
-
-    def _hold(self, storage: Any) -> None:
-        key, size = storage._cdata, storage.nbytes()
-        if key in self._alive or key in self._parameters:
-            return
-        self._alive.add(key)
-        self._held += size
-        weakref.finalize(storage, self._free, key, size)
-
-    def _free(self, key: int, size: int) -> None:
-        self._alive.discard(key)
-        self._held -= size
+def _is_attention(operator: str) -> bool:
+    return "bmm" in operator or "dot_product_attention" in operator

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder
+from ccella_core.limits import MAX_NAME_CHARACTERS, is_file_name
 
 if TYPE_CHECKING:
     from ccella_core.imaging.volume import SyntheticVolume
 
 IMAGE_SUFFIX = ".nii"
 """Uncompressed: the client reads it at once, and compressing a volume takes longer than denoising a step."""
-MAX_NAME = 100
-"""Characters, so that the whole file name stays far below the 255 that file systems allow."""
-FORBIDDEN_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # by one file system or another
 
 
 def checked_name(name: str) -> str:
     """``name`` if files can be named so on every system; raises InputError."""
-    if not name.strip(" .") or len(name) > MAX_NAME or FORBIDDEN_IN_NAMES.search(name):
+    if not is_file_name(name):
         raise InputError(
-            f"A volume's name has up to {MAX_NAME} characters and none of < > : \" / \\ | ? *, unlike {name!r}."
+            f"A volume's name has up to {MAX_NAME_CHARACTERS} characters and none of < > : \" / \\ | ? *, "
+            f"unlike {name!r}."
         )
     return name
 

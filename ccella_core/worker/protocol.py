@@ -40,8 +40,6 @@ ERROR_CODES = (
 SCHEDULERS: tuple[str, ...] = get_args(SchedulerName)
 
 HEARTBEAT_SECONDS = 2.0
-MAX_LINE_BYTES = 2**20
-"""Of a request: fifty times the longest report. A longer line is rubbish and is not kept in memory."""
 EXIT_SHUTDOWN = 0
 EXIT_PARENT_GONE = 3
 """Nobody reads or writes any more: stdin was closed without ``shutdown``, or stdout was."""
@@ -78,7 +76,7 @@ class Request(NamedTuple):
 
 
 class ProtocolError(CCELLAError):
-    """A request that is no request: unknown method or parameters, or values of the wrong type.
+    """A malformed request: unknown method or parameters, or values of the wrong type.
 
     ``request_id`` is its id, where that could be read.
     """
@@ -100,8 +98,8 @@ def parse_request(line: bytes) -> Request:
         problem = f"There is no method {method!r}; there are: {', '.join(METHODS)}."
     elif not isinstance(params, dict):
         problem = f"The params of {method} are a JSON object, not {params!r}."
-    elif strangers := message.keys() - {"id", "method", "params"}:
-        problem = f"A request has id, method and params, but not {', '.join(sorted(strangers))}."
+    elif unexpected := message.keys() - {"id", "method", "params"}:
+        problem = f"A request has id, method and params, but not {', '.join(sorted(unexpected))}."
     elif method == "cancel" and (params.keys() != {"id"} or type(params["id"]) is not int):
         problem = f"cancel takes the id of a request, a whole number, and nothing else, not {params!r}."
     elif method == "shutdown" and params:

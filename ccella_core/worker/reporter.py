@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image
 
+from ccella_core.imaging.orientation import radiological
 from ccella_core.progress import Progress
 from ccella_core.worker.tasks import Task, resident_gib
 
@@ -122,8 +123,7 @@ def preview_event(pixels: np.ndarray, size_mm: Sequence[float]) -> dict[str, int
         pixels: uint8 (x, y) along R and A, as ``StepInfo.preview`` gives it.
         size_mm: of the slice along x and y.
     """
-    # The patient's right is at the left, anterior is up.
-    picture = Image.fromarray(np.ascontiguousarray(pixels.T[::-1, ::-1]))
+    picture = Image.fromarray(np.ascontiguousarray(radiological(pixels)))
     width, height = (max(1, round(PREVIEW_PIXELS * side / max(size_mm))) for side in size_mm)
     file = io.BytesIO()
     picture.resize((width, height), Image.Resampling.BICUBIC).save(file, "PNG")

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from ccella_core import __version__
+from ccella_core.limits import MAX_REQUEST_BYTES
 from ccella_core.worker.channel import Channel
 from ccella_core.worker.failures import Failure, explain, failure
 from ccella_core.worker.protocol import (
@@ -24,7 +25,6 @@ from ccella_core.worker.protocol import (
     EXIT_SHUTDOWN,
     HEARTBEAT_SECONDS,
     JOBS,
-    MAX_LINE_BYTES,
     PROTOCOL_VERSION,
     ProtocolError,
     encode,
@@ -90,7 +90,7 @@ class Server:
     def _read(self) -> None:
         code = EXIT_PARENT_GONE
         try:
-            while code != EXIT_SHUTDOWN and (line := self._requests.readline(MAX_LINE_BYTES)):
+            while code != EXIT_SHUTDOWN and (line := self._requests.readline(MAX_REQUEST_BYTES)):
                 if line.strip() and self._accept(line) == "shutdown":
                     code = EXIT_SHUTDOWN
         except OSError:

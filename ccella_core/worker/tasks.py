@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccella_core.errors import Cancelled
+from ccella_core.limits import GIB
 
 if TYPE_CHECKING:
     import torch
@@ -16,9 +18,6 @@ if TYPE_CHECKING:
 
     from ccella_core.generation.pipeline import CCELLAPipeline
     from ccella_core.worker.needs import Need
-from importlib import import_module
-
-GIB = 2**30
 
 
 @dataclass
@@ -56,10 +55,10 @@ class WorkerState:
     """The last one, ready to run again."""
     tokenizers: dict[str, PreTrainedTokenizerBase] = field(default_factory=dict)
     """By the model's hash."""
-    needs: dict[tuple[str, tuple[int, ...], bool], Need] = field(default_factory=dict)
-    """By the model's hash, the shape, and whether there is guidance."""
-    speeds: dict[tuple[str, torch.dtype, int, tuple[int, int, int]], float] = field(default_factory=dict)
-    """Operations a second, by device, precision, channels and latent shape."""
+    needs: dict[str, Need] = field(default_factory=dict)
+    """By the model's hash."""
+    speeds: dict[tuple[str, torch.dtype, int], float] = field(default_factory=dict)
+    """Operations a second, by device, precision and channels."""
     importing: threading.Lock = field(default_factory=threading.Lock)
     """Held while modules are imported or may be: large libraries do so late and in circles, and of two threads in one
     circle one sees modules that are half there."""

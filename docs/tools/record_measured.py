@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ccella_core.errors import InputError
 from ccella_core.evaluation.adherence.report import AdherenceResult
-from ccella_core.files import whole_file
+from ccella_core.files import write_json
 from ccella_core.models.model import INDEX_NAME, ModelFolder
 
 DEMO = Path(__file__).resolve().parents[2] / "Resources" / "Models" / "ccella-demo"
@@ -29,9 +29,7 @@ def main() -> None:
     if model.sha256[:12] not in result.model:
         raise InputError(f"{options.results} measured {result.model}, and {options.model} is {model.sha256[:12]}.")
     measured = {**model.index.measured, "adherence": result.model_dump(mode="json", exclude={"cases"})}
-    with whole_file(model.path / INDEX_NAME) as unfinished:
-        text = model.index.model_copy(update={"measured": measured}).model_dump_json(indent=2)
-        unfinished.write_text(text + "\n", encoding="utf-8", newline="\n")
+    write_json(model.path / INDEX_NAME, model.index.model_copy(update={"measured": measured}))
 
 
 if __name__ == "__main__":

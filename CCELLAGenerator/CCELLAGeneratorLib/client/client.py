@@ -15,11 +15,9 @@ from typing import Any
 import qt
 
 from . import errors as client_errors
-from .command import ONLINE, default_command, worker_protocol
+from .command import ONLINE, worker_protocol
 from .errors import ClientError
 from .link import WorkerLink
-
-__all__ = ["ClientError", "WorkerClient", "default_command"]
 
 CANCEL_PATIENCE = 0.8
 """Seconds between asking the worker to stop a job and ending it; the user was promised an answer within one."""
@@ -41,7 +39,7 @@ class _Request:
 
 
 class WorkerClient:
-    """Client of one worker process at a time.
+    """The `Client` of one worker process at a time.
 
     Args:
         command: program and arguments that start the worker, see `default_command`.
@@ -78,14 +76,7 @@ class WorkerClient:
         on_progress: Callable[[dict[str, Any]], None] | None = None,
         on_preview: Callable[[bytes], None] | None = None,
     ) -> int:
-        """Ask the worker for something; starts it where needed.
-
-        Exactly one of `on_result` (the answer's "value") and `on_error` is called in the end, unless the client is
-        closed before. `on_progress` gets the event as the protocol has it, `on_preview` a PNG.
-
-        Returns:
-            The request's number, for `cancel`.
-        """
+        """Send a request to the worker, which is started where needed; see `Client.request`."""
         request = _Request(self._next_id(), method, params, on_result, on_error, on_progress, on_preview)
         if method == DOWNLOAD and not self._environment.items() >= ONLINE.items():
             self._download(request)

@@ -49,6 +49,14 @@ def worker_protocol() -> ModuleType:
     return protocol
 
 
+def shared_limits() -> ModuleType:
+    """`ccella_core.limits`: the limits that worker and client share."""
+    ensure_core_on_path()
+    from ccella_core import limits
+
+    return limits
+
+
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 """Nothing is ever fetched by the way, or asked for on the network."""
 ONLINE = dict.fromkeys(OFFLINE, "0")

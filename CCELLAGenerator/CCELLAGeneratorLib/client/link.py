@@ -1,4 +1,4 @@
-"""The link to a running worker process: messages go in and come out, and its break is told once, with the reason."""
+"""The link to a running worker process: messages in and out, and its break, reported once with the reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One run of the worker process: whole lines come out of it, bytes go in, and its end is told once.
+"""One run of the worker process: whole lines come out of it, bytes go in, and its end is reported once.
 
 Everything happens in Qt's event loop; nothing here waits.
 """
@@ -12,14 +12,13 @@ from collections.abc import Callable, Sequence
 import qt
 from slicer.i18n import tr as _
 
+from .command import shared_limits
 from .process_tree import end_tree
 
 LAST_LINES = 20
 """Lines of the log that are kept to explain a death."""
 LOGGED_AT_ONCE = 100
 """Lines of the log that are passed on from one read; a flood would hold up the window."""
-MAX_LINE_BYTES = 4 * 2**20
-"""No message is nearly as long; what is, is cut here and handed on as it is."""
 
 
 class WorkerProcess:
@@ -122,11 +121,12 @@ class _LineSplitter:
 
     def __init__(self) -> None:
         self._rest = b""
+        self._longest = shared_limits().MAX_REPLY_BYTES  # what is longer is cut here and handed on as it is
 
     def feed(self, data: bytes) -> list[bytes]:
         # A carriage return ends a line too: that is how progress bars write over themselves.
         *lines, self._rest = (self._rest + data).replace(b"\r", b"\n").split(b"\n")
-        if len(self._rest) > MAX_LINE_BYTES:
+        if len(self._rest) > self._longest:
             lines.append(self._rest)
             self._rest = b""
         return [line for line in lines if line.strip()]

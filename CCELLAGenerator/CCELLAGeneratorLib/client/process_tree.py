@@ -9,12 +9,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
-PROC = Path("/proc")
-PS_SECONDS = 1.0
-"""`ps` takes some 20 ms; one that takes longer than this is stuck."""
+from collections.abc import Callable
 
 
 def end_tree(*pids: int) -> None:
@@ -44,37 +39,15 @@ def _send(kill: Callable[[int, int], None], pid: int) -> None:
 
 
 def _descendants(roots: list[int]) -> list[int]:
-    children: dict[int, list[int]] = {}
-    for pid, parent in _every_process():
-        children.setdefault(parent, []).append(pid)
-    found = list(roots)
-    for pid in found:  # grows while it is walked
-        found += [child for child in children.get(pid, []) if child not in found]
-    return found[len(roots) :]
-
-
-def _every_process() -> Iterator[tuple[int, int]]:
-    """(pid, parent's pid) of every process."""
-    return _listed_by_proc() if (PROC / "self" / "stat").exists() else _listed_by_ps()
-
-
-def _listed_by_proc() -> Iterator[tuple[int, int]]:
-    for folder in PROC.iterdir():
-        if folder.name.isdecimal():
-            with contextlib.suppress(OSError):  # it ended in the meantime
-                # "pid (name) state parent …", and a name may hold blanks and brackets itself.
-                after_the_name = (folder / "stat").read_bytes().rpartition(b")")[2]
-                yield int(folder.name), int(after_the_name.split()[1])
-
-
-def _listed_by_ps() -> Iterator[tuple[int, int]]:
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired):  # the groups are ended all the same
-        listing = subprocess.run(
-            ["ps", "-axo", "pid=,ppid="], capture_output=True, stdin=subprocess.DEVNULL, timeout=PS_SECONDS, check=False
-        )
-        for line in listing.stdout.splitlines():
-            pid, parent = line.split()
-            yield int(pid), int(parent)
+    try:
+        import psutil  # the worker needs it, in the same Python; where it is missing, a worker has started nothing yet
+    except ImportError:
+        return []
+    found: list[int] = []
+    for pid in roots:
+        with contextlib.suppress(psutil.Error):  # it is gone already
+            found += [child.pid for child in psutil.Process(pid).children(recursive=True)]
+    return found
 
 
 def _end_on_windows(roots: list[int]) -> None:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import slicer
 from slicer.i18n import tr as _
 
-from ..scene.geometry import sample_both
+from ..scene.geometry import has_extent, sample_both
 from ..scene.nodes import TemporaryNodes
 from ..scene.volumes import NAME_PREFIX, is_synthetic
 from .former_views import FormerViews
@@ -131,6 +131,10 @@ def _check(synthetic: slicer.vtkMRMLScalarVolumeNode | None, real: slicer.vtkMRM
         if transform and not transform.IsTransformToWorldLinear():
             raise ComparisonError(
                 _("{name} is under a non-linear transform: harden it first.").format(name=volume.GetName())
+            )
+        if not has_extent(volume):
+            raise ComparisonError(
+                _("{name} has no extent: a transform over it flattens it.").format(name=volume.GetName())
             )
     if not is_synthetic(synthetic):
         raise ComparisonError(_("{name} is not a synthetic volume.").format(name=synthetic.GetName()))

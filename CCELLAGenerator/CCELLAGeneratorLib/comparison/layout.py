@@ -7,8 +7,6 @@ from xml.sax.saxutils import escape
 import slicer
 from slicer.i18n import tr as _
 
-from ..scene.volumes import NAME_PREFIX
-
 # Slicer numbers its own layouts below 1000 and asks others to stay clear of them; this is the paper's arXiv number.
 LAYOUT_ID = 250610230
 # Linked views move together within a group; Slicer's own are in group 0 and stay where they are.
@@ -42,10 +40,11 @@ def show_layout(layout_node: slicer.vtkMRMLLayoutNode) -> None:
 
 def layout_description() -> str:
     """The layout in the XML that vtkMRMLLayoutNode reads."""
-    rows = _split("vertical", [_row(SYNTHETIC_VIEWS, NAME_PREFIX), _row(REAL_VIEWS, real_name())])
+    # In views narrower than some 360 pixels Slicer shows no more of a label than has the width of "XX".
+    rows = _split("vertical", [_row(SYNTHETIC_VIEWS, _("S")), _row(REAL_VIEWS, _("R"))])
     side = _split(
         "vertical",
-        [_view("vtkMRMLViewNode", THREE_D_VIEW, _("3D")), _view("vtkMRMLPlotViewNode", PLOT_VIEW, _("Histogram"))],
+        [_view("vtkMRMLViewNode", THREE_D_VIEW, _("3D")), _view("vtkMRMLPlotViewNode", PLOT_VIEW, _("H"))],
     )
     return _split("horizontal", [rows, side], sizes=[750, 250])
 

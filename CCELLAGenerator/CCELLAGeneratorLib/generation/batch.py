@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from slicer.i18n import tr as _
 
+from ..client.command import shared_limits
+
 COLUMNS = ("name", "report", "report_file", "pathology", "seed", "count", "steps")
-MAX_COUNT = 64
-"""``ccella_core.generation.options.MAX_COUNT``, in a module that cannot be imported here; a test compares the two."""
-MAX_STEPS = 1000
-"""Of every noise schedule so far; a model with a shorter one says so itself."""
-MAX_NAME_CHARACTERS = 100
-"""With what is added to it, the longest file name still fits every file system."""
-FORBIDDEN_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]|^SYNTHETIC|^[. ]+$')
-"""What some system refuses in file names, so that a table works everywhere; and the prefix that every file gets."""
+LIMITS = shared_limits()
+NAME_PREFIX_OF_FILES = "SYNTHETIC"
+"""Every file gets it."""
+
+RowState = Literal["waiting", "done", "skipped", "failed", "cancelled"]
 
 
 class BatchError(ValueError):
@@ -37,6 +35,16 @@ class BatchRow:
     seed: int | None = None
     count: int = 1
     steps: int | None = None
+
+
+@dataclass
+class BatchOutcome:
+    """What became of a row: ``volumes`` are nodes of the scene, or paths of files; ``message`` says why it failed."""
+
+    row: BatchRow
+    state: RowState = "waiting"
+    volumes: list[Any] = field(default_factory=list)
+    message: str = ""
 
 
 def read_rows(path: Path) -> list[BatchRow]:
@@ -137,7 +145,7 @@ def _report(text: str, file_name: str, folder: Path) -> str:
 
 
 def _name(text: str) -> str:
-    if FORBIDDEN_IN_NAMES.search(text) or len(text) > MAX_NAME_CHARACTERS:
+    if text.startswith(NAME_PREFIX_OF_FILES) or not LIMITS.is_file_name(text):
         raise ValueError(
             _(
                 "the name {name} is too long, begins with SYNTHETIC, or has a character that file names must not."
@@ -176,9 +184,9 @@ def _whole_number(column: str, smallest: int, largest: int) -> Callable[[str], i
 PARSERS: dict[str, Callable[[str], Any]] = {
     "name": _name,
     "pathology": _pathology,
-    "seed": _whole_number("seed", 0, 2**63 - MAX_COUNT),
-    "count": _whole_number("count", 1, MAX_COUNT),
-    "steps": _whole_number("steps", 1, MAX_STEPS),
+    "seed": _whole_number("seed", 0, 2**63 - LIMITS.MAX_COUNT),
+    "count": _whole_number("count", 1, LIMITS.MAX_COUNT),
+    "steps": _whole_number("steps", 1, LIMITS.MAX_STEPS),
 }
 
 

@@ -10,14 +10,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from slicer.i18n import tr as _
 
-from .batch import BatchError, BatchRow
-
-if TYPE_CHECKING:
-    from .batch_run import BatchOutcome
+from .batch import BatchError, BatchOutcome, BatchRow
 
 RESULTS_NAME = "results.csv"
 RESULTS_COLUMNS = ("line", "name", "state", "file", "sequence", "seed", "sha256", "positive_probability", "message")

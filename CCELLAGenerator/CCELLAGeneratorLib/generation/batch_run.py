@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import qt
 from slicer.i18n import tr as _
 
 from ..client.errors import ClientError
-from .batch import BatchRow
+from .batch import BatchOutcome, BatchRow, RowState
 from .batch_folder import BatchFolder
 from .run import GenerationRun
 
-RowState = Literal["waiting", "done", "skipped", "failed", "cancelled"]
 StartRow = Callable[..., GenerationRun]
-
-
-@dataclass
-class BatchOutcome:
-    """What became of a row: ``volumes`` are nodes of the scene, or paths of files; ``message`` says why it failed."""
-
-    row: BatchRow
-    state: RowState = "waiting"
-    volumes: list[Any] = field(default_factory=list)
-    message: str = ""
 
 
 class BatchRun:
@@ -35,9 +23,9 @@ class BatchRun:
         rows: what to generate.
         start_row: ``(row, on_finished, on_error, on_progress) -> GenerationRun``.
         folder: takes the files; ``None`` where the volumes go into the scene.
-        on_progress: told of every step, with "row" (from 1) and "rows" added.
-        on_row: told of each outcome as it comes.
-        on_finished: told of all of them, once, unless the batch was abandoned.
+        on_progress: called with every step, "row" (from 1) and "rows" added.
+        on_row: called with each outcome as it comes.
+        on_finished: called with all of them, once, unless the batch was abandoned.
         log: takes a line.
     """
 

@@ -11,11 +11,11 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from ..client.client import WorkerClient, default_command
+from ..client.interface import Client
 from ..scene.volumes import add_volumes
-from .batch import BatchError, BatchRow, read_rows
+from .batch import BatchError, BatchOutcome, BatchRow, read_rows
 from .batch_folder import BatchFolder
-from .batch_run import BatchOutcome, BatchRun
+from .batch_run import BatchRun
 from .run import Consumer, GenerationError, GenerationRun, check_nodes, save_error, stay_alive_until
 
 DEFAULT_MODEL = "ccella-demo"
@@ -24,15 +24,15 @@ Callback = Callable[[Any], None]
 
 
 class Generator:
-    """Asks the worker for volumes and puts them into the scene. The worker starts with the first request.
+    """Generates volumes with the worker and puts them into the scene. The worker starts with the first request.
 
     Args:
-        door: to the worker; by default one that is made when it is needed.
-        log: takes what the worker and this class have to say, a line each.
+        client: sends requests to the worker.
+        log: takes a line of the log.
     """
 
-    def __init__(self, client: WorkerClient | None = None, log: Callable[[str], None] = print) -> None:
-        self._existing_door = client
+    def __init__(self, client: Client, log: Callable[[str], None] = print) -> None:
+        self._client = client
         self._log = log
         self._runs: list[GenerationRun] = []
         self._batch: BatchRun | None = None
@@ -73,8 +73,8 @@ class Generator:
             referenceVolume: the real scan to lay the volumes on.
             outputVolume: takes the first volume: an empty node, or a synthetic one, which is replaced.
             wait: return when it is done; Slicer's window stays alive meanwhile.
-            onProgress, onPreview: told of every step (a dict), and of the volume as it forms (bytes of a PNG).
-            onFinished, onError: told of the nodes, or of the ``ClientError``; one of them, once.
+            onProgress, onPreview: called with every step (a dict), and with the volume as it forms (bytes of a PNG).
+            onFinished, onError: called with the nodes, or with the ``ClientError``; one of them, once.
             **options: any other of the library's ``GenerationOptions``, by its name there: ``output_range="int16"``.
 
         Returns:
@@ -136,9 +136,9 @@ class Generator:
             model, scheduler, guidanceScale, device: of ``process``, for all rows.
             referenceVolume: the real scan to lay the volumes in the scene on.
             wait: return when all rows are done; Slicer's window stays alive meanwhile.
-            onProgress: told of every step (a dict, with "row" and "rows").
-            onRow: told of each ``BatchOutcome`` as it comes.
-            onFinished: told of all of them, once.
+            onProgress: called with every step (a dict, with "row" and "rows").
+            onRow: called with each ``BatchOutcome`` as it comes.
+            onFinished: called with all of them, once.
 
         Returns:
             What became of each row, in their order; with ``wait=False`` nothing, at once.
@@ -200,10 +200,13 @@ class Generator:
         for run in list(self._runs):
             run.cancel()
 
+    def cancelRequest(self, number: int) -> None:
+        """Stop one request that is no generation, such as a download; its ``onError`` gets the code "cancelled"."""
+        self._client.cancel(number)
+
     def close(self) -> None:
         """End the worker and all runs; nobody is called back, and calls that wait raise ``GenerationError``."""
-        if self._existing_door is not None:
-            self._existing_door.close()
+        self._client.close()
         for run in self._runs:
             run.abandon()
         self._runs.clear()
@@ -251,18 +254,11 @@ class Generator:
         """Delete a model that was downloaded. Returns the request's number."""
         return self._ask("delete", {"path": str(path)}, onResult, onError)
 
-    @property
-    def _client(self) -> WorkerClient:
-        if self._existing_door is None:
-            self._existing_door = WorkerClient(*default_command(), self._log)
-        return self._existing_door
-
     def _start(self, params: dict[str, Any], consume: Consumer, **options: Any) -> GenerationRun:
         """A run with the ``options`` of ``GenerationRun``. Raises GenerationError if no folder can be made."""
         self._runs = [run for run in self._runs if run.outcome is None]
-        client = self._client
         try:
-            run = GenerationRun(client, params, consume, log=self._log, **options)
+            run = GenerationRun(self._client, params, consume, log=self._log, **options)
         except OSError as error:
             raise save_error(error) from error
         self._runs.append(run)

@@ -13,8 +13,9 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from ..client.client import WorkerClient
 from ..client.errors import ClientError, cancelled
+from ..client.interface import Client
+from ..scene.geometry import has_extent
 from ..scene.volumes import is_synthetic
 
 POLL_SECONDS = 0.01
@@ -31,10 +32,10 @@ class GenerationRun:
     """Sends the request when it is made, and ends once: with what ``consume`` made of the result, or with an error.
 
     Args:
-        door: to the worker.
+        client: to the worker.
         params: of the worker's ``generate``, without ``output_dir``.
-        consume: makes nodes or files of the worker's result, and may raise OSError or DoorError. What it leaves in the
-            run's folder is deleted.
+        consume: makes nodes or files of the worker's result, and may raise OSError or ClientError. What it leaves in
+            the run's folder is deleted.
         nodes: of the scene, without which the result is of no use; if one is removed, the result is dropped.
         in_scene: the result goes into the scene; if that is closed, the run is cancelled.
         parent_folder: where the run's own folder is made; by default where Slicer keeps temporary files.
@@ -48,7 +49,7 @@ class GenerationRun:
 
     def __init__(
         self,
-        client: WorkerClient,
+        client: Client,
         params: dict[str, Any],
         consume: Consumer,
         *,
@@ -151,7 +152,7 @@ class GenerationRun:
             return ""
         try:
             kept = self._consume(finished)
-        except Exception:  # the failure that is told is the first one
+        except Exception:  # the first failure is the one that is reported
             self._log(traceback.format_exc())
             return ""
         return _("Finished before, and kept: {names}.").format(names=", ".join(node.GetName() for node in kept))
@@ -165,8 +166,23 @@ class GenerationRun:
 
 def check_nodes(reference: slicer.vtkMRMLVolumeNode | None, output: slicer.vtkMRMLScalarVolumeNode | None) -> None:
     """Raises GenerationError where a result could not be laid, or would overwrite what is not synthetic."""
+    for value in (reference, output):
+        if value is not None and not isinstance(value, slicer.vtkMRMLNode):
+            raise GenerationError(
+                "input",
+                _("A volume is given as a node of the scene, not as {value}.").format(value=repr(value)),
+                _("slicer.util.getNode(name) gives the node of a name."),
+            )
     if reference is not None and not (reference.IsA("vtkMRMLVolumeNode") and reference.GetImageData()):
         raise GenerationError("input", _("The real scan is not a volume with an image; choose another one."))
+    if reference is not None and not has_extent(reference):
+        raise GenerationError(
+            "input",
+            _("The real scan {name} has no extent: a transform over it, or its own geometry, flattens it.").format(
+                name=reference.GetName()
+            ),
+            _("Take the transform away, or choose another scan."),
+        )
     if output is None:
         return
     if not output.IsA("vtkMRMLScalarVolumeNode") or output.IsA("vtkMRMLLabelMapVolumeNode"):

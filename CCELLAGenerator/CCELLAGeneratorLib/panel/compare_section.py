@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 
 from ..comparison.comparison import Comparison, ComparisonError
 from ..scene.volumes import is_synthetic
-from .widgets import offer, say
+from .widgets import enable_or_explain, set_text
 
 PERCENT = 100.0
 
@@ -40,6 +40,12 @@ class CompareSection:
                 self._start() if self._why_not() == "" else self._stop()
         self._show()
 
+    def forget(self, node: slicer.vtkMRMLNode) -> None:
+        """A node is about to leave the scene; a comparison with it ends, whatever may be chosen in its place."""
+        if self.active and node in self._volumes:
+            self._stop()
+            self._show()
+
     def close(self) -> None:
         self._comparison.stop()
 
@@ -56,16 +62,17 @@ class CompareSection:
             self._comparison.start(synthetic, real)
         except ComparisonError as error:
             self._stop()
-            say(self._ui.compareHint, str(error))
+            set_text(self._ui.compareHint, str(error))
             return
         self._set_sliders(real)
         self._fade(self._ui.fadeSlider.value)
+        legend = _("S, above: the synthetic volume. R, below: the real scan.")
         apart = _("They do not overlap; place the next one on the real scan.")
-        say(self._ui.compareHint, "" if self._comparison.overlap else apart)
+        set_text(self._ui.compareHint, legend if self._comparison.overlap else f"{apart} {legend}")
 
     def _stop(self) -> None:
         self._comparison.stop()
-        say(self._ui.compareHint, "")
+        set_text(self._ui.compareHint, "")
         self._ui.compareButton.checked = False
 
     def _set_sliders(self, real: slicer.vtkMRMLScalarVolumeNode) -> None:
@@ -104,17 +111,17 @@ class CompareSection:
         active, why_not = self.active, self._why_not()
         self._ui.compareButton.text = _("Back to the former layout") if active else _("Compare")
         tool_tip = _("Shows both side by side in linked views, with their histograms.")
-        offer(self._ui.compareButton, "" if active else why_not, tool_tip)
+        enable_or_explain(self._ui.compareButton, "" if active else why_not, tool_tip)
         idle = "" if active else _("Press Compare first.")
         apart = "" if self._comparison.overlap else _("They do not overlap, so there is nothing to fade between.")
         ui = self._ui
-        offer(
+        enable_or_explain(
             ui.fadeSlider,
             idle or apart,
             _("From the real scan (0 %) to the synthetic volume (100 %)."),
         )
-        offer(ui.windowSlider, idle, _("Contrast of the real scan; the synthetic volume follows."))
-        offer(ui.levelSlider, idle, _("Brightness of the real scan; the synthetic volume follows."))
+        enable_or_explain(ui.windowSlider, idle, _("Contrast of the real scan; the synthetic volume follows."))
+        enable_or_explain(ui.levelSlider, idle, _("Brightness of the real scan; the synthetic volume follows."))
 
 
 def decimals_of(span: float) -> int:

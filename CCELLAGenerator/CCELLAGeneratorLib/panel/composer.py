@@ -9,7 +9,7 @@ import qt
 from slicer.i18n import tr as _
 
 from ..client.command import ensure_core_on_path
-from .widgets import offer, say
+from .widgets import enable_or_explain, set_text
 
 if TYPE_CHECKING:
     from ccella_core.phantom.findings import Findings, Lesion
@@ -132,12 +132,12 @@ class Composer:
             sentence = _("Not possible: {reason}.").format(reason=reason)
         else:
             sentence = ""
-        say(self._ui.composerHint, sentence)
+        set_text(self._ui.composerHint, sentence)
         tool_tip = _(
             "Writes these findings into the box above; press again for other words. "
             "Undo there brings the old text back."
         )
-        offer(self._ui.writeReportButton, sentence, tool_tip)
+        enable_or_explain(self._ui.writeReportButton, sentence, tool_tip)
 
     def _write(self, _checked: bool = False) -> None:
         self._on_report(self._write_report(self.findings(), seed=self._reports_written))

@@ -29,7 +29,7 @@ class DebouncedQuery:
         self._timer.connect("timeout()", self._send)
 
     def put(self, params: QueryParams | None, *, again: bool = False) -> None:
-        """Ask after a pause, unless that was asked already and not ``again``. With ``None`` nothing is asked."""
+        """Ask after a pause, unless ``params`` are those of the last query and not ``again``; with ``None`` never."""
         if params == self._params and not again:
             return
         if params != self._params:
@@ -47,13 +47,13 @@ class DebouncedQuery:
 
     def _send(self) -> None:
         self._timer.stop()
-        asked = self._params
+        params = self._params
         self._ask(
-            **asked,
-            onResult=lambda value: self._receive(asked, value),
-            onError=lambda _error: self._receive(asked, None),
+            **params,
+            onResult=lambda value: self._receive(params, value),
+            onError=lambda _error: self._receive(params, None),
         )
 
-    def _receive(self, asked: QueryParams, value: QueryParams | None) -> None:
-        if asked is self._params:
+    def _receive(self, params: QueryParams, value: QueryParams | None) -> None:
+        if params is self._params:
             self._on_answer(value)

@@ -10,7 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..client.errors import ClientError
-from .widgets import offer, say
+from .widgets import enable_or_explain, set_text
 
 THUMBNAIL_HEIGHT = 160
 MINUTE = 60
@@ -45,12 +45,12 @@ class JobSection:
         ui.generateButton.connect("clicked(bool)", self._pressed)
         self._show_button()
         self._show_progress_widgets()
-        self.tell("")
+        self.show_status("")
 
     def begin(self, sentence: str, cancel: Callable[[], object] | None = None) -> None:
         """A job starts; the button calls `cancel` from now on, and is off where there is none."""
         self.running, self._cancelling, self._cancel = True, False, cancel
-        self.tell("")
+        self.show_status("")
         self._ui.progressLabel.text = sentence
         self._ui.progressBar.maximum = 0  # busy, without an amount
         self._show_button()
@@ -77,7 +77,7 @@ class JobSection:
     def end(self, sentence: str) -> None:
         """The job is over; `sentence` says how it went."""
         self.running = False
-        self.tell(sentence)
+        self.show_status(sentence)
         self._log(sentence)
         self._show_button()
         self._show_progress_widgets()
@@ -90,11 +90,11 @@ class JobSection:
         if error.code != "cancelled":
             slicer.util.errorDisplay(sentence, windowTitle=_("CCELLA"))
 
-    def tell(self, sentence: str) -> None:
+    def show_status(self, sentence: str) -> None:
         """Say something that ends no job."""
-        say(self._ui.statusLabel, sentence)
+        set_text(self._ui.statusLabel, sentence)
 
-    def offer(self, why_not: str) -> None:
+    def update_button(self, why_not: str) -> None:
         """Nothing is under way: offer to generate, or say why that cannot be done."""
         if not self.running:
             self._show_button(why_not)
@@ -118,7 +118,7 @@ class JobSection:
             elif self._cancel is None:
                 why_not = _("This is soon over and cannot be stopped.")
         self._ui.generateButton.text = text
-        offer(self._ui.generateButton, why_not, tool_tip)
+        enable_or_explain(self._ui.generateButton, why_not, tool_tip)
 
     def _show_progress_widgets(self) -> None:
         self._ui.progressBar.visible = self._ui.progressLabel.visible = self.running

@@ -16,7 +16,7 @@ from slicer.i18n import tr as _
 from ..client.errors import ClientError
 from .debounced import DebouncedQuery
 from .job_section import JobSection, duration_text
-from .widgets import fill, offer, say
+from .widgets import enable_or_explain, fill, set_text
 
 FOLDERS_KEY = "CCELLAGenerator/modelFolders"
 HUB_PREFIX = "hf:"
@@ -51,7 +51,7 @@ class ModelSection:
         self._on_estimate = on_estimate
         self._models: dict[str, Description] | None = None
         self._estimated: dict[str, Any] | None = None
-        self._question = DebouncedQuery(logic.estimate, self._show_estimate)
+        self._query = DebouncedQuery(logic.estimate, self._show_estimate)
         self.chosen: Description | None = None
         """What the worker told of the chosen model; ``None`` where it does not know it, or was not asked yet."""
         ui.addFolderButton.connect("clicked(bool)", self._add_folder)
@@ -59,7 +59,7 @@ class ModelSection:
         ui.openFolderButton.connect("clicked(bool)", self._open_folder)
         ui.deleteModelButton.connect("clicked(bool)", self._delete)
         ui.downloadButton.connect("clicked(bool)", self._download)
-        ui.downloadName.connect("textChanged(QString)", self._offer)
+        ui.downloadName.connect("textChanged(QString)", self._update_buttons)
 
     @property
     def known(self) -> bool:
@@ -83,28 +83,28 @@ class ModelSection:
         items = [(_title(model), key) for key, model in self._models.items()]
         fill(self._ui.modelBox, items, _("{value} (not on this computer)"))
 
-    def refresh(self, key: str, asked: dict[str, Any], *, again: bool = False) -> None:
-        """Show the model of that key, and its estimate for what is asked: parameters of the logic's `estimate`.
+    def refresh(self, key: str, requested: dict[str, Any], *, again: bool = False) -> None:
+        """Show the model of that key, and its estimate for what is requested: parameters of the logic's `estimate`.
 
         With `again` the estimate is asked for even if that is the same: memory and times change.
         """
         self.chosen = (self._models or {}).get(key)
         usable = self.chosen is not None and not self.chosen["problem"]
-        say(self._ui.modelDetails, details(self.chosen) if self.chosen else escape(self.why_not))
+        set_text(self._ui.modelDetails, details(self.chosen) if self.chosen else escape(self.why_not))
         self._ui.modelDetails.toolTip = self.chosen["path"] if self.chosen else ""
-        self._question.put({"model": key, **asked} if usable else None, again=again)
-        self._offer()
+        self._query.put({"model": key, **requested} if usable else None, again=again)
+        self._update_buttons()
 
     def close(self) -> None:
-        self._question.close()
+        self._query.close()
 
     def _show_estimate(self, value: dict[str, Any] | None) -> None:
         self._estimated = value
         text = escape(estimate_text(value)) if value else ""
-        say(self._ui.estimateLabel, f"<b>{text}</b>" if value and not value["fits"] else text)
+        set_text(self._ui.estimateLabel, f"<b>{text}</b>" if value and not value["fits"] else text)
         self._on_estimate()
 
-    def _offer(self, _text: str = "") -> None:
+    def _update_buttons(self, _text: str = "") -> None:
         """Switch the buttons on, or say why they are off."""
         busy = _("Wait until what is under way has ended.") if self._job.running else ""
         early = "" if self.known else _("Wait until it is known which models are on this computer.")
@@ -113,10 +113,16 @@ class ModelSection:
         named = self._ui.downloadName.text.strip().removeprefix(HUB_PREFIX)
         nameless = "" if "/" in named else _("Type the model's name first, as hf:owner/name.")
         not_added = "" if self._added_folder else _("Only folders that were added can be taken off the list.")
-        offer(self._ui.removeFolderButton, not_added, _("Takes the model's folder off the list; its files stay."))
-        offer(self._ui.openFolderButton, unknown, _("Shows the model's files."))
-        offer(self._ui.deleteModelButton, unknown or kept or busy, _("Deletes the model from this computer."))
-        offer(self._ui.downloadButton, early or nameless or busy, _("Fetches the model from the Hugging Face Hub."))
+        enable_or_explain(
+            self._ui.removeFolderButton, not_added, _("Takes the model's folder off the list; its files stay.")
+        )
+        enable_or_explain(self._ui.openFolderButton, unknown, _("Shows the model's files."))
+        enable_or_explain(
+            self._ui.deleteModelButton, unknown or kept or busy, _("Deletes the model from this computer.")
+        )
+        enable_or_explain(
+            self._ui.downloadButton, early or nameless or busy, _("Fetches the model from the Hugging Face Hub.")
+        )
 
     def _add_folder(self, _checked: bool) -> None:
         chosen = qt.QFileDialog.getExistingDirectory(self._ui.modelBox, _("Add a folder with models"), "")

@@ -15,10 +15,10 @@ from ..scene.volumes import ATTRIBUTE_PREFIX, is_synthetic
 from .compare_section import CompareSection
 from .job_section import JobSection, LogPane
 from .model_section import ModelSection, model_folders
-from .parameters import MAX_SEED, MODELS_OWN_STEPS, CCELLAGeneratorParameterNode, connect_widgets
+from .parameters import MAX_SEED, MODELS_OWN_STEPS, CCELLAGeneratorParameterNode, connect_widgets, forget_node
 from .report_section import ReportSection
 from .settings_section import SettingsSection
-from .widgets import say
+from .widgets import set_text
 
 PREDICTION_ATTRIBUTE = f"{ATTRIBUTE_PREFIX}PredictedPositiveProbability"
 
@@ -29,7 +29,7 @@ class Panel:
     Args:
         ui: the widgets of ``CCELLAGenerator.ui``.
         logic: does the work.
-        log: the pane for what there is to say.
+        log: the pane that takes the log.
     """
 
     def __init__(self, ui: Any, logic: Any, log: LogPane) -> None:
@@ -40,7 +40,7 @@ class Panel:
         self._gui_tag: int | None = None
         self.job = JobSection(ui, log.write, self._generate, self.refresh)
         self.report = ReportSection(ui, logic)
-        self.model = ModelSection(ui, logic, self.job, self.describe, self._offer)
+        self.model = ModelSection(ui, logic, self.job, self.describe, self._update_buttons)
         self.settings = SettingsSection(ui)
         self.compare = CompareSection(ui)
         self.report.show_prediction(None)
@@ -59,8 +59,8 @@ class Panel:
         missing = dependencies.missing()
         if missing:
             names = ", ".join(requirement.split(">=")[0] for requirement in missing)
-            told = _("The first press of Generate installs what is missing, after asking: {names}.")
-            self.job.tell(told.format(names=names))
+            sentence = _("The first press of Generate installs what is missing, after asking: {names}.")
+            self.job.show_status(sentence.format(names=names))
             return
         self._logic.describe(model_folders(), onResult=self._described, onError=self._not_described)
 
@@ -69,15 +69,20 @@ class Panel:
         parameters = self._parameters
         if parameters is None:
             self.compare.refresh(None, None)
-            self._offer()
+            self._update_buttons()
             return
         self._ask_about_model()
         self.report.refresh(parameters.report, parameters.model, self.model.chosen)
         self.settings.refresh(self.model.chosen, parameters.newSeed)
         self.compare.refresh(parameters.result, parameters.realScan)
         not_real = is_synthetic(parameters.realScan)
-        say(self._ui.scanHint, _("This volume is synthetic, not a real scan.") if not_real else "")
-        self._offer()
+        set_text(self._ui.scanHint, _("This volume is synthetic, not a real scan.") if not_real else "")
+        self._update_buttons()
+
+    def forget(self, node: slicer.vtkMRMLNode) -> None:
+        """A node is about to leave the scene: a comparison with it ends, and it is no longer chosen for anything."""
+        self.compare.forget(node)
+        forget_node(self._parameters, node)
 
     def close(self) -> None:
         """Let go of everything; no callback reaches the widgets after this."""
@@ -89,13 +94,13 @@ class Panel:
 
     def _ask_about_model(self, *, again: bool = False) -> None:
         parameters = self._parameters
-        asked = {
+        requested = {
             "device": parameters.device,
             "numInferenceSteps": _steps(parameters),
             "count": parameters.count,
             "guidanceScale": parameters.guidance,
         }
-        self.model.refresh(parameters.model, asked, again=again)
+        self.model.refresh(parameters.model, requested, again=again)
 
     def _described(self, value: dict[str, Any]) -> None:
         self.model.set_models(value["models"])
@@ -103,7 +108,7 @@ class Panel:
         self.refresh()
 
     def _not_described(self, error: ClientError) -> None:
-        self.job.tell(str(error))
+        self.job.show_status(str(error))
         self._log.write(str(error))
 
     def _why_not(self) -> str:
@@ -114,8 +119,8 @@ class Panel:
             return _("Write a report first.")
         return self.model.why_not
 
-    def _offer(self) -> None:
-        self.job.offer(self._why_not())
+    def _update_buttons(self) -> None:
+        self.job.update_button(self._why_not())
 
     def _generate(self) -> None:
         installed = dependencies.ensure(_("CCELLA"))

@@ -4,21 +4,20 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
-from slicer import vtkMRMLScalarVolumeNode
+from slicer import vtkMRMLNode, vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
+from ..client.command import shared_limits
 from .widgets import ChoiceConnector, PlainTextConnector
 
 DEFAULT_MODEL = "ccella-demo"
 AUTOMATIC_DEVICE = "auto"
 MODELS_OWN_STEPS = 0
-MAX_COUNT = 64
-"""The worker's own limit; a test compares the two."""
-MAX_STEPS = 1000
-MAX_SEED = 2**31 - MAX_COUNT
+LIMITS = shared_limits()
+MAX_SEED = 2**31 - LIMITS.MAX_COUNT
 """What a spin box can hold, also for the last volume of a run. Scripts may use seeds up to 2**63 - 1."""
 MAX_GUIDANCE = 10.0
 
@@ -67,15 +66,33 @@ class CCELLAGeneratorParameterNode:
     pathology: PathologyChoice = PathologyChoice.FROM_REPORT
     model: str = DEFAULT_MODEL
     realScan: vtkMRMLScalarVolumeNode
-    count: Annotated[int, WithinRange(1, MAX_COUNT)] = 1
+    count: Annotated[int, WithinRange(1, LIMITS.MAX_COUNT)] = 1
     newSeed: bool = True
     seed: Annotated[int, WithinRange(0, MAX_SEED)] = 0
-    steps: Annotated[int, WithinRange(0, MAX_STEPS)] = MODELS_OWN_STEPS
+    steps: Annotated[int, WithinRange(0, LIMITS.MAX_STEPS)] = MODELS_OWN_STEPS
     scheduler: SchedulerChoice = SchedulerChoice.MODELS_OWN
     guidance: Annotated[float, WithinRange(1.0, MAX_GUIDANCE)] = 1.0
     device: str = AUTOMATIC_DEVICE
     outputVolume: vtkMRMLScalarVolumeNode
     result: vtkMRMLScalarVolumeNode
+
+
+NODE_PARAMETERS = tuple(
+    name
+    for name, kind in get_type_hints(CCELLAGeneratorParameterNode).items()
+    if isinstance(kind, type) and issubclass(kind, vtkMRMLNode)
+)
+
+
+def forget_node(parameters: CCELLAGeneratorParameterNode, node: vtkMRMLNode) -> None:
+    """Set every parameter that is this node to None.
+
+    To be called before the node leaves the scene: a node selector whose current node is removed moves on to another
+    one, and would take the parameter along to a volume that nobody chose.
+    """
+    for name in NODE_PARAMETERS:
+        if getattr(parameters, name) is node:
+            setattr(parameters, name, None)
 
 
 OWN_CONNECTORS = {"report": PlainTextConnector, "model": ChoiceConnector, "device": ChoiceConnector}

@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 
 from .composer import Composer
 from .debounced import DebouncedQuery
-from .widgets import say
+from .widgets import set_text
 
 MAX_FILE_BYTES = 2**20
 """A report is a page or two; a file larger than this is something else."""
@@ -58,7 +58,7 @@ class ReportSection:
         text = ""
         if probability is not None:
             text = _("The model reads the report as {percent} % positive.").format(percent=round(100 * probability))
-        say(self._ui.predictionLabel, text)
+        set_text(self._ui.predictionLabel, text)
 
     def close(self) -> None:
         self._count.close()

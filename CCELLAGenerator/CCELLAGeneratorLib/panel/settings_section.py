@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 
 from ..scene.volumes import SYNTHETIC_ATTRIBUTE
 from .parameters import AUTOMATIC_DEVICE, SchedulerChoice
-from .widgets import fill, offer
+from .widgets import enable_or_explain, fill
 
 VOLUME_CLASS = "vtkMRMLScalarVolumeNode"
 
@@ -37,7 +37,9 @@ class SettingsSection:
         self._ui.stepsSpin.specialValueText = f"{own} ({steps})" if steps else own
         self._ui.schedulerBox.setItemText(list(SchedulerChoice).index(SchedulerChoice.MODELS_OWN), own_scheduler)
         drawn = _("Each run draws one; untick “New each time” to choose it yourself.") if new_seed else ""
-        offer(self._ui.seedSpin, drawn, _("The same report, model, settings and seed give the same volume again."))
+        enable_or_explain(
+            self._ui.seedSpin, drawn, _("The same report, model, settings and seed give the same volume again.")
+        )
 
 
 def _device_text(device: dict[str, Any]) -> str:

@@ -84,13 +84,13 @@ def fill(box: qt.QComboBox, items: list[tuple[str, str]], text_of_unknown: str) 
     box.blockSignals(was_blocked)
 
 
-def say(label: qt.QLabel, text: str) -> None:
+def set_text(label: qt.QLabel, text: str) -> None:
     """Show a text, or hide the label where there is none."""
     label.text = text
     label.visible = bool(text)
 
 
-def offer(widget: qt.QWidget, why_not: str, tool_tip: str) -> None:
+def enable_or_explain(widget: qt.QWidget, why_not: str, tool_tip: str) -> None:
     """Switch a button or a slider on, or off with the reason as its tool tip."""
     widget.enabled = not why_not
     widget.toolTip = why_not or tool_tip

@@ -8,12 +8,15 @@ import numpy as np
 import slicer
 import vtk
 
+from ..client.command import ensure_core_on_path
+
 # Percentiles of so many voxels, drawn at random, differ from those of all by less than the eye sees in a window, and
 # are found within a tenth of a second whatever the size of the volume. Smaller volumes are looked at as a whole.
 MAX_SAMPLES = 200_000
 SAMPLING_SEED = 0  # the same voxels each time, so that the same pair looks the same each time
 # Volumes with less in common than this part of the synthetic one only touch.
 MIN_OVERLAP = 0.01
+MIN_EXTENT_MM3 = 1e-6  # of a whole volume; any real one has far more
 
 
 class Samples(NamedTuple):
@@ -75,6 +78,12 @@ def _values(volume: slicer.vtkMRMLScalarVolumeNode, indices: np.ndarray) -> np.n
     return values[np.isfinite(values)]
 
 
+def has_extent(volume: slicer.vtkMRMLVolumeNode) -> bool:
+    """Whether the volume fills a part of the world: no transform over it flattens it or takes it to infinity."""
+    axes = _axes_in_world(volume)[1]
+    return bool(np.isfinite(axes).all() and abs(np.linalg.det(axes)) > MIN_EXTENT_MM3)
+
+
 def ijk_to_world_on(volume: slicer.vtkMRMLScalarVolumeNode, reference: slicer.vtkMRMLVolumeNode) -> np.ndarray:
     """(4, 4) from ``volume``'s voxel index to RAS mm of the world, that lays it on ``reference`` as the views show it.
 
@@ -83,11 +92,14 @@ def ijk_to_world_on(volume: slicer.vtkMRMLScalarVolumeNode, reference: slicer.vt
     of the reference count. Under one that shears or warps, the axes are turned as little as makes them a right-angled
     frame: voxels stay boxes.
     """
+    ensure_core_on_path()
+    from ccella_core.imaging.orientation import nearest_directions
+
     own = slicer.util.arrayFromVTKMatrix(_ijk_to_ras(volume))
     spacing = np.linalg.norm(own[:3, :3], axis=0)
     centre, directions = _in_world(reference)
     placed = np.eye(4)
-    placed[:3, :3] = _aligned(own[:3, :3] / spacing, directions) * spacing
+    placed[:3, :3] = nearest_directions(own[:3, :3] / spacing, directions) * spacing
     placed[:3, 3] = centre - placed[:3, :3] @ _middle(volume)
     return placed
 
@@ -104,6 +116,13 @@ def _middle(volume: slicer.vtkMRMLVolumeNode) -> np.ndarray:
 
 def _in_world(volume: slicer.vtkMRMLVolumeNode) -> tuple[np.ndarray, np.ndarray]:
     """The volume's centre (3,) in mm, and its axes as the orthonormal columns of (3, 3)."""
+    centre, axes = _axes_in_world(volume)
+    left, _, right = np.linalg.svd(axes / np.linalg.norm(axes, axis=0))
+    return centre, left @ right
+
+
+def _axes_in_world(volume: slicer.vtkMRMLVolumeNode) -> tuple[np.ndarray, np.ndarray]:
+    """The volume's centre (3,), and the columns of (3, 3) that lead from face to face through it, in mm."""
     to_world = vtk.vtkGeneralTransform()
     slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(volume.GetParentTransformNode(), None, to_world)
     to_ras = _ijk_to_ras(volume)
@@ -114,16 +133,4 @@ def _in_world(volume: slicer.vtkMRMLVolumeNode) -> tuple[np.ndarray, np.ndarray]
     middle = _middle(volume)
     half_axes = np.diag(middle + 0.5)  # to the outer faces, so that a single slice has a direction too
     axes = np.column_stack([world(middle + half) - world(middle - half) for half in half_axes])
-    left, _, right = np.linalg.svd(axes / np.linalg.norm(axes, axis=0))
-    return world(middle), left @ right
-
-
-def _aligned(own: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """The columns of ``theirs``, each put and turned to where the nearest column of ``own`` is; the closest first."""
-    likeness = own.T @ theirs
-    aligned = np.empty((3, 3))
-    for column in np.argsort(-np.abs(likeness).max(axis=0), kind="stable"):
-        row = np.abs(likeness[:, column]).argmax()
-        aligned[:, row] = np.sign(likeness[row, column]) * theirs[:, column]
-        likeness[row] = 0
-    return aligned
+    return world(middle), axes

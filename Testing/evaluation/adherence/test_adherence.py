@@ -302,8 +302,8 @@ def test_at_least_one_case_is_needed() -> None:
 )
 def test_a_model_whose_volumes_cannot_be_read_is_refused(sequence: str, variant: Variant, said: str) -> None:
     index = SimpleNamespace(
-        name="fake", sequences=[sequence], native_shape=WINDOW, native_spacing_mm=DEFAULT_SPACING, default_num_inference_steps=2,
-        default_scheduler="dpm++",
+        name="fake", sequences=[sequence], native_shape=WINDOW, native_spacing_mm=DEFAULT_SPACING,
+        default_num_inference_steps=2, default_scheduler="dpm++",
     )  # fmt: skip
 
     def model(of: Variant) -> Any:

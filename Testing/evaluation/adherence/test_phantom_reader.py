@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -121,6 +123,25 @@ def test_the_first_use_trains_and_the_second_reads_the_cache(tmp_path: Path, mon
     assert training.load_or_train_phantom_reader(tmp_path, config=TINY).validation == first.validation
     assert training.phantom_reader_fingerprint(TINY.model_copy(update={"validation_patients": 9})) in folder.name
     assert training.phantom_reader_fingerprint(TINY.model_copy(update={"steps": 3})) not in folder.name
+
+
+def test_of_several_that_want_it_at_once_one_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each thread opens the lock for itself, as processes do."""
+    trained = []
+    together = Barrier(3, timeout=60)
+
+    def train(config: PhantomReaderTraining, *_: object) -> PhantomReader:
+        trained.append(config)
+        return PhantomReader(PhantomReaderNetwork(config.filters), PhantomReaderConfig(filters=config.filters))
+
+    def load(_: int) -> str:
+        together.wait()
+        return training.load_or_train_phantom_reader(tmp_path, config=TINY).fingerprint
+
+    monkeypatch.setattr(training, "train_phantom_reader", train)
+    with ThreadPoolExecutor(3) as threads:
+        found = list(threads.map(load, range(3)))
+    assert len(trained) == 1 and len(set(found)) == 1
 
 
 def test_disturbances_keep_the_range_and_none_means_none(phantom: Rendering) -> None:

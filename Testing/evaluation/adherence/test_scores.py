@@ -97,7 +97,7 @@ def test_three_pairs_have_neither_correlation_nor_spread() -> None:
 
 def test_wilson_intervals() -> None:
     share = Estimate.of_share([True] * 8 + [False] * 2)  # Wilson 1927; 0.490 to 0.943 in every textbook
-    assert (low, high) == (pytest.approx(0.4902, abs=1e-4), pytest.approx(0.9433, abs=1e-4))
+    assert (share.low, share.high) == (pytest.approx(0.4902, abs=1e-4), pytest.approx(0.9433, abs=1e-4))
     none = Estimate.of_share([])
     assert (none.value, none.low, none.high, none.n) == (None, None, None, 0) and none.as_share() == "no cases"
 

@@ -168,6 +168,6 @@ def test_close_while_it_starts(room: Room) -> None:
     assert not answers.done
 
 
-def test_close_of_a_door_that_was_never_used(room: Room) -> None:
+def test_close_of_a_client_that_was_never_used(room: Room) -> None:
     room.client.close()
     assert room.client.state == "stopped" and room.pids == []

@@ -143,7 +143,7 @@ def test_a_cancelled_download_does_not_cost_the_warm_worker(room: Room) -> None:
     assert room.works_again() and len(room.pids) == 2
 
 
-def test_a_download_ends_with_the_door(room: Room) -> None:
+def test_a_download_ends_with_the_client(room: Room) -> None:
     _, download = room.ask("hang", method="download")
     room.wait_for(lambda: room.pids)
     room.client.close()
@@ -181,7 +181,7 @@ def keep_busy(room: Room) -> None:
 
 
 def test_default_command_runs_slicers_own_python(room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from CCELLAGeneratorLib.client.client import default_command
+    from CCELLAGeneratorLib.client.command import default_command
 
     name = "PythonSlicer.exe" if os.name == "nt" else "PythonSlicer"
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -198,7 +198,7 @@ def test_default_command_runs_slicers_own_python(room: Room, tmp_path: Path, mon
 
 
 def test_default_environment(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    from CCELLAGeneratorLib.client.client import default_command
+    from CCELLAGeneratorLib.client.command import default_command
 
     monkeypatch.setenv("PYTHONPATH", "elsewhere")
     environment = default_command()[1]

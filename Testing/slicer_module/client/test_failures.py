@@ -77,7 +77,7 @@ def test_a_program_that_is_not_there(room: Room, tmp_path: Path) -> None:
     assert room.starting("well").works_again()
 
 
-def test_a_program_that_is_not_there_and_a_door_that_is_closed(room: Room, tmp_path: Path) -> None:
+def test_a_program_that_is_not_there_and_a_client_that_is_closed(room: Room, tmp_path: Path) -> None:
     room.client._command = [str(tmp_path / "no such program")]
     _, answers = room.ask("echo")
     room.client.close()

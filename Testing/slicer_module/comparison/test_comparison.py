@@ -27,6 +27,8 @@ from compare_room import (
     window_level,
 )
 from PIL import Image
+from PySide6.QtGui import QFont, QFontMetrics
+from slicer_bench.layout_manager import label_width
 
 from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import render
@@ -53,11 +55,22 @@ def test_synthetic_is_in_the_upper_row_and_real_in_the_lower(room: Room) -> None
         assert lower.GetBackgroundVolumeID() == room.real.GetID() and lower.GetForegroundVolumeID() is None
 
 
+def test_the_labels_fit_the_bar_of_a_narrow_view(room: Room) -> None:
+    room.start()
+    width_of = QFontMetrics(QFont()).horizontalAdvance
+    narrow = 300
+    for row in ("Synthetic", "Real"):
+        for plane in PLANES:
+            label = slice_node(row, plane).GetLayoutLabel()
+            assert 0 < width_of(label) <= label_width(label, narrow, width_of)
+    assert label_width("SYNTHETIC", narrow, width_of) < width_of("SYNTHETIC") == label_width("SYNTHETIC", 360, width_of)
+
+
 def test_views_name_the_row_and_have_slicers_colour_of_the_plane(room: Room) -> None:
     room.start()
     for plane, standard in zip(PLANES, ("Red", "Yellow", "Green"), strict=True):
         usual = slicer.mrmlScene.GetSingletonNode(standard, "vtkMRMLSliceNode")
-        for row, label in (("Synthetic", "SYNTHETIC"), ("Real", "Real")):
+        for row, label in (("Synthetic", "S"), ("Real", "R")):
             assert slice_node(row, plane).GetLayoutLabel() == label
             assert slice_node(row, plane).GetLayoutColor() == pytest.approx(usual.GetLayoutColor())
 

@@ -121,12 +121,13 @@ def test_no_file_at_all(batch: Any, tmp_path: Path, name: str) -> None:
 
 
 def test_the_limits_are_the_library_s(batch: Any) -> None:
+    from ccella_core import limits
     from ccella_core.generation.options import options_of
     from ccella_core.generation.schedulers import SchedulerConfig
-    from ccella_core.limits import MAX_COUNT
 
-    assert (MAX_COUNT, SchedulerConfig().num_train_timesteps) == (batch.MAX_COUNT, batch.MAX_STEPS)
-    assert len(options_of({"seed": 2**63 - batch.MAX_COUNT, "count": batch.MAX_COUNT}).seeds) == MAX_COUNT
+    assert batch.LIMITS is limits and SchedulerConfig().num_train_timesteps == limits.MAX_STEPS
+    last = limits.MAX_COUNT
+    assert len(options_of({"seed": 2**63 - last, "count": last}).seeds) == last
 
 
 def test_every_name_that_is_read_is_one_that_the_worker_takes(batch: Any, tmp_path: Path) -> None:

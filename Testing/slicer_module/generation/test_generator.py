@@ -14,7 +14,7 @@ from fake_client import FakeClient, Request, save_volume
 
 
 class Room:
-    """A generator, the client that it knocks at, and what it tells."""
+    """A generator, its client, and what came of the runs."""
 
     def __init__(self, bench: Any) -> None:
         from CCELLAGeneratorLib.generation import generator
@@ -57,7 +57,8 @@ def add_scan(name: str = "T2 of a patient") -> Any:
 def test_what_the_worker_is_asked(room: Room) -> None:
     request = room.start(
         report="Läsion", pathology=np.float64(0.25), model=Path("some") / "model", seed=np.int64(3), count=2,
-        numInferenceSteps=9, scheduler="unipc", guidanceScale=2.0, device="cuda:1", shape=(16, 16, 8), spacing=np.ones(3),
+        numInferenceSteps=9, scheduler="unipc", guidanceScale=2.0, device="cuda:1",
+        shape=(16, 16, 8), spacing=np.ones(3),
     )  # fmt: skip
     params = dict(request.params)
     assert Path(params.pop("output_dir")).is_absolute()
@@ -285,6 +286,24 @@ def test_no_room_for_files(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught.value.code == "save"
 
 
+def test_a_name_instead_of_a_node_is_refused_before_the_run(room: Room) -> None:
+    for argument in ("referenceVolume", "outputVolume"):
+        with pytest.raises(room.error_class, match="node of the scene, not as 'T2'"):
+            room.start(**{argument: "T2"})
+    assert room.client.requests == {}
+
+
+@pytest.mark.parametrize("bad", [0.0, float("nan")])
+def test_a_scan_under_a_singular_transform_is_refused_before_the_run(room: Room, bad: float) -> None:
+    scan = add_scan()
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(np.diag([1.0, bad, 1.0, 1.0])))
+    scan.SetAndObserveTransformNodeID(transform.GetID())
+    with pytest.raises(room.error_class, match="T2 of a patient has no extent"):
+        room.start(referenceVolume=scan)
+    assert room.client.requests == {}
+
+
 def test_close_calls_nobody_back(room: Room) -> None:
     request = room.start()
     room.generator.close()
@@ -300,10 +319,11 @@ def test_close_frees_the_call_that_waits(room: Room) -> None:
 
 
 def test_an_unused_generator_starts_nothing(slicer_bench: Any) -> None:
+    from CCELLAGeneratorLib.client.client import WorkerClient
     from CCELLAGeneratorLib.generation.generator import Generator
 
     threads = threading.active_count()
-    generator = Generator()
+    generator = Generator(WorkerClient(["nothing to start"], {}, print))
     generator.cancel()
     generator.close()
     assert threading.active_count() == threads

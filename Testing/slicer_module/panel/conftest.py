@@ -26,7 +26,7 @@ FITS = {
 }  # fmt: skip
 
 
-class PanelDoor(FakeClient):
+class PanelClient(FakeClient):
     """Answers questions by itself, from ``replies`` by their method; jobs wait for the test."""
 
     def __init__(self) -> None:
@@ -71,22 +71,22 @@ class PanelCase:
     def __init__(self, bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         bench.load_module()
         from CCELLAGeneratorLib import dependencies
-        from CCELLAGeneratorLib.client import client as client
+        from CCELLAGeneratorLib.client import client
         from CCELLAGeneratorLib.panel import debounced as question
 
         self.bench = bench
-        self.client = PanelDoor()
+        self.client = PanelClient()
         self.missing: list[str] = []
         self.agrees = True
         monkeypatch.setattr(question, "PAUSE_MS", PAUSE_MS)
         for module in (sys.modules["CCELLAGenerator"], client):  # the second for when the first is reloaded
-            monkeypatch.setattr(module, "WorkerClient", self._new_door)
+            monkeypatch.setattr(module, "WorkerClient", self._new_client)
         monkeypatch.setattr(dependencies, "missing", lambda: list(self.missing))
         monkeypatch.setattr(dependencies, "ensure", self._install)
 
-    def _new_door(self, *_arguments: Any) -> PanelDoor:
+    def _new_client(self, *_arguments: Any) -> PanelClient:
         if self.client.closed:
-            self.client = PanelDoor()
+            self.client = PanelClient()
         return self.client
 
     def _install(self, *_arguments: Any, **_options: Any) -> bool:

@@ -123,6 +123,17 @@ def test_a_scan_that_is_removed_ends_it(ready):
     assert not ready.ui.compareButton.enabled
 
 
+@pytest.mark.parametrize("which", ["realScan", "result"])
+def test_a_volume_that_is_removed_is_not_replaced_by_its_neighbour(ready, which):
+    ready.add_scan()
+    ready.generate().finish()  # another of each kind, to which the selectors could turn
+    before = layout(ready)
+    ready.ui.compareButton.click()
+    ready.bench.scene.RemoveNode(getattr(ready.parameters, which))
+    assert getattr(ready.parameters, which) is None
+    assert layout(ready) == before and not ready.ui.compareButton.checked and not ready.ui.compareButton.enabled
+
+
 @pytest.mark.medium
 def test_closing_the_scene_ends_it(ready):
     ready.ui.compareButton.click()

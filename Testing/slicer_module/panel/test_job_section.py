@@ -2,7 +2,9 @@
 
 import base64
 
+import numpy as np
 import pytest
+import vtk
 
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
@@ -223,6 +225,37 @@ def test_a_real_scan_is_never_replaced(panel):
     assert panel.client.asked("generate") == []
     assert "synthetic" in panel.ui.statusLabel.text
     assert len(panel.bench.messages) == 1
+
+
+def test_an_output_that_was_deleted_is_made_anew_and_its_neighbour_left_alone(panel):
+    import slicer
+
+    boxes = {"realScan": panel.ui.realScanBox, "outputVolume": panel.ui.outputBox, "result": panel.ui.syntheticBox}
+    for _volume in range(2):
+        panel.generate().finish()
+    first, second = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    former = slicer.util.arrayFromVolume(first).copy()
+    boxes["outputVolume"].setCurrentNode(second)
+    panel.bench.scene.RemoveNode(second)
+    assert panel.parameters.outputVolume is None and boxes["outputVolume"].currentNode() is None
+    assert panel.parameters.result is None and boxes["result"].currentNode() is None
+    panel.generate().finish()
+    volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    assert len(volumes) == 2 and volumes[0] is first and panel.parameters.result is volumes[1]
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(first), former)
+
+
+def test_nothing_is_laid_on_another_patient_s_scan_when_the_chosen_one_is_deleted(panel):
+    panel.add_scan()
+    chosen = panel.add_scan(shift=50.0)
+    panel.ui.realScanBox.setCurrentNode(chosen)
+    panel.bench.scene.RemoveNode(chosen)
+    assert panel.parameters.realScan is None and panel.ui.realScanBox.currentNode() is None
+    panel.generate().finish()
+    matrix = vtk.vtkMatrix4x4()
+    panel.parameters.result.GetIJKToRASMatrix(matrix)
+    place = [matrix.GetElement(axis, 3) for axis in range(3)]
+    assert place == pytest.approx([-5.5, -4.5, -7.5])  # where the model puts it
 
 
 def test_what_is_missing_is_named_before_and_installed_by_the_first_press(case):

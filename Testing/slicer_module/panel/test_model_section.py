@@ -5,7 +5,8 @@ import pytest
 BROKEN = {
     "name": "broken", "path": "/models/broken", "problem": "a file is missing <here>", "description": None,
     "intended_use": None, "licence": None, "version": None, "sequences": None, "native_shape": None,
-    "native_spacing_mm": None, "default_num_inference_steps": None, "default_scheduler": None, "size_bytes": None, "reads_report": None,
+    "native_spacing_mm": None, "default_num_inference_steps": None, "default_scheduler": None, "size_bytes": None,
+    "reads_report": None,
 }  # fmt: skip
 MINE = {"name": "mine", "path": "/user/mine", "origin": "user", "deletable": True}
 TOO_LARGE = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ccella_core.limits import MAX_COUNT
+from ccella_core import limits
 from ccella_core.worker.protocol import SCHEDULERS
 
 
@@ -37,8 +37,8 @@ def test_pathologies_are_the_worker_s(slicer_bench):
 def test_limits_are_the_worker_s_and_qt_s(slicer_bench):
     from CCELLAGeneratorLib.panel import parameters
 
-    assert parameters.MAX_COUNT == MAX_COUNT
-    assert parameters.MAX_SEED + MAX_COUNT - 1 <= 2**31 - 1
+    assert parameters.LIMITS is limits
+    assert parameters.MAX_SEED + limits.MAX_COUNT - 1 <= 2**31 - 1
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ import slicer
 import vtk
 from fake_client import SPACING, save_volume
 
-from ccella_core.imaging.volume import SyntheticVolume, affine_of
+from ccella_core.imaging.orientation import affine_of
+from ccella_core.imaging.volume import SyntheticVolume
 
 NASTY_REPORT = 'Läsion; "links": 5 mm\nzweite Zeile, 100 % $7 \\ <T2> & 前列腺'
 

@@ -1,0 +1,1 @@
+"""Whether a generated volume shows what its report says."""

@@ -49,7 +49,8 @@ class Reads(Protocol):
     def fingerprint(self) -> str:
         """Changes with the weights."""
 
-    def read(self, voxels: np.ndarray, affine: np.ndarray) -> MeasuredFinding: ...
+    def read(self, voxels: np.ndarray, affine: np.ndarray) -> MeasuredFinding:
+        """What a volume (X, Y, Z) in 0 … 1 shows; ``affine`` (4, 4) to RAS+ mm."""
 
 
 class _Job(NamedTuple):

@@ -135,6 +135,7 @@ class PhantomReader:
         return np.stack(rows)
 
     def save(self, folder: Path) -> None:
+        """Write the network, its configuration and, where there is one, its validation. Raises SaveError."""
         save_component(self.network, self.config, folder)
         if self.validation is not None:
             save_validation(self.validation, folder)

@@ -1,4 +1,4 @@
-"""Pictures of an adherence run: slices side by side, under what was asked and what was read."""
+"""Pictures of an adherence run: slices side by side, under what was stated and what was read."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ccella_core.evaluation.adherence.measurements import MeasuredFinding
 from ccella_core.evaluation.adherence.phantom_reader import WINDOW, central_window
 from ccella_core.evaluation.adherence.report import AdherenceCase, is_followed
 from ccella_core.evaluation.adherence.scores import StatedFinding
+from ccella_core.imaging.orientation import radiological
 from ccella_core.phantom.findings import Findings
 from ccella_core.phantom.patient import LEVEL_HEIGHT, Patient
 from ccella_core.phantom.render import DEFAULT_SPACING
@@ -48,10 +49,11 @@ def lesion_slice(voxels: np.ndarray, affine: np.ndarray, patient: Patient, findi
     below = (voxels.shape[2] - WINDOW[2]) // 2
     index = round((height_mm - affine[2, 3]) / DEFAULT_SPACING[2]) - below
     plane = central_window(voxels)[:, :, int(np.clip(index, 0, WINDOW[2] - 1))]
-    return (np.clip(plane.T[::-1, ::-1], 0, 1) * 255).round().astype(np.uint8)
+    return (np.clip(radiological(plane), 0, 1) * 255).round().astype(np.uint8)
 
 
 def beside_phantom(case: AdherenceCase, generated: np.ndarray, phantom: np.ndarray) -> Pair:
+    """A generated slice with what is seen in it, and the phantom's with what the report says."""
     is_right = case.stated.has_lesion == case.generated.has_lesion and case.stated.side in (None, case.generated.side)
     return Pair((generated, phantom), (_words(case.generated), _words(case.stated)), "", is_right)
 
@@ -59,13 +61,14 @@ def beside_phantom(case: AdherenceCase, generated: np.ndarray, phantom: np.ndarr
 def beside_counterfactual(
     own: AdherenceCase, after: AdherenceCase, own_slice: np.ndarray, after_slice: np.ndarray
 ) -> Pair:
+    """Slices generated from a patient's own and from the counterfactual report, with what is seen in each."""
     assert after.changed_fact is not None
     captions = (_words(own.generated), _words(after.generated))
     return Pair((own_slice, after_slice), captions, FACT_LABELS[after.changed_fact], is_followed(own, after))
 
 
 def draw_pairs(pairs: Sequence[Pair], heading: str) -> Image.Image:
-    """At least one pair; its words are red where the volume does not show what was asked."""
+    """At least one pair; its words are red where the volume does not show what was stated."""
     columns = min(PAIRS_A_ROW, len(pairs))
     rows = -(-len(pairs) // columns)
     size = (PAIR_INCHES[0] * columns, PAIR_INCHES[1] * rows + SUPTITLE_INCHES)

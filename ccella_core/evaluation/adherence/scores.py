@@ -42,6 +42,7 @@ class Confusion(StrictModel):
 
     @classmethod
     def of(cls, stated: tuple[str, ...], read: tuple[str, ...], pairs: Iterable[tuple[str, str]]) -> Confusion:
+        """Of pairs (stated, read)."""
         seen = list(pairs)
         return cls(stated=stated, read=read, counts=tuple(tuple(seen.count((s, r)) for r in read) for s in stated))
 
@@ -80,6 +81,7 @@ class StatedFinding(StrictModel):
 
     @classmethod
     def by(cls, findings: Findings) -> StatedFinding:
+        """What a report of these findings says."""
         return cls.known(findings.pathology, StructuredFields.from_findings(findings))
 
     @classmethod

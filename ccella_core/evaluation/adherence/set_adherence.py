@@ -45,6 +45,7 @@ class SetReadings(StrictModel):
 
     @property
     def cases(self) -> int:
+        """How many cases the volumes are of."""
         return len({volume.case for volume in self.volumes})
 
 

@@ -51,6 +51,7 @@ class CaseStore:
             self._keep(case)
 
     def has(self, patient: int, changed_fact: ChangedFact | None, volume_seed: int) -> bool:
+        """Whether a case is there already. Raises InputError where it was made from another seed."""
         case = self.cases.get((patient, changed_fact))
         if case is not None and case.volume_seed != volume_seed:
             raise InputError(f"{self.folder} holds cases of another seed; choose another folder or the same seed.")
@@ -68,6 +69,7 @@ class CaseStore:
             file.write(("\n" if file.tell() else "") + case.model_dump_json())
 
     def write(self, result: AdherenceResult) -> None:
+        """Write the result and its pictures, where there is a folder. Raises SaveError, or OSError of a picture."""
         if self.folder is None:
             return
         save_result(result, adherence_markdown(result), self.folder / ADHERENCE_STEM)
@@ -126,10 +128,12 @@ class CaseStore:
 
 
 def slice_name(patient: int, changed_fact: ChangedFact | None) -> str:
+    """File name of a slice of a generated volume."""
     return f"SYNTHETIC_{patient}_{changed_fact or 'own'}.png"
 
 
 def phantom_slice_name(patient: int) -> str:
+    """File name of a slice of the patient's phantom."""
     return f"SYNTHETIC_PHANTOM_{patient}.png"
 
 

@@ -43,7 +43,7 @@ def evaluate_class_head(
         folder: of ``ccella synthesize``.
         split: only cases of this split.
         seed: of the bootstrap.
-        resamples: of the bootstrap.
+        resamples: of the bootstrap, how many.
         out: where ``class_head.json`` and ``.md`` are written.
 
     Raises:

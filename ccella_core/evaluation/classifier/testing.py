@@ -10,6 +10,7 @@ the data.
 from __future__ import annotations
 
 import csv
+import io
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import numpy as np
 from accelerate import Accelerator
 
 from ccella_core.config import StrictModel
-from ccella_core.errors import InputError, SaveError
+from ccella_core.errors import InputError
 from ccella_core.evaluation.classifier.config import ClassifierConfig
 from ccella_core.evaluation.classifier.data import ClassifierImages, labelled, refuse_shared
 from ccella_core.evaluation.classifier.network import build_classifier
@@ -34,7 +35,7 @@ from ccella_core.evaluation.statistics.class_scores import (
 from ccella_core.evaluation.statistics.delong import compare_aurocs
 from ccella_core.evaluation.statistics.estimate import Difference, format_p_value
 from ccella_core.evaluation.statistics.resampling import ScoreName
-from ccella_core.files import whole_file
+from ccella_core.files import write_text
 from ccella_core.phantom.findings import Pathology
 from ccella_core.report_page import markdown_table, save_result
 from ccella_core.runs.folder import CHECKPOINTS, last_step, read_run, read_run_config
@@ -112,7 +113,7 @@ def evaluate_classifier(
         volumes: with a class each; of patients from whom the run has learnt nothing.
         accelerator: processes and device.
         seed: of the bootstrap, which draws patients whole.
-        resamples: of the bootstrap.
+        resamples: of the bootstrap, how many.
         out: where ``scores.json``, ``scores.md`` and ``probabilities.csv`` are written.
 
     Raises:
@@ -159,7 +160,7 @@ def evaluate_classifier(
     )
     if out is not None and accelerator.is_main_process:
         save_result(result, classifier_markdown(result), out / SCORES_STEM)
-        _write_csv(result, out / PROBABILITIES_NAME)
+        write_text(out / PROBABILITIES_NAME, _csv(result))
     return result
 
 
@@ -243,14 +244,12 @@ def _refuse_unfinished(folder: Path) -> None:
         )
 
 
-def _write_csv(result: ClassifierResult, path: Path) -> None:
-    try:
-        with whole_file(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
-            table = csv.writer(file)
-            table.writerow(["id", "patient", "pathology", *(f"seed_{seed}" for seed in result.seeds)])
-            table.writerows([case.id, case.patient, case.pathology, *case.probabilities] for case in result.cases)
-    except OSError as error:
-        raise SaveError(f"The table {path} cannot be written: {error}.") from error
+def _csv(result: ClassifierResult) -> str:
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["id", "patient", "pathology", *(f"seed_{seed}" for seed in result.seeds)])
+    table.writerows([case.id, case.patient, case.pathology, *case.probabilities] for case in result.cases)
+    return text.getvalue()
 
 
 def _signed(difference: Difference) -> str:

@@ -30,7 +30,7 @@ from ccella_core.evaluation.statistics.class_scores import THRESHOLD
 from ccella_core.generation.options import NUM_SEEDS, GenerationKeywords, GenerationOptions, read_options
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.generation.ready_schedulers import prepare_scheduler
-from ccella_core.generation.text_encoder import NULL_REPORT, check_report
+from ccella_core.generation.report_text import NULL_REPORT, check_report
 from ccella_core.imaging.volume import SyntheticVolume, read_sidecar, sidecar_of
 from ccella_core.limits import SchedulerName
 from ccella_core.phantom.findings import Pathology

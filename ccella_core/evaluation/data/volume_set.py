@@ -13,8 +13,8 @@ from ccella_core.cases.case import Split
 from ccella_core.cases.prepared import CASES_NAME, PreparedSet
 from ccella_core.errors import InputError
 from ccella_core.evaluation.data.synthetic_set import is_synthetic_set, read_table
-from ccella_core.imaging.scans import read_scan, refuse_nan
-from ccella_core.imaging.volume import IMAGE_SUFFIXES, affine_of
+from ccella_core.imaging.orientation import affine_of, is_upright
+from ccella_core.imaging.scans import IMAGE_SUFFIXES, SPACING_TOLERANCE, read_scan
 from ccella_core.phantom.findings import Pathology
 from ccella_core.provenance import SequenceName
 
@@ -22,8 +22,6 @@ INTENSITY_SLACK = 0.1
 """Beyond 0 … 1: what a network overshoots; more means other units."""
 UPRIGHT_TOLERANCE = 1e-3
 """Of the directions: what a rounded header leaves."""
-SPACING_TOLERANCE = 0.02
-"""Relative, between volumes of a set."""
 
 
 @dataclass(frozen=True)
@@ -192,12 +190,9 @@ def _read_alike(path: Path, spacing: tuple[float, float, float]) -> np.ndarray:
 
 def _read_upright(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
     image = read_scan(path)
-    if "complex" in image.GetPixelIDTypeAsString():
-        raise InputError(f"{path} holds complex numbers; save their magnitude as an image.")
-    refuse_nan(path)
     affine = affine_of(image)
     spacing = image.GetSpacing()
-    if not np.allclose(affine[:3, :3] / spacing, np.eye(3), atol=UPRIGHT_TOLERANCE):
+    if not is_upright(affine, tolerance=UPRIGHT_TOLERANCE):
         raise InputError(f"The axes of {path} do not run to the right, front and top (RAS+); use `ccella prepare`.")
     return sitk.GetArrayFromImage(image).transpose(2, 1, 0), spacing
 

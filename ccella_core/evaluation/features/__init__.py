@@ -1,0 +1,1 @@
+"""What volumes look like to a network."""

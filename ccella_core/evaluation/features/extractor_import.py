@@ -1,14 +1,12 @@
 """Import of published feature extractors: pickles of tensors, into folders of safetensors that evaluation loads.
 
-Sizes are told by the names and shapes of the tensors; every tensor must then fit.
+Sizes follow from the names and shapes of the tensors; every tensor must then fit.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -18,7 +16,7 @@ from monai.networks.nets import ResNet
 from torch import Tensor
 
 from ccella_core.errors import InputError, ModelError, SaveError
-from ccella_core.files import sha256_of
+from ccella_core.files import sha256_of, whole_folder
 from ccella_core.generation.import_published import fill, read_pickle, tensors_by_name, unwrapped
 from ccella_core.models.search import HOME_VARIABLE
 from ccella_core.models.weights import save_component
@@ -68,15 +66,11 @@ def import_extractor(kind: PublishedExtractor, file: Path, folder: Path, *, over
     if folder.exists() and not overwrite:
         raise SaveError(f"{folder} exists already; allow it to be overwritten to import the weights again.")
     network, config = read_medicalnet(file) if kind == "medicalnet" else read_radimagenet(file)
-    aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.writing")
     try:
-        save_component(network, config, aside)
-        shutil.rmtree(folder, ignore_errors=True)
-        aside.replace(folder)
+        with whole_folder(folder) as unfinished:
+            save_component(network, config, unfinished)
     except OSError as error:
         raise SaveError(f"The extractor could not be written to {folder}: {error}.") from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return folder
 
 

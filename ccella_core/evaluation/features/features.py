@@ -71,6 +71,7 @@ class PhantomExtractor:
         self.fingerprint = weights_fingerprint(phantom_reader.network)
 
     def __call__(self, voxels: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
+        """See `FeatureExtractor`."""
         check_geometry(np.diag([*spacing, 1.0]))
         return self.phantom_reader.features([voxels])[0]
 
@@ -115,7 +116,7 @@ def load_extractors(
         allow_download: fetch and import published weights from the Hugging Face hub where they are missing.
         device: as in `choose_device`; the phantom reader of ``phantom`` is small and stays on the CPU.
         slices: of each volume and plane, evenly spaced.
-        progress: told of the training of ``phantom``, which its first use begins: nine minutes of one core.
+        progress: called as ``phantom`` is trained, which its first use does: nine minutes of one core.
 
     Raises:
         InputError: no such kind or device.
@@ -156,8 +157,10 @@ def features_of(
     """Features of every volume, in order: (N, D) float64, or (N * S, D) where the extractor takes S slices of each.
 
     Args:
+        volumes: all of one spacing.
+        extractor: gives the features.
         cache: a folder in which the features of each volume are kept, by its voxels and the extractor's fingerprint.
-        progress: told of every volume.
+        progress: called after every volume.
 
     Raises:
         InputError: a volume that cannot be read (see `VolumeSet.voxels`), or not by this extractor.

@@ -42,6 +42,7 @@ class MedicalNetExtractor:
 
     @torch.inference_mode()
     def __call__(self, voxels: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
+        """Features of voxels (X, Y, Z) in 0 … 1 and RAS+; see `FeatureExtractor`."""
         volume = torch.as_tensor(voxels, dtype=torch.float32, device=self.device)
         volume = (volume - volume.mean()) / (volume.std() + NO_SPREAD)
         return self.network(volume[None, None])[0].cpu().double().numpy()

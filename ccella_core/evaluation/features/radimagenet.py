@@ -53,7 +53,7 @@ class RadImageNetExtractor:
         """One for each of PLANES, of one network.
 
         Raises:
-            InputError: no slices are asked for.
+            InputError: fewer than one slice.
             ModelError: the folder does not hold it whole.
         """
         if slices < 1:
@@ -66,6 +66,7 @@ class RadImageNetExtractor:
 
     @torch.inference_mode()
     def __call__(self, voxels: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
+        """Features of voxels (X, Y, Z) in 0 … 1 and RAS+; see `FeatureExtractor`."""
         axis = ACROSS[self.plane]
         slices = np.moveaxis(voxels, axis, 0)[evenly_spaced(voxels.shape[axis], self.slices)]
         images = torch.as_tensor(slices, dtype=torch.float32, device=self.device)[:, None]

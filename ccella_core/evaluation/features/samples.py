@@ -60,6 +60,7 @@ class Sample:
 
     @property
     def patient_count(self) -> int:
+        """Of different patients."""
         return len(np.unique(self.patients))
 
     def draw(self, patients: int, rng: np.random.Generator) -> tuple[Sample, Sample]:

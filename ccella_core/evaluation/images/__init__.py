@@ -1,0 +1,1 @@
+"""How good synthetic volumes are as images."""

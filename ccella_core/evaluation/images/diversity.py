@@ -59,13 +59,16 @@ def diversity_of(
     """Similarity of random pairs within each set, whose volumes have the same shape.
 
     Args:
+        generated: what a model made.
+        real: what it is compared with.
         pairs: of each set, all different and of two patients (volumes of one report ought to be alike), and of
             different volumes as far as there are enough; all that there are where they are fewer.
+        seed: of the pairs.
         device: by default the CPU.
-        progress: told of every pair.
+        progress: called after every pair.
 
     Raises:
-        InputError: fewer than two patients, no pairs asked for, a volume that cannot be read or is too thin.
+        InputError: fewer than two patients, fewer than one pair, a volume that cannot be read or is too thin.
     """
     if pairs < 1:
         raise InputError(f"Diversity is measured on at least one pair, not {pairs}.")

@@ -29,7 +29,7 @@ from ccella_core.report_page import markdown_table, save_result
 IMAGES_STEM, FEATURES = "images", "features"
 
 ImageStage = Callable[[str], AbstractContextManager[OnProgress]]
-"""Opens a stage of the work by its words, and is told how far it is."""
+"""Opens a stage of the work by its name, and gives what is called as it proceeds."""
 
 
 class ExtractorScores(StrictModel):
@@ -78,6 +78,8 @@ def evaluate_images(
     """Measure synthetic volumes against real ones, of the same shape and spacing.
 
     Args:
+        real: volumes of patients.
+        synthetic: what a model made.
         extractors: with which; every number names its own.
         seed: of the random halves, subsets and pairs.
         pairs: of each set, whose structural similarity is measured.

@@ -1,0 +1,1 @@
+"""Whether training cases were copied."""

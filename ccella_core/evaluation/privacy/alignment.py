@@ -18,10 +18,10 @@ from ccella_core.evaluation.data.volume_set import VolumeSet
 from ccella_core.progress import OnProgress
 
 COARSE_MM = 3.0
-"""Of the grid: finer than the organs by which one pelvis is told from another."""
+"""Of the grid: finer than the organs by which one pelvis is known from another."""
 SMOOTH_MM = 4.5
 """Standard deviation of a Gaussian, well above that of a blur that leaves an image worth looking at. Chosen on
-phantoms: without it, blurred copies lie hardly nearer to their originals than strangers do."""
+phantoms: without it, blurred copies lie hardly nearer to their originals than other volumes do."""
 REACH_MM = 9.0
 """The largest shift along each axis: three slices of a usual scan, and more than gland-centred crops are apart."""
 MOST_OF_AN_AXIS = 0.25
@@ -47,6 +47,7 @@ def coarse_volumes(volumes: VolumeSet, *, progress: OnProgress | None = None) ->
 
 
 def coarse_shape(volumes: VolumeSet) -> tuple[int, int, int]:
+    """Voxels of the coarse grid along each axis."""
     x, y, z = (
         max(1, min(size, round(size * mm / COARSE_MM))) for size, mm in zip(volumes.shape, volumes.spacing, strict=True)
     )
@@ -74,7 +75,7 @@ def aligned_distances(
         queries: (M, x, y, z), x from left to right.
         references: (N, x, y, z).
         reach: the largest shift along each axis, in voxels.
-        progress: told of the queries that are done.
+        progress: called with the queries that are done.
     """
     sizes = [size - 2 * most for size, most in zip(references.shape[1:], reach, strict=True)]
     inner = _normalised(_part(references, reach, sizes))

@@ -174,6 +174,7 @@ class Nearest(StrictModel):
 
     @property
     def suspected(self) -> bool:
+        """Whether it lies nearer than the limit of its comparison."""
         return self.suspicion > 1
 
 

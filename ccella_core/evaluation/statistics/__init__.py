@@ -1,0 +1,1 @@
+"""Values with intervals, scores of a class, and tests of differences."""

@@ -121,11 +121,22 @@ def paired_bootstrap(
 ) -> Difference:
     """The difference of a score between A and B; both are scored on the same resample each time.
 
-    Arguments and errors as of ``class_scores``; A and B may have different numbers of networks. Of a single network it
-    is not known what another seed would have changed, so that this is not in the interval.
+    A and B may have different numbers of networks. Of a single network it is not known what another seed would have
+    changed, so that this is not in the interval.
 
     Args:
+        truth: as of ``class_scores``.
+        probability_a: of A, as of ``class_scores``.
+        probability_b: of B.
+        score: which to compare.
+        threshold: from which a case is called positive.
+        groups: what is drawn together, as of ``class_scores``.
         same_seeds: the networks of A and B are pairs, of the same seed and, where that draws them, the same real cases.
+        seed: of the resamples.
+        resamples: how many.
+
+    Raises:
+        InputError: as ``class_scores``.
     """
     (truth, a), (_, b) = checked_probabilities(truth, probability_a), checked_probabilities(truth, probability_b)
     weights, ones = Draws(truth, groups, resamples, seed).cases(), np.ones((1, len(truth)))

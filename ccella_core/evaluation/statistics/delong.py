@@ -20,7 +20,8 @@ def compare_aurocs(truth: np.ndarray, probability_a: np.ndarray, probability_b: 
 
     Args:
         truth: (N,) bool, at least two positives and two negatives.
-        probability_a, probability_b: of positive in 0 … 1, (N,), or (S, N) of S networks.
+        probability_a: of positive in 0 … 1 by A, (N,), or (S, N) of S networks.
+        probability_b: the same by B.
 
     Returns:
         AUROC of A less that of B; the networks are taken as they are. Without an interval where there is a difference

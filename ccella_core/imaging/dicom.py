@@ -1,0 +1,232 @@
+"""A scan from DICOM images, of a folder or of one file: one image a place, sorted by place, even and unsheared."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ccella_core.errors import InputError
+from ccella_core.imaging.dicom_files import (
+    Frame,
+    dicom_files,
+    frames_of,
+    is_dicom,
+    refuse_probabilities,
+    segment_names,
+    series_headers,
+)
+from ccella_core.imaging.orientation import RAS_FROM_LPS
+from ccella_core.imaging.raw_files import OnWarning
+
+UNEVEN_SLICES = 0.05
+"""Share of the slice spacing by which slices may lie off before a series counts as incomplete."""
+SAME_PLACE_MM = 0.01
+SAME_DIRECTION = 1e-3
+SAME_SPACING = 1e-3
+SHEAR_MM = 0.25
+"""By which a slice may lie beside the first one's normal: headers round."""
+NAMES = 3
+
+
+def read_dicom(path: Path, on_warning: OnWarning) -> tuple[np.ndarray, np.ndarray]:
+    """The scan in a folder of one series, or in a multi-frame file.
+
+    Args:
+        path: folder or file.
+        on_warning: hears what is odd and usable, such as copies.
+
+    Returns:
+        Voxels (X, Y, Z), the slices from the lowest place along their normal up; and the affine (4, 4) to RAS+ mm.
+
+    Raises:
+        InputError: no or several series, images missing, damaged, or not forming one right-angled scan.
+    """
+    frames = _frames(path)
+    if frames[1]:
+        raise InputError(f"{path} is a segmentation, not a scan; give it as a mask.")
+    return _stacked(frames[0], path, on_warning)
+
+
+def read_dicom_mask(path: Path, on_warning: OnWarning) -> tuple[np.ndarray, np.ndarray]:
+    """The same for a mask; of a DICOM segmentation all segments together, uint8."""
+    frames, are_segments = _frames(path)
+    if not are_segments:
+        return _stacked(frames, path, on_warning)
+    files = sorted({frame.file for frame in frames})
+    for file in files:
+        refuse_probabilities(file)
+    if len(names := [name for file in files for name in segment_names(file)]) > 1:
+        on_warning(f"{path.name} has {len(names)} segments ({', '.join(names)}), which are taken together.")
+    _check_alike(frames, path)
+    places = _places(frames)
+    groups = _by_place(places)
+    union = [(places[group[0]], frames[group[0]],
+              np.max([frames[index].voxels != 0 for index in group], axis=0).astype(np.uint8)) for group in groups]  # fmt: skip
+    step = frames[0].step or min(np.diff([place for place, _, _ in union]), default=1.0)
+    numbers = [(place - union[0][0]) / step for place, _, _ in union]
+    if any(abs(number - round(number)) > UNEVEN_SLICES for number in numbers):
+        raise InputError(f"The slices of the segments in {path} are not evenly spaced.")
+    voxels = np.zeros((round(numbers[-1]) + 1, *union[0][2].shape), np.uint8)  # slices without a segment are left out
+    for number, (_, _, image) in zip(numbers, union, strict=True):
+        voxels[round(number)] = image
+    return voxels.transpose(2, 1, 0), _affine(union[0][1], step)
+
+
+def _frames(path: Path) -> tuple[list[Frame], bool]:
+    if not path.is_dir():
+        _, frames, are_segments = frames_of(path)
+        return frames, are_segments
+    files = dicom_files(path)
+    if not files:
+        below = next((each.parent for each in sorted(path.rglob("*")) if each.is_file() and is_dicom(each)), None)
+        raise InputError(f"There is no DICOM series in {path}" + (f"; there is one in {below}." if below else "."))
+    series: set[str] = set()
+    frames, kinds = [], set()
+    for file in files:
+        uid, images, are_segments = frames_of(file)
+        series.add(uid)
+        frames += images
+        kinds.add(are_segments)
+    if len(series) > 1:
+        names = ", ".join(each.description or each.uid for each in series_headers(path))
+        raise InputError(f"There are {len(series)} DICOM series in {path} ({names}); keep one in a folder.")
+    return frames, kinds == {True}
+
+
+def _stacked(frames: list[Frame], path: Path, on_warning: OnWarning) -> tuple[np.ndarray, np.ndarray]:
+    _check_alike(frames, path)
+    frames = _one_a_place(frames, path, on_warning)
+    if len(frames) < 2:
+        where = "give the folder that its series lies in" if path.is_file() else "its other slices are missing"
+        raise InputError(f"{path} is one slice, not a three-dimensional scan; {where}.")
+    places = _places(frames)
+    step = _step(frames, places, path)
+    announced = frames[0].step
+    if len(frames) == 2 and announced and abs(step - announced) > UNEVEN_SLICES * announced:
+        on_warning(f"{path.name}: its two slices lie {step:.2f} mm apart, and its header says {announced:.2f} mm.")
+    voxels = np.stack([frame.voxels for frame in frames])
+    return voxels.transpose(2, 1, 0), _affine(frames[0], step)
+
+
+def _affine(first: Frame, step: float) -> np.ndarray:
+    assert first.axes is not None and first.position is not None and first.spacing is not None
+    affine = np.eye(4)
+    normal = np.cross(first.axes[0], first.axes[1])
+    affine[:3, :3] = RAS_FROM_LPS @ np.column_stack([*first.axes, normal]) * [*first.spacing, step]
+    affine[:3, 3] = RAS_FROM_LPS @ first.position
+    return affine
+
+
+def _check_alike(frames: Sequence[Frame], path: Path) -> None:
+    """Every frame has a place, and all have one size, one direction and one spacing."""
+    lost = [frame.file.name for frame in frames if frame.position is None or frame.axes is None]
+    if lost:
+        raise InputError(
+            f"{path} does not say where {len(lost)} of its {len(frames)} images lie ({_few(lost)}: no Image Position "
+            "or Orientation (Patient)); get the series as the scanner stored it."
+        )
+    usual = Counter(frame.voxels.shape for frame in frames).most_common(1)[0][0]
+    if other := [frame for frame in frames if frame.voxels.shape != usual]:
+        one, all_ = (" x ".join(map(str, shape[::-1])) for shape in (other[0].voxels.shape, usual))
+        raise InputError(
+            f"{_few([each.file.name for each in other])} in {path} has {one} voxels, the others {all_}; keep one series."
+        )
+    for frame in frames:
+        if frame.spacing is None or min(frame.spacing) <= 0:
+            raise InputError(f"{frame.file} does not say how large its voxels are (no Pixel Spacing).")
+        if abs(np.linalg.norm(frame.axes, axis=1) - 1).max() > SAME_DIRECTION:  # type: ignore[arg-type]
+            raise InputError(f"{frame.file} has a direction that is none: its vectors are not of length 1.")
+        if abs(np.dot(*frame.axes)) > SAME_DIRECTION:  # type: ignore[misc]
+            raise InputError(f"{frame.file} has rows and columns that are not at right angles.")
+    first = frames[0]
+    for what, same in (
+        ("lie in another direction", lambda each: np.allclose(each.axes, first.axes, atol=SAME_DIRECTION)),
+        ("have another spacing", lambda each: np.allclose(each.spacing, first.spacing, rtol=SAME_SPACING)),
+    ):
+        if other := [frame for frame in frames if not same(frame)]:
+            names = _few([each.file.name for each in other])
+            raise InputError(f"{len(other)} of the {len(frames)} images in {path} {what} ({names}); keep one series.")
+
+
+def _places(frames: Sequence[Frame]) -> list[float]:
+    """mm along the normal of the first."""
+    normal = np.cross(*frames[0].axes)  # type: ignore[misc]
+    return [float(frame.position @ normal) for frame in frames]  # type: ignore[operator]
+
+
+def _by_place(places: Sequence[float]) -> list[list[int]]:
+    """Which frames share a place, from the lowest up."""
+    groups: list[list[int]] = []
+    for index in np.argsort(places, kind="stable").tolist():
+        if groups and abs(places[index] - places[groups[-1][0]]) < SAME_PLACE_MM:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return groups
+
+
+def _one_a_place(frames: list[Frame], path: Path, on_warning: OnWarning) -> list[Frame]:
+    """Sorted by place; copies are left out."""
+    groups = [[frames[index] for index in group] for group in _by_place(_places(frames))]
+    single = [_without_copies(group) for group in groups]
+    counts = sorted({len(group) for group in single})
+    if counts[-1] > 1:
+        count = (
+            f"{counts[-1]} images at each place"
+            if len(counts) == 1
+            else f"{counts[0]} to {counts[-1]} images at a place"
+        )
+        raise InputError(f"{path} has {count} ({_difference(single)}); keep one.")
+    if copies := len(frames) - len(single):
+        on_warning(
+            f"{path.name} holds {copies} {'copy' if copies == 1 else 'copies'} of its slices, which were left out."
+        )
+    return [group[0] for group in single]
+
+
+def _without_copies(group: list[Frame]) -> list[Frame]:
+    kept: list[Frame] = []
+    for frame in group:
+        if not any(np.array_equal(frame.voxels, each.voxels) and np.allclose(frame.position, each.position,  # type: ignore[arg-type]
+                                                                             atol=SAME_PLACE_MM) for each in kept):  # fmt: skip
+            kept.append(frame)
+    return kept
+
+
+def _difference(groups: list[list[Frame]]) -> str:
+    """What tells the images at one place from each other."""
+    group = max(groups, key=len)
+    for name in dict.fromkeys(name for frame in group for name in frame.facts):
+        values = {frame.facts.get(name) for frame in group}
+        if len(values) > 1:
+            known = sorted((value for value in values if value is not None), key=lambda each: (str(type(each)), each))
+            return f"{name} {', '.join(f'{each:g}' if isinstance(each, float) else str(each) for each in known)}"
+    return f"which differ in their voxels alone: {_few([frame.file.name for frame in group])}"
+
+
+def _step(frames: list[Frame], places: list[float], path: Path) -> float:
+    """mm between neighbouring slices, once they are even and stand straight above each other."""
+    steps = [after - before for before, after in itertools.pairwise(places)]
+    typical = sorted(steps)[len(steps) // 2]
+    if max(abs(step - typical) for step in steps) > UNEVEN_SLICES * typical:
+        raise InputError(
+            f"The slices in {path} are not evenly spaced ({min(steps):.2f} to {max(steps):.2f} mm): some are missing."
+        )
+    normal = np.cross(*frames[0].axes)  # type: ignore[misc]
+    moved = np.array([frame.position - frames[0].position for frame in frames])  # type: ignore[operator]
+    beside = np.linalg.norm(moved - np.outer(moved @ normal, normal), axis=1)
+    if beside.max() > SHEAR_MM:
+        raise InputError(
+            f"The slices in {path} are shifted against each other, by {beside.max():.1f} mm from the first to the "
+            "farthest (a tilted gantry, or a wrong export): resample the series onto a right-angled grid first."
+        )
+    return (places[-1] - places[0]) / (len(places) - 1)
+
+
+def _few(names: Sequence[str]) -> str:
+    names = list(dict.fromkeys(names))
+    return ", ".join(names[:NAMES]) + (f" and {len(names) - NAMES} more" if len(names) > NAMES else "")

@@ -1,0 +1,299 @@
+"""DICOM files taken apart into frames: voxels with slope, place and what tells one image of a place from another."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
+
+from ccella_core.errors import InputError
+from ccella_core.imaging.raw_files import check_size, first_bytes, incomplete, opened
+
+PREAMBLE_BYTES = 132
+IMAGE_ENDINGS = (".dcm", ".dicom", ".ima")
+SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
+B_VALUE_ELSEWHERE = ((0x0019, 0x100C), (0x0043, 0x1039), (0x2001, 0x1003))
+"""Siemens', GE's and Philips' own elements, from before there was one for all."""
+GE_OFFSET = 100_000  # GE adds 10⁹ to some b-values
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image of a DICOM file."""
+
+    file: Path
+    voxels: np.ndarray
+    """(rows, columns), with slope and intercept."""
+    position: np.ndarray | None
+    """(3,) LPS mm: the middle of the first voxel."""
+    axes: np.ndarray | None
+    """(2, 3): unit vectors along a row and along a column."""
+    spacing: tuple[float, float] | None
+    """mm between neighbours in a row, and in a column."""
+    step: float | None
+    """mm between slices, as the header says."""
+    facts: dict[str, Any]
+    """What may differ between images at one place, by its name in the plural."""
+
+
+@dataclass(frozen=True)
+class SeriesHeader:
+    """What a series says of itself."""
+
+    uid: str
+    study: str
+    date: str
+    """Date and time of the series, or of its study; sorts as text."""
+    number: int
+    description: str
+    folder: Path
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file is DICOM by its content, with or without the preamble; what its name ends in does not matter."""
+    start = first_bytes(path, PREAMBLE_BYTES + 4)
+    return start[128:132] == b"DICM" or start[:4] in (b"\x08\x00\x00\x00", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00",
+                                                      b"\x02\x00\x00\x00")  # fmt: skip
+
+
+def dicom_files(folder: Path) -> list[Path]:
+    """The DICOM images in a folder, by content. Raises InputError for one that is damaged beyond recognition."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name.upper() == "DICOMDIR" or not path.is_file():
+            continue
+        if is_dicom(path):
+            found.append(path)
+        elif path.name.lower().endswith(IMAGE_ENDINGS):
+            size = path.stat().st_size
+            raise InputError(f"{path} is no DICOM file, though it is called one ({size} bytes); get it again.")
+    return found
+
+
+def series_headers(folder: Path) -> list[SeriesHeader]:
+    """The series in a folder, each once, read from the first file of each. Files that cannot be read are passed over.
+
+    Args:
+        folder: looked through without its subfolders.
+    """
+    found: dict[str, SeriesHeader] = {}
+    for path in sorted(folder.iterdir()):
+        try:
+            if path.name.startswith(".") or not path.is_file() or not is_dicom(path):
+                continue
+            data = _dataset(path, pixels=False)
+        except (OSError, InputError):
+            continue
+        uid = str(data.get("SeriesInstanceUID", ""))
+        if "Rows" in data and uid not in found:
+            found[uid] = _series_header(data, uid, folder)
+    return list(found.values())
+
+
+def frames_of(path: Path) -> tuple[str, list[Frame], bool]:
+    """The images in a file.
+
+    Args:
+        path: a DICOM file.
+
+    Returns:
+        The series they belong to, the images in the order of the file, and whether they are segments.
+
+    Raises:
+        InputError: damaged or incomplete, no image, colours, or something that no reader here understands.
+    """
+    data = _dataset(path, pixels=True)
+    modality = str(data.get("Modality", "") or "other")
+    if "Rows" not in data or "Columns" not in data:
+        raise InputError(f"{path} holds no image ({modality}); export contours or reports as label map or text first.")
+    if int(data.get("SamplesPerPixel", 1) or 1) != 1:
+        raise InputError(f"{path} holds colours, not intensities; give the series as the scanner stored it.")
+    try:
+        count = int(data.get("NumberOfFrames", 1) or 1)
+        shape = (int(data.Rows), int(data.Columns), count)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path} is damaged: it does not say how large its images are.") from error
+    check_size(path, shape)
+    groups = _groups(data, count, path)
+    voxels, is_scaled = _voxels(data, groups, shape, path)
+    frames = [_frame(data, group, image, is_scaled, path) for group, image in zip(groups, voxels, strict=True)]
+    series = str(data.get("SeriesInstanceUID", ""))
+    return series, frames, str(data.get("SOPClassUID", "")) == SEGMENTATION
+
+
+def segment_names(path: Path) -> list[str]:
+    """What the segments of a DICOM segmentation are called."""
+    return [
+        str(each.get("SegmentLabel", "unnamed")) for each in _dataset(path, pixels=False).get("SegmentSequence", [])
+    ]
+
+
+def refuse_probabilities(path: Path) -> None:
+    """Raises InputError where a segmentation says how probable each voxel is, not which it is."""
+    data = _dataset(path, pixels=False)
+    if str(data.get("SegmentationType", "BINARY")).upper() == "FRACTIONAL":
+        raise InputError(f"{path} holds probabilities, not a mask; threshold it, at one half for instance.")
+
+
+def _dataset(path: Path, *, pixels: bool) -> Any:
+    import pydicom
+
+    with opened(path) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of values that are odd and not needed
+        try:
+            data = pydicom.dcmread(file, stop_before_pixels=not pixels, force=True)
+            if "TransferSyntaxUID" not in data.file_meta:
+                data.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
+            return data
+        except Exception as error:  # pydicom raises whatever its parser meets
+            raise InputError(f"{path} is damaged or incomplete DICOM ({_short(error)}); get it again.") from error
+
+
+def _series_header(data: Any, uid: str, folder: Path) -> SeriesHeader:
+    dates = [str(data.get(what + part, "") or "")
+             for what in ("Series", "Study") for part in ("Date", "Time")]  # fmt: skip
+    try:
+        number = int(data.get("SeriesNumber", 0) or 0)
+    except (TypeError, ValueError):
+        number = 0
+    date = (dates[0] or dates[2]) + (dates[1] if dates[0] else dates[3])
+    return SeriesHeader(uid, str(data.get("StudyInstanceUID", "")), date, number,
+                        str(data.get("SeriesDescription", "") or "").strip(), folder)  # fmt: skip
+
+
+def _groups(data: Any, count: int, path: Path) -> list[list[Any]]:
+    """For each frame, where to look for what is said of it: its own groups, the shared ones, the file."""
+    own = data.get("PerFrameFunctionalGroupsSequence") or []
+    if own and len(own) != count:
+        raise InputError(f"{path} is incomplete: it describes {len(own)} of its {count} images; get it again.")
+    shared = list(data.get("SharedFunctionalGroupsSequence") or [])[:1]
+    return [[*([own[index]] if own else []), *shared, data] for index in range(count)]
+
+
+def _element(group: list[Any], sequence: str, name: str) -> Any:
+    """A value by the functional group it stands in, or by itself."""
+    for place in group:
+        inside = place.get(sequence)
+        if inside and inside[0].get(name) is not None:
+            return inside[0].get(name)
+        if place.get(name) is not None:
+            return place.get(name)
+    return None
+
+
+def _numbers(value: Any, count: int) -> np.ndarray | None:
+    try:
+        numbers = np.array([float(each) for each in value], dtype=float)
+    except (TypeError, ValueError):
+        return None
+    return numbers if len(numbers) == count and np.isfinite(numbers).all() else None
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if np.isfinite(number) else None
+
+
+def _frame(data: Any, group: list[Any], image: np.ndarray, is_scaled: bool, path: Path) -> Frame:
+    if not is_scaled:
+        slope, intercept = _scale(group)
+        if (slope, intercept) != (1.0, 0.0):
+            image = image * np.float64(slope) + np.float64(intercept)
+    spacing = _numbers(_element(group, "PixelMeasuresSequence", "PixelSpacing"), 2)
+    directions = _numbers(_element(group, "PlaneOrientationSequence", "ImageOrientationPatient"), 6)
+    return Frame(
+        file=path,
+        voxels=image,
+        position=_numbers(_element(group, "PlanePositionSequence", "ImagePositionPatient"), 3),
+        axes=None if directions is None else directions.reshape(2, 3),
+        spacing=None if spacing is None else (float(spacing[1]), float(spacing[0])),
+        step=_number(_element(group, "PixelMeasuresSequence", "SpacingBetweenSlices"))
+        or _number(_element(group, "PixelMeasuresSequence", "SliceThickness")),
+        facts={name: value for name, value in _facts(data, group) if value is not None},
+    )
+
+
+def _scale(group: list[Any]) -> tuple[float, float]:
+    slope = _number(_element(group, "PixelValueTransformationSequence", "RescaleSlope"))
+    intercept = _number(_element(group, "PixelValueTransformationSequence", "RescaleIntercept"))
+    return slope if slope else 1.0, intercept or 0.0
+
+
+def _facts(data: Any, group: list[Any]) -> Iterator[tuple[str, Any]]:
+    yield "b-values", _b_value(data, group)
+    for name, sequence, elements in (
+        ("echo times", "MREchoSequence", ("EffectiveEchoTime", "EchoTime")),
+        ("time points", "FrameContentSequence", ("TemporalPositionIndex", "TemporalPositionIdentifier")),
+        ("inversion times", "MRModifierSequence", ("InversionTimes", "InversionTime")),
+        ("segments", "SegmentIdentificationSequence", ("ReferencedSegmentNumber",)),
+        ("acquisitions", "FrameContentSequence", ("FrameAcquisitionNumber", "AcquisitionNumber")),
+        ("kinds of image", "MRImageFrameTypeSequence", ("FrameType", "ImageType")),
+    ):
+        found = (_element(group, sequence, element) for element in elements)
+        value = next((each for each in found if each not in (None, "")), None)
+        yield name, None if value is None else _plain(value)
+
+
+def _b_value(data: Any, group: list[Any]) -> float | None:
+    value = _number(_element(group, "MRDiffusionSequence", "DiffusionBValue"))
+    for tag in () if value is not None else B_VALUE_ELSEWHERE:
+        found = data.get(tag)
+        if found is None:
+            continue
+        content = found.value
+        first = content[0] if isinstance(content, (list, tuple)) or hasattr(content, "append") else content
+        text = first.decode("latin-1", "replace").strip("\0 ") if isinstance(first, bytes) else first
+        number = _number(str(text).split("\\")[0])
+        if number is not None:
+            return number % GE_OFFSET
+    return value
+
+
+def _plain(value: Any) -> float | str:
+    number = _number(value)
+    return number if number is not None else "/".join(map(str, value)) if not isinstance(value, str) else value
+
+
+def _voxels(data: Any, groups: list[list[Any]], shape: tuple[int, int, int], path: Path) -> tuple[np.ndarray, bool]:
+    """(frames, rows, columns), and whether slopes were applied."""
+    rows, columns, count = shape
+    pixels = next((name for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData") if name in data), None)
+    if pixels is None:
+        raise InputError(f"{path} is incomplete: none of its voxels are there; get it again.")
+    if data.file_meta.TransferSyntaxUID.is_compressed and not data.file_meta.TransferSyntaxUID.is_deflated:
+        return _unpacked(groups, shape, path), True
+    bits = int(data.get("BitsAllocated", 0) or {"FloatPixelData": 32, "DoubleFloatPixelData": 64}.get(pixels, 0))
+    announced, got = (rows * columns * count * bits + 7) // 8, len(data[pixels].value or b"")
+    if not bits or got < announced:
+        raise incomplete(path, got, announced)
+    try:
+        return np.asarray(data.pixel_array).reshape(count, rows, columns), False
+    except Exception as error:  # pydicom raises whatever its parser meets
+        raise InputError(f"The voxels of {path} cannot be read ({_short(error)}); get it again.") from error
+
+
+def _unpacked(groups: list[list[Any]], shape: tuple[int, int, int], path: Path) -> np.ndarray:
+    """GDCM unpacks JPEG and its kin; of several images it scales all by the first one's slope."""
+    if len({_scale(group) for group in groups}) > 1:
+        raise InputError(f"The images in {path} are compressed and scaled each otherwise; decompress the file first.")
+    try:
+        image = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+    except RuntimeError as error:  # SimpleITK has no other class
+        reason = str(error).strip().splitlines()[-1]
+        raise InputError(f"The compressed voxels of {path} cannot be read ({reason}); get it again.") from error
+    rows, columns, count = shape
+    if image.size != rows * columns * count:
+        raise InputError(f"{path} is incomplete: {image.size} of {rows * columns * count} voxels are there.")
+    return image.reshape(count, rows, columns)
+
+
+def _short(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

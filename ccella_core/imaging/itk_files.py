@@ -1,0 +1,175 @@
+"""MetaImage (``.mha``, ``.mhd``) and NRRD: their headers checked before ITK reads them, their voxels counted."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
+
+from ccella_core.errors import InputError
+from ccella_core.imaging.raw_files import OnWarning, check_size, opened, read_announced, unpacked
+
+MOST_HEADER_LINES = 1000
+META_BYTES = {
+    "MET_CHAR": 1, "MET_UCHAR": 1, "MET_SHORT": 2, "MET_USHORT": 2, "MET_INT": 4, "MET_UINT": 4, "MET_LONG": 4,
+    "MET_ULONG": 4, "MET_LONG_LONG": 8, "MET_ULONG_LONG": 8, "MET_FLOAT": 4, "MET_DOUBLE": 8,
+}  # fmt: skip
+META_SPACING, META_ORIGIN = ("ElementSpacing", "ElementSize"), ("Offset", "Position", "Origin")
+META_DIRECTION = ("TransformMatrix", "Orientation", "Rotation")
+NRRD_BYTES = {"char": 1, "uchar": 1, "short": 2, "ushort": 2, "int": 4, "uint": 4, "longlong": 8, "ulonglong": 8,
+              "float": 4, "double": 8}  # fmt: skip
+NRRD_ENCODINGS = {"gz": "gzip", "gzip": "gzip", "bz2": "bzip2", "bzip2": "bzip2", "raw": "raw"}
+NRRD_SPACES = re.compile(r"(left|right)-anterior-superior|left-posterior-superior|ras|las|lps", re.IGNORECASE)
+"""Those that ITK brings to its own."""
+UNITS_IN_MM = {"mm": 1.0, "millimeter": 1.0, "m": 1000.0, "cm": 10.0, "um": 0.001, "μm": 0.001, "micron": 0.001}
+
+
+def read_meta(path: Path, on_warning: OnWarning) -> sitk.Image:
+    """A MetaImage, as ITK reads it.
+
+    Raises:
+        InputError: damaged or incomplete, in several files elsewhere, or without spacing or position.
+    """
+    with opened(path) as file:
+        header = _meta_header(file, path)
+        shape = _numbers(header.get("DimSize", ""), path)
+        check_size(path, shape)
+        kind = header.get("ElementType", "")
+        if kind.endswith("_ARRAY") or kind not in META_BYTES:
+            raise InputError(f"{path} holds voxels of the type {kind or 'unknown'!r}; save it again as .nii.gz.")
+        for names, what in ((META_SPACING, "how large its voxels are"), (META_ORIGIN, "where it lies")):
+            if not any(name in header for name in names):
+                raise InputError(f"{path} does not say {what} (no {names[0]}); convert the scan again from its source.")
+        if not any(name in header for name in META_DIRECTION):
+            on_warning(f"{path.name} does not say how it is turned; its axes are taken to run left, back and up.")
+        channels = _numbers(header.get("ElementNumberOfChannels", "1"), path)[0]
+        announced = int(np.prod(shape, dtype=np.int64)) * channels * META_BYTES[kind]
+        encoding = "zlib" if header.get("CompressedData", "").casefold() == "true" else "raw"
+        _check_voxels(file, header["ElementDataFile"], path, announced, encoding, on_warning)
+    return _read(path)
+
+
+def read_nrrd(path: Path, on_warning: OnWarning) -> sitk.Image:
+    """A NRRD, as ITK reads it, in mm. Raises InputError as ``read_meta`` does."""
+    with opened(path) as file:
+        header = _nrrd_header(file, path)
+        shape = _numbers(header.get("sizes", ""), path)
+        check_size(path, shape)
+        kinds = header.get("kinds", "").split()
+        layers = [size for size, kind in zip(shape, kinds, strict=False) if kind not in ("domain", "space")]
+        if len(shape) == 4 and layers and layers[0] > 1:
+            raise InputError(
+                f"{path} has {layers[0]} layers; export each segment, or each layer, as a file of its own."
+            )
+        _check_nrrd_place(header, path)
+        kind = _nrrd_type(header.get("type", ""))
+        encoding = header.get("encoding", "raw").casefold()
+        if kind not in NRRD_BYTES or encoding not in NRRD_ENCODINGS:
+            raise InputError(f"{path} holds {header.get('type')!r} as {encoding!r}; save it again as .nii.gz.")
+        announced = int(np.prod(shape, dtype=np.int64)) * NRRD_BYTES[kind]
+        apart = header.get("data file", header.get("datafile", "LOCAL"))
+        _check_voxels(file, apart, path, announced, NRRD_ENCODINGS[encoding], on_warning)
+    image = _read(path)
+    factor = _nrrd_unit(header, path, on_warning)
+    if factor != 1:
+        image.SetSpacing([length * factor for length in image.GetSpacing()])
+        image.SetOrigin([place * factor for place in image.GetOrigin()])
+    return image
+
+
+def _meta_header(file: BinaryIO, path: Path) -> dict[str, str]:
+    header = {}
+    for _ in range(MOST_HEADER_LINES):
+        key, equals, value = file.readline(1 << 16).decode("latin-1").partition("=")
+        if not equals:
+            break
+        header[key.strip()] = value.strip()
+        if key.strip() == "ElementDataFile":
+            return header
+    raise InputError(f"Cannot read {path} as a scan: its header is incomplete; get it again.")
+
+
+def _nrrd_header(file: BinaryIO, path: Path) -> dict[str, str]:
+    header = {}
+    for _ in range(MOST_HEADER_LINES):
+        line = file.readline(1 << 16).decode("latin-1")
+        if not line:
+            break
+        if not line.strip():
+            return header
+        if not line.startswith(("#", "NRRD")) and ":=" not in line:
+            key, _, value = line.partition(":")
+            header[key.strip().casefold()] = value.strip()
+    if "data file" in header or "datafile" in header:  # a detached header may end with its file
+        return header
+    raise InputError(f"Cannot read {path} as a scan: its header is incomplete; get it again.")
+
+
+def _check_voxels(file: BinaryIO, apart: str, path: Path, announced: int, encoding: str, on_warning: OnWarning) -> None:
+    """What follows the header, or lies in a file beside it, is all that the header announces."""
+    if apart.upper() == "LOCAL":
+        read_announced(unpacked(file, encoding, path), path, announced, on_warning)
+        return
+    beside = path.parent / apart
+    if Path(apart).name != apart or apart.upper() == "LIST" or "%" in apart or (" " in apart and not beside.is_file()):
+        raise InputError(f"The voxels of {path} lie elsewhere ({apart}); save the scan as one file, such as .nii.gz.")
+    with opened(beside) as voxels:
+        read_announced(unpacked(voxels, encoding, beside), beside, announced, on_warning)
+
+
+def _check_nrrd_place(header: dict[str, str], path: Path) -> None:
+    space = header.get("space", "")
+    if not space or not NRRD_SPACES.fullmatch(space) or "space directions" not in header:
+        raise InputError(
+            f"{path} does not say where left and right are (space {space!r}); convert the scan again from its source."
+        )
+    if "space origin" not in header:
+        raise InputError(
+            f"{path} does not say where it lies (no space origin); convert the scan again from its source."
+        )
+
+
+def _nrrd_unit(header: dict[str, str], path: Path, on_warning: OnWarning) -> float:
+    units = set(re.findall(r'"([^"]*)"', header.get("space units", ""))) - {""}
+    if not units or units == {"mm"}:
+        return 1.0
+    if len(units) > 1 or not units <= UNITS_IN_MM.keys():
+        raise InputError(f"{path} is measured in {', '.join(sorted(units))}; save it again in mm.")
+    (unit,) = units
+    on_warning(f"{path.name} is measured in {unit}, as its header says, and is brought to mm.")
+    return UNITS_IN_MM[unit]
+
+
+def _nrrd_type(name: str) -> str:
+    """``unsigned short int``, ``ushort`` and ``uint16`` are one."""
+    words = [word for word in name.casefold().replace("_t", "").split() if word != "signed"]
+    unsigned = "unsigned" in words
+    words = [word for word in words if word != "unsigned"]
+    if len(words) > 1 and words[-1] == "int":
+        words.pop()
+    plain = "".join(words)
+    bits = re.fullmatch(r"(u?)int(8|16|32|64)", plain)
+    if bits:
+        plain = bits[1] + {"8": "char", "16": "short", "32": "int", "64": "longlong"}[bits[2]]
+    return "u" * unsigned + plain
+
+
+def _numbers(text: str, path: Path) -> tuple[int, ...]:
+    try:
+        numbers = tuple(int(part) for part in text.split())
+    except ValueError:
+        numbers = ()
+    if not numbers:
+        raise InputError(f"{path} is damaged: its header does not say how many voxels it has.")
+    return numbers
+
+
+def _read(path: Path) -> sitk.Image:
+    try:
+        return sitk.ReadImage(str(path))
+    except RuntimeError as error:  # SimpleITK has no other class
+        reason = str(error).strip().splitlines()[-1].split("): ")[-1]
+        raise InputError(f"Cannot read {path} as a scan: {reason}") from error

@@ -1,0 +1,127 @@
+"""Bytes of an image file, whole: what its header announces is there, and what was compressed has its checksum."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ccella_core.errors import InputError
+
+OnWarning = Callable[[str], None]
+
+MOST_VOXELS = 1 << 28
+"""512 x 512 x 1024: ten times a scan of a prostate. More is a wrong header, or made to fill the memory."""
+BLOCK_BYTES = 1 << 20
+TRAILING_BYTES = 1 << 20
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+def opened(path: Path) -> BinaryIO:
+    """A regular file, open for reading. Raises InputError where it is none (a pipe, a device, a folder) or denied."""
+    try:
+        if not path.exists():
+            raise InputError(f"There is no scan {path}.")
+        if not path.is_file():
+            raise InputError(f"{path} is neither a file nor a folder of one; give an image file.")
+        return path.open("rb")
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} cannot be opened: {getattr(error, 'strerror', None) or error}.") from error
+
+
+def first_bytes(path: Path, count: int) -> bytes:
+    """The beginning of a file, unpacked where it is gzip; less where it is damaged. Raises InputError as ``opened``."""
+    with opened(path) as file:
+        start = file.read(count)
+        if not start.startswith(GZIP_MAGIC):
+            return start
+        file.seek(0)
+        try:
+            return gzip.GzipFile(fileobj=file).read(count)
+        except (OSError, EOFError, zlib.error):
+            return b""
+
+
+def check_size(path: Path, shape: tuple[int, ...]) -> None:
+    """Raises InputError for an axis without voxels, and for more voxels than any scan has."""
+    total = 1
+    for size in shape:
+        total *= size
+    text = " x ".join(map(str, shape))
+    if min(shape, default=0) < 1:
+        raise InputError(f"The header of {path} announces {text or 'no'} voxels: it is damaged.")
+    if total > MOST_VOXELS:
+        raise InputError(f"The header of {path} announces {text} voxels, more than any scan of a prostate has.")
+
+
+def read_announced(stream: Any, path: Path, announced: int, on_warning: OnWarning, *, before: bytes = b"") -> bytes:
+    """All that a stream holds, when it is what the header announces.
+
+    Args:
+        stream: the file, or an unpacker of it, with ``read1``.
+        path: for messages.
+        announced: bytes, ``before`` included.
+        on_warning: hears of bytes that follow.
+        before: what was read of it already.
+
+    Raises:
+        InputError: less is there, a checksum does not fit, or much more follows.
+    """
+    blocks, got = [before], len(before)
+    try:
+        while got <= announced + TRAILING_BYTES and (block := stream.read1(BLOCK_BYTES)):
+            blocks.append(block)
+            got += len(block)
+    except EOFError as error:
+        raise incomplete(path, got, announced) from error
+    except (OSError, zlib.error) as error:
+        if got < announced and "CRC" not in str(error):
+            raise InputError(f"{path} is damaged after {got} of {announced} bytes ({error}); get it again.") from error
+        raise InputError(f"{path} is damaged: its checksum does not fit ({error}); get it again.") from error
+    if got < announced:
+        raise incomplete(path, got, announced)
+    if got > announced:
+        more = f"{got - announced}" if got <= announced + TRAILING_BYTES else f"more than {TRAILING_BYTES}"
+        if got > announced + TRAILING_BYTES:
+            raise InputError(f"{path} holds {more} bytes beyond the {announced} that its header announces.")
+        on_warning(f"{path.name} holds {more} bytes more than its header announces; they are not read.")
+    return b"".join(blocks)[:announced]
+
+
+def unpacked(data: BinaryIO, encoding: str, path: Path) -> Any:
+    """A stream that unpacks ``raw``, ``gzip``, ``zlib`` or ``bzip2``. Raises InputError for another encoding."""
+    if encoding == "raw":
+        return data
+    if encoding == "gzip":
+        return gzip.GzipFile(fileobj=data)
+    if encoding == "bzip2":
+        return bz2.BZ2File(data)
+    if encoding == "zlib":
+        return _Zlib(data)
+    raise InputError(f"The voxels of {path} are written as {encoding!r}; save it again as .nii.gz.")
+
+
+class _Zlib:
+    """What MetaImage calls compressed: a zlib stream without a header of its own, or a gzip one."""
+
+    def __init__(self, data: BinaryIO) -> None:
+        self._data, self._unpacker = data, zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+
+    def read1(self, size: int) -> bytes:
+        while not self._unpacker.eof:
+            packed = self._unpacker.unconsumed_tail or self._data.read(size)
+            if not packed:
+                raise EOFError
+            if block := self._unpacker.decompress(packed, size):
+                return block
+        return b""
+
+
+def incomplete(path: Path, got: int, announced: int) -> InputError:
+    """The sentence for a file that ends early."""
+    return InputError(f"{path} is incomplete: {got} of {announced} bytes are there; get it again.")
