@@ -143,6 +143,7 @@ def test_no_two_public_classes_share_a_name() -> None:
     assert {name: modules for name, modules in places.items() if len(modules) > 1} == {}
 
 
+@pytest.mark.medium
 def test_no_imports_in_a_circle() -> None:
     graph = {
         module_name(file): {module for module, at_once in imports_of(file) if at_once and part_of(module)}

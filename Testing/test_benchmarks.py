@@ -143,6 +143,7 @@ def test_a_training_step_on_a_gpu_that_is_not_there(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("benchmark_module", ["train_step"], indirect=True)
 def test_what_has_no_room_on_the_gpu_is_left_out(benchmark_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     from _train_case import Case, Way  # type: ignore[import-not-found]

@@ -101,6 +101,7 @@ def test_generate_refuses_a_taken_name_before_it_generates(tiny_model: Path, tmp
     assert generate(tiny_model, tmp_path, "--seed", 7, "--overwrite").exit_code == 0
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("more", "words"),
     [
@@ -151,6 +152,7 @@ def test_stopping_ends_with_130(
     assert result.exit_code == 130 and "Stopped." in result.stderr and list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.medium
 def test_models_list_show_and_verify(models: Path) -> None:
     listed = json.loads(ccella("models", "list", "--json").stdout)
     assert [model["name"] for model in listed["models"]] == ["tiny"]

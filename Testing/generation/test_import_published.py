@@ -60,6 +60,7 @@ def save(path: Path, state: dict[str, torch.Tensor], scale: Any = 0.9, **more: A
     return path
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_is_recognised_and_comes_back(tmp_path, variant):
     model = ConditionalDenoiser(config_of(variant))
@@ -199,6 +200,7 @@ def test_what_is_no_checkpoint_is_said(tmp_path, content):
         read_denoiser(tmp_path / "m.pt")
 
 
+@pytest.mark.medium
 def test_other_checkpoints_are_told_apart(tmp_path, models):
     state = authors_state(models["maisi"])
     with pytest.raises(InputError, match="There is no file"):
@@ -314,6 +316,7 @@ def test_three_scale_factors_are_three_sequences(tmp_path, vae):
     assert not np.array_equal(first, second)
 
 
+@pytest.mark.medium
 def test_parts_that_do_not_fit_each_other_are_said(tmp_path, models, vae):
     state = authors_state(models["ccella"])
     path = save(tmp_path / "m.pt", state)

@@ -30,6 +30,7 @@ GOLDEN_PROBABILITY = 0.5593310
 ROUNDING = 1e-4  # of the range: a batch's sums are added in another order
 
 
+@pytest.mark.medium
 def test_two_steps_give_the_golden_numbers(tiny_pipeline: CCELLAPipeline) -> None:
     (volume,) = tiny_pipeline(REPORT, seed=0)
     assert volume.voxels.shape == (16, 16, 8) and volume.voxels.dtype == np.float32

@@ -28,6 +28,7 @@ def lit(sheet: Image.Image) -> np.ndarray:
     return np.asarray(sheet).min(axis=2) > 127
 
 
+@pytest.mark.medium
 def test_contact_sheet_is_radiological_and_to_scale(tmp_path: Path) -> None:
     """A block at the patient's right, anterior, of 16 x 8 x 30 mm in voxels of 1 x 1 x 3 mm."""
     volume = make(np.zeros((60, 60, 20)), (1.0, 1.0, 3.0), report="")
@@ -47,6 +48,7 @@ def test_contact_sheet_is_radiological_and_to_scale(tmp_path: Path) -> None:
     assert f"#{bytes(np.asarray(sheet)[2, 2]).hex()}" == BACKGROUND
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("scale", [(1.0, 1.0, 3.0), (3.0, 1.0, 1.0), (1.0, 1.0, 1.0)])
 def test_contact_sheet_does_not_depend_on_storage(scale: tuple[float, float, float]) -> None:
     volume = make(np.random.default_rng(0).random((20, 22, 6)), scale)

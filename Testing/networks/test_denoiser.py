@@ -33,6 +33,7 @@ def reference_config(variant: str) -> DenoiserConfig:
     )
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("size", ["tiny", "published"])
 @pytest.mark.parametrize("variant", REPORT_VARIANTS)
 def test_parameters_are_the_published_ones(variant, size, reference_folder):
@@ -152,6 +153,7 @@ def small(request, draw_weights) -> ConditionalDenoiser:
     return draw_weights(ConditionalDenoiser(demo_denoiser(request.param, text_width=8)))
 
 
+@pytest.mark.medium
 @torch.inference_mode()
 def test_condition_then_denoise_is_forward(small):
     config = small.config

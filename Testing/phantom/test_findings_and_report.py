@@ -79,6 +79,7 @@ def test_report_of_the_mirrored_patient_swaps_sides_only():
         assert write_report(findings.mirrored(), seed=seed) == swapped
 
 
+@pytest.mark.medium
 def test_report_states_every_fact_and_no_other_side():
     for seed, findings in enumerate(drawn(200)):
         report = write_report(findings, seed=seed)

@@ -43,6 +43,7 @@ def test_gland_volume_is_the_reported_one(seed):
     assert volume_ml == pytest.approx(patient.findings.gland_volume_ml, rel=0.08)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("patient", POSITIVES[:15], ids=lambda patient: str(patient.seed))
 def test_lesion_lies_on_its_side_and_is_dark(patient):
     t2w, adc = render(patient, "t2w"), render(patient, "adc")

@@ -51,6 +51,7 @@ def test_numbers_and_charts(tmp_path):
     assert len(list(root.iter(svg))) == 6
 
 
+@pytest.mark.medium
 def test_pictures_are_labelled_synthetic(tmp_path):
     fill(tmp_path, 3)
     (tmp_path / "pictures").mkdir()

@@ -21,6 +21,7 @@ def volume_file(tmp_path):
     return path
 
 
+@pytest.mark.medium
 def test_a_scene_is_saved_with_its_data_and_loaded(slicer_bench, tmp_path):
     volume = slicer.util.addVolumeFromArray(VOXELS, name="SYNTHETIC größe")
     volume.SetAttribute("CCELLA.Synthetic", "1")

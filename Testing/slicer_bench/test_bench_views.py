@@ -89,6 +89,7 @@ def test_unknown_layouts_are_named(slicer_bench):
         places('<layout type="grid"/>', 10, 10)
 
 
+@pytest.mark.medium
 def test_views_are_drawn_into_one_picture(manager, slicer_bench, tmp_path):
     show_custom_layout(manager)
     volume = slicer.util.addVolumeFromArray(np.full((40, 40, 40), 1000, np.int16))

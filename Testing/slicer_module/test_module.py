@@ -35,11 +35,13 @@ def test_says_what_it_is_and_whose_method(module):
         assert name in module.acknowledgementText
 
 
+@pytest.mark.medium
 def test_loading_and_opening_it_asks_nothing_of_the_user(slicer_bench, widget):
     assert slicer_bench.messages == []
     assert widget.ui.generateButton.text == "Generate"
 
 
+@pytest.mark.medium
 def test_the_logic_is_found_by_its_module(widget):
     import slicer
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from made_up import VARIANTS, arm_scores, image_measures, study_result
 
 from ccella_core.provenance import SYNTHETIC_LABEL
@@ -17,6 +18,7 @@ from ccella_core.study.result import StudyResult, write_result
 from ccella_core.study.study_page import write_page
 
 
+@pytest.mark.medium
 def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
     text = write_page(study_result(), tmp_path, Examples("AAAA", [("p1", "A <report>.")])).read_text(encoding="utf-8")
     assert "<script" not in text and not re.search(r'(?:src|href)="(?!data:|#)', text)

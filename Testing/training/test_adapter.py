@@ -36,6 +36,7 @@ def test_it_learns_what_the_reports_state(cases, tmp_path):
     assert len(losses) == 150 and losses[-1] < 0.5 * losses[49]
 
 
+@pytest.mark.medium
 def test_the_unet_and_the_class_heads_stay_as_they_were(cases, tmp_path):
     before, after = new_denoiser(), train(new_denoiser(), cases, TINY, tmp_path / "run")
     assert not after.training
@@ -47,6 +48,7 @@ def test_the_unet_and_the_class_heads_stay_as_they_were(cases, tmp_path):
     assert "blocks" in changed and not changed & {"unet", "class_heads", "class_vote"}
 
 
+@pytest.mark.medium
 def test_a_stopped_run_that_goes_on_gives_the_same_weights(cases, tmp_path, stopped_at_first_save, assert_same_weights):
     whole = train(new_denoiser(), cases, TINY, tmp_path / "whole")
     with stopped_at_first_save():

@@ -57,6 +57,7 @@ def test_two_volumes_are_soon_learned(volumes, tmp_path):
     assert trained < 0.5 * untrained
 
 
+@pytest.mark.medium
 def test_a_stopped_run_that_goes_on_ends_with_the_same_weights(
     volumes, tmp_path, stopped_at_first_save, assert_same_weights
 ):
@@ -151,6 +152,7 @@ def radimagenet(tmp_path) -> Path:
     return tmp_path / "radimagenet" / "model.safetensors"
 
 
+@pytest.mark.medium
 def test_a_perceptual_loss_counts_and_is_no_part_of_the_network(large_volumes, tmp_path, radimagenet):
     config = TINY.model_copy(
         update={"perceptual_weight": 1.0, "perceptual_weights_file": radimagenet, "crop": (16, 16, 16), "steps": 2}

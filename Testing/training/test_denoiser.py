@@ -107,12 +107,14 @@ def test_a_precision_that_is_not_to_be_had_is_refused(forgetful):
         new_accelerator("fp16")
 
 
+@pytest.mark.medium
 def test_epochs_become_steps(cases, tmp_path):
     assert changed(steps=0, epochs=4).for_cases(5).steps == 5
     assert changed(steps=7, epochs=4).for_cases(5).steps == 7
     assert train_denoiser(cases, changed(steps=0, epochs=1, batch_size=2), tmp_path).step == 3
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("variant", REPORT_VARIANTS)
 def test_every_variant_trains(cases, tmp_path, variant):
     heard = Heard()
@@ -151,6 +153,7 @@ def test_published_defaults():
     assert config.scheduler.prediction_type == "epsilon" and config.network.unet.num_channels == (64, 128, 256, 512)
 
 
+@pytest.mark.medium
 def test_nan_stops_the_run_and_leaves_the_last_checkpoint(cases, tmp_path, stopped_at_first_save, monkeypatch):
     with stopped_at_first_save():
         train_denoiser(cases, TINY, tmp_path)

@@ -83,6 +83,7 @@ def test_two_reports_are_soon_learned(tmp_path):
     assert len(losses) == 40 and losses[-1] < 0.6 * losses[4]
 
 
+@pytest.mark.medium
 def test_a_stopped_run_that_goes_on_reads_reports_the_same(tmp_path, stopped_at_first_save):
     whole = train_report_encoder(TOLD, TINY, tmp_path / "whole")
     with stopped_at_first_save():

@@ -59,6 +59,7 @@ def test_after_a_run_time_is_what_was_measured(tiny_model: Path, state: WorkerSt
     assert ask(state, tiny_model, shape=[32, 16, 8])["basis"] == "estimated"
 
 
+@pytest.mark.medium
 def test_a_loaded_model_is_neither_loaded_nor_counted_again(
     tiny_model: Path, tiny_pipeline: Any, state: WorkerState, monkeypatch: pytest.MonkeyPatch
 ) -> None:

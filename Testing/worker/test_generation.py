@@ -33,6 +33,7 @@ def task_of(model: Path, folder: Path, **more: Any) -> Task:
     return Task(1, "generate", params | more, send=lambda *_, **__: None)
 
 
+@pytest.mark.medium
 def test_measured_times_are_kept_and_warm_runs_keep_those_of_the_cold_one(
     tiny_model: Path, handlers: Handlers, tmp_path: Path
 ) -> None:
@@ -46,6 +47,7 @@ def test_measured_times_are_kept_and_warm_runs_keep_those_of_the_cold_one(
     assert (warm.load, warm.encode) == (cold.load, cold.encode) and warm.step != cold.step
 
 
+@pytest.mark.medium
 def test_another_model_takes_the_place_of_the_first(tiny_model: Path, handlers: Handlers, tmp_path: Path) -> None:
     other = Path(shutil.copytree(tiny_model, tmp_path / "other"))
     index = json.loads((other / INDEX_NAME).read_text(encoding="utf-8"))
@@ -83,6 +85,7 @@ def test_options_of_the_pipeline_are_parameters(tiny_model: Path, handlers: Hand
     assert (provenance["output_range"], provenance["scheduler"], provenance["shape"]) == ("0-1", "ddim", [8, 8, 8])
 
 
+@pytest.mark.medium
 def test_running_out_of_memory_is_survived(
     tiny_model: Path, handlers: Handlers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

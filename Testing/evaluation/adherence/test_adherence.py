@@ -166,6 +166,7 @@ def test_an_honest_generator_adheres() -> None:
     )  # it calls everything positive
 
 
+@pytest.mark.medium
 def test_a_generator_that_ignores_the_report_does_not() -> None:
     result = run(Generator(lambda report: phantom_of(FIRST_PATIENT), positive=None))
     stated = StatedFinding.by(draw_patient(FIRST_PATIENT).findings)
@@ -178,6 +179,7 @@ def test_a_generator_that_ignores_the_report_does_not() -> None:
     assert result.phantoms.pathology.value == 1
 
 
+@pytest.mark.medium
 def test_a_generator_that_mixes_up_the_sides_is_found_out() -> None:
     result = run(Generator(lambda report: mirrored(honest(report))))
     assert result.generated.pathology.value == 1
@@ -256,6 +258,7 @@ def test_what_is_left_in_the_folder(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.medium
 def test_cases_of_different_origin_are_not_mixed(tmp_path: Path) -> None:
     run(Generator(honest), tmp_path, cases=1, counterfactuals=0)
     for cases in (1, 2):  # also where nothing is left to make

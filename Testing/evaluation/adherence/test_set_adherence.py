@@ -100,6 +100,7 @@ def synthetic(folder: Path, prepared: PreparedSet, pages: dict[str, int], *, sou
     return folder
 
 
+@pytest.mark.medium
 def test_volumes_that_show_what_was_said_adhere(prepared: PreparedSet, tmp_path: Path) -> None:
     folder = synthetic(tmp_path / "set", prepared, {f"case{number}": number for number in range(CASES)})
     told: list[tuple[int, int]] = []
@@ -117,6 +118,7 @@ def test_volumes_that_show_what_was_said_adhere(prepared: PreparedSet, tmp_path:
     assert "| | synthetic | prepared volumes of the same cases |" in table
 
 
+@pytest.mark.medium
 def test_volumes_of_somebody_else_do_not(prepared: PreparedSet, tmp_path: Path) -> None:
     folder = synthetic(tmp_path / "set", prepared, {f"case{number}": OTHER for number in range(CASES)})
     result = set_adherence(folder, prepared.folder, Pages())

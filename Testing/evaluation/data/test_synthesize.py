@@ -107,6 +107,7 @@ def test_the_class_is_read_from_reports_and_not_from_their_absence(
         labelled(open_volume_set(out), "synthetic", "predicted")
 
 
+@pytest.mark.medium
 def test_several_a_case_take_one_wording_after_the_other(
     tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path
 ):
@@ -154,6 +155,7 @@ def test_the_table_holds_every_row(tiny_pipeline: CCELLAPipeline, prepared: Prep
         shutil.rmtree(out)
 
 
+@pytest.mark.medium
 def test_what_is_whole_stays_and_what_is_damaged_is_made_again(
     tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path
 ):
@@ -283,6 +285,7 @@ def test_bad_cases_and_variants_are_explained(tiny_pipeline: CCELLAPipeline, pre
     assert result.exit_code == 2 and "holds no prepared cases" in result.stderr
 
 
+@pytest.mark.medium
 def test_the_command(tiny_model: Path, prepared: PreparedSet, tmp_path: Path):
     arguments = [str(prepared.folder), "--model", str(tiny_model), "--out", str(tmp_path / "out"), "--split", "all"]
     result = CliRunner().invoke(app, ["synthesize", *arguments, "--steps", "1", "--device", "cpu"])

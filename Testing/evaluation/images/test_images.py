@@ -36,6 +36,7 @@ def test_a_set_and_itself() -> None:
     assert (scores.real_volumes, scores.synthetic_volumes, found.slices, scores.warnings) == (24, 24, 1, ())
 
 
+@pytest.mark.medium
 def test_shifted_gaussians_have_the_closed_form_and_monais_number() -> None:
     real, synthetic = rows(400), rows(300, seed=1, mean=0.7, sd=0.1)
     found = evaluate_images(
@@ -174,6 +175,7 @@ def fake_extractor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "available_kinds", lambda: ("medicalnet",))
 
 
+@pytest.mark.medium
 @pytest.mark.usefixtures("fake_extractor")
 def test_the_command(tmp_path: Path) -> None:
     real = write_images(tmp_path / "real", with_features(rows(6)))
@@ -186,6 +188,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert json.loads(as_json.stdout) == json.loads((tmp_path / "out" / "images.json").read_bytes())
 
 
+@pytest.mark.medium
 @pytest.mark.usefixtures("fake_extractor")
 def test_bad_input_ends_with_2_and_a_sentence(tmp_path: Path) -> None:
     good = write_images(tmp_path / "good", with_features(rows(4)))
@@ -209,6 +212,7 @@ def test_bad_input_ends_with_2_and_a_sentence(tmp_path: Path) -> None:
     assert ccella(good, good, "--out", tmp_path / "out", "--real-split", "test").exit_code == 2
 
 
+@pytest.mark.medium
 def test_what_cannot_be_compared_is_refused_before_the_stand_in_is_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,7 @@ def room(slicer_bench: Any, tmp_path: Path) -> Iterator[Room]:
 # Cancel.
 
 
+@pytest.mark.medium
 def test_a_worker_that_obeys_stays(room: Room) -> None:
     room.answer("echo")
     number, answers = room.ask("obey")

@@ -155,6 +155,7 @@ def test_a_download_ends_with_the_client(room: Room) -> None:
 # The window.
 
 
+@pytest.mark.medium
 def test_the_window_never_stands_still(room: Room) -> None:
     """While a worker starts, works, is cancelled and ended, starts again, floods, dies, and is closed."""
     with room.bench.heartbeat() as heart:

@@ -141,6 +141,7 @@ def test_after_the_scene_was_closed_a_new_one_is_left_alone(room: Room, state: C
     assert room.comparison.active and room.comparison.overlap
 
 
+@pytest.mark.medium
 def test_after_its_views_were_removed(room: Room) -> None:
     room.start()
     for kind in ("vtkMRMLSliceCompositeNode", "vtkMRMLSliceNode"):

@@ -18,6 +18,7 @@ def layout(panel) -> int:
     return panel.bench.app.layoutManager().layoutLogic().GetLayoutNode().GetViewArrangement()
 
 
+@pytest.mark.medium
 def test_says_what_is_missing(panel):
     button = panel.ui.compareButton
     assert not button.enabled

@@ -71,6 +71,7 @@ def test_the_model_s_own_values_are_left_to_the_model(panel):
     assert (params["num_inference_steps"], params["scheduler"], params["pathology"]) == (None, None, None)
 
 
+@pytest.mark.medium
 def test_a_new_seed_each_time_is_shown_and_can_be_kept(panel):
     seeds = []
     for _run in range(2):
@@ -165,6 +166,7 @@ def test_the_result_is_shown_and_the_prediction_told(panel):
     assert panel.ui.generateButton.text == "Generate"
 
 
+@pytest.mark.medium
 def test_all_sequences_of_a_model_come_and_the_first_is_shown(panel):
     import slicer
 
@@ -206,6 +208,7 @@ def test_a_failure_is_told_in_the_line_the_log_and_a_popup(panel):
     assert panel.ui.statusLabel.text.startswith("Done: SYNTHETIC")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("code", ["memory", "gpu_memory", "hung", "rubbish", "version", "internal"])
 def test_whatever_fails_it_is_said_and_the_next_press_works(panel, code):
     panel.generate().fail(code, "What happened.", "What to do.")

@@ -14,6 +14,7 @@ def test_leaving_the_module_lets_a_run_finish(panel):
     assert panel.ui.statusLabel.text.startswith("Done: ")
 
 
+@pytest.mark.medium
 def test_closing_the_scene_cancels_and_starts_afresh(panel):
     panel.generate("A report of this scene.")
     panel.bench.scene.Clear()
@@ -46,6 +47,7 @@ def test_closing_the_scene_while_packages_are_installed(panel, monkeypatch):
     assert panel.ui.generateButton.toolTip == "Write a report first."
 
 
+@pytest.mark.medium
 def test_reports_and_settings_come_back_with_the_scene(panel, tmp_path):
     import slicer
 
@@ -68,6 +70,7 @@ def test_reports_and_settings_come_back_with_the_scene(panel, tmp_path):
     assert not panel.ui.newSeedCheck.checked
 
 
+@pytest.mark.medium
 def test_a_result_comes_back_with_the_archive_and_is_labelled(panel, tmp_path):
     import slicer
 
@@ -93,6 +96,7 @@ def test_a_result_comes_back_with_the_archive_and_is_labelled(panel, tmp_path):
     assert hierarchy.GetItemName(folder) == "SYNTHETIC – CCELLA"
 
 
+@pytest.mark.medium
 def test_a_module_that_is_added_to_a_running_slicer_labels_too(panel):
     panel.generate().finish()  # there was no start of Slicer to hear of
     assert labelled_views() == {"Red", "Green", "Yellow"}
@@ -136,6 +140,7 @@ def test_at_its_end_nothing_reaches_the_widgets_any_more(panel, running):
     assert panel.bench.take_slot_errors() == []
 
 
+@pytest.mark.medium
 def test_it_works_again_after_reloading(panel):
     """As Slicer's own button does it: the panel is made anew in its place, and nobody enters the module again."""
     import slicer
@@ -161,6 +166,7 @@ def test_it_works_again_after_reloading(panel):
     assert panel.bench.take_slot_errors() == []
 
 
+@pytest.mark.medium
 def test_quitting_takes_the_labels_away(panel):
     panel.bench.app.startupCompleted.emit()
     panel.generate().finish()

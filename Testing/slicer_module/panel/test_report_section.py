@@ -13,6 +13,7 @@ def menu_actions(panel: Any) -> list[Any]:
     return [action for action in menu.actions() if not action.isSeparator()]
 
 
+@pytest.mark.medium
 def test_what_is_typed_is_a_parameter_and_counted_once(panel):
     for text in ("PI", "PI-RADS", "PI-RADS 4."):
         panel.ui.reportEdit.plainText = text
@@ -104,6 +105,7 @@ def test_recent_offers_what_volumes_were_made_of(panel):
     assert panel.parameters.report == long_report
 
 
+@pytest.mark.medium
 def test_reports_can_be_forgotten_and_no_longer_remembered(panel):
     panel.generate("A report.").finish()
     *_reports, remember, clear = menu_actions(panel)

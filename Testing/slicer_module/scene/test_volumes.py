@@ -106,6 +106,7 @@ def test_display_is_grey_with_a_window_by_percentiles(volumes: Any, tmp_path: Pa
     np.testing.assert_allclose([display.GetWindowLevelMin(), display.GetWindowLevelMax()], [0.01, 0.99], atol=2e-3)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("seed", range(12))
 def test_lies_on_the_reference_as_the_library_lays_it(volumes: Any, tmp_path: Path, seed: int) -> None:
     generator = np.random.default_rng(seed)
