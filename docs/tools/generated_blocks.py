@@ -85,7 +85,9 @@ def confusions() -> str:
 def floors() -> str:
     """Which folders and modules of the library may import which others."""
     table = runpy.run_path(str(ROOT / "Testing" / "test_architecture.py"))["FLOORS"]
-    rows = [f"| {number} | {', '.join(f'`{part}`' for part in sorted(parts))} |" for number, parts in enumerate(table, 1)]
+    rows = [
+        f"| {number} | {', '.join(f'`{part}`' for part in sorted(parts))} |" for number, parts in enumerate(table, 1)
+    ]
     return "\n".join(["| floor | folders and modules |", "| ---: | --- |", *reversed(rows)])
 
 
