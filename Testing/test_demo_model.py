@@ -8,12 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ccella_core.evaluation.adherence.report import (
-    AdherenceResult,
-    agreement_table,
-    confusion_tables,
-    counterfactual_table,
-)
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.models.model import ModelFolder
 
@@ -64,30 +58,3 @@ def test_reads_a_negative_report_as_negative(pipeline):
     report = (REPOSITORY / "Resources" / "Examples" / "report_negative.txt").read_text(encoding="utf-8")
     (volume,) = pipeline(report, seed=7, num_inference_steps=2)
     assert volume.provenance.predicted_positive_probability < 0.5
-
-
-@pytest.fixture
-def measured() -> AdherenceResult:
-    model = ModelFolder.open(DEMO)
-    found = AdherenceResult.model_validate({**model.index.measured["adherence"], "cases": []})
-    assert model.sha256[:12] in found.model
-    return found
-
-
-def lines_of(page: str) -> list[str]:
-    return (REPOSITORY / page).read_text(encoding="utf-8").splitlines()
-
-
-def test_the_page_of_the_model_has_what_was_measured_of_it(measured):
-    columns = {"generated": measured.generated, "phantoms of the same patients": measured.phantoms}
-    rows = [
-        *agreement_table(columns, phantom_reader=None).splitlines(),
-        *counterfactual_table(measured).splitlines()[2:],
-    ]
-    told = lines_of("docs/demo_model.md")
-    assert len(rows) > 15 and [row for row in rows if row not in told] == []
-
-
-def test_the_page_of_the_model_tells_what_was_stated_and_what_was_read(measured):
-    rows, told = "\n\n".join(confusion_tables(measured.generated)).splitlines(), lines_of("docs/demo_model.md")
-    assert len(rows) > 15 and [row for row in rows if row not in told] == []

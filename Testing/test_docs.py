@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import runpy
 from pathlib import Path
 
 import pytest
@@ -69,18 +68,14 @@ def test_the_targets_that_readme_and_contributing_name_are_there() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     named = set()
     for name in ("README.md", "CONTRIBUTING.md"):
-        named |= set(re.findall(r"\bmake ([a-z-]+)(?=[`\s])", (ROOT / name).read_text(encoding="utf-8")))
+        named |= set(re.findall(r"(?m)(?:`|^)make ([a-z-]+)", (ROOT / name).read_text(encoding="utf-8")))
     assert {"demo", "test"} <= named
     missing = [target for target in sorted(named) if not re.search(rf"^{target}:", makefile, re.MULTILINE)]
     assert not missing
 
 
-def test_the_architecture_page_has_the_floors_and_every_folder() -> None:
+def test_the_architecture_page_names_every_folder() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    floors = runpy.run_path(str(ROOT / "Testing" / "test_architecture.py"))["FLOORS"]
-    rows = re.findall(r"^\| (\d+) \| (.+) \|$", text, re.MULTILINE)
-    told = {int(number): set(re.findall(r"`([\w.]+)`", parts)) for number, parts in rows}
-    assert told == dict(enumerate(floors, start=1))
     library = ROOT / "ccella_core"
-    folders = [file.parent.relative_to(library) for file in library.rglob("__init__.py") if file.parent != library]
+    folders = [file.parent for file in library.rglob("__init__.py") if file.parent != library]
     assert [folder for folder in folders if f"{folder.name}/" not in text] == []

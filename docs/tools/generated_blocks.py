@@ -7,6 +7,7 @@ the names. A test renders every block and compares. A new source is one function
 from __future__ import annotations
 
 import re
+import runpy
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -81,12 +82,22 @@ def confusions() -> str:
     return _joined(confusion_tables(measured().generated), "\n\n")
 
 
+def floors() -> str:
+    """Which folders and modules of the library may import which others."""
+    table = runpy.run_path(str(ROOT / "Testing" / "test_architecture.py"))["FLOORS"]
+    rows = [
+        f"| {number} | {', '.join(f'`{part}`' for part in sorted(parts))} |" for number, parts in enumerate(table, 1)
+    ]
+    return "\n".join(["| floor | folders and modules |", "| ---: | --- |", *reversed(rows)])
+
+
 def _joined(text: str | list[str], separator: str) -> str:
     return text if isinstance(text, str) else separator.join(text)
 
 
 BLOCKS: dict[str, Callable[[], str]] = {
     **{f"keys of {name}": partial(keys, name) for name in table_of_keys.CONFIGURATIONS},
+    "floors": floors,
     "demonstration model, adherence": adherence,
     "demonstration model, counterfactuals": counterfactuals,
     "demonstration model, confusions": confusions,
