@@ -73,8 +73,8 @@ class VolumeSet:
         voxels = np.asarray(member.read(), dtype=np.float32)
         if voxels.shape != self.shape:
             raise InputError(
-                f"{member.id} has {format_shape(voxels.shape)} voxels and the first of {self.name} {format_shape(self.shape)}: "
-                "the volumes of a set must have one shape; prepare them with `ccella prepare`."
+                f"{member.id} has {format_shape(voxels.shape)} voxels and the first of {self.name} "
+                f"{format_shape(self.shape)}: the volumes of a set must have one shape; prepare them with `ccella prepare`."
             )
         if not np.isfinite(voxels).all():
             raise InputError(f"{member.id} in {self.name} holds NaN or infinite voxels; remove it.")
@@ -86,6 +86,7 @@ class VolumeSet:
         return voxels.clip(0, 1)
 
     def volumes(self) -> Iterator[np.ndarray]:
+        """One after the other, as ``voxels`` gives them."""
         return (self.voxels(index) for index in range(len(self)))
 
 
