@@ -6,3 +6,4 @@ import sys
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1] / "imaging"))  # dicom_writing
+sys.path.append(str(Path(__file__).parent))  # killed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import stat
 import sys
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 from dicom_writing import write_slice
+from killed import ending_its_process
 
 from ccella_core.cases import prepare as module
 from ccella_core.cases.case import Case, SourceCases
@@ -65,7 +66,7 @@ def test_a_report_that_training_refuses_is_left_out_by_prepare(tmp_path, report,
     )
     prepared, refused = prepare(SourceCases((case(tmp_path, "good"), odd)), SETTINGS, tmp_path / "out")
     assert [each.id for each in prepared.cases] == ["good"] and [each.id for each in refused] == ["odd"]
-    assert pytest.importorskip("re").search(words, refused[0].reason)
+    assert re.search(words, refused[0].reason)
 
 
 @pytest.mark.parametrize("word", ["nan", "NaN", "N/A", "-", "none", " null ", "–", "#N/A"])
@@ -81,7 +82,8 @@ def test_a_word_for_nothing_is_an_empty_cell_and_counted(tmp_path, word):
 
 def test_lone_surrogates_cost_their_line(tmp_path):
     write_image(tmp_path / "t2.mha")
-    lines = [{"case": "a", "t2w": "t2.mha", "pirads": 4}, {"case": "b", "t2w": "t2.mha", "pirads": 4, "report": "\ud83d"},
+    lines = [{"case": "a", "t2w": "t2.mha", "pirads": 4},
+             {"case": "b", "t2w": "t2.mha", "pirads": 4, "report": "\ud83d"},
              {"case": "c\udc00", "t2w": "t2.mha", "pirads": 4}]  # fmt: skip
     (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, lines)))
     cases, refused = read_manifest(tmp_path / "m.jsonl")[:2]
@@ -97,8 +99,8 @@ def test_rare_line_ends_in_a_report_divide_nothing(tmp_path):
 # Facts
 
 
-@pytest.mark.parametrize(("column", "value"), [("gland_volume_ml", "308"), ("gland_volume_ml", "0"), ("age_years", "640"),
-                                               ("psa_ng_ml", "-1"), ("isup", "9"), ("psa_ng_ml", "high")])  # fmt: skip
+@pytest.mark.parametrize(("column", "value"), [("gland_volume_ml", "308"), ("gland_volume_ml", "0"),
+                                               ("age_years", "640"), ("psa_ng_ml", "-1"), ("isup", "9"), ("psa_ng_ml", "high")])  # fmt: skip
 def test_a_fact_out_of_range_is_a_warning_that_reaches_table_and_page(tmp_path, column, value):
     write_image(tmp_path / "t2.mha")
     (tmp_path / "m.csv").write_text(f"case,t2w,pirads,split,{column}\na,t2.mha,4,train,{value}\n", encoding="utf-8")
@@ -157,7 +159,7 @@ def test_masks_that_lie_elsewhere_or_are_none(tmp_path):
     good = write_image(tmp_path / "gland.mha", mask)
     cases = [
         case(tmp_path, "far", gland=write_image(tmp_path / "far_gland.mha", mask, origin=(500, 0, 0))),
-        case(tmp_path, "half", gland=write_image(tmp_path / "half_gland.mha", mask, origin=(9, 0, 0))),
+        case(tmp_path, "half", gland=write_image(tmp_path / "half_gland.mha", mask, origin=(11, 0, 0))),
         case(tmp_path, "lesion", gland=good, lesion=write_image(tmp_path / "far_lesion.mha", mask, origin=(0, 0, 90))),
         case(tmp_path, "percent", gland=write_image(tmp_path / "p.mha", mask * 0.7)),
         case(tmp_path, "alone", lesion=good),
@@ -184,6 +186,15 @@ def test_any_fault_costs_one_case(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "read_scan", faulty)
     prepared, refused = reasons([case(tmp_path, "odd"), case(tmp_path, "good")], tmp_path / "out")
     assert [each.id for each in prepared.cases] == ["good"] and "that nobody thought of" in refused["odd"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends processes otherwise")
+def test_a_process_that_is_killed_costs_the_case_in_its_hands(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "prepare_case", ending_its_process)
+    cases = [case(tmp_path, name) for name in ("a", "killer", "b", "c")]
+    prepared, refused = prepare(SourceCases(tuple(cases)), SETTINGS, tmp_path / "out", jobs=2)
+    assert [each.id for each in prepared.cases] == ["a", "b", "c"]
+    assert [each.id for each in refused] == ["killer"] and "The system ended the process" in refused[0].reason
 
 
 def test_a_refused_run_does_not_stop_the_corrected_one(tmp_path):
@@ -223,7 +234,7 @@ def test_what_holds_reports_is_its_owners_alone(tmp_path):
     prepared, _ = reasons([case(tmp_path, "a", reports=("Lesion.",), report_source="given")], tmp_path / "out")
     page = write_quality_report(prepared, ())
     for path in (tmp_path / "out" / "cases.jsonl", page):
-        assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 # Archives

@@ -66,8 +66,9 @@ def write_frames(path: Path, frames: list[tuple[float, np.ndarray, dict[str, flo
     data = dataset(path, kind, voxels, series="1", description="invented", modality="SEG" if kind == SEG else "MR")
     if kind == SEG:
         data.SegmentationType = "BINARY"
-        data.SegmentSequence = Sequence([item(SegmentNumber=number, SegmentLabel=f"zone {number}")
-                                         for number in sorted({int(facts["segment"]) for *_, facts in frames})])  # fmt: skip
+        numbers = sorted({int(facts["segment"]) for *_, facts in frames})
+        segments = [item(SegmentNumber=number, SegmentLabel=f"zone {number}") for number in numbers]
+        data.SegmentSequence = Sequence(segments)
     measures = item(PixelSpacing=[1.0, 1.5], SliceThickness=3.0, SpacingBetweenSlices=3.0)
     data.SharedFunctionalGroupsSequence = Sequence([item(
         PlaneOrientationSequence=Sequence([item(ImageOrientationPatient=UPRIGHT)]),

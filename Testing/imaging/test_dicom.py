@@ -87,12 +87,12 @@ def test_identical_copies_are_read_once_and_said(tmp_path, copied):
 
 @pytest.mark.parametrize("missing", ["ImagePositionPatient", "ImageOrientationPatient"])
 def test_without_a_place_there_is_no_scan(tmp_path, missing):
-    with pytest.raises(InputError, match="does not say where 6 of its 6 images lie .*as the scanner stored it"):
+    with pytest.raises(InputError, match=r"does not say where 6 of its 6 images lie .*as the scanner stored it"):
         read_scan(stack(tmp_path / "t2", **{missing: None}))
 
 
 def test_without_a_spacing_there_is_no_scan(tmp_path):
-    with pytest.raises(InputError, match="does not say how large its voxels are"):
+    with pytest.raises(InputError, match=r"does not say how large its voxels are"):
         read_scan(stack(tmp_path / "t2", PixelSpacing=None))
 
 
@@ -106,13 +106,13 @@ def test_a_tilted_stack_is_refused_with_its_shift(tmp_path, shift):
 
 def test_another_size_direction_or_spacing_is_named(tmp_path):
     write_slice(stack(tmp_path / "size") / "02.dcm", 6.0, picture(2, (4, 4)))
-    with pytest.raises(InputError, match="02.dcm in .* has 4 x 4 voxels, the others 5 x 6"):
+    with pytest.raises(InputError, match=r"02.dcm in .* has 4 x 4 voxels, the others 5 x 6"):
         read_scan(tmp_path / "size")
     write_slice(stack(tmp_path / "turned") / "02.dcm", 6.0, picture(2), orientation=[0, 1, 0, 0, 0, -1])
-    with pytest.raises(InputError, match="1 of the 6 images in .* lie in another direction"):
+    with pytest.raises(InputError, match=r"1 of the 6 images in .* lie in another direction"):
         read_scan(tmp_path / "turned")
     write_slice(stack(tmp_path / "spacing") / "02.dcm", 6.0, picture(2), PixelSpacing=[2.0, 2.0])
-    with pytest.raises(InputError, match="have another spacing"):
+    with pytest.raises(InputError, match=r"have another spacing"):
         read_scan(tmp_path / "spacing")
 
 
@@ -120,14 +120,14 @@ def test_one_slice_is_said_to_be_one(tmp_path):
     path = write_slice(tmp_path / "one" / "1.dcm", 0.0, picture(1))
     with pytest.raises(InputError, match=r"1.dcm is one slice, .*give the folder that its series lies in"):
         read_scan(path)
-    with pytest.raises(InputError, match="one is one slice.*others? slices are missing|other slices are missing"):
+    with pytest.raises(InputError, match=r"one is one slice.*others? slices are missing|other slices are missing"):
         read_scan(path.parent)
 
 
 def test_a_cut_file_is_named(tmp_path):
     file = stack(tmp_path / "t2") / "03.dcm"
     file.write_bytes(file.read_bytes()[:-20])
-    with pytest.raises(InputError, match="03.dcm is (damaged or )?incomplete"):
+    with pytest.raises(InputError, match=r"03.dcm is (damaged or )?incomplete"):
         read_scan(tmp_path / "t2")
     file.write_bytes(b"")
     with pytest.raises(InputError, match=r"03.dcm is no DICOM file, though it is called one \(0 bytes\)"):
@@ -142,7 +142,7 @@ def test_every_slice_has_its_own_slope(tmp_path):
 
 def test_a_folder_of_folders_is_explained(tmp_path):
     stack(tmp_path / "study" / "t2")
-    with pytest.raises(InputError, match="There is no DICOM series in .*study; there is one in .*t2"):
+    with pytest.raises(InputError, match=r"There is no DICOM series in .*study; there is one in .*t2"):
         read_scan(tmp_path / "study")
 
 
@@ -171,7 +171,7 @@ def test_frames_with_a_hole_or_cut_off_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"not evenly spaced \(3.00 to 6.00 mm\)"):
         read_scan(path)
     path = write_frames(tmp_path / "cut.dcm", [(3.0 * index, picture(index), {}) for index in range(4)], cut=60)
-    with pytest.raises(InputError, match="cut.dcm is incomplete: 180 of 240 bytes"):
+    with pytest.raises(InputError, match=r"cut.dcm is incomplete: 180 of 240 bytes"):
         read_scan(path)
 
 
@@ -188,5 +188,5 @@ def test_segments_are_taken_together_where_they_lie(tmp_path):
     found = sitk.GetArrayFromImage(mask)
     assert found.sum() == 3 and found[0, 1, 1] and found[0, 2, 2] and found[2, 1, 1]
     assert warnings == ["seg.dcm has 2 segments (zone 1, zone 2), which are taken together."]
-    with pytest.raises(InputError, match="is a segmentation, not a scan"):
+    with pytest.raises(InputError, match=r"is a segmentation, not a scan"):
         read_scan(path)

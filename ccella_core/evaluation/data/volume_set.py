@@ -74,7 +74,8 @@ class VolumeSet:
         if voxels.shape != self.shape:
             raise InputError(
                 f"{member.id} has {format_shape(voxels.shape)} voxels and the first of {self.name} "
-                f"{format_shape(self.shape)}: the volumes of a set must have one shape; prepare them with `ccella prepare`."
+                f"{format_shape(self.shape)}: the volumes of a set must have one shape; prepare them with "
+                "`ccella prepare`."
             )
         if not np.isfinite(voxels).all():
             raise InputError(f"{member.id} in {self.name} holds NaN or infinite voxels; remove it.")
