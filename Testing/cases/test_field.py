@@ -54,7 +54,8 @@ def reasons(cases: list[Case], out: Path, settings: PrepareSettings = SETTINGS) 
 @pytest.mark.parametrize(
     ("report", "words"),
     [
-        ("x" * 30_039, "30039 characters"), ("\x01\x02", "no printable characters"), ("cut \ud83d", "not valid Unicode"),
+        ("x" * 30_039, "30039 characters"), ("\x01\x02", "no printable characters"),
+        ("cut \ud83d", "not valid Unicode"),
         (r"{\rtf1\ansi FINDINGS: lesion.\par}", r"RTF \(rich text\), not plain text"),
         ("MSH|^~\\&|RIS\nOBX|1|TX|&GDT||Lesion.||||||F", "an HL7 message"), ("OBX|1|TX|&GDT||Lesion.||||||F", "HL7"),
         ("<html><body>Lesion</body></html>", "HTML or XML"), ('{"report": "Lesion."}', "JSON"), ("%PDF-1.4", "a PDF"),
@@ -99,8 +100,11 @@ def test_rare_line_ends_in_a_report_divide_nothing(tmp_path):
 # Facts
 
 
-@pytest.mark.parametrize(("column", "value"), [("gland_volume_ml", "308"), ("gland_volume_ml", "0"),
-                                               ("age_years", "640"), ("psa_ng_ml", "-1"), ("isup", "9"), ("psa_ng_ml", "high")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("gland_volume_ml", "308"), ("gland_volume_ml", "0"), ("age_years", "640"), ("psa_ng_ml", "-1"), ("isup", "9"),
+     ("psa_ng_ml", "high")],
+)  # fmt: skip
 def test_a_fact_out_of_range_is_a_warning_that_reaches_table_and_page(tmp_path, column, value):
     write_image(tmp_path / "t2.mha")
     (tmp_path / "m.csv").write_text(f"case,t2w,pirads,split,{column}\na,t2.mha,4,train,{value}\n", encoding="utf-8")
