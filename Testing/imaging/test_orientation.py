@@ -39,8 +39,8 @@ def rotation(seed: int, degrees: float = 180.0) -> np.ndarray:
     return np.eye(3) + np.sin(angle) / angle * turn + (1 - np.cos(angle)) / angle**2 * turn @ turn
 
 
-AXES = [np.array(signs) * np.eye(3)[:, order]
-        for order in itertools.permutations(range(3)) for signs in itertools.product((1.0, -1.0), repeat=3)]  # fmt: skip
+ORDERS, SIGNS = itertools.permutations(range(3)), list(itertools.product((1.0, -1.0), repeat=3))
+AXES = [np.array(signs) * np.eye(3)[:, order] for order in ORDERS for signs in SIGNS]
 OBLIQUE = [rotation(seed) for seed in range(6)] + [rotation(seed) @ np.diag([1.0, 1.0, -1.0]) for seed in range(6)]
 
 
@@ -125,7 +125,9 @@ def test_a_radiologist_sees_the_right_at_the_left_and_the_front_and_the_head_up(
 
 
 def test_slicer_can_read_it_with_numpy_alone():
-    code = "import sys, ccella_core.imaging.orientation; print(sorted({'SimpleITK', 'nibabel', 'torch'} & sys.modules.keys()))"
-    assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    code = (
+        "import sys, ccella_core.imaging.orientation; "
+        "print(sorted({'SimpleITK', 'nibabel', 'torch'} & sys.modules.keys()))"
     )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any, get_args
+from typing import Any
 
-from annotated_types import Ge, Le
 from pydantic import ValidationError
 
 from ccella_core.cases.tables import says_nothing
@@ -13,6 +12,8 @@ from ccella_core.config import StrictModel
 from ccella_core.imaging.raw_files import OnWarning
 from ccella_core.phantom.fields import LesionFields, StructuredFields
 
+FACTS = ("age_years", "psa_ng_ml", "gland_volume_ml", "isup")
+"""Those of a patient that are numbers; PI-RADS makes the class, and is never left out in silence."""
 NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)(e[-+]?\d+)?", re.IGNORECASE)
 
 
@@ -56,8 +57,7 @@ def usable_fields(content: Any, on_warning: OnWarning) -> Any:
     """What JSON lines hold in ``fields``, without numbers that cannot be; anything else is left for the model."""
     if not isinstance(content, dict):
         return content
-    usable = {name: usable_fact(name, value, on_warning) if name in ("age_years", "psa_ng_ml", "gland_volume_ml", "isup")
-              else value for name, value in content.items()}  # fmt: skip
+    usable = {name: usable_fact(name, value, on_warning) if name in FACTS else value for name, value in content.items()}
     if isinstance(content.get("lesions"), list):
         usable["lesions"] = [
             {name: usable_fact(name, value, on_warning, model=LesionFields) if name in ("size_mm", "isup") else value
@@ -68,8 +68,7 @@ def usable_fields(content: Any, on_warning: OnWarning) -> Any:
 
 
 def _limits(model: type[StrictModel], name: str) -> tuple[float, float]:
-    field = model.model_fields[name]
-    limits = [*field.metadata, *(each for part in get_args(field.annotation)
-                                 for info in get_args(part)[1:] for each in getattr(info, "metadata", [info]))]  # fmt: skip
-    low = next((each.ge for each in limits if isinstance(each, Ge)), float("-inf"))
-    return float(low), float(next((each.le for each in limits if isinstance(each, Le)), float("inf")))  # type: ignore[arg-type]
+    """What a field of numbers takes, as its schema says."""
+    schema = model.model_json_schema()["properties"][name]
+    number = next(each for each in schema.get("anyOf", [schema]) if "minimum" in each)
+    return float(number["minimum"]), float(number["maximum"])

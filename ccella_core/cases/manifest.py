@@ -31,7 +31,7 @@ from ccella_core.cases.case import (
     safe_id,
     with_own_names,
 )
-from ccella_core.cases.facts import usable_fact, usable_fields
+from ccella_core.cases.facts import FACTS, usable_fact, usable_fields
 from ccella_core.cases.tables import Row, as_name, has_lone_surrogates, json_lines, read_table, read_text, says_nothing
 from ccella_core.config import StrictModel, sentence_of
 from ccella_core.errors import InputError
@@ -42,8 +42,7 @@ from ccella_core.phantom.findings import Pathology
 from ccella_core.provenance import SequenceName
 
 SPLIT_WORDS = {"training": "train", "val": "validation", "valid": "validation", "testing": "test"}
-FACT_COLUMNS = ("age_years", "psa_ng_ml", "gland_volume_ml", "isup")
-NUMBER_COLUMNS = {"spacing", "spacing_x", "spacing_y", "spacing_z", *FACT_COLUMNS}
+NUMBER_COLUMNS = {"spacing", "spacing_x", "spacing_y", "spacing_z", *FACTS}
 
 
 class ManifestRow(StrictModel):
@@ -102,7 +101,7 @@ class ManifestRow(StrictModel):
     @property
     def facts(self) -> dict[str, Any]:
         """The structured facts that stand in columns of their own."""
-        columns = {name: getattr(self, name) for name in (*FACT_COLUMNS, "pirads")}
+        columns = {name: getattr(self, name) for name in (*FACTS, "pirads")}
         return {name: value for name, value in columns.items() if value is not None}
 
 
@@ -157,7 +156,7 @@ def case_of(line: Any, folder: Path) -> Case:
             raise InputError(f"{name}: it holds halves of characters, which are no text; write it again")
     warnings: list[str] = []
     cells = {name: value for name, value in line.items() if not says_nothing(value)}
-    for name in FACT_COLUMNS:
+    for name in FACTS:
         if name in cells:
             cells[name] = usable_fact(name, cells[name], warnings.append)
     if "fields" in cells:

@@ -362,19 +362,8 @@ def _write_picture(path: Path, volumes: list[np.ndarray], settings: PrepareSetti
 
 def _prepared_case(case: Case, outcome: Outcome) -> PreparedCase:
     assert case.split in SPLITS
-    kept = case.model_dump(
-        include={
-            "id",
-            "patient",
-            "split",
-            "pathology",
-            "pirads",
-            "reports",
-            "report_source",
-            "fields",
-            "positive_means",
-        }  # fmt: skip
-    )
+    same = ("id", "patient", "split", "pathology", "pirads", "reports", "report_source", "fields", "positive_means")
+    kept = case.model_dump(include=set(same))
     return PreparedCase(
         **kept,
         source_spacing_mm=outcome.source_spacing_mm,

@@ -16,8 +16,9 @@ from ccella_core.imaging.raw_files import OnWarning
 
 DELIMITERS = ",;\t|"
 WORDS_FOR_NOTHING = frozenset(
-    ("nan", "na", "n/a", "#n/a", "#na", "<na>", "n.a.", "none", "null", "nil", "nd", "n.d.", "nat", "missing", "unknown",
-     "not available", "not applicable", "-", "--", "---", "–", "—", ".", "..", "?", "k.a.", "#value!", "#ref!")
+    ("nan", "na", "n/a", "#n/a", "#na", "<na>", "n.a.", "none", "null", "nil", "nd", "n.d.", "nat", "missing",
+     "unknown", "not available", "not applicable", "-", "--", "---", "–", "—", ".", "..", "?", "k.a.",
+     "#value!", "#ref!")
 )  # fmt: skip
 MOST_BYTES = 1 << 28
 BYTE_ORDER_MARKS = (

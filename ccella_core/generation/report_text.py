@@ -20,7 +20,7 @@ MARKUP: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"PK\x03\x04"), "a Word document or an archive"),
     (re.compile(r"\xd0\xcf\x11\xe0|\ufffd{2}\x11\ufffd"), "an old Word document"),
     (re.compile(r".{128}DICM", re.DOTALL), "a DICOM file"),
-    (re.compile(r"\s*[A-Za-z0-9+/\r\n]{200,}={0,2}\s*\Z"), "encoded (Base64)"),
+    (re.compile(r"(?=.*\d)(?=.*[A-Z])(?=.*[a-z])\s*[A-Za-z0-9+/\r\n]{200,}={0,2}\s*\Z", re.DOTALL), "encoded (Base64)"),
 )  # fmt: skip
 """Text in which a report is wrapped: a model that reads words would read its marks as words."""
 

@@ -1,0 +1,1 @@
+"""Scans and volumes: reading, writing, which way is left, and pictures of them."""

@@ -20,7 +20,7 @@ from ccella_core.imaging.dicom_files import (
     series_headers,
 )
 from ccella_core.imaging.orientation import RAS_FROM_LPS
-from ccella_core.imaging.raw_files import OnWarning
+from ccella_core.imaging.raw_files import OnWarning, check_size
 
 UNEVEN_SLICES = 0.05
 """Share of the slice spacing by which slices may lie off before a series counts as incomplete."""
@@ -64,16 +64,18 @@ def read_dicom_mask(path: Path, on_warning: OnWarning) -> tuple[np.ndarray, np.n
     _check_alike(frames, path)
     places = _places(frames)
     groups = _by_place(places)
-    union = [(places[group[0]], frames[group[0]],
-              np.max([frames[index].voxels != 0 for index in group], axis=0).astype(np.uint8)) for group in groups]  # fmt: skip
-    step = frames[0].step or min(np.diff([place for place, _, _ in union]), default=1.0)
-    numbers = [(place - union[0][0]) / step for place, _, _ in union]
+    heights = [places[group[0]] for group in groups]
+    images = [np.any([frames[index].voxels != 0 for index in group], axis=0) for group in groups]
+    step = frames[0].step or min(np.diff(heights), default=1.0)
+    numbers = [(height - heights[0]) / step for height in heights]
     if any(abs(number - round(number)) > UNEVEN_SLICES for number in numbers):
         raise InputError(f"The slices of the segments in {path} are not evenly spaced.")
-    voxels = np.zeros((round(numbers[-1]) + 1, *union[0][2].shape), np.uint8)  # slices without a segment are left out
-    for number, (_, _, image) in zip(numbers, union, strict=True):
+    shape = (round(numbers[-1]) + 1, *images[0].shape)
+    check_size(path, shape)
+    voxels = np.zeros(shape, np.uint8)  # slices without a segment are not stored
+    for number, image in zip(numbers, images, strict=True):
         voxels[round(number)] = image
-    return voxels.transpose(2, 1, 0), _affine(union[0][1], step)
+    return voxels.transpose(2, 1, 0), _affine(frames[groups[0][0]], step)
 
 
 def _frames(path: Path) -> tuple[list[Frame], bool]:
@@ -133,7 +135,8 @@ def _check_alike(frames: Sequence[Frame], path: Path) -> None:
     if other := [frame for frame in frames if frame.voxels.shape != usual]:
         one, all_ = (" x ".join(map(str, shape[::-1])) for shape in (other[0].voxels.shape, usual))
         raise InputError(
-            f"{_few([each.file.name for each in other])} in {path} has {one} voxels, the others {all_}; keep one series."
+            f"{_few([each.file.name for each in other])} in {path} has {one} voxels, the others {all_}; "
+            "keep one series."
         )
     for frame in frames:
         if frame.spacing is None or min(frame.spacing) <= 0:
@@ -144,8 +147,8 @@ def _check_alike(frames: Sequence[Frame], path: Path) -> None:
             raise InputError(f"{frame.file} has rows and columns that are not at right angles.")
     first = frames[0]
     for what, same in (
-        ("lie in another direction", lambda each: np.allclose(each.axes, first.axes, atol=SAME_DIRECTION)),
-        ("have another spacing", lambda each: np.allclose(each.spacing, first.spacing, rtol=SAME_SPACING)),
+        ("lie in another direction", lambda each: np.abs(each.axes - first.axes).max() < SAME_DIRECTION),
+        ("have another spacing", lambda each: np.allclose(each.spacing, np.array(first.spacing), rtol=SAME_SPACING)),
     ):
         if other := [frame for frame in frames if not same(frame)]:
             names = _few([each.file.name for each in other])
@@ -153,7 +156,7 @@ def _check_alike(frames: Sequence[Frame], path: Path) -> None:
 
 
 def _places(frames: Sequence[Frame]) -> list[float]:
-    """mm along the normal of the first."""
+    """Along the normal of the first, in mm."""
     normal = np.cross(*frames[0].axes)  # type: ignore[misc]
     return [float(frame.position @ normal) for frame in frames]  # type: ignore[operator]
 
@@ -175,26 +178,26 @@ def _one_a_place(frames: list[Frame], path: Path, on_warning: OnWarning) -> list
     single = [_without_copies(group) for group in groups]
     counts = sorted({len(group) for group in single})
     if counts[-1] > 1:
-        count = (
-            f"{counts[-1]} images at each place"
-            if len(counts) == 1
-            else f"{counts[0]} to {counts[-1]} images at a place"
-        )
+        even = f"{counts[-1]} images at each place"
+        count = even if len(counts) == 1 else f"{counts[0]} to {counts[-1]} images at a place"
         raise InputError(f"{path} has {count} ({_difference(single)}); keep one.")
     if copies := len(frames) - len(single):
-        on_warning(
-            f"{path.name} holds {copies} {'copy' if copies == 1 else 'copies'} of its slices, which were left out."
-        )
+        words = "1 copy of a slice, which was" if copies == 1 else f"{copies} copies of its slices, which were"
+        on_warning(f"{path.name} holds {words} left out.")
     return [group[0] for group in single]
 
 
 def _without_copies(group: list[Frame]) -> list[Frame]:
     kept: list[Frame] = []
     for frame in group:
-        if not any(np.array_equal(frame.voxels, each.voxels) and np.allclose(frame.position, each.position,  # type: ignore[arg-type]
-                                                                             atol=SAME_PLACE_MM) for each in kept):  # fmt: skip
+        if not any(_is_copy(frame, each) for each in kept):
             kept.append(frame)
     return kept
+
+
+def _is_copy(frame: Frame, other: Frame) -> bool:
+    moved = frame.position - other.position  # type: ignore[operator]
+    return bool(np.abs(moved).max() < SAME_PLACE_MM and np.array_equal(frame.voxels, other.voxels))
 
 
 def _difference(groups: list[list[Frame]]) -> str:
@@ -209,7 +212,7 @@ def _difference(groups: list[list[Frame]]) -> str:
 
 
 def _step(frames: list[Frame], places: list[float], path: Path) -> float:
-    """mm between neighbouring slices, once they are even and stand straight above each other."""
+    """The distance of neighbouring slices in mm, once they are even and stand straight above each other."""
     steps = [after - before for before, after in itertools.pairwise(places)]
     typical = sorted(steps)[len(steps) // 2]
     if max(abs(step - typical) for step in steps) > UNEVEN_SLICES * typical:

@@ -61,9 +61,7 @@ def read_nrrd(path: Path, on_warning: OnWarning) -> sitk.Image:
         kinds = header.get("kinds", "").split()
         layers = [size for size, kind in zip(shape, kinds, strict=False) if kind not in ("domain", "space")]
         if len(shape) == 4 and layers and layers[0] > 1:
-            raise InputError(
-                f"{path} has {layers[0]} layers; export each segment, or each layer, as a file of its own."
-            )
+            raise InputError(f"{path} has {layers[0]} layers; export each segment, or layer, as a file of its own.")
         _check_nrrd_place(header, path)
         kind = _nrrd_type(header.get("type", ""))
         encoding = header.get("encoding", "raw").casefold()
@@ -93,7 +91,7 @@ def _meta_header(file: BinaryIO, path: Path) -> dict[str, str]:
 
 
 def _nrrd_header(file: BinaryIO, path: Path) -> dict[str, str]:
-    header = {}
+    header: dict[str, str] = {}
     for _ in range(MOST_HEADER_LINES):
         line = file.readline(1 << 16).decode("latin-1")
         if not line:
@@ -127,9 +125,7 @@ def _check_nrrd_place(header: dict[str, str], path: Path) -> None:
             f"{path} does not say where left and right are (space {space!r}); convert the scan again from its source."
         )
     if "space origin" not in header:
-        raise InputError(
-            f"{path} does not say where it lies (no space origin); convert the scan again from its source."
-        )
+        raise InputError(f"{path} does not say where it lies (no space origin); convert it again from its source.")
 
 
 def _nrrd_unit(header: dict[str, str], path: Path, on_warning: OnWarning) -> float:

@@ -7,6 +7,7 @@ the voxels stand here instead.
 from __future__ import annotations
 
 import gzip
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def read_start(stream: Any, path: Path) -> bytes:
     """The header's bytes. Raises InputError where not even they are there."""
     try:
         start = stream.read(544)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} is damaged: not even its header can be unpacked ({error}).") from error
     if len(start) < 352:
         raise InputError(f"{path} is incomplete: {len(start)} bytes are there, less than a header; get it again.")
@@ -129,12 +130,11 @@ def _affine(header: nib.Nifti1Header, path: Path, on_warning: OnWarning) -> np.n
     """By the sform, else by the qform, in mm."""
     lengths = np.asarray(header["pixdim"][1:4], dtype=float)
     if not np.isfinite(lengths).all() or (lengths <= 0).any():
-        raise InputError(
-            f"{path} has no usable spacing: its header says {' x '.join(f'{each:g}' for each in lengths)}."
-        )
+        stated = " x ".join(f"{length:g}" for length in lengths)
+        raise InputError(f"{path} has no usable spacing: its header says {stated}.")
     try:
-        forms = {name: form for name, form in (("sform", header.get_sform(coded=True)[0]),
-                                               ("qform", header.get_qform(coded=True)[0])) if form is not None}  # fmt: skip
+        both = {"sform": header.get_sform(coded=True)[0], "qform": header.get_qform(coded=True)[0]}
+        forms = {name: form for name, form in both.items() if form is not None}
     except (nib.spatialimages.HeaderDataError, ValueError, np.linalg.LinAlgError) as error:
         raise InputError(f"{path} does not say where it lies: its qform is no rotation ({error}).") from error
     if not forms:

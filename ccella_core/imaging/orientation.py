@@ -79,7 +79,7 @@ def centre_of(affine: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     return affine[:3, :3] @ ((np.array(shape) - 1) / 2) + affine[:3, 3]
 
 
-def centred_affine(directions: np.ndarray, spacing: Sequence[float], shape: Sequence[int],
+def centred_affine(directions: np.ndarray, spacing: Sequence[float] | np.ndarray, shape: Sequence[int],
                    centre: np.ndarray) -> np.ndarray:  # fmt: skip
     """The affine (4, 4) of a volume whose middle lies at ``centre``.
 

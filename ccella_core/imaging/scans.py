@@ -148,8 +148,8 @@ def _checked(image: sitk.Image, path: Path, warn: OnWarning, *, fewest_slices: i
         raise _not_three(path, size)
     if min(size) < fewest_slices:
         raise InputError(
-            f"{path} is one slice ({' x '.join(map(str, size))} voxels), not a three-dimensional scan; give the file or "
-            "folder with all slices."
+            f"{path} is one slice ({' x '.join(map(str, size))} voxels), not a three-dimensional scan; give the file "
+            "or folder with all slices."
         )
     check_size(path, size)
     if "complex" in image.GetPixelIDTypeAsString():

@@ -87,7 +87,7 @@ class VolumeSet:
         return voxels.clip(0, 1)
 
     def volumes(self) -> Iterator[np.ndarray]:
-        """Each in turn, as ``voxels`` gives it."""
+        """One after the other, as ``voxels`` gives them."""
         return (self.voxels(index) for index in range(len(self)))
 
 
