@@ -12,7 +12,7 @@ class CCELLAError(Exception):
 
 
 class InputError(CCELLAError, ValueError):
-    """An argument that cannot be used: a report, pathology, count, shape, file name, …"""
+    """An argument that cannot be used: a report, pathology, count, shape or file name, for instance."""
 
 
 class ModelError(CCELLAError):

@@ -45,7 +45,7 @@ def test_what_fits_is_accepted_without_training_a_phantom_reader(
         ({"classifiers": {"preset": "smal"}}, "There is no preset 'smal'"),
         ({"classifiers": {"settings": {"classifier": {"stpes": 2}}}},
          "classifiers.settings cannot be used: there is no key classifier.stpes; did you mean steps"),
-        ({"synthesis": {"num_inference_steps": 2000}}, "number of steps must be a whole number from 1 to 1000, not 2000"),
+        ({"synthesis": {"num_inference_steps": 2000}}, "must be a whole number from 1 to 1000, not 2000"),
         ({"training": {"settings": {"denoiser": {"scheduler": {"prediction_type": "flow"}}}},
           "synthesis": {"scheduler": "ddpm"}}, "ddpm does not fit a model of rectified flow"),
         ({"adherence": {"phantom_reader": "/nowhere"}}, "adherence.phantom_reader cannot be used: .*nowhere.* missing"),

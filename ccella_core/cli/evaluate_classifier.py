@@ -27,8 +27,8 @@ def classifier(
     show_log(logging.INFO if is_first() else logging.ERROR)
     from ccella_core.evaluation.classifier.config import ClassifierConfig
     from ccella_core.evaluation.classifier.testing import (
-        COMPARISON_STEM,
-        SCORES_STEM,
+        COMPARISON,
+        RESULT,
         compare_classifiers,
         evaluate_classifier,
     )
@@ -40,13 +40,13 @@ def classifier(
     sequence = read_run_config(run, ClassifierConfig).sequence
     volumes = open_volume_set(data, sequence=sequence, split=None if split == "all" else split)
     result = evaluate_classifier(run, volumes, seed=seed, out=out)
-    name, content = SCORES_STEM, json.loads(result.model_dump_json())
+    name, content = RESULT, json.loads(result.model_dump_json())
     other = None if against is None else evaluate_classifier(against, volumes, seed=seed, out=out / "against")
     if not is_first():
         return
     if other is not None:
         comparison = compare_classifiers(result, other, seed=seed, out=out)
-        name, content = COMPARISON_STEM, {**content, "comparison": json.loads(comparison.model_dump_json())}
+        name, content = COMPARISON, {**content, "comparison": json.loads(comparison.model_dump_json())}
     if as_json:
         print_json(content)
         return

@@ -61,6 +61,7 @@ def say(text: str, *, style: str | None = None) -> None:
 
 
 def print_json(content: dict[str, Any]) -> None:
+    """Print JSON that keeps letters beyond ASCII."""
     typer.echo(json.dumps(content, indent=2, ensure_ascii=False, default=str))
 
 
@@ -113,6 +114,7 @@ class StepDisplay:
         self._bar.stop()
 
     def __call__(self, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` are done."""
         self._bar.update(self._task, completed=done, total=total)
         lines = done * PLAIN_LINES // total
         if not self._console.is_terminal and lines > self._lines:
@@ -149,6 +151,7 @@ class ProgressDisplay:
         self._bar.stop()
 
     def __call__(self, progress: Progress) -> None:
+        """Show where the generation is."""
         batch = f" (batch {progress.batch + 1} of {progress.batches})" if progress.batches > 1 else ""
         words = f"{STAGE_WORDS[progress.stage]}{batch} {progress.step}/{progress.steps}"
         left = "" if progress.seconds_left is None else f"about {progress.seconds_left:.0f} s left"

@@ -37,8 +37,9 @@ ITK_LABEL_KEY = "SyntheticLabel"
 class SyntheticVolume:
     """A generated scan.
 
-    ``voxels`` is (X, Y, Z), int16 if it is given so, else float32; ``affine`` (4, 4) float64 takes a voxel index to RAS+ mm; ``sequence`` is "t2w",
-    "adc" or "hbv". Raises ``InputError`` for another shape, a singular or non-finite affine, an unknown sequence.
+    ``voxels`` is (X, Y, Z), int16 if it is given so, else float32; ``affine`` (4, 4) float64 takes a voxel index to
+    RAS+ mm; ``sequence`` is "t2w", "hbv" or "adc". Raises ``InputError`` for another shape, a singular or non-finite
+    affine, an unknown sequence.
     """
 
     voxels: np.ndarray

@@ -27,12 +27,16 @@ class AdaptiveLayerNorm(nn.Module):
         self.norm = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
 
     def forward(self, x: Tensor, time_embedding: Tensor) -> Tensor:
+        """Tokens (B, N, W), shifted and scaled by the timestep's embedding (B, T)."""
         shift, scale = self.linear(F.silu(time_embedding)).chunk(2, dim=-1)
         return self.norm(x) * (1 + scale) + shift
 
 
 class SquaredReLU(nn.Module):
+    """The square of a rectified linear unit."""
+
     def forward(self, x: Tensor) -> Tensor:
+        """The same shape, elementwise."""
         return torch.relu(x).square()
 
 
@@ -57,6 +61,7 @@ class PerceiverBlock(nn.Module):
         self.ln_ff = AdaptiveLayerNorm(width, time_width)
 
     def forward(self, latents: Tensor, text: Tensor, time_embedding: Tensor) -> Tensor:
+        """Latents (B, N, W) that have attended to themselves and to the text (B, L, W)."""
         query = self.ln_1(latents, time_embedding)
         source = torch.cat((query, self.ln_2(text, time_embedding)), dim=1)
         latents = latents + self.attn(query, source, source, need_weights=False)[0]
@@ -72,6 +77,7 @@ class ClassHead(nn.Module):
         self.fc2 = nn.Linear(config.class_hidden, num_classes)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """Class logits (B, K) of tokens (B, N, W)."""
         return self.fc2(torch.relu(self.fc1(tokens.flatten(1))))
 
 

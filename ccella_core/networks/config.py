@@ -106,22 +106,27 @@ class DenoiserConfig(StrictModel):
 
     @property
     def uses_text(self) -> bool:
+        """Whether the report reaches the U-Net."""
         return VARIANTS[self.variant].uses_text
 
     @property
     def uses_class(self) -> bool:
+        """Whether the pathology class reaches the U-Net."""
         return VARIANTS[self.variant].uses_class
 
     @property
     def uses_modality(self) -> bool:
+        """Whether a modality label reaches the U-Net."""
         return VARIANTS[self.variant].uses_modality
 
     @property
     def predicts_class(self) -> bool:
+        """Whether the class is read from the report."""
         return VARIANTS[self.variant].class_heads is not None
 
     @property
     def latent_channels(self) -> int:
+        """Of all sequences together."""
         return self.unet.latent_channels
 
 

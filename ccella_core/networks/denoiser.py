@@ -20,6 +20,8 @@ NO_MODALITY = 0
 
 
 class DenoiserOutput(NamedTuple):
+    """What a forward pass gives."""
+
     prediction: Tensor
     """What the network predicts of the noisy latent (B, C, X, Y, Z): the noise, or the velocity."""
     class_logits: Tensor | None

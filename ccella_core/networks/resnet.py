@@ -26,6 +26,7 @@ class ResNetConfig(StrictModel):
 
     @property
     def dimension(self) -> int:
+        """Numbers in a feature vector."""
         return self.width * WIDENING[-1] * EXPANSION
 
     @property

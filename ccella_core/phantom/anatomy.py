@@ -74,6 +74,7 @@ def layers(patient: Patient, shape: tuple[int, int, int], spacing: tuple[float, 
 
 
 def label_map(painted: list[Layer], shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """The tissue of every voxel, (X, Y, Z); a later layer covers those before it."""
     labels = np.full(shape, Tissue.FAT, np.uint8)
     for layer in painted:
         labels[layer.window][layer.opacity >= 0.5] = layer.tissue

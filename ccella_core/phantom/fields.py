@@ -41,6 +41,7 @@ class LesionFields(StrictModel):
     extraprostatic: bool | None = None
 
     def mirrored(self) -> LesionFields:
+        """The same lesion on the other side."""
         other: dict[Side | None, Side | None] = {"left": "right", "right": "left", None: None}
         return self.model_copy(update={"side": other[self.side]})
 

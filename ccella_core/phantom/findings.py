@@ -63,6 +63,7 @@ class Lesion:
             raise ValueError("a PI-RADS 5 lesion measures at least 15 mm or extends beyond the gland")
 
     def mirrored(self) -> Lesion:
+        """The same lesion on the other side."""
         return replace(self, side="left" if self.side == "right" else "right")
 
 
@@ -102,6 +103,7 @@ class Findings:
 
     @property
     def pathology(self) -> Pathology:
+        """Positive from PI-RADS 3 on."""
         return "positive" if self.pirads >= 3 else "negative"
 
     def mirrored(self) -> Findings:

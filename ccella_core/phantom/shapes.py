@@ -25,6 +25,7 @@ class Grid:
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """Voxels along X, Y, Z."""
         return self.x.shape[0], self.y.shape[1], self.z.shape[2]
 
     def around(self, centre: Vector, reach: Vector) -> tuple[Window, Grid]:
