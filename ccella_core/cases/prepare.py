@@ -225,9 +225,9 @@ def prepare_case(case: Case, settings: PrepareSettings, out: Path) -> Outcome:
             )
         write_text(_state_path(case, out), outcome.model_dump_json())
     except OSError as error:
-        reason = getattr(error.__cause__, "strerror", None) or error.strerror or error
+        cause = getattr(error.__cause__, "strerror", None) or error.strerror or error
         raise SaveError(
-            f"{case.id} could not be written into {out}: {reason}. What is finished stays; free some disk space and "
+            f"{case.id} could not be written into {out}: {cause}. What is finished stays; free some disk space and "
             "start the same command again."
         ) from error
     return outcome
