@@ -65,7 +65,7 @@ def adherence() -> str:
     from ccella_core.evaluation.adherence.report import agreement_table
 
     columns = {"generated": measured().generated, "phantoms of the same patients": measured().phantoms}
-    return _joined(agreement_table(columns, phantom_reader=None), "\n")
+    return agreement_table(columns, phantom_reader=None)
 
 
 def counterfactuals() -> str:
@@ -79,7 +79,7 @@ def confusions() -> str:
     """What was stated, and what the phantom reader sees in volumes of the demonstration model."""
     from ccella_core.evaluation.adherence.report import confusion_tables
 
-    return _joined(confusion_tables(measured().generated), "\n\n")
+    return "\n\n".join(confusion_tables(measured().generated))
 
 
 def floors() -> str:
@@ -89,10 +89,6 @@ def floors() -> str:
         f"| {number} | {', '.join(f'`{part}`' for part in sorted(parts))} |" for number, parts in enumerate(table, 1)
     ]
     return "\n".join(["| floor | folders and modules |", "| ---: | --- |", *reversed(rows)])
-
-
-def _joined(text: str | list[str], separator: str) -> str:
-    return text if isinstance(text, str) else separator.join(text)
 
 
 BLOCKS: dict[str, Callable[[], str]] = {
