@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -70,7 +70,7 @@ class Batches:
 
     def __call__(
         self, steps: range, device: torch.device, *, process: int = 0, processes: int = 1
-    ) -> Iterator[list[Any]]:
+    ) -> Generator[list[Any], None, None]:
         """The micro-batches of each of ``steps`` for this process, in pinned memory where ``device`` is a GPU.
 
         The workers end with the iterator, whether it was used up or closed.
