@@ -15,6 +15,7 @@ from ccella_core.networks.config import REPORT_VARIANTS, VARIANTS
 from ccella_core.runs.trainer import new_accelerator
 from ccella_core.training import denoiser as training
 from ccella_core.training.denoiser import DenoiserTraining, train_denoiser
+from ccella_core.training.losses import JointLoss
 
 TINY = DenoiserTraining(
     network=tiny_network(),
@@ -160,7 +161,7 @@ def test_nan_stops_the_run_and_leaves_the_last_checkpoint(cases, tmp_path, stopp
     (checkpoint,) = tmp_path.iterdir()
     before = checkpoint.read_bytes()
     monkeypatch.setattr(
-        training, "joint_loss", lambda prediction, *_, **__: training.JointLoss(*3 * [prediction.sum() * math.nan])
+        training, "joint_loss", lambda prediction, *_, **__: JointLoss(*3 * [prediction.sum() * math.nan])
     )
     with pytest.raises(NonFiniteError, match=r"The loss became nan at step 2; the last checkpoint is whole"):
         train_denoiser(cases, TINY, tmp_path)

@@ -6,12 +6,19 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ccella_core.cli.output import StepDisplay, explained, quiet_libraries, show_log
 from ccella_core.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ccella_core.config import StrictModel
+
+    Prepared = tuple[StrictModel, Callable[[], Path]]  # the settings, and what trains with them
 
 Network = Literal["denoiser", "autoencoder", "text-encoder", "classifier"]
 NEXT_STEP: dict[Network, str] = {
@@ -52,8 +59,14 @@ def train(
     show_log(logging.INFO if is_first() else logging.ERROR)
     if preset is not None and network not in ("denoiser", "classifier"):
         raise InputError(f"There are no presets of {network}s; give a configuration file.")
-    folder = _RUN[network](config, preset, overrides or (), show_config)
-    if folder is not None and is_first():
+    settings, run = _PREPARE[network](config, preset, overrides or ())
+    if show_config:
+        from ccella_core.config import as_yaml
+
+        typer.echo(as_yaml(settings))
+        return
+    folder = run()
+    if is_first():
         page = "a folder for each seed" if network == "classifier" else "look at its summary.html"
         typer.echo(f"The run is in {folder}; {page}. {NEXT_STEP[network]}")
 
@@ -63,51 +76,46 @@ def is_first() -> bool:
     return os.environ.get("RANK", "0") == "0"  # set by every launcher of several processes
 
 
-def _denoiser(file: Path | None, preset: str | None, overrides: Sequence[str], show: bool) -> Path | None:
-    from ccella_core.config import as_yaml
+def _denoiser(file: Path | None, preset: str | None, overrides: Sequence[str]) -> Prepared:
     from ccella_core.training.train import train
     from ccella_core.training.train_config import read_config
 
     config = read_config(file, preset_name=preset, overrides=overrides)
-    if show:
-        typer.echo(as_yaml(config))
-        return None
-    with StepDisplay("Encoding cases") as display:
-        return train(config, progress=display)
+
+    def run() -> Path:
+        with StepDisplay("Encoding cases") as display:
+            return train(config, progress=display)
+
+    return config, run
 
 
-def _autoencoder(file: Path | None, preset: str | None, overrides: Sequence[str], show: bool) -> Path | None:
-    from ccella_core.config import as_yaml, read_settings
+def _autoencoder(file: Path | None, preset: str | None, overrides: Sequence[str]) -> Prepared:
+    from ccella_core.config import read_settings
     from ccella_core.training.train_autoencoder import AutoencoderConfigFile, train
 
     config = read_settings(AutoencoderConfigFile, file, overrides)
-    if show:
-        typer.echo(as_yaml(config))
-        return None
-    return train(config)
+    return config, lambda: train(config)
 
 
-def _text_encoder(file: Path | None, preset: str | None, overrides: Sequence[str], show: bool) -> Path | None:
-    from ccella_core.config import as_yaml, read_settings
+def _text_encoder(file: Path | None, preset: str | None, overrides: Sequence[str]) -> Prepared:
+    from ccella_core.config import read_settings
     from ccella_core.training.train_text_encoder import TextEncoderConfigFile, train
 
     config = read_settings(TextEncoderConfigFile, file, overrides)
-    if show:
-        typer.echo(as_yaml(config))
-        return None
-    return train(config)
+    return config, lambda: train(config)
 
 
-def _classifier(file: Path | None, preset: str | None, overrides: Sequence[str], show: bool) -> Path | None:
-    from ccella_core.config import as_yaml
+def _classifier(file: Path | None, preset: str | None, overrides: Sequence[str]) -> Prepared:
     from ccella_core.evaluation.classifier.config import read_classifier_config
     from ccella_core.evaluation.classifier.training import train_classifier
 
     config = read_classifier_config(file, preset_name=preset, overrides=overrides)
-    if show:
-        typer.echo(as_yaml(config))
-        return None
-    return train_classifier(config)
+    return config, lambda: train_classifier(config)
 
 
-_RUN = {"denoiser": _denoiser, "autoencoder": _autoencoder, "text-encoder": _text_encoder, "classifier": _classifier}
+_PREPARE = {
+    "denoiser": _denoiser,
+    "autoencoder": _autoencoder,
+    "text-encoder": _text_encoder,
+    "classifier": _classifier,
+}
