@@ -114,7 +114,7 @@ def test_images_are_measured_beside_the_real_cases(work: Path, result: StudyResu
 def test_the_class_head_is_scored_where_there_is_one(result: StudyResult) -> None:
     heads = [each for each in result.measures if each.group == "class_head"]
     assert {each.variant for each in heads} == {"ccella"} and len(heads) == 7
-    assert heads[0].name == "AUROC" and heads[0].number.n == "8"
+    assert heads[0].name == "AUROC" and heads[0].number.n == 8
     assert 0 <= (heads[0].number.value or 0) <= 1
     left_out = {each.stage: each.why_not for each in result.left_out}
     assert left_out["Score the class that maisi reads from reports"] == "it has no class head"
