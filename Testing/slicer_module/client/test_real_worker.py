@@ -18,7 +18,7 @@ FIRST_START = 240.0  # seconds: torch is imported, on a machine that may be busy
 
 @pytest.fixture
 def room(slicer_bench: Any, tmp_path: Path) -> Iterator[Room]:
-    from CCELLAGeneratorLib.client.client import default_command
+    from CCELLAGeneratorLib.client.command import default_command
 
     with Room(slicer_bench, tmp_path) as room:
         command, environment = default_command()
