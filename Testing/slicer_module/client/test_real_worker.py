@@ -18,7 +18,7 @@ REPORT = "IMPRESSION: PI-RADS 4 lesion in the left apex – größer als zuvor."
 
 @pytest.fixture
 def room(slicer_bench: Any, workers: Workers, tmp_path: Path) -> Iterator[Room]:
-    from CCELLAGeneratorLib.client.client import default_command
+    from CCELLAGeneratorLib.client.command import default_command
 
     with Room(slicer_bench, tmp_path) as room:
         command, environment = default_command()
