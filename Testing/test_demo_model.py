@@ -58,3 +58,9 @@ def test_reads_a_negative_report_as_negative(pipeline):
     report = (REPOSITORY / "Resources" / "Examples" / "report_negative.txt").read_text(encoding="utf-8")
     (volume,) = pipeline(report, seed=7, num_inference_steps=2)
     assert volume.provenance.predicted_positive_probability < 0.5
+
+
+def test_what_was_measured_is_of_this_model():
+    """The documentation's generated blocks show these numbers."""
+    model = ModelFolder.open(DEMO)
+    assert model.sha256[:12] in model.index.measured["adherence"]["model"]
