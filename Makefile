@@ -22,7 +22,7 @@ REPORT := Resources/Examples/report_positive.txt
 DEMO := out/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test test-slow lint format docs demo-model study benchmark screenshots clean
+.PHONY: help install demo check test test-slow lint format docs demo-model study benchmark screenshots publish clean
 
 help:  ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -74,6 +74,9 @@ benchmark: $(INSTALLED)  ## Time one step and the decoding on this machine
 
 screenshots: $(INSTALLED)  ## Draw the pictures of the Slicer module
 	$(BIN)/python docs/tools/picture_slicer.py $(if $(REAL),--real $(REAL))
+
+publish: $(INSTALLED)  ## Write the repository of the extension, as one commit, and check it
+	$(BIN)/python docs/tools/publish.py
 
 clean:  ## Remove what was generated; the virtual environment stays
 	rm -rf out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
