@@ -6,7 +6,6 @@ started again after a few cases were mended, does only what is left.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import multiprocessing
 import os
@@ -22,16 +21,14 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 from filelock import FileLock, Timeout
 from PIL import Image
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from ccella_core.cases.case import SPLITS, Case, RejectedCase, SourceCases
-from ccella_core.cases.grid import LEAST_OVERLAP, centroid, coverage, onto, share_inside, target_grid
-from ccella_core.cases.intensity import adc_in_units, intensity_range, scaled, without_padding
+from ccella_core.cases.grid import LEAST_OVERLAP, centroid, coverage, onto, target_grid
+from ccella_core.cases.intensity import scaled
+from ccella_core.cases.outcome import Outcome, fingerprint_of, known_outcome, state_path
 from ccella_core.cases.prepared import (
-    GLAND,
     INDEX_NAME,
-    LESION,
-    STATE,
     WHITE,
     PreparedCase,
     PreparedIndex,
@@ -44,41 +41,20 @@ from ccella_core.cases.prepared import (
     write_index,
 )
 from ccella_core.cases.splits import check_splits
-from ccella_core.config import StrictModel
+from ccella_core.cases.values import read_masks, regions_on, with_limits
 from ccella_core.errors import InputError, SaveError
 from ccella_core.files import prepare_folder, sha256_of, whole_file, write_text
 from ccella_core.fingerprints import refuse_other
 from ccella_core.generation.report_text import check_report
 from ccella_core.imaging.orientation import affine_of
 from ccella_core.imaging.planes import middle_planes, side_by_side
-from ccella_core.imaging.raw_files import OnWarning
-from ccella_core.imaging.scans import SPACING_TOLERANCE, read_mask, read_scan
+from ccella_core.imaging.scans import SPACING_TOLERANCE, read_scan
 from ccella_core.parallel import in_processes
 from ccella_core.progress import OnProgress
-from ccella_core.provenance import SequenceName
 
 log = logging.getLogger(__name__)
 
-RULES = 2
-"""Raised whenever the rules change by which a case is prepared, so that none is kept that followed the old ones."""
-UNIT_RANGE = (0.0, 1.0)
-LEAST_INSIDE, NEARLY_ALL = 0.5, 0.98
-"""Shares of a mask that must lie, and are expected to lie, within the scan."""
-GLAND_ML = (5.0, 400.0)
-"""Beyond which a mask may not be the gland's."""
 LOCK_NAME = ".prepare.lock"
-
-
-class Outcome(StrictModel):
-    """What became of one case's images."""
-
-    fingerprint: str
-    refused: str | None = None
-    warnings: tuple[str, ...] = ()
-    sha256: dict[str, str] = Field(default_factory=dict)
-    source_spacing_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    source_shape: tuple[int, int, int] = (0, 0, 0)
-    has_regions: bool = False
 
 
 def prepare(
@@ -174,7 +150,7 @@ def _outcomes(
     """
     left = []
     for case in cases:
-        known = _known_outcome(case, settings, out)
+        known = known_outcome(case, settings, out)
         if known is None:
             left.append(case)
         else:
@@ -199,7 +175,7 @@ def _tried_alone(case: Case, settings: PrepareSettings, out: Path) -> Outcome:
             return pool.submit(prepare_case, case, settings, out).result()
     except BrokenProcessPool:
         return Outcome(
-            fingerprint=_fingerprint(case, settings),
+            fingerprint=fingerprint_of(case, settings),
             refused="The system ended the process that prepared it: there may be too little memory; try it with "
             "fewer jobs.",
         )
@@ -207,7 +183,7 @@ def _tried_alone(case: Case, settings: PrepareSettings, out: Path) -> Outcome:
 
 def prepare_case(case: Case, settings: PrepareSettings, out: Path) -> Outcome:
     """Prepare one case and write what became of it. Raises SaveError where the disk refuses."""
-    fingerprint = _fingerprint(case, settings)
+    fingerprint = fingerprint_of(case, settings)
     try:
         try:
             outcome = _prepared_images(case, settings, out, fingerprint)
@@ -219,11 +195,11 @@ def prepare_case(case: Case, settings: PrepareSettings, out: Path) -> Outcome:
             raise
         except Exception as error:  # one odd case must not end the run of all others
             log.debug("%s", case.id, exc_info=True)
-            reason = (str(error).strip().splitlines() or [""])[-1][:200]
+            last = (str(error).strip().splitlines() or [""])[-1][:200]
             outcome = Outcome(
-                fingerprint=fingerprint, refused=f"It could not be prepared: {type(error).__name__} {reason}"
+                fingerprint=fingerprint, refused=f"It could not be prepared ({type(error).__name__}: {last})."
             )
-        write_text(_state_path(case, out), outcome.model_dump_json())
+        write_text(state_path(case, out), outcome.model_dump_json())
     except OSError as error:
         cause = getattr(error.__cause__, "strerror", None) or error.strerror or error
         raise SaveError(
@@ -240,14 +216,14 @@ def _prepared_images(case: Case, settings: PrepareSettings, out: Path, fingerpri
     warnings: list[str] = []
     reference = read_scan(case.images["t2w"], warnings.append)
     _compare_spacing(case, reference)
-    masks = _masks(case, reference, warnings.append)
+    masks = read_masks(case, reference, warnings.append)
     centre = centroid(masks["gland"]) if settings.centre == "gland" and "gland" in masks else None
     grid = target_grid(reference, settings.shape, settings.spacing, centre)
     within = coverage(grid, reference)
     volumes = {}
     for name in settings.sequences:
         scan = reference if name == "t2w" else read_scan(case.images[name], warnings.append)
-        scan, limits = _with_limits(scan, name, settings, warnings.append)
+        scan, limits = with_limits(scan, name, settings, warnings.append)
         covered = coverage(grid, scan)
         if name != "t2w" and (covers := (covered & within).sum() / max(1, within.sum())) < LEAST_OVERLAP:
             raise InputError(f"The {name} covers {covers:.0%} of the T2-weighted scan: it shows something else.")
@@ -258,7 +234,7 @@ def _prepared_images(case: Case, settings: PrepareSettings, out: Path, fingerpri
         volume_path(case.id, name): np.round(voxels * WHITE).astype(np.uint16) for name, voxels in volumes.items()
     }
     if "gland" in masks:
-        written[regions_path(case.id)] = _regions(grid, masks, warnings.append)
+        written[regions_path(case.id)] = regions_on(grid, masks, warnings.append)
     affine = affine_of(grid)
     hashes = {name: _write(out / name, voxels, affine) for name, voxels in written.items()}
     _write_picture(out / picture_path(case.id), list(volumes.values()), settings)
@@ -270,65 +246,6 @@ def _prepared_images(case: Case, settings: PrepareSettings, out: Path, fingerpri
         source_shape=reference.GetSize(),
         has_regions="gland" in masks,
     )
-
-
-def _with_limits(
-    scan: sitk.Image, name: SequenceName, settings: PrepareSettings, on_warning: OnWarning
-) -> tuple[sitk.Image, tuple[float, float]]:
-    """The scan without padding and in its unit, and the values that become 0 and 1."""
-    if settings.scaling != "published":
-        return scan, UNIT_RANGE
-    stored = sitk.GetArrayViewFromImage(scan)
-    voxels, real = without_padding(stored, on_warning, name)
-    if name == "adc":
-        voxels = adc_in_units(voxels, on_warning)
-    limits = intensity_range(voxels[real], name)
-    if voxels is stored:
-        return scan, limits
-    mended = sitk.GetImageFromArray(voxels)
-    mended.CopyInformation(scan)
-    return mended, limits
-
-
-def _masks(case: Case, scan: sitk.Image, on_warning: OnWarning) -> dict[str, sitk.Image]:
-    """Those that lie within the scan. Raises InputError for one that is empty or lies elsewhere."""
-    masks = {}
-    for name, path in (("gland", case.gland), ("lesion", case.lesion)):
-        if path is None:
-            continue
-        mask = read_mask(path, on_warning)
-        if not sitk.GetArrayViewFromImage(mask).any():
-            if name == "gland":
-                raise InputError("The mask of the gland is empty.")
-            on_warning(f"The mask of the {name} is empty.")
-            continue
-        inside = share_inside(mask, scan)
-        if inside < LEAST_INSIDE:
-            where = "outside the scan" if inside == 0 else f"{1 - inside:.0%} outside the scan"
-            raise InputError(f"The mask of the {name} lies {where}; was it drawn on another image ({path.name})?")
-        if inside < NEARLY_ALL:
-            on_warning(f"{1 - inside:.0%} of the mask of the {name} lies outside the scan.")
-        masks[name] = mask
-    if "lesion" in masks and "gland" not in masks:
-        on_warning("Its mask of the lesion is not used, as there is none of the gland.")
-    if "gland" in masks:
-        mask = masks["gland"]
-        millilitres = int(sitk.GetArrayViewFromImage(mask).sum()) * float(np.prod(mask.GetSpacing())) / 1000
-        if not GLAND_ML[0] <= millilitres <= GLAND_ML[1]:
-            on_warning(f"The mask of the gland holds {millilitres:.3g} mL.")
-    return masks
-
-
-def _regions(grid: sitk.Image, masks: dict[str, sitk.Image], on_warning: OnWarning) -> np.ndarray:
-    labels = (onto(grid, masks["gland"], labels=True) > 0).astype(np.uint8) * GLAND
-    if "lesion" in masks:
-        lesion = onto(grid, masks["lesion"], labels=True) > 0
-        if not lesion.any():
-            on_warning("The mask of the lesion has no voxel within the crop.")
-        elif not (lesion & (labels > 0)).any():
-            on_warning("The mask of the lesion lies outside that of the gland.")
-        labels[lesion] = LESION
-    return labels
 
 
 def _compare_spacing(case: Case, scan: sitk.Image) -> None:
@@ -372,35 +289,6 @@ def _prepared_case(case: Case, outcome: Outcome) -> PreparedCase:
         sha256=outcome.sha256,
         warnings=case.warnings + outcome.warnings,
     )
-
-
-def _state_path(case: Case, out: Path) -> Path:
-    return out / STATE / f"{case.id}.json"
-
-
-def _known_outcome(case: Case, settings: PrepareSettings, out: Path) -> Outcome | None:
-    try:
-        outcome = Outcome.model_validate_json(_state_path(case, out).read_bytes())
-    except (OSError, ValidationError):
-        return None
-    if outcome.fingerprint != _fingerprint(case, settings):
-        return None
-    return outcome if all((out / name).is_file() for name in outcome.sha256) else None
-
-
-def _fingerprint(case: Case, settings: PrepareSettings) -> str:
-    """Changes with the rules, the settings, and the name, size or time of any file that the case is made from."""
-    digest = hashlib.sha256(f"{RULES} {settings.model_dump_json()} {case.spacing_mm}".encode())
-    sources: list[tuple[str, Path | None]] = [*case.images.items(), ("gland", case.gland), ("lesion", case.lesion)]
-    for name, path in sources:
-        if path is None:
-            continue
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            stat = file.stat() if file.exists() else None
-            digest.update(
-                f"{name} {file} {stat and (stat.st_size, stat.st_mtime_ns)}".encode("utf-8", "surrogateescape")
-            )
-    return digest.hexdigest()[:16]
 
 
 def _refuse_other_settings(out: Path, settings: PrepareSettings) -> None:

@@ -1,0 +1,58 @@
+"""What became of a case's images, kept beside them, so that a run that was stopped does only what is left."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from ccella_core.cases.case import Case
+from ccella_core.cases.prepared import STATE, PrepareSettings
+from ccella_core.config import StrictModel
+
+RULES = 2
+"""Raised whenever the rules change by which a case is prepared, so that none is kept that followed the old ones."""
+
+
+class Outcome(StrictModel):
+    """What became of one case's images."""
+
+    fingerprint: str
+    refused: str | None = None
+    warnings: tuple[str, ...] = ()
+    sha256: dict[str, str] = Field(default_factory=dict)
+    source_spacing_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    source_shape: tuple[int, int, int] = (0, 0, 0)
+    has_regions: bool = False
+
+
+def state_path(case: Case, out: Path) -> Path:
+    """Where it is kept."""
+    return out / STATE / f"{case.id}.json"
+
+
+def known_outcome(case: Case, settings: PrepareSettings, out: Path) -> Outcome | None:
+    """What is known already, where nothing has changed since and all files are there."""
+    try:
+        outcome = Outcome.model_validate_json(state_path(case, out).read_bytes())
+    except (OSError, ValidationError):
+        return None
+    if outcome.fingerprint != fingerprint_of(case, settings):
+        return None
+    return outcome if all((out / name).is_file() for name in outcome.sha256) else None
+
+
+def fingerprint_of(case: Case, settings: PrepareSettings) -> str:
+    """Changes with the rules, the settings, and the name, size or time of any file that the case is made from."""
+    digest = hashlib.sha256(f"{RULES} {settings.model_dump_json()} {case.spacing_mm}".encode())
+    sources: list[tuple[str, Path | None]] = [*case.images.items(), ("gland", case.gland), ("lesion", case.lesion)]
+    for name, path in sources:
+        if path is None:
+            continue
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            stat = file.stat() if file.exists() else None
+            digest.update(
+                f"{name} {file} {stat and (stat.st_size, stat.st_mtime_ns)}".encode("utf-8", "surrogateescape")
+            )
+    return digest.hexdigest()[:16]
