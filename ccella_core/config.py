@@ -105,21 +105,22 @@ def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return both
 
 
-def sentence_of(error: ValidationError, model: type[Any] | None = None) -> str:
+def sentence_of(error: ValidationError, model: type[Any] | None = None, *, private: bool = False) -> str:
     """What pydantic found wrong, as one line: where and why, nothing of its own words about types and addresses.
 
     Args:
         error: of the validation.
         model: that was validated, from whose keys the nearest to an unknown one is named.
+        private: what was given is left out, because it may be a report.
     """
-    return "; ".join(_problems(error, model))
+    return "; ".join(_problems(error, model, private=private))
 
 
-def _problems(error: ValidationError, model: type[Any] | None) -> list[str]:
-    return [_explained(dict(each), model) for each in error.errors(include_url=False)]
+def _problems(error: ValidationError, model: type[Any] | None, *, private: bool = False) -> list[str]:
+    return [_explained(dict(each), model, private=private) for each in error.errors(include_url=False)]
 
 
-def _explained(problem: dict[str, Any], model: type[Any] | None) -> str:
+def _explained(problem: dict[str, Any], model: type[Any] | None, *, private: bool) -> str:
     place = ".".join(map(str, problem["loc"]))
     if problem["type"] == "missing":
         return f"{place} is missing"
@@ -129,7 +130,7 @@ def _explained(problem: dict[str, Any], model: type[Any] | None) -> str:
     why, given = str(problem["msg"]).removeprefix("Value error, "), repr(problem["input"])
     if not place:
         return why
-    is_short = not isinstance(problem["input"], dict) and len(given) <= MOST_CHARACTERS_GIVEN
+    is_short = not private and not isinstance(problem["input"], dict) and len(given) <= MOST_CHARACTERS_GIVEN
     return f"{place}: {why} (got {given})" if is_short else f"{place}: {why}"
 
 

@@ -120,7 +120,7 @@ def test_a_manifest_line_without_a_name_does_not_print_its_report(tmp_path):
     write_image(tmp_path / "t2.mha")
     (tmp_path / "m.jsonl").write_text('{"t2w": "t2.mha", "pirads": 4, "report": "Secret."}')
     ((name, reason),) = read_manifest(tmp_path / "m.jsonl").refused
-    assert name == "line 1" and "case: it is missing" in reason and "Secret" not in reason
+    assert name == "line 1" and "case is missing" in reason and "Secret" not in reason
 
 
 # Scans and masks

@@ -21,6 +21,7 @@ from ccella_core.generation.import_published import read_autoencoder, read_denoi
 from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.models.model import ModelFolder
 from ccella_core.networks import (
+    REPORT_VARIANTS,
     VARIANTS,
     AdapterConfig,
     AutoencoderConfig,
@@ -270,13 +271,34 @@ def test_the_autoencoder_alone_is_made_ready_for_a_training(tmp_path, vae):
     assert not (tmp_path / "o").exists()
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", REPORT_VARIANTS)
 def test_the_published_size_is_told_by_its_tensors(variant, reference_folder):
     shapes = json.loads((reference_folder / "state_dict_published.json").read_text(encoding="utf-8"))[variant]
     with torch.device("meta"):
         tensors = {name: torch.empty(shape) for name, shape in shapes.items()}
     assert variant_of(tensors) == variant
     assert denoiser_config_of(tensors, variant) == published_denoiser(variant)
+
+
+def test_the_published_size_of_nvidia_s_network_is_told_by_its_tensors(reference_folder):
+    file = reference_folder / "nv_rflow_mr" / "state_dict_unet_published.json"
+    with torch.device("meta"):
+        tensors = {name: torch.empty(shape) for name, shape in json.loads(file.read_text(encoding="utf-8")).items()}
+    assert variant_of(tensors) == "modality"
+    assert denoiser_config_of(tensors, "modality") == published_denoiser("modality")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("controlnet_cond_embedding.conv_in.conv.weight", "is a ControlNet"),
+        ("top_region_index_layer.0.weight", r"MAISI's network for CT.*\(DDPM-CT\); only networks that draw prostates"),
+    ],
+)
+def test_other_networks_are_refused_by_name(tmp_path, models, name, said):
+    path = save(tmp_path / "m.pt", {**authors_state(models["maisi"]), name: torch.ones(1)})
+    with pytest.raises(InputError, match=said):
+        read_denoiser(path)
 
 
 @pytest.mark.medium

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -41,13 +42,21 @@ def required() -> dict[str, str]:
     return bounds([line for line in lines if not line.startswith("#")])
 
 
+def _run(node: ast.AST) -> Iterator[ast.AST]:
+    """Every node below, but for what only type checkers read."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)):
+            yield from _run(child)
+
+
 def imported_by_the_worker() -> set[str]:
     core = ROOT / "ccella_core"
     found = set()
     for file in core.rglob("*.py"):
         if file.relative_to(core).parts[0] in NOT_RUN_IN_SLICER:
             continue
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        for node in _run(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 found |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

@@ -278,7 +278,4 @@ def _explained(error: ValidationError) -> str:
     problems = error.errors(include_url=False)
     unknown = [_unknown(str(each["loc"][0])) for each in problems
                if each["type"] == "extra_forbidden" and len(each["loc"]) == 1]  # fmt: skip
-    missing = [
-        f"{each['loc'][0]}: it is missing" for each in problems if each["type"] == "missing" and len(each["loc"]) == 1
-    ]
-    return "; ".join(unknown or missing) or sentence_of(error)
+    return "; ".join(unknown) or sentence_of(error, private=True)

@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError, field_validator
 from ccella_core import __version__
 from ccella_core.cases.case import PiRads, PositiveMeans, ReportSource, Split, StructuredFields, is_safe_id
 from ccella_core.cases.intensity import scaled_range
-from ccella_core.config import StrictModel
+from ccella_core.config import StrictModel, sentence_of
 from ccella_core.errors import InputError
 from ccella_core.files import write_json, write_text
 from ccella_core.phantom.findings import Pathology
@@ -113,7 +113,8 @@ class PreparedSet:
             cases = tuple(PreparedCase.model_validate_json(line) for line in lines if line.strip())
         except ValidationError as error:
             raise InputError(
-                f"The prepared cases in {folder} cannot be read ({_without_values(error)}); prepare them again."
+                f"The prepared cases in {folder} cannot be read ({sentence_of(error, private=True)}); prepare "
+                "them again."
             ) from error
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"The prepared cases in {folder} cannot be read ({error}); prepare them again.") from error
@@ -184,10 +185,3 @@ def write_index(folder: Path, settings: PrepareSettings) -> None:
 def write_cases(folder: Path, cases: list[PreparedCase]) -> None:
     """Write a line a case, readable by the owner alone. Raises SaveError."""
     write_text(folder / CASES_NAME, "".join(case.model_dump_json() + "\n" for case in cases), private=True)
-
-
-def _without_values(error: ValidationError) -> str:
-    """The first problem, without what stands in the table: it may be a report."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(map(str, first["loc"]))
-    return f"{place}: {first['msg']}" if place else str(first["msg"])

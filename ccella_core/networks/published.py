@@ -104,7 +104,7 @@ def denoiser_config_of(tensors: Mapping[str, Tensor], variant: Variant) -> Denoi
         num_res_blocks=_count(tensors, rf"{prefix}down_blocks\.0\.resnets\.(\d+)\."),
         modality_labels=tensors["class_embedding.weight"].shape[0] if variant == "modality" else None,
         residual_resampling=f"{prefix}down_blocks.0.downsampler.conv1.conv.weight" in tensors,
-        attention_projection=any(name.endswith(".attn.out_proj.weight") for name in tensors),
+        attention_projection=any(re.search(r"attentions\.\d+\.attn\.out_proj\.", name) for name in tensors),
     )
     adapter = _adapter_config(tensors) if uses_text else None
     return DenoiserConfig(variant=variant, unet=unet, adapter=adapter)
