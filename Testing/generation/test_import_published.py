@@ -301,6 +301,18 @@ def test_other_networks_are_refused_by_name(tmp_path, models, name, said):
         read_denoiser(path)
 
 
+def test_a_network_that_cannot_generate_yet_is_no_model(tmp_path, vae):
+    unet = TINY_UNET.model_copy(
+        update={"modality_labels": 128, "residual_resampling": True, "attention_projection": True}
+    )
+    network = ConditionalDenoiser(DenoiserConfig(variant="modality", unet=unet, adapter=None))
+    path = save(tmp_path / "m.pt", authors_state(network))
+    assert read_denoiser(path).denoiser.config == network.config
+    said = run("models", "import", path, "--autoencoder", vae, "--out", tmp_path / "model", *ABOUT, *SIZE, code=2)
+    assert "takes a modality instead of a report" in " ".join(said.split())
+    assert not (tmp_path / "model").exists()
+
+
 @pytest.mark.medium
 def test_a_model_from_checkpoints_makes_a_volume(tmp_path, models, vae):
     path = save(tmp_path / "m.pt", authors_state(models["maisi"]))

@@ -79,6 +79,11 @@ def import_model(
         SaveError: ``out`` is taken, or the disk refuses.
     """
     published = read_denoiser(denoiser, variant)
+    if published.denoiser.config.uses_modality:
+        raise InputError(
+            f"{denoiser} is NVIDIA's network for MR (NV-Generate-MR), which is known and whose outputs are right, but "
+            "which this version cannot generate with yet: it takes a modality instead of a report."
+        )
     vae, vae_config = read_autoencoder(autoencoder)
     factors = published.scale_factors
     if len(factors) != len(index.sequences):
