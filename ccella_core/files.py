@@ -43,7 +43,7 @@ def whole_file(final: Path, *, private: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(final: Path) -> Iterator[Path]:
+def replace_folder(final: Path) -> Iterator[Path]:
     """The same for a folder; one that is there already is replaced. ``OSError`` passes through."""
     temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex[:12]}")
     temporary.mkdir(parents=True)

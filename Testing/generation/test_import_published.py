@@ -43,6 +43,8 @@ TINY_ADAPTER = AdapterConfig(text_width=24, width=64, num_latents=8, layers=2, t
 
 def config_of(variant: str, **unet: Any) -> DenoiserConfig:
     adapter = TINY_ADAPTER if VARIANTS[variant].uses_text else None
+    if VARIANTS[variant].uses_modality:
+        unet = {"modality_labels": 128, "residual_resampling": True, "attention_projection": True, **unet}
     return DenoiserConfig(variant=variant, unet=TINY_UNET.model_copy(update=unet), adapter=adapter)
 
 
@@ -302,10 +304,7 @@ def test_other_networks_are_refused_by_name(tmp_path, models, name, said):
 
 
 def test_a_network_that_cannot_generate_yet_is_no_model(tmp_path, vae):
-    unet = TINY_UNET.model_copy(
-        update={"modality_labels": 128, "residual_resampling": True, "attention_projection": True}
-    )
-    network = ConditionalDenoiser(DenoiserConfig(variant="modality", unet=unet, adapter=None))
+    network = ConditionalDenoiser(config_of("modality"))
     path = save(tmp_path / "m.pt", authors_state(network))
     assert read_denoiser(path).denoiser.config == network.config
     said = run("models", "import", path, "--autoencoder", vae, "--out", tmp_path / "model", *ABOUT, *SIZE, code=2)

@@ -94,8 +94,8 @@ def _name(entry: Any, number: int) -> str:
 def _case(entry: Any, name: str, split: Split | None, folder: Path) -> Case:
     if not isinstance(entry, dict) or not isinstance(entry.get("axt2"), str) or "pirads" not in entry:
         raise InputError("It has no axt2 and pirads.")
-    if strangers := sorted(entry.keys() - KEYS):
-        raise InputError(f"It has keys that are not understood: {', '.join(strangers)}.")
+    if unexpected := sorted(entry.keys() - KEYS):
+        raise InputError(f"It has keys that are not understood: {', '.join(unexpected)}.")
     own_folder = str(entry.get("folder") or "")
     image = Path(entry["axt2"])
     line = {

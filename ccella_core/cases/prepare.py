@@ -67,7 +67,7 @@ def prepare(
         settings: the grid and the sequences.
         out: the folder; prepared cases in it with the same settings are kept.
         jobs: processes at once; 0: as many as there are processor cores.
-        progress: told of every case that is done.
+        progress: called with every case that is done.
 
     Returns:
         The prepared cases, and those that were left out with their reasons.

@@ -143,6 +143,6 @@ def info(as_json: AsJson = False) -> None:
     for device in devices:
         free, total = device["memory_free_gib"], device["memory_total_gib"]
         typer.echo(f"Device {device['kind']}:{device['index']}  {device['name']}  {free:.1f} of {total:.1f} GiB free")
-    typer.echo(f"Used unless told otherwise: {chosen}, {dtype}")
+    typer.echo(f"Used by default: {chosen}, {dtype}")
     for folder in folders:
         typer.echo(f"Models are looked for in {folder}")

@@ -53,9 +53,9 @@ def phantom(
     if manifest is not None:
         _list_patients(patients, out, manifest, wordings)
     if as_json:
-        told = [{"seed": each["seed"], "pathology": each["findings"].pathology, "report": each["report"],
+        listed = [{"seed": each["seed"], "pathology": each["findings"].pathology, "report": each["report"],
                  "files": [str(file) for file in each["files"]]} for each in patients]  # fmt: skip
-        print_json({"patients": told})
+        print_json({"patients": listed})
         return
     for patient in patients:
         for file in patient["files"]:

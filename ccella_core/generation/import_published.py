@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ccella_core.config import shorten
 from ccella_core.errors import InputError, ModelError, SaveError
-from ccella_core.files import sha256_of, whole_folder
+from ccella_core.files import replace_folder, sha256_of
 from ccella_core.generation.components import Components, check_components, save_components
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.generation.text_encoder import ReportEncoder
@@ -124,7 +124,7 @@ def import_autoencoder(file: Path, out: Path, *, licence: str, overwrite: bool =
     model, config = read_autoencoder(file)
     about = {"imported_from": file.name, "sha256": sha256_of(file), "licence": licence}
     try:
-        with whole_folder(out) as unfinished:
+        with replace_folder(out) as unfinished:
             save_component(model, config, unfinished)
             (unfinished / ABOUT_NAME).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     except OSError as error:

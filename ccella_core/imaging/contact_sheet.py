@@ -156,7 +156,7 @@ def _letter(axes: Axes, letters: str, width: int) -> None:
 
 
 def _write_report(sheet: _Sheet, provenance: Provenance, x: float, y: float, height: float) -> None:
-    """The first lines of the report that fit, and under them what was asked for."""
+    """The first lines of the report that fit, and under them what was requested."""
     columns = int((1 - MARGIN - x) / (TEXT_SIZE * CHARACTER_WIDTH))
     facts = [line for fact in _facts(provenance) for line in textwrap.wrap(fact, columns)]
     line = TEXT_SIZE * LINE_HEIGHT
@@ -167,8 +167,8 @@ def _write_report(sheet: _Sheet, provenance: Provenance, x: float, y: float, hei
 
 
 def _facts(provenance: Provenance) -> tuple[str, str]:
-    asked, predicted = provenance.pathology_requested, provenance.predicted_positive_probability
-    pathology = f"Pathology: {'as the report says' if asked is None else asked}"
+    requested, predicted = provenance.pathology_requested, provenance.predicted_positive_probability
+    pathology = f"Pathology: {'as the report says' if requested is None else requested}"
     if predicted is not None:
         pathology += f"  ·  the report reads {predicted:.0%} positive"
     sampling = f"{provenance.scheduler}, {provenance.num_inference_steps} steps, guidance {provenance.guidance_scale:g}"

@@ -233,24 +233,24 @@ def write_model(
     if path.exists() and not (path / INDEX_NAME).is_file():
         raise SaveError(f"{path} exists and is not a model, so it is not overwritten; choose another folder.")
 
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.writing")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.writing")
     try:
-        aside.mkdir(parents=True)
+        temporary.mkdir(parents=True)
         for name, write in components.items():
-            (aside / name).mkdir()
-            write(aside / name)
-        files = sorted(_files(aside))
-        hashes = {name: sha256_of(aside / name) for name in files}
-        sizes = {name: (aside / name).stat().st_size for name in files}
+            (temporary / name).mkdir()
+            write(temporary / name)
+        files = sorted(_files(temporary))
+        hashes = {name: sha256_of(temporary / name) for name in files}
+        sizes = {name: (temporary / name).stat().st_size for name in files}
         listed = ModelIndex(**{**index.model_dump(), "sha256": hashes, "size_bytes": sizes})
         text = listed.model_dump_json(indent=2) + "\n"
-        (aside / INDEX_NAME).write_text(text, encoding="utf-8", newline="\n")
-        ModelFolder(aside, listed).verify()
-        _move_into_place(aside, path)
+        (temporary / INDEX_NAME).write_text(text, encoding="utf-8", newline="\n")
+        ModelFolder(temporary, listed).verify()
+        _move_into_place(temporary, path)
     except OSError as error:
         raise SaveError(f"The model could not be written to {path}: {error}.") from error
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
     return ModelFolder(path, listed)
 
 

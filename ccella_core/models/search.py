@@ -150,22 +150,22 @@ def _from_hub(reference: str, allow_download: bool) -> ModelFolder:
     from huggingface_hub import snapshot_download
 
     # The name stays the same from one attempt to the next, so that a broken download goes on where it stopped.
-    aside = final.with_name(f".{final.name}.downloading")
+    temporary = final.with_name(f".{final.name}.downloading")
     try:
-        aside.mkdir(parents=True, exist_ok=True)
-        snapshot_download(repository, local_dir=aside, ignore_patterns=[f"*{suffix}" for suffix in PICKLE_SUFFIXES])
+        temporary.mkdir(parents=True, exist_ok=True)
+        snapshot_download(repository, local_dir=temporary, ignore_patterns=[f"*{suffix}" for suffix in PICKLE_SUFFIXES])
     except Exception as error:  # the hub's client lets through those of whichever HTTP library it uses
         raise ModelError(
             f"{reference} could not be downloaded ({error}); check the name and the connection."
         ) from error
     try:
-        ModelFolder.open(aside).verify()
+        ModelFolder.open(temporary).verify()
     except ModelError as error:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
         raise ModelError(f"{reference} was downloaded and is no usable model, so it was removed: {error}") from error
-    shutil.rmtree(aside / ".cache", ignore_errors=True)  # the client's notes for resuming
+    shutil.rmtree(temporary / ".cache", ignore_errors=True)  # the client's notes for resuming
     try:
-        aside.rename(final)
+        temporary.rename(final)
     except OSError as error:
         raise ModelError(f"{reference} was downloaded but could not be moved to {final}: {error}.") from error
     return ModelFolder.open(final)

@@ -75,7 +75,7 @@ def load_state(module: nn.Module, folder: Path) -> None:
         raise ModelError(f"{path} is truncated or damaged ({error}); get the model again.") from error
 
     expected = module.state_dict()
-    misfits = {
+    mismatched = {
         "missing": sorted(expected.keys() - stored.keys()),
         "unexpected": sorted(stored.keys() - expected.keys()),
         "of another shape": [
@@ -85,7 +85,7 @@ def load_state(module: nn.Module, folder: Path) -> None:
         ],
         "NaN or infinite": [name for name, tensor in stored.items() if not tensor.isfinite().all()],
     }
-    problems = [f"{problem}: {shorten(names)}" for problem, names in misfits.items() if names]
+    problems = [f"{problem}: {shorten(names)}" for problem, names in mismatched.items() if names]
     if problems:
         raise ModelError(f"{path} does not fit {type(module).__name__}; tensors {'; '.join(problems)}.")
     module.load_state_dict(stored)

@@ -1,4 +1,4 @@
-"""Training state on disk: safetensors, written aside and renamed, the last few kept and the best.
+"""Training state on disk: safetensors, written under a temporary name and renamed, the last few kept and the best.
 
 A state is what a run must know to go on: nested dicts and lists of tensors and plain values. The tensors are stored as
 they are; the nesting is JSON in the file's header. No pickle is written, so none has to be read.

@@ -117,7 +117,7 @@ class Trainer:
         Args:
             step: the loss of a micro-batch, with ``self.model``.
             batches: of all steps.
-            logger: told of every step, in order.
+            logger: receives every step, in order.
             after_step: called after every step, to validate now and then; before the checkpoint, if one is due.
 
         Raises:

@@ -77,7 +77,7 @@ def train_adapter(
         scheduler: whose timesteps are drawn.
         loading: how the reports come to the device.
         accelerator: processes and device.
-        logger: told of every step.
+        logger: receives every step.
 
     Raises:
         InputError: no case has a report.

@@ -158,7 +158,7 @@ def train_autoencoder(
             denoiser that was trained on them stays valid.
         loading: how the crops come to the device.
         accelerator: processes, device and precision.
-        logger: told of every step.
+        logger: receives every step.
         after_step: called after every step, to validate now and then.
 
     Raises:

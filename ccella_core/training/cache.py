@@ -98,7 +98,7 @@ def build_cache(
         folder: of the cache.
         depends_on: names and fingerprints of prepared set, autoencoder and encoder.
         accelerator: processes and device; by default one process.
-        progress: told of the cases that are done.
+        progress: called with how many cases are done.
 
     Raises:
         InputError: the folder holds a cache of something else, or there are no training cases.

@@ -132,7 +132,7 @@ def train_denoiser(
         start: a network to learn on from, instead of random weights.
         loading: how the cases come to the device.
         accelerator: processes, device and precision.
-        logger: told of every step.
+        logger: receives every step.
         after_step: called after every step, to validate now and then.
 
     Raises:

@@ -119,7 +119,7 @@ def train_report_encoder(
         config: size, steps, seed.
         checkpoints: folder of the training states.
         loading: how the reports come to the device.
-        logger: told of every step.
+        logger: receives every step.
 
     Raises:
         InputError: there are no reports.

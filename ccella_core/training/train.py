@@ -39,7 +39,7 @@ def train(config: TrainConfig, *, progress: OnProgress | None = None) -> Path:
 
     Args:
         config: everything.
-        progress: told of the cases that are cached.
+        progress: called with how many cases are cached.
 
     Returns:
         The folder of the run.

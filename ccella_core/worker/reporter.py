@@ -1,4 +1,4 @@
-"""What the client is told of a generation, and how long its parts take."""
+"""What the client learns of a generation, and how long its parts take."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Reporter:
     """The pipeline's callback, for one volume after the other.
 
     Args:
-        task: whose client is told, and whose cancellation stops the pipeline.
+        task: whose client receives the events, and whose cancellation stops the pipeline.
         volumes: how many will be made.
         spacing: mm along x, y, z; only looked at in previews, so that the pipeline can check it before.
         clock: in seconds.

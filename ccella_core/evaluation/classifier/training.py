@@ -66,7 +66,7 @@ def train_network(
     """Train, going on from the last checkpoint in ``folder`` where there is one; returns the trainer, which is done.
 
     What a step draws follows from the seed, the step and the place in the batch, so that a run that was stopped ends
-    with the weights of one that never was. The best weights on ``held_out`` are kept aside. Batch normalisation sees
+    with the weights of one that never was. The best weights on ``held_out`` are kept too. Batch normalisation sees
     each process's share of a batch by itself, so that several processes do not give the weights of one.
 
     Raises:

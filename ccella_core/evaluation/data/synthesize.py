@@ -270,9 +270,9 @@ def _checked_pathology(pipeline: CCELLAPipeline, source: PathologySource | None)
     if source is None:
         return "case" if is_given else "report"
     if source == "report" and is_given:
-        raise InputError(f"{name} does not read the pathology from a report; let it be told, as it is in the case.")
+        raise InputError(f"{name} does not read the pathology from a report; let it be given, as it is in the case.")
     if source == "case" and not config.uses_class:
-        raise InputError(f"{name} takes no pathology, so it cannot be told that of the case.")
+        raise InputError(f"{name} takes no pathology, so that of the case cannot be given.")
     return source
 
 

@@ -16,7 +16,7 @@ from monai.networks.nets import ResNet
 from torch import Tensor
 
 from ccella_core.errors import InputError, ModelError, SaveError
-from ccella_core.files import sha256_of, whole_folder
+from ccella_core.files import replace_folder, sha256_of
 from ccella_core.generation.import_published import fill, read_pickle, tensors_by_name, unwrapped
 from ccella_core.models.search import HOME_VARIABLE
 from ccella_core.models.weights import save_component
@@ -67,7 +67,7 @@ def import_extractor(kind: PublishedExtractor, file: Path, folder: Path, *, over
         raise SaveError(f"{folder} exists already; allow it to be overwritten to import the weights again.")
     network, config = read_medicalnet(file) if kind == "medicalnet" else read_radimagenet(file)
     try:
-        with whole_folder(folder) as unfinished:
+        with replace_folder(folder) as unfinished:
             save_component(network, config, unfinished)
     except OSError as error:
         raise SaveError(f"The extractor could not be written to {folder}: {error}.") from error
