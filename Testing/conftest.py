@@ -67,7 +67,9 @@ def _folders_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
 
 @pytest.fixture(scope="session")
 def reference_folder() -> Path:
-    """The folder with the reference's .npz and .json files."""
+    """The folder with the reference's .npz and .json files; the published copy of the repository leaves it out."""
+    if not REFERENCE_FOLDER.is_dir():
+        pytest.skip("the reference numbers in Testing/data are not in this copy of the repository")
     return REFERENCE_FOLDER
 
 

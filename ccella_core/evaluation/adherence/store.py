@@ -138,7 +138,8 @@ def phantom_slice_name(patient: int) -> str:
 
 
 def _read_cases(path: Path) -> Iterator[AdherenceCase]:
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    # Not splitlines: reports may hold rarer line ends.
+    for line in filter(None, path.read_text(encoding="utf-8").split("\n")) if path.exists() else ():
         try:
             yield AdherenceCase.model_validate_json(line)
         except ValidationError as error:
