@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from ccella_core.errors import InputError, ModelError
+from ccella_core.files import read_text
 
 
 class StrictModel(BaseModel):
@@ -71,7 +72,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.safe_load(read_text(file))
     except FileNotFoundError as error:
         raise InputError(f"There is no configuration {file}.") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -156,7 +157,7 @@ NAMES_IN_A_MESSAGE = 3  # enough to see the pattern, short enough to stay one se
 def read_json_object(path: Path) -> dict[str, object]:
     """The JSON object in a UTF-8 file; ModelError in one sentence otherwise."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
     except FileNotFoundError as error:
         raise ModelError(f"{path} is missing; is {path.parent} a whole model?") from error
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -19,6 +20,8 @@ if TYPE_CHECKING:  # `ccella --help` answers without pydantic
     from pydantic import BaseModel
 
 READ_BLOCK_BYTES = 1 << 20
+MOST_BYTES_READ = 256 << 20
+"""Of a file that is read whole; the largest, tables of prepared cases, take some MiB for a thousand cases."""
 OWNER_ALONE = 0o600
 
 
@@ -53,6 +56,24 @@ def replace_folder(final: Path) -> Iterator[Path]:
         temporary.replace(final)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read_bytes(path: Path) -> bytes:
+    """All that a file of settings, tables or reports holds.
+
+    Raises:
+        OSError: it cannot be read, is a pipe or a device, which might never end, or is far too large.
+    """
+    if not path.is_file() and path.exists() and not path.is_dir():
+        raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(path))
+    if path.is_file() and path.stat().st_size > MOST_BYTES_READ:
+        raise OSError(errno.EFBIG, f"it is larger than {MOST_BYTES_READ >> 20} MiB", str(path))
+    return path.read_bytes()
+
+
+def read_text(path: Path) -> str:
+    """The same as text in UTF-8, a byte order mark left out. Raises OSError and UnicodeDecodeError."""
+    return read_bytes(path).decode("utf-8-sig").replace("\r\n", "\n")
 
 
 def write_text(path: Path, text: str, *, private: bool = False) -> None:

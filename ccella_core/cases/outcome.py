@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 from ccella_core.cases.case import Case
 from ccella_core.cases.prepared import STATE, PrepareSettings
 from ccella_core.config import StrictModel
+from ccella_core.files import read_bytes
 
 RULES = 2
 """Raised whenever the rules change by which a case is prepared, so that none is kept that followed the old ones."""
@@ -35,7 +36,7 @@ def state_path(case: Case, out: Path) -> Path:
 def known_outcome(case: Case, settings: PrepareSettings, out: Path) -> Outcome | None:
     """What is known already, where nothing has changed since and all files are there."""
     try:
-        outcome = Outcome.model_validate_json(state_path(case, out).read_bytes())
+        outcome = Outcome.model_validate_json(read_bytes(state_path(case, out)))
     except (OSError, ValidationError):
         return None
     if outcome.fingerprint != fingerprint_of(case, settings):

@@ -43,7 +43,7 @@ from ccella_core.cases.prepared import (
 from ccella_core.cases.splits import check_splits
 from ccella_core.cases.values import read_masks, regions_on, with_limits
 from ccella_core.errors import InputError, SaveError
-from ccella_core.files import prepare_folder, sha256_of, whole_file, write_text
+from ccella_core.files import prepare_folder, read_bytes, sha256_of, whole_file, write_text
 from ccella_core.fingerprints import refuse_other
 from ccella_core.generation.report_text import check_report
 from ccella_core.imaging.orientation import affine_of
@@ -296,7 +296,7 @@ def _refuse_other_settings(out: Path, settings: PrepareSettings) -> None:
     if not path.exists():
         return
     try:
-        found = PreparedIndex.model_validate_json(path.read_bytes()).settings
+        found = PreparedIndex.model_validate_json(read_bytes(path)).settings
     except (OSError, ValidationError) as error:
         raise InputError(f"{path} cannot be read; choose another folder.") from error
     refuse_other(

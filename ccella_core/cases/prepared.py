@@ -21,7 +21,7 @@ from ccella_core.cases.case import PiRads, PositiveMeans, ReportSource, Split, S
 from ccella_core.cases.intensity import scaled_range
 from ccella_core.config import StrictModel, sentence_of
 from ccella_core.errors import InputError
-from ccella_core.files import write_json, write_text
+from ccella_core.files import read_bytes, read_text, write_json, write_text
 from ccella_core.phantom.findings import Pathology
 from ccella_core.provenance import SequenceName
 
@@ -107,9 +107,9 @@ class PreparedSet:
         if not (folder / CASES_NAME).is_file():
             raise InputError(f"{folder} holds no prepared cases; make them with `ccella prepare`.")
         try:
-            index = PreparedIndex.model_validate_json((folder / INDEX_NAME).read_bytes())
+            index = PreparedIndex.model_validate_json(read_bytes(folder / INDEX_NAME))
             # Not splitlines: reports may hold rarer line ends.
-            lines = (folder / CASES_NAME).read_text(encoding="utf-8").split("\n")
+            lines = read_text(folder / CASES_NAME).split("\n")
             cases = tuple(PreparedCase.model_validate_json(line) for line in lines if line.strip())
         except ValidationError as error:
             raise InputError(

@@ -11,7 +11,7 @@ import typer
 from ccella_core.cli.options import Guidance, MemoryLimit, SchedulerOption, Steps, generation_options
 from ccella_core.cli.output import AsJson, ProgressDisplay, explained, print_json, quiet_libraries, say
 from ccella_core.errors import InputError
-from ccella_core.files import prepare_folder
+from ccella_core.files import prepare_folder, read_text
 from ccella_core.limits import OutputRange
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _report_text(report: str | None, file: Path | None) -> str | None:
     if report is not None:
         raise InputError("Give either --report or --report-file, not both.")
     try:
-        return file.read_text(encoding="utf-8-sig")  # Windows' Notepad begins a file with a byte order mark
+        return read_text(file)
     except OSError as error:
         raise InputError(f"The report {file} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:

@@ -12,7 +12,7 @@ import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation 
 from pydantic import ValidationError
 
 from ccella_core.errors import InputError, NonFiniteError, SaveError
-from ccella_core.files import sha256_of, whole_file
+from ccella_core.files import read_bytes, sha256_of, whole_file
 from ccella_core.imaging.orientation import (
     affine_of,
     centre_of,
@@ -184,7 +184,7 @@ def read_sidecar(image_path: Path, *, verify: bool = True) -> Sidecar:
     """
     sidecar_path = sidecar_of(image_path)
     try:
-        sidecar = Sidecar.model_validate_json(sidecar_path.read_bytes())
+        sidecar = Sidecar.model_validate_json(read_bytes(sidecar_path))
         altered = verify and sha256_of(image_path) != sidecar.sha256
     except OSError as error:
         raise InputError(f"{image_path} is not a saved synthetic volume: {error}.") from error
@@ -201,7 +201,7 @@ def _refuse_taken_names(image_path: Path, sidecar_path: Path, overwrite: bool) -
     if not sidecar_path.exists():
         return
     try:
-        described = Sidecar.model_validate_json(sidecar_path.read_bytes()).image
+        described = Sidecar.model_validate_json(read_bytes(sidecar_path)).image
     except ValidationError:
         described = ""
     if described != image_path.name:

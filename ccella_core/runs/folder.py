@@ -14,7 +14,7 @@ import yaml
 from ccella_core import __version__
 from ccella_core.config import StrictModel, as_yaml, checked
 from ccella_core.errors import InputError
-from ccella_core.files import write_json, write_text
+from ccella_core.files import read_text, write_json, write_text
 from ccella_core.fingerprints import refuse_other
 from ccella_core.runs.logging import RunLog, SilentLog, TrackerName
 
@@ -33,7 +33,7 @@ def read_run_config(folder: Path, model: type[RunConfig]) -> RunConfig:
 def read_recipe(folder: Path) -> dict[str, Any]:
     """The same as plain values, whatever was trained. Raises InputError where there is none."""
     try:
-        content = yaml.safe_load((folder / CONFIG_NAME).read_text(encoding="utf-8"))
+        content = yaml.safe_load(read_text(folder / CONFIG_NAME))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{folder} is not the folder of a training: {CONFIG_NAME} cannot be read.") from error
     return dict(content)
@@ -72,7 +72,7 @@ def write_run(folder: Path, config: StrictModel, about: dict[str, Any]) -> None:
 def read_run(folder: Path) -> dict[str, Any]:
     """What ``run.json`` holds. Raises InputError where it cannot be read."""
     try:
-        content = json.loads((folder / RUN_NAME).read_text(encoding="utf-8"))
+        content = json.loads(read_text(folder / RUN_NAME))
     except (OSError, ValueError) as error:
         raise InputError(f"{folder} is not the folder of a training: {RUN_NAME} cannot be read.") from error
     return dict(content)

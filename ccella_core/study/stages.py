@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
-from ccella_core.files import prepare_folder, write_json
+from ccella_core.files import prepare_folder, read_bytes, write_json
 from ccella_core.fingerprints import flat, refuse_other
 from ccella_core.progress import OnProgress
 
@@ -197,6 +197,6 @@ def _is_finished(folder: Path) -> bool:
 def _read_record(folder: Path) -> StageRecord | None:
     path = folder / STAGE_NAME
     try:
-        return StageRecord.model_validate_json(path.read_bytes()) if path.exists() else None
+        return StageRecord.model_validate_json(read_bytes(path)) if path.exists() else None
     except (OSError, ValidationError) as error:
         raise InputError(f"{path} cannot be read; remove {folder} to have it made anew.") from error

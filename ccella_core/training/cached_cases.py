@@ -21,7 +21,7 @@ from torch import Tensor
 from ccella_core.cases.case import Split
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
-from ccella_core.files import sha256_of
+from ccella_core.files import read_bytes, sha256_of
 from ccella_core.phantom.fields import StructuredFields
 
 CACHE_NAME, NULL_NAME = "cache.json", "null-report.safetensors"
@@ -69,7 +69,7 @@ def read_index(folder: Path) -> CacheIndex | None:
     if not path.exists():
         return None
     try:
-        return CacheIndex.model_validate_json(path.read_bytes())
+        return CacheIndex.model_validate_json(read_bytes(path))
     except (OSError, ValidationError) as error:
         raise InputError(f"{path} is not a cache that this version reads; remove {folder} and start again.") from error
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ccella_core.errors import InputError
+from ccella_core.files import read_text
 from ccella_core.generation.import_published import ABOUT_NAME
 from ccella_core.models.model import INDEX_NAME, ModelFolder
 from ccella_core.runs.folder import RUN_NAME, read_recipe, read_run, read_run_config
@@ -78,7 +79,7 @@ def _part(stage: str, source: AutoencoderSource | TextEncoderSource) -> dict[str
 def _imported(component: Path) -> dict[str, Any]:
     """Where it comes from and its licence, if ``ccella models import-autoencoder`` made it."""
     try:
-        return dict(json.loads((component / ABOUT_NAME).read_text(encoding="utf-8")))
+        return dict(json.loads(read_text(component / ABOUT_NAME)))
     except (OSError, ValueError):
         return {}
 

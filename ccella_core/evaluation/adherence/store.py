@@ -19,7 +19,7 @@ from ccella_core.evaluation.adherence.picture import (
     draw_pairs,
 )
 from ccella_core.evaluation.adherence.report import AdherenceCase, AdherenceResult, adherence_markdown
-from ccella_core.files import whole_file
+from ccella_core.files import read_text, whole_file
 from ccella_core.fingerprints import refuse_other
 from ccella_core.report_page import save_result
 
@@ -139,7 +139,7 @@ def phantom_slice_name(patient: int) -> str:
 
 def _read_cases(path: Path) -> Iterator[AdherenceCase]:
     # Not splitlines: reports may hold rarer line ends.
-    for line in filter(None, path.read_text(encoding="utf-8").split("\n")) if path.exists() else ():
+    for line in filter(None, read_text(path).split("\n")) if path.exists() else ():
         try:
             yield AdherenceCase.model_validate_json(line)
         except ValidationError as error:

@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, field_validator
 from ccella_core.cases.case import Split
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError, SaveError
-from ccella_core.files import whole_file, write_text
+from ccella_core.files import read_bytes, read_text, whole_file, write_text
 from ccella_core.fingerprints import refuse_other
 from ccella_core.generation.options import GenerationOptions
 from ccella_core.phantom.findings import Pathology
@@ -76,7 +76,7 @@ def is_synthetic_set(folder: Path) -> bool:
 def read_synthesis_settings(folder: Path) -> SynthesisSettings:
     """Raises InputError where the folder is not one of ``ccella synthesize``, or cannot be read."""
     try:
-        return SynthesisSettings.model_validate_json((folder / SETTINGS_NAME).read_bytes())
+        return SynthesisSettings.model_validate_json(read_bytes(folder / SETTINGS_NAME))
     except (OSError, ValidationError) as error:
         raise InputError(f"{folder} was not made by `ccella synthesize`: {SETTINGS_NAME} cannot be read.") from error
 
@@ -84,7 +84,7 @@ def read_synthesis_settings(folder: Path) -> SynthesisSettings:
 def read_table(folder: Path) -> tuple[SyntheticCase, ...]:
     """The rows of ``cases.csv``. Raises InputError where there is none, or it is damaged."""
     try:
-        text = (folder / CSV_NAME).read_text(encoding="utf-8")
+        text = read_text(folder / CSV_NAME)
         rows = csv.DictReader(io.StringIO(text))
         if set(rows.fieldnames or ()) != set(SyntheticCase.model_fields):
             raise csv.Error("other columns")
