@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 import typer
@@ -30,6 +30,7 @@ EXIT_CODES = (
 )
 STAGE_WORDS = {"encode": "Reading the report", "denoise": "Denoising", "decode": "Decoding"}
 PLAIN_LINES = 4  # lines a stage, where there is no terminal to draw a bar on
+MOST_CHARACTERS_OF_A_FAULT = 200  # of a library's words
 SPEED_WINDOW_SECONDS = 3600.0  # over which speed is measured: Rich's half a minute may see no step end
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and all else on stderr.")]
@@ -50,8 +51,34 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
         except CCELLAError as error:
             say(str(error), style="red")
             raise typer.Exit(EXIT_USAGE if isinstance(error, InputError) else EXIT_FAILED) from error
+        except (typer.Exit, typer.Abort, typer.BadParameter):
+            raise
+        except MemoryError as error:
+            say("There is not enough memory for this; ask for less, or use another computer.", style="red")
+            raise typer.Exit(EXIT_FAILED) from error
+        except Exception as error:  # the last one: whatever it is, a person reads a sentence
+            say(_fault(error), style="red")
+            raise typer.Exit(EXIT_FAILED) from error
 
     return run
+
+
+def _fault(error: Exception) -> str:
+    """What nobody foresaw, in a sentence; the traceback goes into a file that only this user reads."""
+    import traceback
+
+    import platformdirs
+
+    from ccella_core.files import write_text
+
+    reason = (str(error).strip() or type(error).__name__).partition("\n")[0][:MOST_CHARACTERS_OF_A_FAULT]
+    said = f"This is a fault of the software ({type(error).__name__}: {reason})."
+    where = platformdirs.user_log_path("ccella", appauthor=False) / f"fault-{datetime.now():%Y%m%d-%H%M%S}.txt"
+    try:
+        write_text(where, "".join(traceback.format_exception(error)), private=True)
+    except CCELLAError:
+        return f"{said} Please report it."
+    return f"{said} Please report it with what is in {where}."
 
 
 def say(text: str, *, style: str | None = None) -> None:
