@@ -23,7 +23,7 @@ from _measure import DEFAULT_OUT, Table, machine, machine_in_words, ratio, save_
 from accelerate import Accelerator
 from torch import Tensor
 
-from ccella_core.cli.output import explained, say
+from ccella_core.cli.output import explained, print_message
 from ccella_core.evaluation.classifier.config import ClassifierTraining, preset
 from ccella_core.evaluation.classifier.network import EFFICIENTNET_MULTIPLE, Network
 from ccella_core.evaluation.classifier.training import train_network
@@ -93,7 +93,7 @@ def main(
 
 def _measured(network: Network, shape: Shape, small: ClassifierTraining, batch: int, steps: int) -> float:
     """Median seconds of a step, augmenting included."""
-    say(f"{network}, {steps} steps", style="dim")
+    print_message(f"{network}, {steps} steps", style="dim")
     settings: dict[str, Any] = {
         "network": network,
         "batch_size": batch,

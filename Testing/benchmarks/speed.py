@@ -26,7 +26,7 @@ from _measure import (
 )
 from _speed_case import Case, Measured, Measurement, Size, needed_gib
 
-from ccella_core.cli.output import explained, say
+from ccella_core.cli.output import explained, print_message
 from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder
 from ccella_core.generation.text_encoder import DEFAULT_MAX_TOKENS
@@ -69,10 +69,10 @@ def main(
         for part in chosen:
             found: dict[Measured, Measurement | None] = {}
             for measured in PARTS[part]:
-                say(f"{each.name}: {measured.value}", style="dim")
+                print_message(f"{each.name}: {measured.value}", style="dim")
                 outcome = attempt(Case(measured=measured, size=each, quick=quick))
                 if isinstance(outcome, str):
-                    say(outcome)
+                    print_message(outcome)
                     notes.append(outcome)
                 found[measured] = None if isinstance(outcome, str) else outcome
             table = _table(each, part, found)

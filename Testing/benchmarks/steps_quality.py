@@ -22,7 +22,7 @@ import typer
 from _growing import Features, grow, missing
 from _measure import DEFAULT_OUT, NOT_MEASURED, Table, machine, machine_in_words, save_results
 
-from ccella_core.cli.output import explained, quiet_libraries, say
+from ccella_core.cli.output import explained, print_message, quiet_libraries
 from ccella_core.errors import InputError
 from ccella_core.evaluation.adherence.phantom_reader_training import (
     PhantomReaderTraining,
@@ -107,12 +107,12 @@ def main(
     key = f"{pipeline.model_sha256[:12]}-{phantom_reader_fingerprint(PhantomReaderTraining())}-{dtype_name}"
     folder = out / "steps_quality_features" / key
     prepare_folder(folder)
-    say("Loading the phantom reader, which is trained on its first use.", style="dim")
+    print_message("Loading the phantom reader, which is trained on its first use.", style="dim")
     make_features = partial(grow, phantom_reader=load_or_train_phantom_reader(phantom_reader_cache))
     patients = range(FIRST_PATIENT, FIRST_PATIENT + count)
     references = range(FIRST_REFERENCE, FIRST_REFERENCE + count)
 
-    say("Rendering phantoms.", style="dim")
+    print_message("Rendering phantoms.", style="dim")
     phantoms = partial(rendered, pipeline)
     real = make_features(folder / "references.npz", references, phantoms, batch=batch).values
     floors = {"phantoms": phantoms, "phantoms through the autoencoder": partial(reconstructed, pipeline)}
@@ -131,7 +131,7 @@ def main(
         clock.begin(run, count, count - left)
         features = make_features(path, patients, partial(generator, run), batch=batch, after_batch=clock.after_batch)
         rows.append(_row(run, run.scheduler, features, real))
-        say(f"{run.name}: {' | '.join(_cells(rows[-1])[2:])}")
+        print_message(f"{run.name}: {' | '.join(_cells(rows[-1])[2:])}")
         _save(out, rows, [], pipeline, count, batch)
     judgement = verdict(rows, reference)
     table = _save(out, rows, [judgement], pipeline, count, batch)
@@ -194,7 +194,9 @@ class TimeLeft:
         self._done += _work(self._run) * (volumes - self._volumes)
         self._volumes = volumes
         left = (time.monotonic() - self._started) * (self._work / self._done - 1)
-        say(f"{self._run.name}: {volumes} of {self._count} volumes, about {left / 60:.0f} min left", style="dim")
+        print_message(
+            f"{self._run.name}: {volumes} of {self._count} volumes, about {left / 60:.0f} min left", style="dim"
+        )
 
 
 def rendered(pipeline: CCELLAPipeline, seeds: Sequence[int]) -> Iterator[np.ndarray]:

@@ -24,7 +24,7 @@ import typer
 from _measure import DEFAULT_OUT, Table, machine, machine_in_words, save_results
 
 from ccella_core.cases.prepared import PreparedCase, PreparedSet, PrepareSettings, write_cases, write_index
-from ccella_core.cli.output import explained, say
+from ccella_core.cli.output import explained, print_message
 from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder
 from ccella_core.models.model import ModelIndex
@@ -74,7 +74,7 @@ def main(
     with tempfile.TemporaryDirectory() as work:
         prepared = prepared_reports(Path(work) / "prepared", cases, found.index)
         for number, run in enumerate(runs):
-            say(f"{run.label}: {cases} volumes", style="dim")
+            print_message(f"{run.label}: {cases} volumes", style="dim")
             seconds.append(measure(run, prepared.folder, found.path, steps, Path(work) / str(number)))
     ratios = {"one_core": seconds[0] / seconds[-1], "as_many_cores": seconds[1] / seconds[-1]}
     rows = [

@@ -33,7 +33,7 @@ from _speed_case import Size
 from _train_case import DEFAULT_STEPS, Case, Measurement, Way, needed_gib
 from speed import DEMO_MODEL, sizes_of
 
-from ccella_core.cli.output import explained, say
+from ccella_core.cli.output import explained, print_message
 from ccella_core.devices import choose_device
 from ccella_core.files import prepare_folder
 from ccella_core.networks.config import AdapterConfig, AutoencoderConfig, DenoiserConfig, UNetConfig
@@ -76,10 +76,10 @@ def main(
             for way in Way:
                 if way is Way.FIT_MICRO and cases == 1:
                     continue  # the same as all at once
-                say(f"{each.name}, batch of {cases}: {way.value}", style="dim")
+                print_message(f"{each.name}, batch of {cases}: {way.value}", style="dim")
                 outcome = attempt(Case(way=way, size=each, batch=cases, device=device, bf16=bf16, steps=steps))
                 if isinstance(outcome, str):
-                    say(outcome)
+                    print_message(outcome)
                     notes.append(outcome)
                 found[way] = None if isinstance(outcome, str) else outcome
             tables.append(_table(each, cases, found))

@@ -31,7 +31,7 @@ def line(**message: object) -> bytes:
     return json.dumps(message, ensure_ascii=False).encode() + b"\n"
 
 
-def say(**message: object) -> None:
+def send(**message: object) -> None:
     write(line(**message))
 
 
@@ -44,15 +44,15 @@ def to_log(text: str | bytes) -> None:
 
 
 def echo(number: int, params: dict) -> None:
-    say(event="result", id=number, value=params)
+    send(event="result", id=number, value=params)
 
 
 def show_environment(number: int, params: dict) -> None:
-    say(event="result", id=number, value={name: os.environ.get(name) for name in params["names"]})
+    send(event="result", id=number, value={name: os.environ.get(name) for name in params["names"]})
 
 
 def fail(number: int, params: dict) -> None:
-    say(event="error", id=number, code="model", message="It is broken.", hint="Mend it.", volumes=["a.nii"])
+    send(event="error", id=number, code="model", message="It is broken.", hint="Mend it.", volumes=["a.nii"])
 
 
 def work(number: int, params: dict) -> None:
@@ -91,12 +91,12 @@ def log_flood(number: int, params: dict) -> None:
 
 def strangers(number: int, params: dict) -> None:
     """Messages of no request, and of a shape that the protocol does not have."""
-    say(event="result", id=number + 1000, value={})
-    say(event="error", id=None, code="protocol", message="Which request?", hint="")
-    say(event="progress", id=[number])
-    say(event="tomorrow", id=number)
-    say(nothing=True)
-    say(event="log", level="info", message="hello")
+    send(event="result", id=number + 1000, value={})
+    send(event="error", id=None, code="protocol", message="Which request?", hint="")
+    send(event="progress", id=[number])
+    send(event="tomorrow", id=number)
+    send(nothing=True)
+    send(event="log", level="info", message="hello")
     echo(number, params)
 
 
@@ -131,13 +131,13 @@ def hang(number: int, params: dict) -> None:
 
 def beat_only(number: int, params: dict) -> None:
     while True:
-        say(event="heartbeat", memory_gib=1.0)
+        send(event="heartbeat", memory_gib=1.0)
         time.sleep(0.05)
 
 
 def start_child(number: int, params: dict) -> None:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
-    say(event="progress", id=number, pid=child.pid)
+    send(event="progress", id=number, pid=child.pid)
     if params.get("then") == "die":
         os._exit(3)
     hang(number, params)
@@ -146,7 +146,7 @@ def start_child(number: int, params: dict) -> None:
 def obey(number: int, params: dict) -> None:
     """Works until it is cancelled, and then says so."""
     cancelled.wait()
-    say(event="error", id=number, code="cancelled", message="Stopped.", hint="")
+    send(event="error", id=number, code="cancelled", message="Stopped.", hint="")
 
 
 def finish_when_cancelled(number: int, params: dict) -> None:
@@ -164,7 +164,7 @@ cancelled = threading.Event()
 
 
 def ready(protocol: int = 1) -> None:
-    say(event="ready", protocol=protocol, version="0", pid=os.getpid(), python="3")
+    send(event="ready", protocol=protocol, version="0", pid=os.getpid(), python="3")
 
 
 def lack_a_module() -> None:
@@ -189,7 +189,7 @@ def main() -> None:
     for request in map(json.loads, sys.stdin.buffer):
         if request["method"] == "cancel":
             cancelled.set()
-            say(event="result", id=request["id"], value={})
+            send(event="result", id=request["id"], value={})
         else:
             what = globals()[request["params"]["do"]]
             threading.Thread(target=what, args=(request["id"], request["params"]), daemon=True).start()

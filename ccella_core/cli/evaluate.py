@@ -10,7 +10,7 @@ import typer
 
 from ccella_core.cli import evaluate_adherence, evaluate_classifier
 from ccella_core.cli.evaluate_adherence import SplitName
-from ccella_core.cli.output import EXIT_CODES, AsJson, StepDisplay, explained, print_json, say
+from ccella_core.cli.output import EXIT_CODES, AsJson, StepDisplay, explained, print_json, print_message
 from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder
 
@@ -116,7 +116,7 @@ def images(
         print_json(json.loads(scores.model_dump_json()))
         return
     typer.echo(images_markdown(scores))
-    say(f"Also in {out}.")
+    print_message(f"Also in {out}.")
 
 
 @app.command("privacy", epilog=EXIT_CODES)
@@ -191,7 +191,7 @@ def privacy(
         print_json(json.loads(scores.model_dump_json()))
         return
     typer.echo(privacy_markdown(scores))
-    say(f"Also in {out}, with pictures.")
+    print_message(f"Also in {out}, with pictures.")
 
 
 def _training_set(folder: Path, split: SplitName | None, sequence: Literal["t2w", "adc", "hbv"]) -> VolumeSet:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ccella_core.cli.options import Guidance, MemoryLimit, SchedulerOption, Steps, generation_options
-from ccella_core.cli.output import AsJson, ProgressDisplay, explained, print_json, quiet_libraries, say
+from ccella_core.cli.output import AsJson, ProgressDisplay, explained, print_json, print_message, quiet_libraries
 from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder, read_text
 from ccella_core.limits import OutputRange
@@ -109,7 +109,7 @@ def generate(
 def _reference(path: Path) -> Image:
     from ccella_core.imaging.scans import read_scan
 
-    return read_scan(path, lambda warning: say(f"Warning: {warning}", style="yellow"))
+    return read_scan(path, lambda warning: print_message(f"Warning: {warning}", style="yellow"))
 
 
 def _report_text(report: str | None, file: Path | None) -> str | None:
@@ -149,4 +149,4 @@ def _print_entry(entry: dict[str, Any]) -> None:
     if entry["positive_probability"] is not None:
         typer.echo(f"The model reads the report as {entry['positive_probability']:.0%} positive.")
     for warning in entry["warnings"]:
-        say(f"Warning: {warning}", style="yellow")
+        print_message(f"Warning: {warning}", style="yellow")

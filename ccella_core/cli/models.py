@@ -9,7 +9,7 @@ import typer
 
 from ccella_core import __version__
 from ccella_core.cli import export, import_
-from ccella_core.cli.output import EXIT_CODES, AsJson, explained, print_json, say
+from ccella_core.cli.output import EXIT_CODES, AsJson, explained, print_json, print_message
 
 MEGABYTE = 10**6
 
@@ -41,7 +41,7 @@ def list_models(as_json: AsJson = False) -> None:
         size = f"{model['file_size_bytes'] / MEGABYTE:.0f} MB"
         typer.echo(f"{model['name']} {model['version']}  {model['variant']}  {size}  {model['path']}")
     for entry in broken:
-        say(f"Cannot be used: {entry['reason']}", style="yellow")
+        print_message(f"Cannot be used: {entry['reason']}", style="yellow")
     if not found:
         typer.echo(f"There are no models in: {', '.join(folders)}")
 

@@ -46,18 +46,18 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except (KeyboardInterrupt, Cancelled) as error:
-            say("Stopped.", style="red")
+            print_message("Stopped.", style="red")
             raise typer.Exit(EXIT_STOPPED) from error
         except CCELLAError as error:
-            say(str(error), style="red")
+            print_message(str(error), style="red")
             raise typer.Exit(EXIT_USAGE if isinstance(error, InputError) else EXIT_FAILED) from error
         except (typer.Exit, typer.Abort, typer.BadParameter):
             raise
         except MemoryError as error:
-            say("There is not enough memory for this; ask for less, or use another computer.", style="red")
+            print_message("There is not enough memory for this; ask for less, or use another computer.", style="red")
             raise typer.Exit(EXIT_FAILED) from error
         except Exception as error:  # the last one: whatever it is, a person reads a sentence
-            say(_fault(error), style="red")
+            print_message(_fault(error), style="red")
             raise typer.Exit(EXIT_FAILED) from error
 
     return run
@@ -81,7 +81,7 @@ def _fault(error: Exception) -> str:
     return f"{said} Please report it with what is in {where}."
 
 
-def say(text: str, *, style: str | None = None) -> None:
+def print_message(text: str, *, style: str | None = None) -> None:
     """A line for a person, on stderr."""
     # Neither markup nor wrapping: the text may hold brackets and paths that a person copies.
     Console(stderr=True).print(text, style=style, markup=False, highlight=False, soft_wrap=True)
@@ -100,12 +100,12 @@ def quiet_libraries() -> None:
 
 
 def show_log(level: int) -> None:
-    """Print this package's log on stderr, the way ``say`` does."""
+    """Print this package's log on stderr, the way ``print_message`` does."""
     import logging
 
     class Said(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            say(record.getMessage(), style="yellow" if record.levelno >= logging.WARNING else None)
+            print_message(record.getMessage(), style="yellow" if record.levelno >= logging.WARNING else None)
 
     log = logging.getLogger("ccella_core")
     log.handlers = [Said()]
@@ -148,7 +148,7 @@ class StepDisplay:
             self._lines = lines
             seconds = self._bar.tasks[self._task].time_remaining
             left = f", about {timedelta(seconds=round(seconds))} left" if seconds else ""
-            say(f"{self._words}: {done} of {total}{left}")
+            print_message(f"{self._words}: {done} of {total}{left}")
 
 
 class ProgressDisplay:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ccella_core.cli.output import EXIT_LEFT_OUT, AsJson, StepDisplay, explained, print_json, say, show_log
+from ccella_core.cli.output import EXIT_LEFT_OUT, AsJson, StepDisplay, explained, print_json, print_message, show_log
 
 if TYPE_CHECKING:
     from ccella_core.cases.quality import ReportLength
@@ -82,7 +82,7 @@ def prepare(
     length = WORDS if tokenizer is None else _token_length(tokenizer, max_tokens)
     listing = read_source(source, layout, positive=positive)
     for warning in listing.warnings:
-        say(f"Warning: {warning}", style="yellow")
+        print_message(f"Warning: {warning}", style="yellow")
     cases = with_reports(assign_splits(listing.cases, fractions, seed=seed), missing_reports)
     with StepDisplay("Preparing cases") as display:
         prepared, refused = prepare_cases(listing._replace(cases=cases), settings, out, jobs=jobs, progress=display)
@@ -98,7 +98,7 @@ def prepare(
         })  # fmt: skip
     else:
         for each in refused:
-            say(f"Left out: {each.id}: {each.reason}", style="yellow")
+            print_message(f"Left out: {each.id}: {each.reason}", style="yellow")
         odd = f" {warned} have warnings." if warned else ""
         typer.echo(f"{len(prepared.cases)} cases are in {out}; {len(refused)} were left out.{odd} Look at {page}")
     if refused:

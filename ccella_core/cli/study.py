@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ccella_core.cli.output import AsJson, StepDisplay, explained, print_json, quiet_libraries, say, show_log
+from ccella_core.cli.output import AsJson, StepDisplay, explained, print_json, print_message, quiet_libraries, show_log
 
 if TYPE_CHECKING:
     from ccella_core.study.stages import StudyStep
@@ -56,13 +56,13 @@ class StudyDisplay:
         """Print every stage, and whether it is done, to do or left out."""
         for stage in stages:
             state = "left out" if stage.why_not else "done" if stage.key in finished else "to do"
-            say(f"{state:>8}  {stage.title}" + (f": {stage.why_not}" if stage.why_not else ""))
+            print_message(f"{state:>8}  {stage.title}" + (f": {stage.why_not}" if stage.why_not else ""))
 
     @contextmanager
     def stage(self, stage: StudyStep, number: int, total: int) -> Iterator[Callable[[int, int], None]]:
         """Print what is begun, show its progress, and print how long it took."""
-        say(f"{number} of {total}: {stage.title}")
+        print_message(f"{number} of {total}: {stage.title}")
         started = time.monotonic()
         with StepDisplay(stage.counted) as display:
             yield display
-        say(f"{number} of {total} took {timedelta(seconds=round(time.monotonic() - started))}")
+        print_message(f"{number} of {total} took {timedelta(seconds=round(time.monotonic() - started))}")
