@@ -32,7 +32,7 @@ from ccella_core.devices import autocast
 from ccella_core.files import sha256_of
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.networks import ConditionalDenoiser
-from ccella_core.training.cached_cases import CACHE_NAME, NULL_NAME, CachedCases, CacheEntry, CacheIndex, Shard
+from ccella_core.training.data.cached_cases import CACHE_NAME, NULL_NAME, CachedCases, CacheEntry, CacheIndex, Shard
 from ccella_core.training.denoiser import DenoiserTraining, train_denoiser
 from ccella_core.training.losses import FOCAL_ALPHA, FOCAL_GAMMA, FOCAL_TARGET_SCALE
 

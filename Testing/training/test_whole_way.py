@@ -23,7 +23,7 @@ from ccella_core.phantom.render import render
 from ccella_core.phantom.report import write_report
 from ccella_core.runs.folder import read_run
 from ccella_core.runs.logging import read_log
-from ccella_core.training.cached_cases import read_index
+from ccella_core.training.data.cached_cases import read_index
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ sys.path.append(str(Path(__file__).parent))
 from accelerate import Accelerator
 from latent_cases import Heard, tiny_network
 
-from ccella_core.training.cached_cases import CachedCases
+from ccella_core.training.data.cached_cases import CachedCases
 from ccella_core.training.denoiser import DenoiserTraining, train_denoiser
 from ccella_core.training.validation import validate
 

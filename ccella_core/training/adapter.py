@@ -26,7 +26,7 @@ from ccella_core.runs.batches import Batches, DataLoading
 from ccella_core.runs.logging import TrainLogger
 from ccella_core.runs.schedules import one_cycle
 from ccella_core.runs.trainer import Trainer
-from ccella_core.training.cached_cases import CachedCases, CacheEntry
+from ccella_core.training.data.cached_cases import CachedCases, CacheEntry
 from ccella_core.training.facts import FactHeads, facts_of, stated_facts
 
 

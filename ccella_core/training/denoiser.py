@@ -23,10 +23,10 @@ from ccella_core.runs.batches import Batches, DataLoading
 from ccella_core.runs.logging import TrainLogger
 from ccella_core.runs.schedules import polynomial
 from ccella_core.runs.trainer import Trainer
-from ccella_core.training.batches import BatchMaker, CaseBatch
-from ccella_core.training.cached_cases import CachedCases, DeviceCases
+from ccella_core.training.data.batches import BatchMaker, CaseBatch
+from ccella_core.training.data.cached_cases import CachedCases, DeviceCases
+from ccella_core.training.data.regions import RegionWeighting, RegionWeights
 from ccella_core.training.losses import FOCAL_WEIGHT, joint_loss
-from ccella_core.training.regions import RegionWeighting, RegionWeights
 
 
 class DenoiserTraining(StrictModel):

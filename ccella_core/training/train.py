@@ -21,8 +21,8 @@ from ccella_core.runs.logging import TrainLogger
 from ccella_core.runs.summary import write_summary
 from ccella_core.runs.trainer import Trainer, load_trained, new_accelerator
 from ccella_core.training.adapter import train_adapter
-from ccella_core.training.cache import build_cache
-from ccella_core.training.cached_cases import CachedCases
+from ccella_core.training.data.cache import build_cache
+from ccella_core.training.data.cached_cases import CachedCases
 from ccella_core.training.denoiser import train_denoiser
 from ccella_core.training.frozen_networks import autoencoder_source, text_encoder_source
 from ccella_core.training.train_config import TrainConfig

@@ -19,8 +19,8 @@ from ccella_core.generation.sampling import sample
 from ccella_core.generation.schedulers import DEFAULT_SCHEDULER
 from ccella_core.imaging.planes import middle_planes, side_by_side, stacked
 from ccella_core.networks.denoiser import ConditionalDenoiser
-from ccella_core.training.batches import Draw, make_batch
-from ccella_core.training.cached_cases import CachedCases, DeviceCases
+from ccella_core.training.data.batches import Draw, make_batch
+from ccella_core.training.data.cached_cases import CachedCases, DeviceCases
 from ccella_core.training.denoiser import DenoiserTraining, noised, predict
 from ccella_core.training.losses import joint_loss
 

@@ -11,10 +11,10 @@ import torch
 from latent_cases import FakePrepared, cached, tiny_network
 
 from ccella_core.runs.batches import StepSampler
-from ccella_core.training.batches import BatchMaker, draw_batch
-from ccella_core.training.cached_cases import DeviceCases
+from ccella_core.training.data.batches import BatchMaker, draw_batch
+from ccella_core.training.data.cached_cases import DeviceCases
+from ccella_core.training.data.regions import RegionWeights
 from ccella_core.training.denoiser import DenoiserTraining, noised
-from ccella_core.training.regions import RegionWeights
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ import torch
 from latent_cases import CHANNELS, LATENT_SHAPE, SPACING, FakeEncoder, FakePrepared, build, cached, tiny_autoencoder
 
 from ccella_core.errors import InputError, NonFiniteError, SaveError
-from ccella_core.training import cache
-from ccella_core.training.cache import mirrored_report
-from ccella_core.training.cached_cases import CachedCases
+from ccella_core.training.data import cache
+from ccella_core.training.data.cache import mirrored_report
+from ccella_core.training.data.cached_cases import CachedCases
 
 
 def mean_latent(prepared, case, *, flipped=False, sequence="t2w"):

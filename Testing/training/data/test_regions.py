@@ -6,7 +6,7 @@ import pytest
 import torch
 from latent_cases import FakePrepared, cached
 
-from ccella_core.training.regions import CANDIDATE_WEIGHT, GLAND_WEIGHT, LESION_WEIGHT, RegionWeights
+from ccella_core.training.data.regions import CANDIDATE_WEIGHT, GLAND_WEIGHT, LESION_WEIGHT, RegionWeights
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from ccella_core.errors import InputError
 from ccella_core.networks.config import DenoiserConfig
 from ccella_core.runs.batches import micro_batches, shuffled_rows
-from ccella_core.training.cached_cases import CachedCases
-from ccella_core.training.regions import RegionWeights
+from ccella_core.training.data.cached_cases import CachedCases
+from ccella_core.training.data.regions import RegionWeights
 
 if TYPE_CHECKING:
     from ccella_core.training.denoiser import DenoiserTraining

@@ -35,7 +35,7 @@ from ccella_core.generation.report_text import NULL_REPORT
 from ccella_core.generation.text_encoder import ReportEncoder
 from ccella_core.progress import OnProgress
 from ccella_core.provenance import SequenceName
-from ccella_core.training.cached_cases import (
+from ccella_core.training.data.cached_cases import (
     CACHE_NAME,
     GLAND,
     LESION,

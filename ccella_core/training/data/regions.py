@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ccella_core.training.cached_cases import CachedCases
+from ccella_core.training.data.cached_cases import CachedCases
 
 RegionWeighting = Literal["lesions", "candidates"]
 
