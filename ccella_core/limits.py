@@ -14,7 +14,9 @@ MAX_COUNT = 64
 MAX_STEPS = 1000
 """Inference steps, of every noise schedule so far; a model with a shorter one says so itself."""
 MAX_NAME_CHARACTERS = 100
-"""Of a name that files get: with what is added to it, the file's name stays far below the 255 of file systems."""
+"""Of a name that files get."""
+MAX_NAME_BYTES = 180
+"""Of the same in UTF-8: with what is added to it, a file's name stays below the 255 bytes that file systems take."""
 MAX_REQUEST_BYTES = 2**20
 """Of a line to the worker: fifty times the longest report. What is longer is not kept in memory."""
 MAX_REPLY_BYTES = 4 * 2**20
@@ -26,4 +28,5 @@ _FORBIDDEN_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # by one file system
 
 def is_file_name(name: str) -> bool:
     """Whether files can be named so on every system, with something before and after the name."""
-    return bool(name.strip(" .")) and len(name) <= MAX_NAME_CHARACTERS and not _FORBIDDEN_IN_NAMES.search(name)
+    fits = len(name) <= MAX_NAME_CHARACTERS and len(name.encode("utf-8", "surrogatepass")) <= MAX_NAME_BYTES
+    return bool(name.strip(" .")) and fits and not _FORBIDDEN_IN_NAMES.search(name)

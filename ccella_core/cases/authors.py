@@ -15,7 +15,7 @@ from typing import Any
 
 from ccella_core.cases.case import Case, RejectedCase, SourceCases, Split, with_own_names
 from ccella_core.cases.manifest import case_of
-from ccella_core.cases.tables import read_text
+from ccella_core.cases.tables import read_any_text
 from ccella_core.errors import InputError
 from ccella_core.imaging.scans import IMAGE_SUFFIXES
 
@@ -66,7 +66,7 @@ def _lists_in(folder: Path) -> dict[Path, Split]:
 def _parts(path: Path, split: Split | None = None) -> list[tuple[Split | None, list[Any]]]:
     """The lists in a file; ``split``: that of a file that is one list."""
     try:
-        content = json.loads(read_text(path))
+        content = json.loads(read_any_text(path))
     except InputError:
         raise
     except (ValueError, RecursionError) as error:

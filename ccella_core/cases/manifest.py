@@ -32,7 +32,15 @@ from ccella_core.cases.case import (
     with_own_names,
 )
 from ccella_core.cases.facts import FACTS, usable_fact, usable_fields
-from ccella_core.cases.tables import Row, as_name, has_lone_surrogates, json_lines, read_table, read_text, says_nothing
+from ccella_core.cases.tables import (
+    Row,
+    as_name,
+    has_lone_surrogates,
+    json_lines,
+    read_any_text,
+    read_table,
+    says_nothing,
+)
 from ccella_core.config import StrictModel, sentence_of
 from ccella_core.errors import InputError
 from ccella_core.files import write_text
@@ -117,7 +125,7 @@ def read_manifest(path: Path) -> SourceCases:
     path = Path(path)
     warnings: list[str] = []
     if path.suffix.lower() in (".jsonl", ".ndjson"):
-        lines = json_lines(read_text(path, warnings.append))
+        lines = json_lines(read_any_text(path, warnings.append))
     else:
         lines = _csv_lines(path, warnings.append)
     cases: list[Case] = []
@@ -210,7 +218,7 @@ def _case_of(row: ManifestRow, folder: Path) -> Case:
     if row.report is not None:
         reports = (row.report,)
     elif row.report_file is not None:
-        text = read_text(_existing(folder, row.report_file, "report_file")).strip()
+        text = read_any_text(_existing(folder, row.report_file, "report_file")).strip()
         reports = (text,) if text else ()
     facts = {**(row.fields.model_dump(exclude_none=True) if row.fields else {}), **row.facts}
     pirads: int | None = facts.get("pirads")

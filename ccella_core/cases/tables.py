@@ -53,7 +53,7 @@ class Row(NamedTuple):
     """By column, or why the row cannot be read."""
 
 
-def read_text(path: Path, on_warning: OnWarning | None = None) -> str:
+def read_any_text(path: Path, on_warning: OnWarning | None = None) -> str:
     """A text in UTF-8 or UTF-16, or else in Windows' Latin-1, which is a warning.
 
     Raises:
@@ -84,7 +84,7 @@ def read_table(path: Path, on_warning: OnWarning | None = None) -> Table:
     Raises:
         InputError: it cannot be read, or a column stands there twice. An empty file is a table without columns.
     """
-    text = read_text(path, on_warning)
+    text = read_any_text(path, on_warning)
     first, _, rest = text.partition("\n")
     named = first.strip().casefold()
     delimiter = named[4:5] if named.startswith("sep=") and len(named) == 5 else None  # Excel's own first line

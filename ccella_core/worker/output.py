@@ -20,8 +20,8 @@ def checked_name(name: str) -> str:
     """``name`` if files can be named so on every system; raises InputError."""
     if not is_file_name(name):
         raise InputError(
-            f"A volume's name has up to {MAX_NAME_CHARACTERS} characters and none of < > : \" / \\ | ? *, "
-            f"unlike {name!r}."
+            f"A volume's name has up to {MAX_NAME_CHARACTERS} characters (fewer of those beyond Latin) "
+            f'and none of < > : " / \\ | ? *, unlike {name!r}.'
         )
     return name
 
