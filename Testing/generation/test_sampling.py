@@ -112,6 +112,31 @@ def test_reference_scheduler_meets_the_published_loop(reference_folder: Path, dr
 
 
 @pytest.mark.medium
+@pytest.mark.medium
+def test_reference_scheduler_meets_the_loop_of_three_sequences(
+    reference_folder: Path, draw: Any, draw_weights: Any
+) -> None:
+    """CCELLA++: twelve channels, T2, high b and ADC in this order."""
+    golden = np.load(reference_folder / "ccella_plus_plus" / "sampler_10_steps.npz")
+    unet = UNetConfig(latent_channels=12, num_channels=(32, 32, 64, 64), num_res_blocks=1)
+    model = ConditionalDenoiser(DenoiserConfig(unet=unet, adapter=AdapterConfig(text_width=24)))
+    draw_weights(model, lambda name: published_name(name, "ccella"))
+    result = draw_sample(
+        model,
+        text=torch.from_numpy(golden["text"]),
+        spacing=golden["spacing_mm"][0].tolist(),
+        seeds=[4321],
+        scheduler="ddpm-reference",
+        num_inference_steps=10,
+    )
+    assert result.timesteps.tolist() == golden["timesteps"].tolist()
+    error = np.abs(result.latents.numpy() - golden["final_latent"]).max() / np.abs(golden["final_latent"]).max()
+    assert error < 1e-4
+    factors = np.load(reference_folder / "ccella_plus_plus" / "training_step.npz")["scale_factors"]
+    for block, factor, name in zip(result.latents.chunk(3, dim=1), factors, ("t2w", "hbv", "adc"), strict=True):
+        torch.testing.assert_close(block / factor, torch.from_numpy(golden[f"{name}_latent"]), rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("scheduler", "steps"), [("dpm++", 20), ("unipc", 20), ("ddim", 100), ("ddpm", 200), ("ddpm-reference", 1000)]
 )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.training.losses import joint_loss
 
 
@@ -22,6 +23,26 @@ def test_equals_the_published_loss(published):
     torch.testing.assert_close(loss.denoising, published["l1"])
     torch.testing.assert_close(loss.focal, published["focal"], rtol=1e-5, atol=0)
     torch.testing.assert_close(loss.total, published["total"], rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("mask", ["one_null", "none_null", "all_null"])
+def test_equals_the_published_loss_of_three_sequences(mask, reference_folder):
+    """CCELLA++: each sequence by its own factor, one L1 over all channels."""
+    stored = np.load(reference_folder / "ccella_plus_plus" / "training_step.npz")
+    given = {name: torch.from_numpy(np.asarray(stored[name])) for name in stored.files}
+    scaled = given["latents"] * given["scale_factors"].float().repeat_interleave(4).view(1, 12, 1, 1, 1)
+    noisy = SchedulerConfig().noised(scaled, given["noise"], given["timesteps"].long())
+    torch.testing.assert_close(noisy, given["noisy"], rtol=1e-4, atol=1e-5)
+    loss = joint_loss(
+        given["noise_pred"],
+        given["noise"],
+        given["class_logits"],
+        given["class_one_hot"].float(),
+        given[f"{mask}.isnull"] == 0,
+    )
+    for name in ("denoising", "focal", "total"):
+        expected = given[f"{mask}.{'l1' if name == 'denoising' else name}"].float()
+        torch.testing.assert_close(getattr(loss, name), expected, rtol=1e-4, atol=1e-7)
 
 
 def test_cases_without_a_report_do_not_count(published):
