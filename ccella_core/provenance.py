@@ -14,7 +14,7 @@ from ccella_core.limits import OutputRange
 SYNTHETIC_LABEL = "SYNTHETIC - not for diagnosis"
 SYNTHETIC_PREFIX = "SYNTHETIC"
 
-SequenceName = Literal["t2w", "adc", "hbv"]
+SequenceName = Literal["t2w", "hbv", "adc"]
 
 # The packages whose version can change a voxel.
 RECORDED_PACKAGES = ("ccella-core", "torch", "monai", "transformers", "diffusers", "numpy")

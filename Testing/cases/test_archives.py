@@ -60,7 +60,7 @@ def test_picai(picai):
     (negative, positive), refused = read_source(picai)[:2]
     assert (negative.id, negative.patient, negative.pathology) == ("10000_1000000", "10000", "negative")
     folder = picai / "picai_public_images_fold0" / "10000"
-    assert negative.images == {name: folder / f"10000_1000000_{name}.mha" for name in ("t2w", "adc", "hbv")}
+    assert negative.images == {name: folder / f"10000_1000000_{name}.mha" for name in ("t2w", "hbv", "adc")}
     assert negative.gland == picai / "picai_labels" / GLANDS / "10000_1000000.nii.gz" and negative.lesion is None
     assert negative.fields.model_dump(exclude_none=True) == {
         "age_years": 73, "psa_ng_ml": 7.7, "gland_volume_ml": 55,

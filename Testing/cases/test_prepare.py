@@ -234,12 +234,12 @@ def test_reports_are_counted_in_tokens(cases, tmp_path):
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"the real examination is not in {REAL}")
 def test_a_real_examination_at_the_published_size(tmp_path):
-    images = {name: REAL / f"{name}_dicom" for name in ("t2w", "adc", "hbv")}
+    images = {name: REAL / f"{name}_dicom" for name in ("t2w", "hbv", "adc")}
     case = Case(id="real", patient="real", images=images, pathology="positive", split="train")
     prepared, refused = prepare(
-        SourceCases((case,)), PrepareSettings(sequences=("t2w", "adc", "hbv")), tmp_path / "out"
+        SourceCases((case,)), PrepareSettings(sequences=("t2w", "hbv", "adc")), tmp_path / "out"
     )
     assert not refused
-    for sequence in ("t2w", "adc", "hbv"):
+    for sequence in ("t2w", "hbv", "adc"):
         voxels = prepared.voxels(prepared.cases[0], sequence)
         assert voxels.shape == (256, 256, 128) and voxels.min() == 0 and voxels.max() <= 1 and voxels.mean() > 0.02

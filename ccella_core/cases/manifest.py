@@ -1,6 +1,6 @@
 """A table of examinations: CSV, or JSON with one object a line.
 
-Columns (all but ``case`` and ``t2w`` may be missing or empty): ``case``, ``patient``; ``t2w``, ``adc``, ``hbv`` (a file
+Columns (all but ``case`` and ``t2w`` may be missing or empty): ``case``, ``patient``; ``t2w``, ``hbv``, ``adc`` (a file
 or a DICOM folder); ``report`` or ``report_file``; ``pirads``; ``pathology``; ``split``; ``spacing`` (``0.5x0.5x3``) or
 ``spacing_x``, ``spacing_y``, ``spacing_z``; ``gland``, ``lesion`` (masks); ``age_years``, ``psa_ng_ml``,
 ``gland_volume_ml``, ``isup``. JSON lines may also hold ``reports`` (a list), ``report_source`` and ``fields`` (what

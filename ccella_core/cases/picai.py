@@ -1,6 +1,6 @@
 """The layout of the PI-CAI challenge (Saha et al., Lancet Oncology 2024; CC BY-NC 4.0).
 
-``images/<patient>/<patient>_<study>_t2w.mha`` (and ``_adc``, ``_hbv``), ``marksheet.csv`` beside it or in
+``images/<patient>/<patient>_<study>_t2w.mha`` (and ``_hbv``, ``_adc``), ``marksheet.csv`` beside it or in
 ``picai_labels/clinical_information/``, and, where they were downloaded, masks in ``picai_labels/``. Its archives
 unpack into folders ``picai_public_images_fold0`` and so on, which are looked through as well.
 

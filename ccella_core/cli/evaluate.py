@@ -56,7 +56,7 @@ def images(
         SplitName | None, typer.Option(help="Only real cases of this split, for instance test.")
     ] = None,
     synthetic_split: Annotated[SplitName | None, typer.Option(help="Likewise of the synthetic cases.")] = None,
-    sequence: Annotated[Literal["t2w", "adc", "hbv"], typer.Option(help="Which to compare.")] = "t2w",
+    sequence: Annotated[Literal["t2w", "hbv", "adc"], typer.Option(help="Which to compare.")] = "t2w",
     slices: Annotated[int, typer.Option(min=1, help="Slices of each volume and plane, for radimagenet.")] = 32,
     pairs: Annotated[int, typer.Option(min=1, help="Pairs of each set whose similarity is measured.")] = 50,
     phantom_reader: Annotated[
@@ -134,7 +134,7 @@ def privacy(
     held_out_split: Annotated[
         SplitName | None, typer.Option(help="Of the held-out folder, or without one of TRAINING, for instance test.")
     ] = None,
-    sequence: Annotated[Literal["t2w", "adc", "hbv"], typer.Option(help="Which to compare.")] = "t2w",
+    sequence: Annotated[Literal["t2w", "hbv", "adc"], typer.Option(help="Which to compare.")] = "t2w",
     extractor: Annotated[
         str | None,
         typer.Option(help="Of features: phantom (a stand-in), medicalnet or radimagenet (axial). By default what was "
@@ -194,7 +194,7 @@ def privacy(
     print_message(f"Also in {out}, with pictures.")
 
 
-def _training_set(folder: Path, split: SplitName | None, sequence: Literal["t2w", "adc", "hbv"]) -> VolumeSet:
+def _training_set(folder: Path, split: SplitName | None, sequence: Literal["t2w", "hbv", "adc"]) -> VolumeSet:
     from ccella_core.cases.prepared import CASES_NAME
     from ccella_core.evaluation.data.volume_set import open_volume_set
 

@@ -19,7 +19,7 @@ from ccella_core.parallel import in_processes
 if TYPE_CHECKING:
     import numpy as np
 
-SEQUENCES = ("t2w", "adc", "hbv")
+SEQUENCES = ("t2w", "hbv", "adc")
 MASKS = ("gland", "lesion")
 Split = Literal["train", "validation", "test"]
 MAX_PATIENTS = 100_000
@@ -31,7 +31,7 @@ def phantom(
     out: Annotated[Path, typer.Option(help="Folder for the files; made if needed.")],
     count: Annotated[int, typer.Option(min=1, max=MAX_PATIENTS, help="Patients, with the seeds that follow.")] = 1,
     pathology: Annotated[Literal["negative", "positive"] | None, typer.Option(help="By default: as drawn.")] = None,
-    sequence: Annotated[Literal["t2w", "adc", "hbv", "all"], typer.Option(help="What to render.")] = "all",
+    sequence: Annotated[Literal["t2w", "hbv", "adc", "all"], typer.Option(help="What to render.")] = "all",
     format: Annotated[ImageFormat, typer.Option(help="File format of the volumes.")] = "nii.gz",
     manifest: Annotated[
         Split | None,

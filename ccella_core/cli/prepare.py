@@ -25,7 +25,7 @@ def prepare(
     ],
     out: Annotated[Path, typer.Option(help="Folder for the prepared cases; a run that was stopped goes on there.")],
     layout: Annotated[SourceLayout, typer.Option(help="What SOURCE is.")] = "auto",
-    sequences: Annotated[str, typer.Option(help="Which sequences, for instance t2w,adc,hbv.")] = "t2w",
+    sequences: Annotated[str, typer.Option(help="Which sequences, for instance t2w,hbv,adc.")] = "t2w",
     shape: Annotated[tuple[int, int, int], typer.Option(help="Voxels along X, Y, Z.")] = (256, 256, 128),
     spacing: Annotated[tuple[float, float, float], typer.Option(help="Millimetres along X, Y, Z.")] = (0.5, 0.5, 0.5),
     centre: Annotated[

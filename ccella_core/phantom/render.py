@@ -19,18 +19,18 @@ from .anatomy import Layer, Tissue, label_map, layers
 from .patient import Patient
 from .shapes import Array, Grid, grid_affine, make_grid, texture
 
-Sequence = Literal["t2w", "adc", "hbv"]
+Sequence = Literal["t2w", "hbv", "adc"]
 Shape = tuple[int, int, int]
 Spacing = tuple[float, float, float]
 
 DEFAULT_SHAPE: Shape = (96, 96, 32)
 DEFAULT_SPACING: Spacing = (1.0, 1.0, 3.0)
-BLUR_MM = {"t2w": 0.45, "adc": 1.1, "hbv": 1.1}  # diffusion is acquired at about half the resolution
+BLUR_MM = {"t2w": 0.45, "hbv": 1.1, "adc": 1.1}  # diffusion is acquired at about half the resolution
 ADC_MAX = 3000.0
 ADC_NOISE = 45.0
 SHADING = 0.05  # relative change of sensitivity per coil mode across the pelvis
 TEXTURE_STREAM = 10
-NOISE_STREAM = {"t2w": 11, "adc": 12, "hbv": 13}
+NOISE_STREAM = {"t2w": 11, "hbv": 13, "adc": 12}
 
 
 class Look(NamedTuple):

@@ -87,11 +87,11 @@ def test_names_are_unique_and_take_a_title(volumes: Any, tmp_path: Path) -> None
 
 
 def test_sequences_of_one_seed_are_told_apart_and_lie_on_each_other(volumes: Any, tmp_path: Path) -> None:
-    entries = [save_volume(tmp_path, name, sequence=name) for name in ("t2w", "adc", "hbv")]
+    entries = [save_volume(tmp_path, name, sequence=name) for name in ("t2w", "hbv", "adc")]
     scan = add_reference(reference_image(np.random.default_rng(3)))
     nodes = volumes.add_volumes(result(*entries), scan)
-    assert [node.GetName() for node in nodes] == [f"SYNTHETIC {name} seed 7 (tiny)" for name in ("t2w", "adc", "hbv")]
-    assert [node.GetAttribute("CCELLA.Sequence") for node in nodes] == ["t2w", "adc", "hbv"]
+    assert [node.GetName() for node in nodes] == [f"SYNTHETIC {name} seed 7 (tiny)" for name in ("t2w", "hbv", "adc")]
+    assert [node.GetAttribute("CCELLA.Sequence") for node in nodes] == ["t2w", "hbv", "adc"]
     assert all(np.array_equal(matrix_of(node), matrix_of(nodes[0])) for node in nodes)
     assert all(volumes.is_synthetic(node) for node in nodes)
 
