@@ -19,6 +19,7 @@ import torch
 
 if TYPE_CHECKING:
     from ccella_core.generation.pipeline import CCELLAPipeline
+    from ccella_core.networks import ConditionalDenoiser
 
 sys.path.append(str(Path(__file__).parent))  # patience
 
@@ -102,6 +103,26 @@ def draw_weights() -> DrawWeights:
     ``rename`` turns a parameter's own name into the published one (``state_dict_tiny.json``); by default the same.
     """
     return _draw_weights
+
+
+@pytest.fixture(scope="session")
+def modality_model(draw: Callable[..., torch.Tensor], draw_weights: DrawWeights) -> ConditionalDenoiser:
+    """The tiny network of ``data/reference/nv_rflow_mr``, with its weights."""
+    from ccella_core.networks import ConditionalDenoiser, DenoiserConfig, UNetConfig
+    from ccella_core.networks.published import published_name
+
+    unet = UNetConfig(
+        num_channels=(32, 32, 64, 64),
+        num_res_blocks=1,
+        modality_labels=128,
+        residual_resampling=True,
+        attention_projection=True,
+    )
+    model = ConditionalDenoiser(DenoiserConfig(variant="modality", unet=unet, adapter=None))
+    draw_weights(model, lambda name: published_name(name, "modality"))
+    with torch.no_grad():  # the reference draws it with scale 1, so that the label shows
+        model.unet.class_embedding.weight.copy_(draw("class_embedding.weight", (128, 128)))
+    return model
 
 
 TINY_REPORTS = [

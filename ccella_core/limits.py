@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-SchedulerName = Literal["dpm++", "unipc", "ddim", "ddpm", "ddpm-reference"]
+SchedulerName = Literal["dpm++", "unipc", "ddim", "ddpm", "ddpm-reference", "rflow"]
 """``ccella_core.generation.schedulers.Scheduler`` says what each of them is."""
 OutputRange = Literal["native", "0-1", "int16"]
 """What voxels hold, see ``ccella_core.generation.options.GenerationOptions``."""

@@ -54,6 +54,7 @@ class GaussianDenoiser(torch.nn.Module):
             variant="maisi",
             uses_text=False,
             uses_class=False,
+            uses_modality=False,
             predicts_class=False,
             latent_channels=4,
             unet=SimpleNamespace(shape_multiple=4),
@@ -111,7 +112,6 @@ def test_reference_scheduler_meets_the_published_loop(reference_folder: Path, dr
     torch.testing.assert_close(result.positive_probability, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.medium
 @pytest.mark.medium
 def test_reference_scheduler_meets_the_loop_of_three_sequences(
     reference_folder: Path, draw: Any, draw_weights: Any
@@ -320,6 +320,8 @@ def test_parse_pathology_refuses(value: Any) -> None:
         {"guidance_scale": math.nan},
         {"pathology": "maybe"},
         {"pathology": [0.5, 0.5]},
+        {"modality": 10},
+        {"scheduler": "rflow"},
     ],
 )
 def test_bad_input_is_refused(wrong: dict[str, Any]) -> None:
@@ -378,7 +380,7 @@ def test_schedulers_with_noise_refuse_a_flow(name: Any) -> None:
         Scheduler(name, SchedulerConfig(prediction_type="flow"), 4)
 
 
-@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction", "flow"])
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction", "flow", "rflow"])
 def test_target_and_clean_estimate_agree(prediction_type: Any) -> None:
     config = SchedulerConfig(prediction_type=prediction_type)
     clean, noise = (torch.randn(2, 1, 2, 2, 2, generator=torch.Generator().manual_seed(i)) for i in (1, 2))

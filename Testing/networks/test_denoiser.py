@@ -71,31 +71,13 @@ def nv_reference(reference_folder):
     return reference_folder / "nv_rflow_mr"
 
 
-MODALITY_UNET = UNetConfig(
-    num_channels=(32, 32, 64, 64),
-    num_res_blocks=1,
-    modality_labels=128,
-    residual_resampling=True,
-    attention_projection=True,
-)
-MODALITY = DenoiserConfig(variant="modality", unet=MODALITY_UNET, adapter=None)
-
-
 @pytest.mark.parametrize("size", ["tiny", "published"])
-def test_parameters_of_the_modality_variant_are_nvidia_s(size, nv_reference):
+def test_parameters_of_the_modality_variant_are_nvidia_s(size, nv_reference, modality_model):
     published = json.loads((nv_reference / f"state_dict_unet_{size}.json").read_text(encoding="utf-8"))
     with torch.device("meta"):
-        model = ConditionalDenoiser(MODALITY if size == "tiny" else published_denoiser("modality"))
+        model = ConditionalDenoiser(modality_model.config if size == "tiny" else published_denoiser("modality"))
     ours = {published_name(name, "modality"): list(value.shape) for name, value in model.state_dict().items()}
     assert ours == published.get("shapes", published)
-
-
-@pytest.fixture(scope="module")
-def modality_model(draw, draw_weights):
-    model = draw_weights(ConditionalDenoiser(MODALITY), lambda name: published_name(name, "modality"))
-    with torch.no_grad():  # the reference draws it with scale 1, so that the label shows
-        model.unet.class_embedding.weight.copy_(draw("class_embedding.weight", (128, 128)))
-    return model
 
 
 def test_outputs_of_the_modality_variant_equal_nvidia_s(modality_model, nv_reference):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ccella_core.errors import InputError
+from ccella_core.generation.rectified_flow import BASE_LATENT_SHAPE
 from ccella_core.generation.schedulers import (
     DEFAULT_NUM_INFERENCE_STEPS,
     Scheduler,
@@ -88,7 +89,9 @@ class HandedInScheduler:
         predicts = getattr(getattr(self._scheduler, "config", None), "prediction_type", None)
         expected = "flow_prediction" if config.prediction_type == "flow" else config.prediction_type
         problem = None
-        if predicts not in (None, expected):
+        if config.prediction_type == "rflow":
+            problem = "is an object, and this model is drawn with the scheduler of the name rflow alone"
+        elif predicts not in (None, expected):
             problem = f"is set to the prediction type {predicts}, and this model's is {expected}"
         elif float(getattr(self._scheduler, "init_noise_sigma", 1.0)) != 1:
             problem = "begins at another scale of noise than 1, which a model of this kind does not know"
@@ -104,6 +107,7 @@ def prepare_scheduler(
     num_inference_steps: int | None = None,
     *,
     default_num_inference_steps: int = DEFAULT_NUM_INFERENCE_STEPS,
+    latent_shape: Sequence[int] = BASE_LATENT_SHAPE,
 ) -> Scheduler | HandedInScheduler:
     """A scheduler for one batch, from a name or from an object, which is copied.
 
@@ -112,13 +116,14 @@ def prepare_scheduler(
         config: the noise schedule that the denoiser was trained with.
         num_inference_steps: ``None``: the timesteps that an object has laid out, else the default.
         default_num_inference_steps: that default.
+        latent_shape: see ``Scheduler``; where the timesteps' number alone is asked for, any will do.
 
     Raises:
         InputError: an unknown name, an object that does not fit, or an impossible number of steps.
     """
     if isinstance(scheduler, str):
         steps = default_num_inference_steps if num_inference_steps is None else num_inference_steps
-        return Scheduler(scheduler, config, steps)
+        return Scheduler(scheduler, config, steps, latent_shape)
     if not isinstance(scheduler, (Scheduler, HandedInScheduler)):
         return HandedInScheduler(scheduler, config, num_inference_steps, default_num_inference_steps)
     if num_inference_steps not in (None, len(scheduler.timesteps)):

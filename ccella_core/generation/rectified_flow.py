@@ -1,7 +1,7 @@
 """The rectified flow of NV-Generate-MR: its timesteps, its steps and what its network learns, as MONAI has them.
 
 It differs from this library's own ``flow`` in three ways: the network predicts the way from noise to the clean latent
-(the other way round), the timesteps are moved towards noise for large latents and rounded as half precision rounds
+(the other way round, see ``SchedulerConfig``), the timesteps are moved towards noise for large latents and rounded as half precision rounds
 them, and a step ends at the whole number below the next timestep, so that the steps sum to a little more than 1.
 Trained weights expect all of it.
 """
@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-BASE_LATENT_VOXELS = 32**3
-"""The size of a latent whose timesteps are not moved."""
+BASE_LATENT_SHAPE = (32, 32, 32)
+"""Of a latent whose timesteps are not moved."""
 
 
 class RectifiedFlowSteps:
-    """Timesteps of one latent size laid out, and the step from one to the next.
+    """Timesteps of one latent size laid out, and the step from one to the next. It is for one batch, once.
 
     Args:
         num_inference_steps: at least 1.
@@ -40,15 +40,19 @@ class RectifiedFlowSteps:
             (start - end) / num_train_timesteps for start, end in zip(self.timesteps.tolist(), ends, strict=True)
         ]
         """(num_inference_steps,); how far each step goes, as a share of the way from noise to the clean latent."""
+        self._done = 0
 
-    def step(self, prediction: Tensor, number: int, x: Tensor) -> Tensor:
+    def step(self, prediction: Tensor, timestep: Tensor, x: Tensor) -> Tensor:
         """The next, less noisy latent.
 
         Args:
-            prediction: the network's output at ``timesteps[number]``, (B, C, X, Y, Z).
-            number: of the step, from 0.
+            prediction: the network's output at ``timestep``, (B, C, X, Y, Z).
+            timestep: the entry of ``timesteps`` whose turn it is; the first ones may be left out.
             x: the latent that the network saw, as ``prediction``.
         """
+        # Rounded, two that lie close together may be the same: so the next one of this value is meant.
+        number = self._done + int((self.timesteps[self._done :] == timestep).nonzero()[0])
+        self._done = number + 1
         return x + prediction * self.step_sizes[number]
 
 
@@ -58,17 +62,6 @@ def transformed_timesteps(timesteps: Tensor, latent_shape: Sequence[int], *, num
     A large latent keeps more of its structure at the same share of noise (Esser et al. 2024, arXiv 2403.03206,
     section 5.3.2).
     """
-    ratio = (math.prod(latent_shape) / BASE_LATENT_VOXELS) ** (1 / 3)
+    ratio = (math.prod(latent_shape) / math.prod(BASE_LATENT_SHAPE)) ** (1 / 3)
     share = timesteps.double() / num_train_timesteps
     return num_train_timesteps * ratio * share / (1 + (ratio - 1) * share)
-
-
-def noised(clean: Tensor, noise: Tensor, timesteps: Tensor, *, num_train_timesteps: int = 1000) -> Tensor:
-    """What the network sees of clean latents (B, C, X, Y, Z) at timesteps (B,)."""
-    share = (timesteps / num_train_timesteps).view(-1, 1, 1, 1, 1)
-    return (1 - share) * clean + share * noise
-
-
-def velocity(clean: Tensor, noise: Tensor) -> Tensor:
-    """What the network learns to predict, (B, C, X, Y, Z)."""
-    return clean - noise

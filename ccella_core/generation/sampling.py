@@ -19,6 +19,7 @@ from ccella_core.generation.ready_schedulers import ReadyScheduler, prepare_sche
 from ccella_core.generation.schedulers import DEFAULT_SCHEDULER, SchedulerConfig
 from ccella_core.limits import SchedulerName
 from ccella_core.networks import ConditionalDenoiser
+from ccella_core.networks.denoiser import NO_MODALITY
 
 CONDITION_BATCH = 16
 """(report, timestep) pairs that the adapter sees at once: with the published text encoder (512 x 4096) some 130 MB."""
@@ -130,6 +131,7 @@ def sample(
     text: Tensor | None = None,
     null_text: Tensor | None = None,
     pathology: str | float | Sequence[str | float | None] | None = None,
+    modality: int | None = None,
     shape: Sequence[int],
     spacing: Sequence[float] | Tensor,
     seeds: Sequence[int],
@@ -151,13 +153,14 @@ def sample(
         null_text: that of the null report, (1, L, D); needed for guidance.
         pathology: see ``parse_pathology``; one for all samples or one a sample. It replaces, as the U-Net's input at
             all timesteps, the class that is predicted from the report at each.
+        modality: the label to draw; for the variant with one.
         shape: latent shape (x, y, z), multiples of ``latent_shape_multiple``.
         spacing: voxel spacing in mm, (3,) or one a sample (B, 3).
         seeds: B whole numbers, 0 … 2**63 - 1.
         scheduler: see ``Scheduler`` and ``ReadyScheduler``; an object is copied.
         num_inference_steps: network evaluations; ``None``: those that an object has laid out, else 30.
-        guidance_scale: 1: off. Else classifier-free guidance against the null report, at twice the cost. Experimental:
-            the published model is sampled without.
+        guidance_scale: 1: off. Else classifier-free guidance against the null report, or no modality, at twice the
+            cost. Experimental for reports: the published model is sampled without.
         dtype: precision of the network's arithmetic, see ``devices.choose_dtype``.
         callback: called after every step.
 
@@ -166,8 +169,10 @@ def sample(
         NonFiniteError: the network gave NaN or infinity.
         Cancelled: ``callback`` returned ``False``.
     """
-    stepper = prepare_scheduler(scheduler, scheduler_config, num_inference_steps)
-    timesteps = stepper.timesteps.long()
+    stepper = prepare_scheduler(scheduler, scheduler_config, num_inference_steps, latent_shape=shape)
+    timesteps = stepper.timesteps
+    if scheduler_config.prediction_type != "rflow":  # NVIDIA's alone was trained between the whole numbers
+        timesteps = timesteps.long()
     steps = len(timesteps)
     generators = _checked_generators(seeds)
     B = len(generators)
@@ -176,6 +181,7 @@ def sample(
     requested = _checked_pathology(denoiser, pathology, B)
     _check_shape(denoiser, shape)
     _check_text(denoiser, text, null_text, B, guidance_scale)
+    labels = _modality_labels(denoiser, modality, guided=guidance_scale != 1)
 
     with autocast(device, dtype):
         given = [null_text, text] if guidance_scale != 1 else [text]
@@ -185,13 +191,14 @@ def sample(
     classes = _class_inputs(predicted, requested, steps).to(device) if denoiser.config.uses_class else None
 
     def predict(x: Tensor, i: int) -> Tensor:
-        copies = max(1, len(branches))
+        copies = max(1, len(branches), len(labels))
         with autocast(device, dtype):
             prediction = denoiser.denoise(
                 torch.cat([x.to(device)] * copies),
                 timesteps[i].to(device).expand(copies * B),
                 tokens=torch.cat([b.tokens[i].expand(B, -1, -1) for b in branches]) if branches else None,
                 class_probability=torch.cat([classes[i]] * copies) if classes is not None else None,
+                modality=torch.tensor(labels, device=device).repeat_interleave(B) if labels else None,
                 spacing=torch.cat([spacings] * copies),
             )
         prediction = prediction.float().cpu()
@@ -241,6 +248,19 @@ def _checked_pathology(denoiser: ConditionalDenoiser, value: Any, count: int) ->
     return requested
 
 
+def _modality_labels(denoiser: ConditionalDenoiser, modality: int | None, *, guided: bool) -> list[int]:
+    """One a branch that the network runs, that of no modality first, where there is guidance; empty without labels."""
+    config = denoiser.config
+    if not config.uses_modality:
+        if modality is not None:
+            raise InputError(f"This model ({config.variant}) takes no modality; leave it out.")
+        return []
+    count = config.unet.modality_labels or 0
+    if modality is None or not 0 <= modality < count:
+        raise InputError(f"This model ({config.variant}) takes a modality from 0 to {count - 1}, not {modality!r}.")
+    return [NO_MODALITY, modality] if guided else [modality]
+
+
 def _class_inputs(predicted: Tensor | None, requested: list[float | None], num_inference_steps: int) -> Tensor:
     """The U-Net's input of the class, (T, B, 2): the requested pathology, or what the report predicts there."""
     rows = []
@@ -273,7 +293,7 @@ def _check_text(
     if not (math.isfinite(guidance_scale) and guidance_scale >= 0):
         raise InputError(f"The guidance scale is a number from 0 up, not {guidance_scale!r}.")
     if not config.uses_text:
-        if text is not None or guidance_scale != 1:
+        if text is not None or (guidance_scale != 1 and not config.uses_modality):
             raise InputError(f"This model ({config.variant}) reads no report; leave report and guidance out.")
         return
     if text is None:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
+from ccella_core.generation.rectified_flow import BASE_LATENT_SHAPE, RectifiedFlowSteps
 from ccella_core.limits import SchedulerName
 
 DEFAULT_SCHEDULER: SchedulerName = "dpm++"
@@ -31,16 +32,23 @@ class SchedulerConfig(StrictModel):
     ``scaled_linear`` (the square of a linear ramp) is Diffusers' name for MONAI's ``scaled_linear_beta``. What the
     network predicts: the noise (``epsilon``), the velocity (``v_prediction``, Salimans & Ho 2022, arXiv 2202.00512), or
     the way from the clean latent to the noise (``flow``: rectified flow, Liu et al. 2023, arXiv 2209.03003, where the
-    share of noise rises evenly with the timestep and the betas have no say).
+    share of noise rises evenly with the timestep and the betas have no say). ``rflow`` is NVIDIA's rectified flow: the
+    same way in the other direction, at timesteps between the whole numbers, see ``rectified_flow``.
     """
 
     num_train_timesteps: int = Field(default=1000, ge=1, description="from almost clean to noise")
     beta_start: float = Field(default=0.0015, gt=0, lt=1, description="variance that the first adds")
     beta_end: float = Field(default=0.0195, gt=0, lt=1, description="variance that the last adds")
     beta_schedule: Literal["scaled_linear"] = Field("scaled_linear", description="how it rises in between")
-    prediction_type: Literal["epsilon", "v_prediction", "flow"] = Field(
-        "epsilon", description="what the network predicts: noise, velocity, or the way of a rectified flow"
+    prediction_type: Literal["epsilon", "v_prediction", "flow", "rflow"] = Field(
+        "epsilon",
+        description="what the network predicts: noise, velocity, the way of a rectified flow, or NVIDIA's (rflow)",
     )
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether it is a rectified flow, in either direction."""
+        return self.prediction_type in ("flow", "rflow")
 
     def alphas_cumprod(self) -> Tensor:
         """Fraction of the signal's variance that is left at each timestep, (num_train_timesteps,), falling from 1."""
@@ -48,7 +56,7 @@ class SchedulerConfig(StrictModel):
 
     def shares(self, timesteps: Tensor) -> tuple[Tensor, Tensor]:
         """How much signal and how much noise a latent holds at timesteps (B,), as (B, 1, 1, 1, 1) each."""
-        if self.prediction_type == "flow":
+        if self.is_flow:
             noise = timesteps.float() / self.num_train_timesteps
             signal = 1 - noise
         else:
@@ -65,16 +73,16 @@ class SchedulerConfig(StrictModel):
         """What the network is to predict, (B, C, X, Y, Z)."""
         if self.prediction_type == "epsilon":
             return noise
-        if self.prediction_type == "flow":
-            return noise - clean
+        if self.is_flow:
+            return noise - clean if self.prediction_type == "flow" else clean - noise
         signal, share = self.shares(timesteps)
         return signal * noise - share * clean
 
     def clean_estimate(self, noisy: Tensor, prediction: Tensor, timestep: int) -> Tensor:
         """The clean latent that a network's prediction at ``timestep`` implies; shapes (B, C, X, Y, Z)."""
         signal, share = self.shares(torch.tensor([timestep], device=noisy.device))
-        if self.prediction_type == "flow":
-            return noisy - share * prediction
+        if self.is_flow:
+            return noisy - share * (prediction if self.prediction_type == "flow" else -prediction)
         if self.prediction_type == "v_prediction":
             return signal * noisy - share * prediction
         return (noisy - share * prediction) / signal
@@ -83,9 +91,9 @@ class SchedulerConfig(StrictModel):
         """How much cases at timesteps (B,) count in the loss: min-SNR-γ (Hang et al. 2023, arXiv 2303.09556).
 
         Raises:
-            InputError: for ``flow``, to which it does not apply.
+            InputError: for a rectified flow, to which it does not apply.
         """
-        if self.prediction_type == "flow":
+        if self.is_flow:
             raise InputError("min-SNR weights are for noise or velocity prediction, not for rectified flow.")
         signal, share = self.shares(timesteps)
         snr = (signal / share).square().flatten()
@@ -108,17 +116,26 @@ class Scheduler:
     - ``ddpm``: ancestral DDPM (Ho et al. 2020) that accounts for its stride, so it is right at any number of steps.
     - ``ddpm-reference``: the published sampling loop, MONAI's DDPMScheduler. It removes the noise of one training
       timestep a step, whatever the stride, and is right at the full number of steps only.
+    - ``rflow``: Euler's steps along NVIDIA's rectified flow; it goes with networks that predict ``rflow``, and no other
+      does.
 
     Args:
         name: one of the above.
         config: the noise schedule.
         num_inference_steps: 1 … ``config.num_train_timesteps``.
+        latent_shape: (X, Y, Z), on which the timesteps of ``rflow`` depend.
 
     Raises:
-        InputError: an unknown scheduler or an impossible number of steps.
+        InputError: an unknown scheduler, one that does not fit the prediction, or an impossible number of steps.
     """
 
-    def __init__(self, name: SchedulerName, config: SchedulerConfig, num_inference_steps: int) -> None:
+    def __init__(
+        self,
+        name: SchedulerName,
+        config: SchedulerConfig,
+        num_inference_steps: int,
+        latent_shape: Sequence[int] = BASE_LATENT_SHAPE,
+    ) -> None:
         if name not in get_args(SchedulerName):
             raise InputError(f"There is no scheduler {name!r}; choose one of {', '.join(get_args(SchedulerName))}.")
         self.name: str = name
@@ -126,7 +143,12 @@ class Scheduler:
         limit = config.num_train_timesteps
         betas = config.model_dump()
         self._scheduler: Any
-        if config.prediction_type == "flow":
+        if (name == "rflow") != (config.prediction_type == "rflow"):
+            fits = "rflow alone" if name != "rflow" else "any but rflow"
+            raise InputError(f"The scheduler {name} does not fit this model, which is drawn with {fits}.")
+        if name == "rflow":
+            self._scheduler = RectifiedFlowSteps(num_inference_steps, latent_shape, num_train_timesteps=limit)
+        elif config.prediction_type == "flow":
             self._scheduler = _flow_scheduler(name, limit)
             self._scheduler.set_timesteps(num_inference_steps)
         elif name == "ddpm-reference":
@@ -143,8 +165,10 @@ class Scheduler:
             kind = DPMSolverMultistepScheduler if name == "dpm++" else UniPCMultistepScheduler
             self._scheduler = kind(solver_order=2, use_karras_sigmas=True, **betas)
             self._scheduler.set_timesteps(num_inference_steps)
-        self.timesteps: Tensor = self._scheduler.timesteps.long()
-        """(num_inference_steps,), falling; small ones may repeat: Karras' sigmas lie close together there."""
+        timesteps = self._scheduler.timesteps
+        self.timesteps: Tensor = timesteps if name == "rflow" else timesteps.long()
+        """(num_inference_steps,), falling; small ones may repeat: Karras' sigmas lie close together there. Those of
+        ``rflow`` are no whole numbers."""
 
     def step(self, prediction: Tensor, timestep: Tensor, x: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """The next, less noisy latent.
@@ -158,6 +182,8 @@ class Scheduler:
         if self.name == "ddpm-reference":
             rows = zip(prediction.split(1), x.split(1), generators, strict=True)
             return torch.cat([self._scheduler.step(p, int(timestep), row, g)[0] for p, row, g in rows])
+        if self.name == "rflow":
+            return self._scheduler.step(prediction, timestep, x)
         noise = {"generator": list(generators)} if self.name == "ddpm" else {}
         return self._scheduler.step(prediction, timestep, x, return_dict=False, **noise)[0]
 
