@@ -45,7 +45,7 @@ def adherence(
     seed: Annotated[int, typer.Option(min=0, help="Of the first volume.")] = 0,
     steps: Steps = None,
     scheduler: SchedulerOption = None,
-    guidance: Guidance = 1.0,
+    guidance: Guidance = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     as_json: AsJson = False,
 ) -> None:

@@ -36,10 +36,18 @@ def generate(
     count: Annotated[int, typer.Option(help="Volumes, with the seeds that follow.")] = 1,
     steps: Steps = None,
     scheduler: SchedulerOption = None,
-    guidance: Guidance = 1.0,
+    guidance: Guidance = None,
     model: Annotated[str, typer.Option(help="The model: a name, a folder, or hf:owner/name.")] = DEFAULT_MODEL,
     shape: Annotated[tuple[int, int, int] | None, typer.Option(help="Voxels along X Y Z.")] = None,
     spacing: Annotated[tuple[float, float, float] | None, typer.Option(help="Millimetres along X Y Z.")] = None,
+    sequence: Annotated[
+        Literal["t2w", "hbv", "adc"] | None,
+        typer.Option(help="Which one, of a model that draws one of several; by default its first."),
+    ] = None,
+    crop_mm: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option("--crop", help="Millimetres along X Y Z to keep around the middle, where the gland is."),
+    ] = None,
     output_range: Annotated[
         OutputRange, typer.Option(help="Voxels in the model's own range, from 0 to 1, or rounded to whole numbers.")
     ] = "native",
@@ -62,6 +70,8 @@ def generate(
         guidance=guidance,
         shape=shape,
         spacing=spacing,
+        sequence=sequence,
+        crop_mm=crop_mm,
         memory_limit=memory_limit,
         output_range=output_range,
     ).with_seed()
@@ -72,11 +82,12 @@ def generate(
     from ccella_core.models.search import resolve_model
 
     found = resolve_model(model)
+    drawn = found.index.drawn(options.sequence)
     several = len(found.index.sequences) > 1
     names = {
         (each, sequence): out / f"SYNTHETIC_{found.index.name}_seed{each}{f'_{sequence}' if several else ''}.{format}"
         for each in options.seeds
-        for sequence in found.index.sequences
+        for sequence in drawn
     }
     taken = [str(path) for path in names.values() if path.exists()]
     if taken and not overwrite:

@@ -12,6 +12,8 @@ from ccella_core.cli import export, import_
 from ccella_core.cli.output import EXIT_CODES, AsJson, explained, print_json, print_message
 
 MEGABYTE = 10**6
+NV_GENERATE_MR_NAME = "nv-generate-mr"
+"""Also the name that its release gives it, see ``generation.releases``."""
 
 app = typer.Typer(
     help="List, show, verify, download, import, export and remove models.", no_args_is_help=True, epilog=EXIT_CODES
@@ -78,14 +80,23 @@ def verify(name: Name, as_json: AsJson = False) -> None:
 @app.command("download")
 @explained
 def download(
-    reference: Annotated[str, typer.Argument(help="hf:owner/name on the Hugging Face Hub.")], as_json: AsJson = False
+    reference: Annotated[
+        str, typer.Argument(help="hf:owner/name on the Hugging Face Hub, or nv-generate-mr: NVIDIA's network for MR.")
+    ],
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="Do not ask; the licence is shown all the same.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Fetch a model from the Hugging Face Hub and verify it."""
+    if reference == NV_GENERATE_MR_NAME:
+        import_.download_release(reference, accepted=accept_licence, as_json=as_json)
+        return
     from ccella_core.errors import InputError
     from ccella_core.models.search import HUB_PREFIX, resolve_model
 
     if not reference.startswith(HUB_PREFIX):
-        raise InputError(f"{reference!r} is not on the Hub; write {HUB_PREFIX}owner/name.")
+        raise InputError(f"{reference!r} is not on the Hub; write {HUB_PREFIX}owner/name, or {NV_GENERATE_MR_NAME}.")
     model = resolve_model(reference, allow_download=True)
     if as_json:
         print_json({"name": model.index.name, "path": str(model.path), "sha256": model.sha256})

@@ -12,16 +12,21 @@ if TYPE_CHECKING:
 Steps = Annotated[int | None, typer.Option("--steps", help="Denoising steps; by default the model's.")]
 SchedulerOption = Annotated[
     str | None,
-    typer.Option("--scheduler", help="dpm++, unipc, ddim, ddpm or ddpm-reference; by default the model's."),
+    typer.Option("--scheduler", help="dpm++, unipc, ddim, ddpm, ddpm-reference or rflow; by default the model's."),
 ]
-Guidance = Annotated[float, typer.Option("--guidance", help="Classifier-free guidance; 1 is off. Experimental.")]
+Guidance = Annotated[
+    float | None,
+    typer.Option(
+        "--guidance", help="Classifier-free guidance; 1 is off, by default as the model has it. Experimental."
+    ),
+]
 MemoryLimit = Annotated[float | None, typer.Option("--memory-limit", help="GiB that decoding may take.")]
 
 
 def generation_options(
     *,
     steps: int | None,
-    guidance: float,
+    guidance: float | None,
     memory_limit: float | None = None,
     pathology: str | None = None,
     **others: Any,

@@ -41,7 +41,7 @@ def synthesize(
     ] = None,
     steps: Steps = None,
     scheduler: SchedulerOption = None,
-    guidance: Guidance = 1.0,
+    guidance: Guidance = None,
     memory_limit: MemoryLimit = None,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps; of several processes each takes its own card.")

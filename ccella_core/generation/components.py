@@ -82,11 +82,18 @@ def check_components(
 ) -> None:
     """Raises ModelError where the parts do not fit each other."""
     problem = None
-    if denoiser.latent_channels != len(index.sequences) * autoencoder.latent_channels:
+    stacked = len(index.drawn())
+    if denoiser.uses_modality != bool(index.modality_labels):
+        problem = (
+            f"the variant {denoiser.variant} {'needs' if denoiser.uses_modality else 'has no use for'} modality_labels"
+        )
+    elif denoiser.latent_channels != stacked * autoencoder.latent_channels:
         problem = (
             f"its denoiser makes {denoiser.latent_channels} latent channels, and its autoencoder reads "
-            f"{autoencoder.latent_channels} for each of {len(index.sequences)} sequences"
+            f"{autoencoder.latent_channels} for each of {stacked} sequences"
         )
+    elif max(index.modality_labels.values(), default=0) >= (denoiser.unet.modality_labels or 1):
+        problem = f"its denoiser knows {denoiser.unet.modality_labels} modalities, and its index names others"
     elif denoiser.uses_text != (encoder is not None):
         problem = f"the variant {denoiser.variant} {'needs' if denoiser.uses_text else 'has no use for'} a text encoder"
     elif encoder is not None and denoiser.adapter is not None and encoder.width != denoiser.adapter.text_width:

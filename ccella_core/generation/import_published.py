@@ -1,4 +1,4 @@
-"""Import of published checkpoints: the authors' denoiser and the MAISI autoencoder, pickles both, into a model.
+"""Import of published checkpoints: the authors' denoiser or NVIDIA's, and the MAISI autoencoder, pickles, into a model.
 
 This is the one place that reads a pickle, with ``weights_only=True``: tensors and plain values come out of it, and
 anything else is refused before it can run. The authors save scale factors as MONAI's ``MetaTensor``, which drags the
@@ -24,9 +24,11 @@ from ccella_core.config import shorten
 from ccella_core.errors import InputError, ModelError, SaveError
 from ccella_core.files import replace_folder, sha256_of
 from ccella_core.generation.components import Components, check_components, save_components
-from ccella_core.generation.schedulers import SchedulerConfig
+from ccella_core.generation.releases import SaidOfImport, index_of, release_of
+from ccella_core.generation.schedulers import Scheduler
 from ccella_core.generation.text_encoder import ReportEncoder
-from ccella_core.models.model import ModelFolder, ModelIndex
+from ccella_core.models.model import ModelFolder
+from ccella_core.models.search import user_models_dir
 from ccella_core.models.weights import save_component
 from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser, Variant, build_autoencoder
 from ccella_core.networks.published import autoencoder_config_of, denoiser_config_of, published_name, variant_of
@@ -53,57 +55,58 @@ class PublishedCheckpoint(NamedTuple):
 
 
 def import_model(
-    out: Path,
-    index: ModelIndex,
+    out: Path | None,
+    said: SaidOfImport,
     *,
     denoiser: Path,
     autoencoder: Path,
-    encoder: ReportEncoder | None,
+    encoder: ReportEncoder | None = None,
     variant: Variant | None = None,
     overwrite: bool = False,
 ) -> ModelFolder:
     """Write a model of published weights, whole or not at all.
 
     Args:
-        out: the model's folder.
-        index: what only a person knows; variant and scale factors are filled in.
-        denoiser: the authors' ``.pt``.
+        out: the model's folder; by default one of its name among the user's own.
+        said: what only a person knows, where the release does not say it.
+        denoiser: the ``.pt`` of the authors, or of NVIDIA's NV-Generate-MR.
         autoencoder: MAISI's ``.pt``.
         encoder: ``None`` for variants without text.
         variant: what it should be; by default what its names say.
         overwrite: replace a model that is there.
 
     Raises:
-        InputError: a file that is not what it should be, in a sentence that says what it looks like.
+        InputError: a file that is not what it should be, in a sentence that says what it looks like; or something is
+            not said.
         ModelError: the parts do not fit each other.
         SaveError: ``out`` is taken, or the disk refuses.
     """
     published = read_denoiser(denoiser, variant)
-    if published.denoiser.config.uses_modality:
-        raise InputError(
-            f"{denoiser} is NVIDIA's network for MR (NV-Generate-MR), which is known and whose outputs are right, but "
-            "which this version cannot generate with yet: it takes a modality instead of a report."
+    config = published.denoiser.config
+    release = release_of(config)
+    index = index_of(release, said, published.scale_factors, [denoiser.name, autoencoder.name])
+    if config.uses_modality:
+        log.warning(
+            "%s has the form of NVIDIA's networks for MR. Those for CT and for the brain have the same form and cannot "
+            "be told apart: be sure that it is NV-Generate-MR's.",
+            denoiser.name,
         )
+    # Refused here rather than at the first use.
+    Scheduler(index.default_scheduler, release.scheduler_config, index.default_num_inference_steps)  # type: ignore[arg-type]
     vae, vae_config = read_autoencoder(autoencoder)
-    factors = published.scale_factors
-    if len(factors) != len(index.sequences):
-        raise InputError(
-            f"{denoiser} has {len(factors)} scale factors and {len(index.sequences)} sequences were named; "
-            "name as many, in the order in which they were trained."
-        )
-    filled = index.model_copy(update={"latent_scale_factor": factors[0] if len(factors) == 1 else factors})
     try:
-        check_components(published.denoiser.config, vae_config, encoder, filled)
+        check_components(config, vae_config, encoder, index)
     except ModelError as error:
         raise InputError(str(error)) from error
     parts: Components = {
         "denoiser": published.denoiser,
         "autoencoder": vae,
         "autoencoder_config": vae_config,
-        "scheduler_config": SchedulerConfig(),
+        "scheduler_config": release.scheduler_config,
         "encoder": encoder,
     }
-    return save_components(out, parts, filled, overwrite=overwrite, storage_dtype=torch.float16)
+    folder = out or user_models_dir() / index.name
+    return save_components(folder, parts, index, overwrite=overwrite, storage_dtype=torch.float16)
 
 
 def import_autoencoder(file: Path, out: Path, *, licence: str, overwrite: bool = False) -> Path:
@@ -136,7 +139,7 @@ def read_denoiser(path: Path, variant: Variant | None = None) -> PublishedCheckp
     """The denoiser in one of the authors' checkpoints. Raises InputError."""
     content = read_pickle(path)
     if not isinstance(content, Mapping) or WEIGHTS_KEY not in content or SCALE_KEY not in content:
-        raise InputError(f"{path} is no checkpoint of the authors: it has no {WEIGHTS_KEY} and {SCALE_KEY}.")
+        raise InputError(f"{path} is no checkpoint of a denoiser: it has no {WEIGHTS_KEY} and {SCALE_KEY}.")
     if ignored := sorted(str(key) for key in content.keys() - {WEIGHTS_KEY, SCALE_KEY}):
         log.info("%s: not used: %s", path.name, ", ".join(ignored))
     tensors = tensors_by_name(content[WEIGHTS_KEY], path)
@@ -149,7 +152,7 @@ def read_denoiser(path: Path, variant: Variant | None = None) -> PublishedCheckp
     try:
         config = denoiser_config_of(tensors, found)
     except (KeyError, IndexError, ValueError) as error:
-        raise InputError(f"{path} does not hold the network of the authors ({error} is missing or odd).") from error
+        raise InputError(f"{path} holds no network that is known ({error} is missing or odd).") from error
     model = ConditionalDenoiser(config)
     fill(model, {name: tensors.get(published_name(name, found)) for name in model.state_dict()}, tensors, path,
           {published_name(name, found) for name in model.state_dict()})  # fmt: skip

@@ -15,7 +15,8 @@ from ccella_core.generation.report_text import NULL_REPORT, check_report
 from ccella_core.generation.sampling import parse_pathology
 from ccella_core.generation.schedulers import Scheduler
 from ccella_core.limits import SchedulerName
-from ccella_core.provenance import Provenance
+from ccella_core.models.trained_on import far_from_training
+from ccella_core.provenance import Provenance, SequenceName
 
 if TYPE_CHECKING:
     from ccella_core.generation.pipeline import CCELLAPipeline
@@ -36,7 +37,11 @@ class Job(NamedTuple):
     report: str
     """As it is encoded; empty for variants that read none."""
     options: GenerationOptions
-    """With a seed."""
+    """With a seed, and the model's guidance where none was requested."""
+    guidance_scale: float
+    """That of the options."""
+    sequences: list[SequenceName]
+    """Of which there will be a volume each."""
     scheduler: Scheduler | HandedInScheduler
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
@@ -65,21 +70,25 @@ def prepare(
         InputError: an argument that this model cannot use.
     """
     index = pipeline.index
+    shape = check_volume_shape(options.shape or index.native_shape, multiple=pipeline.shape_multiple)
     ready = prepare_scheduler(
         scheduler or options.scheduler or index.default_scheduler,  # type: ignore[arg-type]  # an index may err
         pipeline.scheduler_config,
         options.num_inference_steps,
         default_num_inference_steps=index.default_num_inference_steps,
+        latent_shape=[size // pipeline.autoencoder_config.factor for size in shape],
     )
-    shape = check_volume_shape(options.shape or index.native_shape, multiple=pipeline.shape_multiple)
     if options.output_range == "int16":
         _check_whole_numbers(index)
     latent_voxels = math.prod(shape) // pipeline.autoencoder_config.factor ** len(shape)
     size = max(1, min(MAX_BATCH, BATCH_LATENT_VOXELS // latent_voxels))
-    options = options.with_seed()
+    guidance_scale = index.default_guidance_scale if options.guidance_scale is None else options.guidance_scale
+    options = options.with_seed().model_copy(update={"guidance_scale": guidance_scale})
     return Job(
         report=_checked_report(pipeline, report, allow_null=allow_null),
         options=options,
+        guidance_scale=guidance_scale,
+        sequences=index.drawn(options.sequence),
         scheduler=ready,
         shape=shape,
         spacing=options.spacing or index.native_spacing_mm,
@@ -99,6 +108,7 @@ def provenance_of(pipeline: CCELLAPipeline, job: Job, seed: int, predicted: floa
         "seed": seed,
         "scheduler": job.scheduler.name,
         "num_inference_steps": len(job.scheduler.timesteps),
+        "sequence": job.sequences[0] if pipeline.index.modality_labels else None,
         "shape": job.shape,
         "spacing": job.spacing,
         "device": str(pipeline.device),
@@ -128,7 +138,7 @@ def _check_whole_numbers(index: ModelIndex) -> None:
 
 
 def _warnings(pipeline: CCELLAPipeline, job: Job, predicted: float | None) -> list[str]:
-    warnings = []
+    warnings = far_from_training(pipeline.index, job.shape, job.spacing)
     if pipeline.encoder is not None and (count := pipeline.encoder.count_tokens(job.report)).truncated:
         warnings.append(
             f"The report is {count.tokens} tokens long and the model reads the last {count.limit}: "

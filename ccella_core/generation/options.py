@@ -27,6 +27,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.limits import MAX_COUNT, OutputRange, SchedulerName
+from ccella_core.provenance import SequenceName
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -42,6 +43,7 @@ MAX_SPACING_MM = 100.0
 Whole = Annotated[int, Field(strict=True)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Length = Annotated[Number, Field(gt=0, le=MAX_SPACING_MM)]
+Crop = Annotated[Number, Field(gt=0)]
 
 
 class GenerationOptions(StrictModel):
@@ -60,8 +62,13 @@ class GenerationOptions(StrictModel):
         None, description="evaluations of the denoiser, 1 … the timesteps that it was trained with"
     )
     scheduler: SchedulerName | None = Field(None, description="how noise becomes an image, see `Scheduler`")
-    guidance_scale: Annotated[Number, Field(ge=0)] = Field(
-        1.0, description="classifier-free guidance; 1: off. Experimental: the published model is sampled without"
+    guidance_scale: Annotated[Number, Field(ge=0)] | None = Field(
+        None,
+        description="classifier-free guidance; 1: off, None: as the model has it. Experimental for reports: the "
+        "published model is sampled without",
+    )
+    sequence: SequenceName | None = Field(
+        None, description="which one a model draws that draws one of several; None: its first"
     )
     shape: tuple[Whole, Whole, Whole] | None = Field(
         None, description="voxels along X, Y, Z, multiples of the pipeline's `shape_multiple`"
@@ -74,6 +81,11 @@ class GenerationOptions(StrictModel):
     )
     memory_limit_gib: Annotated[Number, Field(gt=0)] | None = Field(
         None, description="GiB that decoding may take beyond weights and program; None: no limit"
+    )
+    crop_mm: tuple[Crop, Crop, Crop] | None = Field(
+        None,
+        description="mm along X, Y, Z that are kept around the middle of the volume, where protocols of the prostate "
+        "have the gland; None: all of it",
     )
     output_range: OutputRange = Field(
         "native",
@@ -111,11 +123,13 @@ class GenerationKeywords(TypedDict, total=False):
     seed: int | None
     count: int
     num_inference_steps: int | None
-    guidance_scale: float
+    guidance_scale: float | None
+    sequence: SequenceName | None
     shape: Sequence[int] | None
     spacing: Sequence[float] | None
     pathology: str | float | None
     memory_limit_gib: float | None
+    crop_mm: Sequence[float] | None
     output_range: OutputRange
 
 
@@ -155,6 +169,7 @@ _SENTENCES = {
     "shape": "A volume's shape is three whole numbers of voxels, not {value!r}.",
     "spacing": "The spacing is three lengths in mm, not {value!r}.",
     "pathology": "The pathology is 'negative', 'positive' or a probability from 0 to 1, not {value!r}.",
+    "crop_mm": "What is kept of a volume is three lengths in mm above 0, not {value!r}.",
     "memory_limit_gib": "The memory limit is a number of GiB above 0, not {value!r}.",
 }
 """Said whatever is wrong with the value; an option that is missing here is explained in pydantic's words."""

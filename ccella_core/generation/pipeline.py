@@ -158,12 +158,14 @@ class CCELLAPipeline:
             allow_null: ``NULL_REPORT`` is no mistake: the case has no report.
             callback: called after every step; ``False`` stops with ``Cancelled``.
             **keywords: ``seed``, ``count``, ``num_inference_steps``, ``guidance_scale``, ``shape``, ``spacing``,
-                ``pathology``, ``memory_limit_gib``, ``output_range``: see ``GenerationOptions``; over ``options``.
+                ``pathology``, ``memory_limit_gib``, ``output_range`` and others: see ``GenerationOptions``; over
+                ``options``.
 
         Returns:
             Volumes in RAS+, their centre at the origin, in the model's intensity range of the sequence unless
-            ``output_range`` says otherwise. A model of several sequences gives each of them for every seed: those of
-            the first seed, then of the next. Each can be made again alone from its provenance, equal up to rounding.
+            ``output_range`` says otherwise. A model of several stacked sequences gives each of them for every seed:
+            those of the first seed, then of the next. Each can be made again alone from its provenance, equal up to
+            rounding.
 
         Raises:
             InputError: an argument that cannot be used, or too little memory.
@@ -184,14 +186,14 @@ class CCELLAPipeline:
         # 1. Check everything before anything slow begins.
         job = prepare(self, report, read_options(options, **keywords), scheduler, allow_null=allow_null)
         progress = GenerationProgress(callback, [len(seeds) for seeds in job.batches])
-        factors = self.index.scale_factors
+        factors = self.index.scale_factors[: len(job.sequences)]
         volumes = []
         with memory_explained():
             # 2. Encode the report, and the empty one that guidance compares it with.
             text = null_text = None
             if self.encoder is not None:
                 text = self.encoder.encode([job.report])
-                null_text = self.encoder.encode([NULL_REPORT]) if job.options.guidance_scale != 1 else None
+                null_text = self.encoder.encode([NULL_REPORT]) if job.guidance_scale != 1 else None
                 if progress.encoded() is False:
                     raise Cancelled("Generation was stopped after the report was encoded.")
             for number, seeds in enumerate(job.batches):
@@ -202,11 +204,12 @@ class CCELLAPipeline:
                     text=text,
                     null_text=null_text,
                     pathology=job.options.pathology,
+                    modality=self.index.modality_labels.get(job.sequences[0]),
                     shape=[size // self.autoencoder_config.factor for size in job.shape],
                     spacing=job.spacing,
                     seeds=seeds,
                     scheduler=job.scheduler,
-                    guidance_scale=job.options.guidance_scale,
+                    guidance_scale=job.guidance_scale,
                     dtype=self.dtype,
                     callback=partial(progress.denoised, number),
                 )
@@ -228,7 +231,7 @@ class CCELLAPipeline:
                     provenance = provenance_of(self, job, seed, None if positive is None else float(positive[row]))
                     volumes += [
                         self._volume(voxels[row, 0].numpy(), sequence, provenance)
-                        for sequence, voxels in zip(self.index.sequences, decoded, strict=True)
+                        for sequence, voxels in zip(job.sequences, decoded, strict=True)
                     ]
         return volumes
 
@@ -242,4 +245,5 @@ class CCELLAPipeline:
             voxels = np.rint(voxels).astype(np.int16)
         affine = np.diag([*provenance.spacing, 1.0])
         affine[:3, 3] = -np.multiply(provenance.spacing, np.subtract(provenance.shape, 1)) / 2
-        return SyntheticVolume(voxels, affine, sequence, provenance)
+        volume = SyntheticVolume(voxels, affine, sequence, provenance)
+        return volume if provenance.crop_mm is None else volume.cropped(provenance.crop_mm)

@@ -1,9 +1,9 @@
 """The rectified flow of NV-Generate-MR: its timesteps, its steps and what its network learns, as MONAI has them.
 
 It differs from this library's own ``flow`` in three ways: the network predicts the way from noise to the clean latent
-(the other way round, see ``SchedulerConfig``), the timesteps are moved towards noise for large latents and rounded as half precision rounds
-them, and a step ends at the whole number below the next timestep, so that the steps sum to a little more than 1.
-Trained weights expect all of it.
+(the other way round, see ``SchedulerConfig``), the timesteps are moved towards noise for large latents and rounded as
+half precision rounds them, and a step ends at the whole number below the next timestep, so that the steps sum to a
+little more than 1. Trained weights expect all of it.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -145,6 +146,21 @@ class SyntheticVolume:
         directions = nearest_directions(directions_of(self.affine), directions_of(target))
         centre = centre_of(target, scan.GetSize())
         return replace(self, affine=centred_affine(directions, self.spacing, self.voxels.shape, centre))
+
+    def cropped(self, size_mm: Sequence[float]) -> SyntheticVolume:
+        """The middle of the volume, where it lies: ``size_mm`` along each axis, to the nearest voxel.
+
+        At least one voxel is kept, and at most all of them.
+        """
+        kept = [
+            min(count, max(1, round(length / step)))
+            for count, length, step in zip(self.voxels.shape, size_mm, self.spacing, strict=True)
+        ]
+        first = [(count - left) // 2 for count, left in zip(self.voxels.shape, kept, strict=True)]
+        within = tuple(slice(start, start + count) for start, count in zip(first, kept, strict=True))
+        affine = self.affine.copy()
+        affine[:3, 3] += affine[:3, :3] @ first
+        return replace(self, voxels=np.ascontiguousarray(self.voxels[within]), affine=affine)
 
     def contact_sheet(self, path: Path | str | None = None, *, width: int = 1600) -> Image:
         """A picture of the volume, ``width`` pixels wide, labelled synthetic; also saved as PNG when a path is given.

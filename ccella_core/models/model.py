@@ -9,36 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
-
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    JsonValue,
-    NonNegativeInt,
-    PositiveInt,
-    field_validator,
-    model_validator,
-)
+from typing import Any
 
 from ccella_core.config import read_json_object, validated
 from ccella_core.errors import InputError, ModelError, SaveError
 from ccella_core.files import READ_BLOCK_BYTES, sha256_of
+from ccella_core.models.index import FORMAT_VERSION, ModelIndex
 from ccella_core.models.untrusted import CODE_SUFFIXES, refuse_code
 from ccella_core.models.weights import check_safetensors, load_config, load_state, save_component
-from ccella_core.provenance import SequenceName
 
 __all__ = ["ModelFolder", "ModelIndex", "load_config", "load_state", "save_component", "write_model"]
 
 FORMAT = "ccella-model"
-FORMAT_VERSION = 1
 INDEX_NAME = "model_index.json"
 # Formats that are pickles or may hold one. The model has no use for any of them.
 PICKLE_SUFFIXES = frozenset([".bin", ".ckpt", ".joblib", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth"])
@@ -46,68 +33,7 @@ PICKLE_SUFFIXES = frozenset([".bin", ".ckpt", ".joblib", ".npy", ".npz", ".pickl
 CODE_FREE_COMPONENTS = frozenset(["text_encoder", "tokenizer"])
 """Those that Transformers reads, which runs what their settings name."""
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]  # becomes a folder on every system
-ComponentName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ByteProgress = Callable[[int, int], None]  # bytes read so far, bytes in all; may raise Cancelled
-
-
-class ModelIndex(BaseModel):
-    """What `model_index.json` holds. `write_model` fills in `sha256` and `size_bytes`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: Literal["ccella-model"] = "ccella-model"
-    format_version: Annotated[int, Field(strict=True, ge=1)] = FORMAT_VERSION
-    name: Name
-    version: str
-    licence: str
-    intended_use: str
-    description: str
-    variant: str
-    sequences: Annotated[list[SequenceName], Field(min_length=1)]
-    native_shape: tuple[PositiveInt, PositiveInt, PositiveInt]  # voxels along X, Y, Z
-    native_spacing_mm: tuple[Positive, Positive, Positive]
-    intensity_range: dict[SequenceName, tuple[Finite, Finite]]  # what the network's 0 and 1 stand for
-    latent_scale_factor: Positive | tuple[Positive, ...]  # or one for each of several stacked sequences
-    max_report_tokens: PositiveInt
-    default_scheduler: str
-    default_num_inference_steps: PositiveInt
-    trained_on: str
-    training: dict[str, JsonValue]
-    measured: dict[str, JsonValue] = Field(default_factory=dict)
-    components: dict[ComponentName, str]  # folder: name of the class that reads it
-    sha256: dict[str, Hash] = Field(default_factory=dict)  # by path within the model, with forward slashes
-    size_bytes: dict[str, NonNegativeInt] = Field(default_factory=dict)
-
-    @field_validator("sha256", "size_bytes")
-    @classmethod
-    def _stay_inside(cls, files: dict[str, object]) -> dict[str, object]:
-        for name in files:
-            parts = name.split("/")
-            if any(part in ("", ".", "..") for part in parts) or re.search(r"[\\:\x00]", name):
-                raise ValueError(f"the path {name!r} leads out of the model")
-        return files
-
-    @property
-    def scale_factors(self) -> tuple[float, ...]:
-        """The latent scale factor of each sequence."""
-        factor = self.latent_scale_factor
-        return factor if isinstance(factor, tuple) else (factor,) * len(self.sequences)
-
-    @model_validator(mode="after")
-    def _agree(self) -> ModelIndex:
-        if len(self.scale_factors) != len(self.sequences):
-            raise ValueError("latent_scale_factor must hold one number for each of the sequences")
-        if set(self.intensity_range) != set(self.sequences):
-            raise ValueError("intensity_range must name exactly the sequences")
-        if any(low >= high for low, high in self.intensity_range.values()):
-            raise ValueError("an intensity_range must run from low to high")
-        if self.sha256.keys() != self.size_bytes.keys():
-            raise ValueError("sha256 and size_bytes must name the same files")
-        return self
 
 
 @dataclass(frozen=True)

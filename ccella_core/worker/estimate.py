@@ -18,6 +18,7 @@ from ccella_core.generation.ready_schedulers import prepare_scheduler
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.models.model import ModelFolder, load_config
 from ccella_core.models.search import resolve_model
+from ccella_core.models.trained_on import far_from_training
 from ccella_core.worker.hardware import device_id, device_name, find_device
 from ccella_core.worker.needs import Need, need_of
 from ccella_core.worker.params import EstimateParams, read_params
@@ -42,7 +43,9 @@ def estimate(task: Task, state: WorkerState) -> dict[str, Any]:
     model = resolve_model(params.model)
     where = device_id(params.device)
     device = find_device(where)
-    count, guided = params.count, params.guidance_scale != 1
+    model.index.drawn(params.sequence)
+    guidance = model.index.default_guidance_scale if params.guidance_scale is None else params.guidance_scale
+    count, guided = params.count, guidance != 1
     scheduler = prepare_scheduler(
         params.scheduler or model.index.default_scheduler,  # type: ignore[arg-type]  # an index may err
         load_config(SchedulerConfig, model.component_path("scheduler")),
@@ -74,6 +77,7 @@ def estimate(task: Task, state: WorkerState) -> dict[str, Any]:
         "fits": memory <= available,
         "basis": "estimated" if timing is None else "measured",
         "device": device_name(device),
+        "warnings": far_from_training(model.index, shape, params.spacing or model.index.native_spacing_mm),
     }
 
 

@@ -44,7 +44,7 @@ def run_generation(
         volumes = pipeline(params.report, options, callback=reporter)
         reporter.tell("save", 0, 1)
         for volume in volumes:
-            sequence = f"_{volume.sequence}" if len(volumes) > 1 else ""
+            sequence = f"_{volume.sequence}" if len(model.index.sequences) > 1 else ""
             saved.append(save(volume, folder, f"{name}_seed{seed}{sequence}"))
         reporter.tell("save", 1, 1)
     _keep_timing(volume.provenance, reporter, state)

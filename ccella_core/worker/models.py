@@ -43,7 +43,10 @@ def download(task: Task, state: WorkerState) -> dict[str, Any]:
     """Fetch a model from the Hugging Face Hub. A download that was ended goes on where it stopped when tried again."""
     params = read_params(DownloadParams, task)
     if not params.name.startswith(HUB_PREFIX):
-        raise InputError(f"{params.name!r} is not on the Hugging Face Hub; write {HUB_PREFIX}owner/name.")
+        raise InputError(
+            f"{params.name!r} is not on the Hugging Face Hub; write {HUB_PREFIX}owner/name. NVIDIA's network for MR "
+            "comes with `ccella models download nv-generate-mr`, which shows its licence first."
+        )
     logger.info("Downloading %s into %s", params.name, user_models_dir())
     return describe_model(resolve_model(params.name, allow_download=True), "user")
 
@@ -81,6 +84,7 @@ def describe_model(entry: ModelFolder | BrokenModel, origin: Origin) -> dict[str
         "variant",
         "default_num_inference_steps",
         "default_scheduler",
+        "default_guidance_scale",
     )
     return {
         "name": index.name if index else entry.path.name,
@@ -88,6 +92,7 @@ def describe_model(entry: ModelFolder | BrokenModel, origin: Origin) -> dict[str
         "origin": origin,
         **{name: getattr(index, name, None) for name in copied},
         "sequences": list(index.sequences) if index else None,
+        "draws_one": bool(index.modality_labels) if index else None,
         "native_shape": list(index.native_shape) if index else None,
         "native_spacing_mm": list(index.native_spacing_mm) if index else None,
         "max_report_tokens": index.max_report_tokens if index else None,

@@ -103,6 +103,7 @@ def need_of(model: ModelFolder) -> Need:
                 torch.empty(1),
                 tokens=torch.empty(1, adapter.num_latents, adapter.width) if adapter is not None else None,
                 class_probability=torch.empty(1, denoiser_config.num_classes) if denoiser_config.uses_class else None,
+                modality=torch.zeros(1, dtype=torch.long) if denoiser_config.uses_modality else None,
                 spacing=torch.empty(1, 3),
             )
         with FlopCounterMode(display=False) as of_decoding:
@@ -116,7 +117,7 @@ def need_of(model: ModelFolder) -> Need:
         network_values=values["denoiser"] + values["autoencoder"],
         encoder_values=values.get("text_encoder", 0),
         step=_counted(of_step),
-        decode=_counted(of_decoding, times=len(model.index.sequences)),
+        decode=_counted(of_decoding, times=len(model.index.drawn())),
         native_shape=model.index.native_shape,
         unet=denoiser_config.unet,
         autoencoder=autoencoder_config,

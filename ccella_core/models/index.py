@@ -1,0 +1,131 @@
+"""What a model says of itself: the content of its `model_index.json`. Without torch, as all of `models`."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    NonNegativeInt,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+
+from ccella_core.errors import InputError
+from ccella_core.provenance import SequenceName
+
+FORMAT_VERSION = 1
+LATER_FIELDS = ("default_guidance_scale", "modality_labels", "trained_shape", "trained_spacing_mm")
+"""Of the index; models are older than they are."""
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+AtLeast0 = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]  # becomes a folder on every system
+Whole = tuple[PositiveInt, PositiveInt]
+Range = tuple[Positive, Positive]
+ComponentName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class ModelIndex(BaseModel):
+    """What `model_index.json` holds. `write_model` fills in `sha256` and `size_bytes`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["ccella-model"] = "ccella-model"
+    format_version: Annotated[int, Field(strict=True, ge=1)] = FORMAT_VERSION
+    name: Name
+    version: str
+    licence: str
+    intended_use: str
+    description: str
+    variant: str
+    sequences: Annotated[list[SequenceName], Field(min_length=1)]
+    native_shape: tuple[PositiveInt, PositiveInt, PositiveInt]  # voxels along X, Y, Z
+    native_spacing_mm: tuple[Positive, Positive, Positive]
+    intensity_range: dict[SequenceName, tuple[Finite, Finite]]  # what the network's 0 and 1 stand for
+    latent_scale_factor: Positive | tuple[Positive, ...]  # or one for each of several stacked sequences
+    max_report_tokens: PositiveInt
+    default_scheduler: str
+    default_num_inference_steps: PositiveInt
+    default_guidance_scale: AtLeast0 = 1.0
+    modality_labels: dict[SequenceName, NonNegativeInt] = Field(default_factory=dict)  # of a variant that has labels
+    trained_shape: tuple[Whole, Whole, Whole] | None = None  # smallest and largest along each axis, where known
+    trained_spacing_mm: tuple[Range, Range, Range] | None = None  # the same
+    trained_on: str
+    training: dict[str, JsonValue]
+    measured: dict[str, JsonValue] = Field(default_factory=dict)
+    components: dict[ComponentName, str]  # folder: name of the class that reads it
+    sha256: dict[str, Hash] = Field(default_factory=dict)  # by path within the model, with forward slashes
+    size_bytes: dict[str, NonNegativeInt] = Field(default_factory=dict)
+
+    @field_validator("sha256", "size_bytes")
+    @classmethod
+    def _stay_inside(cls, files: dict[str, object]) -> dict[str, object]:
+        for name in files:
+            parts = name.split("/")
+            if any(part in ("", ".", "..") for part in parts) or re.search(r"[\\:\x00]", name):
+                raise ValueError(f"the path {name!r} leads out of the model")
+        return files
+
+    @property
+    def scale_factors(self) -> tuple[float, ...]:
+        """The latent scale factor of each sequence."""
+        factor = self.latent_scale_factor
+        return factor if isinstance(factor, tuple) else (factor,) * len(self.sequences)
+
+    @model_validator(mode="after")
+    def _agree(self) -> ModelIndex:
+        if len(set(self.sequences)) != len(self.sequences):
+            raise ValueError("a sequence stands twice in sequences")
+        if len(self.scale_factors) != len(self.sequences):
+            raise ValueError("latent_scale_factor must hold one number for each of the sequences")
+        if set(self.intensity_range) != set(self.sequences):
+            raise ValueError("intensity_range must name exactly the sequences")
+        if self.modality_labels and set(self.modality_labels) != set(self.sequences):
+            raise ValueError("modality_labels must name exactly the sequences, or none")
+        if any(low > high for low, high in (*(self.trained_shape or ()), *(self.trained_spacing_mm or ()))):
+            raise ValueError("trained_shape and trained_spacing_mm must run from small to large")
+        if any(low >= high for low, high in self.intensity_range.values()):
+            raise ValueError("an intensity_range must run from low to high")
+        if self.sha256.keys() != self.size_bytes.keys():
+            raise ValueError("sha256 and size_bytes must name the same files")
+        return self
+
+    def drawn(self, sequence: SequenceName | None = None) -> list[SequenceName]:
+        """The sequences of which a generation gives a volume each.
+
+        Args:
+            sequence: which one a model of labels is to draw; by default its first. The others draw all of theirs.
+
+        Raises:
+            InputError: the model draws no such sequence, or all of them together.
+        """
+        if sequence is None:
+            return self.sequences[:1] if self.modality_labels else list(self.sequences)
+        if self.sequences == [sequence]:
+            return [sequence]
+        if not self.modality_labels:
+            raise InputError(
+                f"The model {self.name} draws {', '.join(self.sequences)} together; leave the sequence out."
+            )
+        if sequence not in self.sequences:
+            raise InputError(f"The model {self.name} draws no {sequence}; it draws {' or '.join(self.sequences)}.")
+        return [sequence]
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without later fields where they say nothing: a model's hash is of its index, and older models keep theirs."""
+        fields = type(self).model_fields
+        silent = {
+            name for name in LATER_FIELDS if getattr(self, name) == fields[name].get_default(call_default_factory=True)
+        }
+        return {name: value for name, value in handler(self).items() if name not in silent}
