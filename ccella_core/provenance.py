@@ -50,7 +50,6 @@ class Provenance(BaseModel):
     scheduler: str = Field(description="Its name; for a ready scheduler that was handed in, the name of its class.")
     num_inference_steps: int = Field(ge=1)
     guidance_scale: float
-    sequence: SequenceName | None = Field(None, description="The one requested of a model that draws one of several.")
     crop_mm: tuple[float, float, float] | None = Field(
         None, description="What was kept around the middle of the volume of ``shape``; nothing: all of it."
     )

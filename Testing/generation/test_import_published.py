@@ -343,18 +343,18 @@ def test_nvidia_s_network_needs_no_more_than_its_files(tmp_path, vae, monkeypatc
 def test_nvidia_s_network_draws_one_sequence_at_a_time(tmp_path, nv_model):
     out = ["--model", nv_model, "--seed", 1, "--steps", 2, "--out", tmp_path / "out", "--no-picture"]
     run("generate", *out)
-    run("generate", *out, "--sequence", "adc", "--guidance", 1)
-    run("generate", *out, "--sequence", "hbv", "--crop", 64, 64, 45)
+    run("generate", *out, "--sequences", "adc", "--guidance", 1)
+    run("generate", *out, "--sequences", "hbv", "--crop", 64, 64, 45)
     t2w, hbv, adc = (
         SyntheticVolume.load(tmp_path / "out" / f"SYNTHETIC_nv-generate-mr_seed1_{name}.nii.gz")
         for name in ("t2w", "hbv", "adc")
     )
-    assert (t2w.sequence, t2w.provenance.sequence, t2w.provenance.guidance_scale) == ("t2w", "t2w", 10)
+    assert (t2w.sequence, t2w.provenance.guidance_scale) == ("t2w", 10)
     assert (adc.sequence, adc.provenance.guidance_scale, adc.provenance.scheduler) == ("adc", 1, "rflow")
     assert t2w.voxels.max() > 10, "times 1000"
     assert not np.array_equal(t2w.voxels, adc.voxels)
     assert hbv.voxels.shape == (12, 12, 8) and hbv.provenance.shape == (32, 32, 16)
-    whole = CCELLAPipeline.from_pretrained(nv_model)(seed=1, num_inference_steps=2, sequence="hbv")[0]
+    whole = CCELLAPipeline.from_pretrained(nv_model)(seed=1, num_inference_steps=2, sequences=["hbv"])[0]
     np.testing.assert_allclose(hbv.voxels, whole.voxels[10:22, 10:22, 4:12], atol=1e-2)
     np.testing.assert_allclose(hbv.affine @ [0, 0, 0, 1], whole.affine @ [10, 10, 4, 1])
 
@@ -362,6 +362,7 @@ def test_nvidia_s_network_draws_one_sequence_at_a_time(tmp_path, nv_model):
 def test_what_nvidia_s_network_cannot_do_is_said(tmp_path, nv_model, vae):
     out = ["--model", nv_model, "--out", tmp_path / "out"]
     assert "reads no report" in run("generate", *out, "--report", "PI-RADS 4.", code=2)
+    assert "one sequence at a time" in run("generate", *out, "--sequences", "t2w,adc", code=2)
     said = run("generate", *out, "--scheduler", "dpm++", code=2)
     assert "is drawn with rflow alone" in " ".join(said.split())
     common = ["models", "import", nvidia_s(tmp_path), "--autoencoder", vae, "--out", tmp_path / "x"]
@@ -370,11 +371,11 @@ def test_what_nvidia_s_network_cannot_do_is_said(tmp_path, nv_model, vae):
     assert not (tmp_path / "x").exists()
 
 
-def test_a_model_of_stacked_sequences_draws_all_of_them(tmp_path, models, vae):
+def test_what_a_model_does_not_draw_is_said(tmp_path, models, vae):
     path = save(tmp_path / "m.pt", authors_state(models["maisi"]))
     run("models", "import", path, "--autoencoder", vae, "--out", tmp_path / "model", *ABOUT, *SIZE)
-    said = run("generate", "--model", tmp_path / "model", "--sequence", "adc", "--out", tmp_path / "out", code=2)
-    assert "draws t2w together; leave the sequence out" in " ".join(said.split())
+    said = run("generate", "--model", tmp_path / "model", "--sequences", "adc", "--out", tmp_path / "out", code=2)
+    assert "draws t2w, and no adc" in " ".join(said.split())
 
 
 def test_what_no_file_says_is_asked_for(tmp_path, models, vae):
@@ -469,6 +470,19 @@ def test_three_scale_factors_are_three_sequences(tmp_path, vae):
     assert sorted(found) == [
         f"SYNTHETIC_authors_seed{seed}_{name}.nii.gz" for seed in (4, 5) for name in ("adc", "hbv", "t2w")
     ]
+    run(
+        "generate",
+        "--model",
+        tmp_path / "model",
+        "--steps",
+        1,
+        "--out",
+        tmp_path / "one",
+        "--sequences",
+        "hbv",
+        "--no-picture",
+    )
+    assert [SyntheticVolume.load(image).sequence for image in (tmp_path / "one").glob("*.nii.gz")] == ["hbv"]
     assert {volume.sequence for volume in found.values()} == {"t2w", "hbv", "adc"}
     adc = found["SYNTHETIC_authors_seed4_adc.nii.gz"].voxels
     assert adc.max() > 10, "in 10⁻⁶ mm²/s, not in 0 … 1"

@@ -32,7 +32,10 @@ NAMES = set(GenerationOptions.model_fields)
         ({"seed": 2**63 - 1, "count": 2}, "A seed is a whole number from 0 to 2**63 - 2, not 9223372036854775807."),
         ({"count": True}, "The count is a whole number from 1 to 64, not True; for more, call again."),
         ({"num_inference_steps": 1.5}, "The number of steps must be a whole number from 1 up, not 1.5."),
-        ({"scheduler": "x"}, "There is no scheduler 'x'; choose one of dpm++, unipc, ddim, ddpm, ddpm-reference, rflow."),
+        (
+            {"scheduler": "x"},
+            "There is no scheduler 'x'; choose one of dpm++, unipc, ddim, ddpm, ddpm-reference, rflow.",
+        ),
         ({"guidance_scale": float("nan")}, "The guidance scale is a number from 0 up, not nan."),
         ({"shape": (1, 2)}, "A volume's shape is three whole numbers of voxels, not (1, 2)."),
         ({"spacing": (1, 2, 0)}, "Each spacing is above 0 and at most 100 mm, not 0."),
@@ -81,7 +84,7 @@ def test_an_option_reaches_pipeline_worker_command_and_sidecar() -> None:
     assert set(GenerateParams.model_fields) >= NAMES <= set(EstimateParams.model_fields)
     renamed = {"num_inference_steps": "steps", "guidance_scale": "guidance", "memory_limit_gib": "memory_limit"}
     assert set(inspect.signature(generate).parameters) >= {renamed.get(name, name) for name in NAMES}
-    not_of_a_volume = {"count", "memory_limit_gib"}
+    not_of_a_volume = {"count", "memory_limit_gib", "sequences"}
     recorded = {"pathology": "pathology_requested"}
     assert set(Provenance.model_fields) >= {recorded.get(name, name) for name in NAMES - not_of_a_volume}
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ccella_core.cli.options import Guidance, MemoryLimit, SchedulerOption, Steps, generation_options
+from ccella_core.cli.options import Guidance, MemoryLimit, SchedulerOption, Sequences, Steps, generation_options
 from ccella_core.cli.output import AsJson, ProgressDisplay, explained, print_json, print_message, quiet_libraries
 from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder, read_text
@@ -34,16 +34,13 @@ def generate(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same volume; by default a new one.")] = None,
     count: Annotated[int, typer.Option(help="Volumes, with the seeds that follow.")] = 1,
+    sequences: Sequences = None,
     steps: Steps = None,
     scheduler: SchedulerOption = None,
     guidance: Guidance = None,
     model: Annotated[str, typer.Option(help="The model: a name, a folder, or hf:owner/name.")] = DEFAULT_MODEL,
     shape: Annotated[tuple[int, int, int] | None, typer.Option(help="Voxels along X Y Z.")] = None,
     spacing: Annotated[tuple[float, float, float] | None, typer.Option(help="Millimetres along X Y Z.")] = None,
-    sequence: Annotated[
-        Literal["t2w", "hbv", "adc"] | None,
-        typer.Option(help="Which one, of a model that draws one of several; by default its first."),
-    ] = None,
     crop_mm: Annotated[
         tuple[float, float, float] | None,
         typer.Option("--crop", help="Millimetres along X Y Z to keep around the middle, where the gland is."),
@@ -65,12 +62,12 @@ def generate(
         pathology=pathology,
         seed=seed,
         count=count,
+        sequences=sequences,
         steps=steps,
         scheduler=scheduler,
         guidance=guidance,
         shape=shape,
         spacing=spacing,
-        sequence=sequence,
         crop_mm=crop_mm,
         memory_limit=memory_limit,
         output_range=output_range,
@@ -82,7 +79,7 @@ def generate(
     from ccella_core.models.search import resolve_model
 
     found = resolve_model(model)
-    drawn = found.index.drawn(options.sequence)
+    drawn = found.index.drawn(options.sequences)
     several = len(found.index.sequences) > 1
     names = {
         (each, sequence): out / f"SYNTHETIC_{found.index.name}_seed{each}{f'_{sequence}' if several else ''}.{format}"

@@ -20,6 +20,12 @@ Guidance = Annotated[
         "--guidance", help="Classifier-free guidance; 1 is off, by default as the model has it. Experimental."
     ),
 ]
+Sequences = Annotated[
+    str | None,
+    typer.Option(
+        "--sequences", help="Those to draw, such as t2w,adc; by default all, or the first of a model of one at a time."
+    ),
+]
 MemoryLimit = Annotated[float | None, typer.Option("--memory-limit", help="GiB that decoding may take.")]
 
 
@@ -29,6 +35,7 @@ def generation_options(
     guidance: float | None,
     memory_limit: float | None = None,
     pathology: str | None = None,
+    sequences: str | None = None,
     **others: Any,
 ) -> GenerationOptions:
     """What was requested, checked.
@@ -38,6 +45,7 @@ def generation_options(
         guidance: ``guidance_scale``.
         memory_limit: ``memory_limit_gib``.
         pathology: a number where the text is one.
+        sequences: names with commas between them.
         **others: options by their own name.
 
     Raises:
@@ -51,6 +59,7 @@ def generation_options(
             "guidance_scale": guidance,
             "memory_limit_gib": memory_limit,
             "pathology": _number_or_word(pathology),
+            "sequences": None if sequences is None else [name.strip() for name in sequences.split(",")],
             **others,
         }
     )

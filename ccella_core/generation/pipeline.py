@@ -186,7 +186,8 @@ class CCELLAPipeline:
         # 1. Check everything before anything slow begins.
         job = prepare(self, report, read_options(options, **keywords), scheduler, allow_null=allow_null)
         progress = GenerationProgress(callback, [len(seeds) for seeds in job.batches])
-        factors = self.index.scale_factors[: len(job.sequences)]
+        stacked = job.sequences if self.index.modality_labels else self.index.sequences
+        factors = dict(zip(self.index.sequences, self.index.scale_factors, strict=True))
         volumes = []
         with memory_explained():
             # 2. Encode the report, and the empty one that guidance compares it with.
@@ -214,17 +215,16 @@ class CCELLAPipeline:
                     callback=partial(progress.denoised, number),
                 )
                 # 4. Decode, one sequence after the other; their latents are stacked.
+                latent_of = dict(zip(stacked, latents.chunk(len(stacked), dim=1), strict=True))
                 decoded = [
                     decode(
                         self.autoencoder,
-                        latent,
-                        scale_factor=factor,
+                        latent_of[sequence],
+                        scale_factor=factors[sequence],
                         memory_limit_gib=job.options.memory_limit_gib,
-                        callback=partial(progress.decoded, number, place, len(factors)),
+                        callback=partial(progress.decoded, number, place, len(job.sequences)),
                     )
-                    for place, (latent, factor) in enumerate(
-                        zip(latents.chunk(len(factors), dim=1), factors, strict=True)
-                    )
+                    for place, sequence in enumerate(job.sequences)
                 ]
                 # 5. Record how each was made.
                 for row, seed in enumerate(seeds):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -100,26 +101,23 @@ class ModelIndex(BaseModel):
             raise ValueError("sha256 and size_bytes must name the same files")
         return self
 
-    def drawn(self, sequence: SequenceName | None = None) -> list[SequenceName]:
-        """The sequences of which a generation gives a volume each.
+    def drawn(self, wanted: Sequence[SequenceName] | None = None) -> list[SequenceName]:
+        """The sequences of which a generation gives a volume each, in the model's order.
 
         Args:
-            sequence: which one a model of labels is to draw; by default its first. The others draw all of theirs.
+            wanted: some of the model's, one of a model with labels, which draws one at a time; by default all, or the
+                first.
 
         Raises:
-            InputError: the model draws no such sequence, or all of them together.
+            InputError: the model draws no such sequence, or not so many at a time.
         """
-        if sequence is None:
+        if wanted is None:
             return self.sequences[:1] if self.modality_labels else list(self.sequences)
-        if self.sequences == [sequence]:
-            return [sequence]
-        if not self.modality_labels:
-            raise InputError(
-                f"The model {self.name} draws {', '.join(self.sequences)} together; leave the sequence out."
-            )
-        if sequence not in self.sequences:
-            raise InputError(f"The model {self.name} draws no {sequence}; it draws {' or '.join(self.sequences)}.")
-        return [sequence]
+        if missing := [name for name in wanted if name not in self.sequences]:
+            raise InputError(f"The model {self.name} draws {', '.join(self.sequences)}, and no {missing[0]}.")
+        if self.modality_labels and len(wanted) > 1:
+            raise InputError(f"The model {self.name} draws one sequence at a time, not {', '.join(wanted)} together.")
+        return [name for name in self.sequences if name in wanted]
 
     @model_serializer(mode="wrap")
     def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

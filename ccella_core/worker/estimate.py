@@ -43,7 +43,7 @@ def estimate(task: Task, state: WorkerState) -> dict[str, Any]:
     model = resolve_model(params.model)
     where = device_id(params.device)
     device = find_device(where)
-    model.index.drawn(params.sequence)
+    model.index.drawn(params.sequences)
     guidance = model.index.default_guidance_scale if params.guidance_scale is None else params.guidance_scale
     count, guided = params.count, guidance != 1
     scheduler = prepare_scheduler(

@@ -227,7 +227,7 @@ def _plan(pipeline: CCELLAPipeline, prepared: PreparedSet, settings: SynthesisSe
             seed=seed_of(settings.options.seed or 0, case.id, number),
             report=_report(case, number) if pipeline.denoiser.config.uses_text else None,
             pathology=case.pathology if settings.pathology == "case" else None,
-            sequences=tuple(pipeline.index.drawn(settings.options.sequence)),
+            sequences=tuple(pipeline.index.drawn(settings.options.sequences)),
         )
         for place, case in enumerate(cases)
         for number in range(1, settings.per_case + 1)
@@ -264,7 +264,6 @@ def _checked_options(pipeline: CCELLAPipeline, options: GenerationOptions) -> Ge
         "scheduler": scheduler.name,
         "num_inference_steps": len(scheduler.timesteps),
         "guidance_scale": index.default_guidance_scale if options.guidance_scale is None else options.guidance_scale,
-        "sequence": index.drawn(options.sequence)[0] if index.modality_labels else None,
         "output_range": "0-1",
     }
     return options.model_copy(update={"seed": options.seed or 0, **filled})

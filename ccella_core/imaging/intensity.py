@@ -6,11 +6,12 @@ import numpy as np
 
 from ccella_core.errors import InputError
 from ccella_core.imaging.raw_files import OnWarning
-from ccella_core.imaging.units import ADC_RANGE
 from ccella_core.provenance import SequenceName
 
 PERCENTILES = (0.0, 99.5)
 """Of a scan in arbitrary units (t2w, hbv): the brightest voxels are vessels and artefacts."""
+ADC_RANGE = (0.0, 3000.0)
+"""In 10⁻⁶ mm²/s: an apparent diffusion coefficient has units, and 3000 is that of free water at body temperature."""
 ADC_MEDIAN = (100.0, 5000.0)
 """Of the voxels above 0, in the same unit: tissue has 500 to 2000, and air is noise."""
 ADC_UNITS = ((1e6, "mm²/s"), (1e3, "10⁻³ mm²/s"))
@@ -109,6 +110,11 @@ def intensity_range(voxels: np.ndarray, sequence: SequenceName) -> tuple[float, 
     if not low < high or voxels.min() == voxels.max():
         raise InputError(f"The {sequence} scan is the same everywhere ({voxels.min():g}).")
     return float(low), float(high)
+
+
+def scaled_range(sequence: SequenceName) -> tuple[float, float]:
+    """What 0 and 1 stand for in a scaled volume: 10⁻⁶ mm²/s for adc; the others have no unit."""
+    return ADC_RANGE if sequence == "adc" else (0.0, 1.0)
 
 
 def scaled(voxels: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
