@@ -74,6 +74,8 @@ def test_a_model_is_described_in_full(tiny_model: Path, user_models: Path) -> No
         "native_spacing_mm": [1.0, 1.0, 3.0],
         "default_num_inference_steps": 2,
         "default_scheduler": "dpm++",
+        "default_guidance_scale": 1.0,
+        "draws_one": False,
         "max_report_tokens": 16,
         "reads_report": True,
         "size_bytes": sum(index["size_bytes"].values()),

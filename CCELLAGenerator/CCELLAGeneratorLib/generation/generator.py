@@ -46,7 +46,7 @@ class Generator:
         count: int = 1,
         numInferenceSteps: int | None = None,
         scheduler: str | None = None,
-        guidanceScale: float = 1.0,
+        guidanceScale: float | None = None,
         device: str = "auto",
         referenceVolume: slicer.vtkMRMLVolumeNode | None = None,
         outputVolume: slicer.vtkMRMLScalarVolumeNode | None = None,
@@ -69,7 +69,7 @@ class Generator:
             count: how many volumes; a model of several sequences gives one of each for every seed.
             numInferenceSteps: by default the model's own number.
             scheduler: by default the model's own.
-            guidanceScale: 1 is off.
+            guidanceScale: 1 is off; by default as the model has it.
             device: ``"auto"``, ``"cpu"``, ``"cuda:0"``, …
             referenceVolume: the real scan to lay the volumes on.
             outputVolume: takes the first volume: an empty node, or a synthetic one, which is replaced.
@@ -124,7 +124,7 @@ class Generator:
         outputFolder: str | Path | None = None,
         model: str | Path = DEFAULT_MODEL,
         scheduler: str | None = None,
-        guidanceScale: float = 1.0,
+        guidanceScale: float | None = None,
         device: str = "auto",
         referenceVolume: slicer.vtkMRMLVolumeNode | None = None,
         wait: bool = True,
@@ -239,7 +239,7 @@ class Generator:
         device: str = "auto",
         numInferenceSteps: int | None = None,
         count: int = 1,
-        guidanceScale: float = 1.0,
+        guidanceScale: float | None = None,
         *,
         onResult: Callback,
         onError: Callback,

@@ -235,7 +235,8 @@ def estimate_text(value: dict[str, Any]) -> str:
         time = _("Takes very roughly {duration}, not counting the loading.")
     memory = _("Memory: up to {needed:.1f} of {free:.1f} GiB free on {device}.")
     duration = duration_text(value["seconds"])
-    return f"{time.format(duration=duration)} {memory.format(needed=needed, free=free, device=device)}"
+    said = [time.format(duration=duration), memory.format(needed=needed, free=free, device=device)]
+    return " ".join([*said, *value.get("warnings", [])])
 
 
 def _title(model: Description) -> str:

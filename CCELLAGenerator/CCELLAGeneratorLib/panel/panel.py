@@ -15,8 +15,15 @@ from ..scene.volumes import ATTRIBUTE_PREFIX, is_synthetic
 from .compare_section import CompareSection
 from .job_section import JobSection, LogPane
 from .model_section import ModelSection, model_folders
-from .parameters import MAX_SEED, MODELS_OWN_STEPS, CCELLAGeneratorParameterNode, connect_widgets, forget_node
-from .report_section import ReportSection
+from .parameters import (
+    MAX_SEED,
+    MODELS_OWN_GUIDANCE,
+    MODELS_OWN_STEPS,
+    CCELLAGeneratorParameterNode,
+    connect_widgets,
+    forget_node,
+)
+from .report_section import ReportSection, reads_report
 from .settings_section import SettingsSection
 from .widgets import set_text
 
@@ -98,7 +105,7 @@ class Panel:
             "device": parameters.device,
             "numInferenceSteps": _steps(parameters),
             "count": parameters.count,
-            "guidanceScale": parameters.guidance,
+            "guidanceScale": _guidance(parameters),
         }
         self.model.refresh(parameters.model, requested, again=again)
 
@@ -114,8 +121,7 @@ class Panel:
     def _why_not(self) -> str:
         if self._parameters is None:
             return _("There is no scene.")
-        reads_report = self.model.chosen is None or self.model.chosen["reads_report"] is not False
-        if reads_report and not self._parameters.report.strip():
+        if reads_report(self.model.chosen) and not self._parameters.report.strip():
             return _("Write a report first.")
         return self.model.why_not
 
@@ -136,17 +142,19 @@ class Panel:
         self.job.begin(_("Starting…"), self._logic.cancel)
         try:
             self._logic.process(
-                report=parameters.report if parameters.report.strip() else None,
+                report=parameters.report if reads_report(self.model.chosen) and parameters.report.strip() else None,
                 pathology=parameters.pathology.value,
                 model=parameters.model,
                 seed=parameters.seed,
                 count=parameters.count,
                 numInferenceSteps=_steps(parameters),
                 scheduler=parameters.scheduler.value,
-                guidanceScale=parameters.guidance,
+                guidanceScale=_guidance(parameters),
                 device=parameters.device,
                 referenceVolume=parameters.realScan,
                 outputVolume=parameters.outputVolume,
+                sequences=self.settings.sequences(self.model.chosen, parameters.sequence),
+                crop_mm=self.settings.crop_mm(self.model.chosen, crop=parameters.crop),
                 wait=False,
                 onProgress=self.job.show_progress,
                 onPreview=self.job.show_preview,
@@ -175,6 +183,10 @@ class Panel:
         """A run changes what memory is free and how long the next one will take."""
         if self._parameters is not None:
             self._ask_about_model(again=True)
+
+
+def _guidance(parameters: CCELLAGeneratorParameterNode) -> float | None:
+    return None if parameters.guidance == MODELS_OWN_GUIDANCE else parameters.guidance
 
 
 def _steps(parameters: CCELLAGeneratorParameterNode) -> int | None:

@@ -16,10 +16,13 @@ from .widgets import ChoiceConnector, PlainTextConnector
 DEFAULT_MODEL = "ccella-demo"
 AUTOMATIC_DEVICE = "auto"
 MODELS_OWN_STEPS = 0
+MODELS_OWN_GUIDANCE = 0.0
 LIMITS = shared_limits()
 MAX_SEED = 2**31 - LIMITS.MAX_COUNT
 """What a spin box can hold, also for the last volume of a run. Scripts may use seeds up to 2**63 - 1."""
-MAX_GUIDANCE = 10.0
+MAX_GUIDANCE = 20.0
+CROP_MM = (128.0, 128.0, 64.0)
+"""What is kept around the gland: the field of view of the published CCELLA model."""
 
 
 class PathologyChoice(Enum):
@@ -47,6 +50,7 @@ class SchedulerChoice(Enum):
     DDIM = "ddim"
     DDPM = "ddpm"
     DDPM_REFERENCE = "ddpm-reference"
+    RFLOW = "rflow"
 
     def label(self) -> str:
         """What the user reads."""
@@ -57,15 +61,36 @@ class SchedulerChoice(Enum):
             SchedulerChoice.DDIM: "DDIM",
             SchedulerChoice.DDPM: "DDPM",
             SchedulerChoice.DDPM_REFERENCE: _("DDPM as published (needs 1000 steps)"),
+            SchedulerChoice.RFLOW: _("NVIDIA's rectified flow (for their model alone)"),
+        }[self]
+
+
+class SequenceChoice(Enum):
+    """Of a model that draws one sequence at a time. The value is what the worker calls it."""
+
+    MODELS_OWN = None
+    T2W = "t2w"
+    HBV = "hbv"
+    ADC = "adc"
+
+    def label(self) -> str:
+        """What the user reads."""
+        return {
+            SequenceChoice.MODELS_OWN: _("The model's own"),
+            SequenceChoice.T2W: "T2",
+            SequenceChoice.HBV: "DWI",
+            SequenceChoice.ADC: "ADC",
         }[self]
 
 
 @parameterNodeWrapper
 class CCELLAGeneratorParameterNode:
-    """``model`` and ``device`` are the worker's names for them; steps 0: the model's own; guidance 1: off."""
+    """``model`` and ``device`` are the worker's names for them; steps and guidance 0: the model's own."""
 
     report: str = ""
     pathology: PathologyChoice = PathologyChoice.FROM_REPORT
+    sequence: SequenceChoice = SequenceChoice.MODELS_OWN
+    crop: bool = False
     model: str = DEFAULT_MODEL
     realScan: vtkMRMLScalarVolumeNode
     count: Annotated[int, WithinRange(1, LIMITS.MAX_COUNT)] = 1
@@ -73,7 +98,7 @@ class CCELLAGeneratorParameterNode:
     seed: Annotated[int, WithinRange(0, MAX_SEED)] = 0
     steps: Annotated[int, WithinRange(0, LIMITS.MAX_STEPS)] = MODELS_OWN_STEPS
     scheduler: SchedulerChoice = SchedulerChoice.MODELS_OWN
-    guidance: Annotated[float, WithinRange(1.0, MAX_GUIDANCE)] = 1.0
+    guidance: Annotated[float, WithinRange(0.0, MAX_GUIDANCE)] = MODELS_OWN_GUIDANCE
     device: str = AUTOMATIC_DEVICE
     outputVolume: vtkMRMLScalarVolumeNode
     result: vtkMRMLScalarVolumeNode

@@ -44,7 +44,10 @@ class ReportSection:
         """The report or the model changed; `model` as the worker described it, if it did."""
         if report != self._read:
             self.show_prediction(None)  # it was read from another report
-        if model is not None and model["reads_report"] is False:
+        ui = self._ui
+        for widget in (ui.reportEdit, ui.loadReportButton, ui.recentButton, ui.composerSection, ui.pathologyBox):
+            widget.enabled = reads_report(model)
+        if not reads_report(model):
             self._count.put(None)
             self._ui.tokensLabel.text = _("This model reads no report.")
         elif model is None or model["problem"] or not report.strip():
@@ -130,6 +133,11 @@ def _menu_text(report: str) -> str:
 MAX_REPORTS = 10
 REPORTS_KEY = "CCELLAGenerator/recentReports"
 ENABLED_KEY = "CCELLAGenerator/rememberReports"
+
+
+def reads_report(model: dict[str, Any] | None) -> bool:
+    """Whether a report has a use; as long as the model is not known, it may have one."""
+    return model is None or model["reads_report"] is not False
 
 
 class ReportHistory:

@@ -7,10 +7,11 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from ..scene.volumes import SYNTHETIC_ATTRIBUTE
-from .parameters import AUTOMATIC_DEVICE, SchedulerChoice
+from .parameters import AUTOMATIC_DEVICE, CROP_MM, SchedulerChoice, SequenceChoice
 from .widgets import enable_or_explain, fill
 
 VOLUME_CLASS = "vtkMRMLScalarVolumeNode"
+GUIDANCE_OFF = 1.0
 
 
 class SettingsSection:
@@ -36,10 +37,49 @@ class SettingsSection:
         own_scheduler = f"{own} ({SchedulerChoice(scheduler).label()})" if scheduler else own
         self._ui.stepsSpin.specialValueText = f"{own} ({steps})" if steps else own
         self._ui.schedulerBox.setItemText(list(SchedulerChoice).index(SchedulerChoice.MODELS_OWN), own_scheduler)
+        offered = model["sequences"] if model and model["draws_one"] else []
+        self._ui.sequenceBox.enabled = bool(offered)
+        self._ui.sequenceBox.toolTip = (
+            _("This model draws one sequence at a time.")
+            if offered
+            else _("Of models that draw one sequence at a time; this one draws all of its own.")
+        )
+        own_sequence = SequenceChoice.MODELS_OWN.label()
+        names = f"{own_sequence} ({SequenceChoice(offered[0]).label()})" if offered else own_sequence
+        self._ui.sequenceBox.setItemText(list(SequenceChoice).index(SequenceChoice.MODELS_OWN), names)
+        guidance = model["default_guidance_scale"] if model else None
+        own_guidance = _("off") if guidance == GUIDANCE_OFF else f"{guidance:g}" if guidance else ""
+        self._ui.guidanceSpin.specialValueText = f"{own} ({own_guidance})" if own_guidance else own
+        too_small = "" if _is_larger(model) else _("The model's volumes are no larger than that.")
+        enable_or_explain(
+            self._ui.cropCheck,
+            too_small,
+            _("Keeps the middle {size} mm of each volume, where protocols of the prostate have the gland.").format(
+                size=" × ".join(f"{length:g}" for length in CROP_MM)
+            ),
+        )
         drawn = _("Each run draws one; untick “New each time” to choose it yourself.") if new_seed else ""
         enable_or_explain(
             self._ui.seedSpin, drawn, _("The same report, model, settings and seed give the same volume again.")
         )
+
+    @staticmethod
+    def sequences(model: dict[str, Any] | None, chosen: SequenceChoice) -> list[str] | None:
+        """What to ask the worker for; ``None``: as the model has it."""
+        return [chosen.value] if model and model["draws_one"] and chosen.value else None
+
+    @staticmethod
+    def crop_mm(model: dict[str, Any] | None, *, crop: bool) -> list[float] | None:
+        """What to keep of each volume; ``None``: all."""
+        return list(CROP_MM) if crop and _is_larger(model) else None
+
+
+def _is_larger(model: dict[str, Any] | None) -> bool:
+    """Whether cropping would leave something out."""
+    if model is None or model["problem"]:
+        return False
+    size_mm = (count * step for count, step in zip(model["native_shape"], model["native_spacing_mm"], strict=True))
+    return any(length > kept for length, kept in zip(size_mm, CROP_MM, strict=True))
 
 
 def _device_text(device: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ DEMO: dict[str, Any] = {
     "licence": "Apache-2.0", "intended_use": "Teaching. Not for diagnosis.", "description": "A small model.",
     "variant": "ccella", "sequences": ["t2w"], "native_shape": [96, 96, 32], "native_spacing_mm": [1.0, 1.0, 3.0],
     "default_num_inference_steps": 30, "default_scheduler": "dpm++", "max_report_tokens": 256, "reads_report": True,
+    "draws_one": False, "default_guidance_scale": 1.0,
     "size_bytes": 27_000_000, "deletable": False, "problem": None,
 }  # fmt: skip
 CPU = {"id": "cpu", "name": "CPU, 8 cores", "memory_gib": 16.0, "free_gib": 12.5}
@@ -22,7 +23,7 @@ PAUSE_MS = 20
 """Of the panel's questions: enough to tell one question from many."""
 FITS = {
     "seconds": 4.0, "memory_gib": 0.5, "available_gib": 12.5, "fits": True, "basis": "measured",
-    "device": "CPU, 8 cores",
+    "device": "CPU, 8 cores", "warnings": [],
 }  # fmt: skip
 
 

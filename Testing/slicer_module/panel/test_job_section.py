@@ -63,6 +63,8 @@ def test_asks_for_what_the_panel_says(panel):
         "scheduler": "unipc",
         "guidance_scale": 2.5,
         "device": "cpu",
+        "sequences": None,
+        "crop_mm": None,
     }
 
 

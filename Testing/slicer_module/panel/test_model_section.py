@@ -6,7 +6,7 @@ BROKEN = {
     "name": "broken", "path": "/models/broken", "problem": "a file is missing <here>", "description": None,
     "intended_use": None, "licence": None, "version": None, "sequences": None, "native_shape": None,
     "native_spacing_mm": None, "default_num_inference_steps": None, "default_scheduler": None, "size_bytes": None,
-    "reads_report": None,
+    "reads_report": None, "draws_one": None, "default_guidance_scale": None,
 }  # fmt: skip
 MINE = {"name": "mine", "path": "/user/mine", "origin": "user", "deletable": True}
 TOO_LARGE = {
@@ -45,7 +45,7 @@ def test_estimates_once_for_what_was_chosen_last(panel):
     assert panel.ui.estimateLabel.text == ""
     panel.settle()
     assert panel.client.asked("estimate")[before:] == [
-        {"model": "ccella-demo", "device": "auto", "num_inference_steps": None, "count": 4, "guidance_scale": 1.0}
+        {"model": "ccella-demo", "device": "auto", "num_inference_steps": None, "count": 4, "guidance_scale": None}
     ]
 
 

@@ -16,7 +16,7 @@ def parameters(slicer_bench):
 
 def test_begins_with_what_needs_no_thought(parameters):
     assert (parameters.report, parameters.model, parameters.device) == ("", "ccella-demo", "auto")
-    assert (parameters.count, parameters.newSeed, parameters.steps, parameters.guidance) == (1, True, 0, 1.0)
+    assert (parameters.count, parameters.newSeed, parameters.steps, parameters.guidance) == (1, True, 0, 0.0)
     assert parameters.pathology.value is None and parameters.scheduler.value is None
     assert parameters.realScan is None and parameters.outputVolume is None and parameters.result is None
 
@@ -43,7 +43,7 @@ def test_limits_are_the_worker_s_and_qt_s(slicer_bench):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("count", 0), ("count", 65), ("seed", -1), ("seed", 2**31), ("steps", 1001), ("guidance", 0.5), ("guidance", 11)],
+    [("count", 0), ("count", 65), ("seed", -1), ("seed", 2**31), ("steps", 1001), ("guidance", -0.5), ("guidance", 21)],
 )
 def test_refuses_what_the_worker_would_refuse(parameters, name, value):
     before = getattr(parameters, name)

@@ -129,3 +129,45 @@ def test_a_model_without_text_says_so_and_needs_no_report(case):
     assert panel.ui.generateButton.enabled
     panel.ui.generateButton.click()
     assert panel.client.job().params["report"] is None
+
+
+NVIDIA = {
+    "reads_report": False, "draws_one": True, "sequences": ["t2w", "hbv", "adc"], "default_guidance_scale": 10.0,
+    "native_shape": [256, 256, 128], "native_spacing_mm": [0.664, 0.664, 0.703], "default_scheduler": "rflow",
+}  # fmt: skip
+
+
+def test_a_model_of_one_sequence_at_a_time_offers_them_instead_of_a_report(case):
+    from CCELLAGeneratorLib.panel.parameters import SequenceChoice
+
+    case.client.set_models(NVIDIA)
+    panel = case.open()
+    assert not any(widget.enabled for widget in (panel.ui.reportEdit, panel.ui.composerSection, panel.ui.pathologyBox))
+    box = panel.ui.sequenceBox
+    assert box.enabled
+    assert [box.itemText(i) for i in range(box.count)] == ["The model's own (T2)", "T2", "DWI", "ADC"]
+    assert panel.ui.guidanceSpin.specialValueText == "The model's own (10)"
+    panel.parameters.report = "Typed for another model."
+    panel.parameters.sequence = SequenceChoice.ADC
+    panel.ui.cropCheck.checked = True
+    panel.ui.generateButton.click()
+    asked = panel.client.job().params
+    assert (asked["report"], asked["sequences"], asked["guidance_scale"]) == (None, ["adc"], None)
+    assert asked["crop_mm"] == [128.0, 128.0, 64.0]
+
+
+def test_models_that_read_reports_offer_no_sequence(case):
+    from CCELLAGeneratorLib.panel.parameters import SequenceChoice
+
+    case.client.set_models({"native_spacing_mm": [1.0, 1.0, 1.0]})
+    panel = case.open()
+    assert panel.ui.reportEdit.enabled and not panel.ui.sequenceBox.enabled and not panel.ui.cropCheck.enabled
+    assert panel.ui.guidanceSpin.specialValueText == "The model's own (off)"
+    panel.parameters.sequence, panel.parameters.crop = SequenceChoice.ADC, True  # chosen with another model
+    asked = panel.generate().params
+    assert (asked["sequences"], asked["crop_mm"]) == (None, None)
+
+
+def test_what_a_model_was_not_trained_on_is_said(case):
+    case.client.replies["estimate"] = {**case.client.replies["estimate"], "warnings": ["The spacing is <far>."]}
+    assert "The spacing is &lt;far&gt;." in case.open().ui.estimateLabel.text
