@@ -221,6 +221,13 @@ def test_other_checkpoints_are_told_apart(tmp_path, models):
         read_autoencoder(tmp_path / "bare.pt")
 
 
+def test_a_network_that_cannot_be_built_is_said(tmp_path):
+    odd = build_autoencoder(AutoencoderConfig(num_channels=(8, 8), num_res_blocks=(1, 1), norm_num_groups=4))
+    torch.save(odd.state_dict(), tmp_path / "vae.pt")
+    with pytest.raises(InputError, match=r"does not hold the MAISI autoencoder .*norm_num_groups"):
+        read_autoencoder(tmp_path / "vae.pt")
+
+
 @pytest.mark.medium
 def test_what_does_not_fit_is_named(tmp_path, models):
     state = authors_state(models["maisi"])

@@ -151,9 +151,9 @@ def read_denoiser(path: Path, variant: Variant | None = None) -> PublishedCheckp
         raise InputError(f"{path} holds the variant {found}, not {variant}.")
     try:
         config = denoiser_config_of(tensors, found)
+        model = ConditionalDenoiser(config)
     except (KeyError, IndexError, ValueError) as error:
         raise InputError(f"{path} holds no network that is known ({error} is missing or odd).") from error
-    model = ConditionalDenoiser(config)
     fill(model, {name: tensors.get(published_name(name, found)) for name in model.state_dict()}, tensors, path,
           {published_name(name, found) for name in model.state_dict()})  # fmt: skip
     return PublishedCheckpoint(model.eval(), _scale_factors(content[SCALE_KEY], path))
@@ -165,9 +165,9 @@ def read_autoencoder(path: Path) -> tuple[Any, AutoencoderConfig]:
     tensors = tensors_by_name(unwrapped(content), path)
     try:
         config = autoencoder_config_of(tensors)
+        model = build_autoencoder(config)
     except (KeyError, IndexError, ValueError) as error:
         raise InputError(f"{path} does not hold the MAISI autoencoder ({error} is missing or odd).") from error
-    model = build_autoencoder(config)
     names = set(model.state_dict())
     fill(model, {name: tensors.get(name) for name in names}, tensors, path, names)
     return model.eval(), config

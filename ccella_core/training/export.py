@@ -14,7 +14,7 @@ from ccella_core.models.model import ModelFolder, ModelIndex
 from ccella_core.runs.folder import read_run, read_run_config
 from ccella_core.training.frozen_networks import autoencoder_source, text_encoder_source
 from ccella_core.training.lineage import stages_of
-from ccella_core.training.train import load_denoiser
+from ccella_core.training.start import load_denoiser
 from ccella_core.training.train_config import TrainConfig
 
 

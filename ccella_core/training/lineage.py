@@ -19,6 +19,7 @@ from ccella_core.training.frozen_networks import (
     autoencoder_source,
     text_encoder_source,
 )
+from ccella_core.training.start import model_of_start
 from ccella_core.training.train import READ_FIRST
 from ccella_core.training.train_config import TrainConfig
 
@@ -53,7 +54,9 @@ def stages_of(run: Path, decoder: AutoencoderSource) -> list[dict[str, Any]]:
 def _trainings(run: Path, config: TrainConfig) -> list[dict[str, Any]]:
     """Of the denoiser: of the run that it started from first."""
     stages: list[dict[str, Any]] = []
-    if config.start_from is not None:
+    if config.start_from is not None and not (config.start_from / RUN_NAME).is_file() and (model := _model(config)):
+        stages.append({"stage": "start", "model": f"{model.index.name} {model.index.version}", "sha256": model.sha256})
+    elif config.start_from is not None:
         try:
             stages += _trainings(config.start_from, read_run_config(config.start_from, TrainConfig))
         except InputError:
@@ -63,6 +66,14 @@ def _trainings(run: Path, config: TrainConfig) -> list[dict[str, Any]]:
         recipe = config.read_first.model_dump(mode="json")
         stages.append({"stage": "read_first", "seconds": _seconds(run / READ_FIRST), "recipe": recipe})
     return [*stages, {"stage": "denoiser", **_training(run)}]
+
+
+def _model(config: TrainConfig) -> ModelFolder | None:
+    """The model that was started from, if it is still there."""
+    try:
+        return model_of_start(config.start_from) if config.start_from is not None else None
+    except InputError:
+        return None
 
 
 def _part(stage: str, source: AutoencoderSource | TextEncoderSource) -> dict[str, Any]:

@@ -12,19 +12,18 @@ from accelerate import Accelerator
 from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
 
 from ccella_core.cases.prepared import PreparedSet
-from ccella_core.errors import InputError
-from ccella_core.networks.config import DenoiserConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.progress import OnProgress
-from ccella_core.runs.folder import CHECKPOINTS, open_log, read_run_config, refuse_other_run, write_run
+from ccella_core.runs.folder import CHECKPOINTS, open_log, refuse_other_run, write_run
 from ccella_core.runs.logging import TrainLogger
 from ccella_core.runs.summary import write_summary
-from ccella_core.runs.trainer import Trainer, load_trained, new_accelerator
+from ccella_core.runs.trainer import Trainer, new_accelerator
 from ccella_core.training.adapter import train_adapter
 from ccella_core.training.data.cache import build_cache
 from ccella_core.training.data.cached_cases import CachedCases
 from ccella_core.training.denoiser import train_denoiser
 from ccella_core.training.frozen_networks import autoencoder_source, text_encoder_source
+from ccella_core.training.start import load_start
 from ccella_core.training.train_config import TrainConfig
 from ccella_core.training.validation import draw_samples, validate
 
@@ -53,10 +52,10 @@ def train(config: TrainConfig, *, progress: OnProgress | None = None) -> Path:
     accelerator = new_accelerator(config.mixed_precision)
     refuse_other_run(config.output, config, may_change=MAY_CHANGE)
     prepared = PreparedSet.open(config.data)
-    start = None if config.start_from is None else load_denoiser(config.start_from, config.denoiser.network)
+    start = None if config.start_from is None else load_start(config.start_from, config)
     # 2. Every case through the frozen networks, once.
     frozen = _Frozen(config, prepared, accelerator)
-    folder = frozen.cache(progress)
+    folder = frozen.cache(progress, start.scale_factors if start and config.latent_scale == "start" else None)
     cases, held_out = (
         CachedCases(folder, split, verify=accelerator.is_local_main_process) for split in ("train", "validation")
     )
@@ -64,11 +63,12 @@ def train(config: TrainConfig, *, progress: OnProgress | None = None) -> Path:
         write_run(config.output, config, _about(config, prepared, cases, held_out, accelerator))
     # 3. Teach the adapter to read, where that is asked for.
     open_own_log = partial(open_log, log_with=config.logging.log_with, is_main=accelerator.is_main_process)
+    begin_with = None if start is None else start.denoiser
     if config.read_first is not None and start is None:
         torch.manual_seed(config.read_first.seed)
         reading = config.output / READ_FIRST
         with open_own_log(reading, reading, steps=config.read_first.steps, task="Reading") as logger:
-            start = train_adapter(
+            begin_with = train_adapter(
                 ConditionalDenoiser(config.denoiser.network),
                 cases,
                 config.read_first,
@@ -86,7 +86,7 @@ def train(config: TrainConfig, *, progress: OnProgress | None = None) -> Path:
             cases,
             config.denoiser,
             config.output / CHECKPOINTS,
-            start=start,
+            start=begin_with,
             loading=config.loading,
             accelerator=accelerator,
             logger=logger,
@@ -96,22 +96,6 @@ def train(config: TrainConfig, *, progress: OnProgress | None = None) -> Path:
     if accelerator.is_main_process:
         write_summary(config.output)
     return config.output
-
-
-def load_denoiser(run: Path, network: DenoiserConfig | None = None, *, best: bool = False) -> ConditionalDenoiser:
-    """The denoiser that a run left, with its averaged weights where it has an average.
-
-    Args:
-        run: its folder.
-        network: what it must be; InputError where it is another.
-        best: the weights that did best on the validation cases, instead of the last.
-    """
-    trained = read_run_config(run, TrainConfig).denoiser.network
-    if network is not None and trained != network:
-        raise InputError(f"The run {run} trained another network than the one configured; its weights do not fit.")
-    denoiser = ConditionalDenoiser(trained)
-    load_trained(run / CHECKPOINTS, denoiser, best=best)
-    return denoiser.eval()
 
 
 @dataclass
@@ -127,7 +111,7 @@ class _Frozen:
         self._text_source = None if self.config.text_encoder is None else text_encoder_source(self.config.text_encoder)
         self.autoencoder: AutoencoderKlMaisi = self._autoencoder_source.load()
 
-    def cache(self, progress: OnProgress | None) -> Path:
+    def cache(self, progress: OnProgress | None, scale_factors: tuple[float, ...] | None) -> Path:
         config, text = self.config, self._text_source
         depends_on: dict[str, Any] = {
             "prepared cases": self.prepared.fingerprint,
@@ -145,6 +129,7 @@ class _Frozen:
             config.cache,
             folder,
             depends_on=depends_on,
+            scale_factors=scale_factors,
             accelerator=self.accelerator,
             progress=progress,
         )

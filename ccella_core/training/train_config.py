@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -48,7 +48,10 @@ class TrainConfig(StrictModel):
     cache_folder: Path | None = Field(None, description="by default a folder in `data`, named after what it holds")
     denoiser: DenoiserTraining = DenoiserTraining()
     read_first: AdapterTraining | None = Field(None, description="teach the adapter to read before it steers")
-    start_from: Path | None = Field(None, description="a finished run whose weights are the start")
+    start_from: Path | None = Field(None, description="a finished run, or a model, whose weights are the start")
+    latent_scale: Literal["start", "data"] = Field(
+        "start", description="the latent scale factor: that of `start_from`, where there is one, or the data's own"
+    )
     logging: LoggingSettings = LoggingSettings()
     loading: CaseLoading = CaseLoading()
 
@@ -58,6 +61,8 @@ class TrainConfig(StrictModel):
             raise ValueError(f"the variant {self.denoiser.network.variant} reads reports: give text_encoder")
         if not self.denoiser.network.uses_text and (self.text_encoder is not None or self.read_first is not None):
             raise ValueError(f"the variant {self.denoiser.network.variant} reads no reports: remove text_encoder")
+        if self.denoiser.network.uses_modality:
+            raise ValueError("the variant modality is not trained here")
         if len(set(self.sequences)) != len(self.sequences):
             raise ValueError("a sequence stands twice in sequences")
         return self

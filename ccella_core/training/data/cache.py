@@ -84,6 +84,7 @@ def build_cache(
     folder: Path,
     *,
     depends_on: dict[str, Any],
+    scale_factors: tuple[float, ...] | None = None,
     accelerator: Accelerator | None = None,
     progress: OnProgress | None = None,
 ) -> CacheIndex:
@@ -97,6 +98,8 @@ def build_cache(
         settings: what is kept.
         folder: of the cache.
         depends_on: names and fingerprints of prepared set, autoencoder and encoder.
+        scale_factors: one a sequence, which weights to start from expect; by default those that give the training
+            latents unit variance.
         accelerator: processes and device; by default one process.
         progress: called with how many cases are done.
 
@@ -107,7 +110,12 @@ def build_cache(
     """
     accelerator = accelerator or Accelerator()
     depends_on = {**depends_on, "sequences": list(sequences), **settings.model_dump(mode="json")}
-    if (index := read_index(folder)) is not None:
+    index = read_index(folder)
+    if scale_factors is not None and (index is None or not np.allclose(index.scale_factors, scale_factors, rtol=1e-6)):
+        depends_on["scale_factor"] = list(scale_factors)
+    elif scale_factors is not None and index is not None and "scale_factor" in index.depends_on:
+        depends_on["scale_factor"] = index.depends_on["scale_factor"]
+    if index is not None:
         refuse_other(folder, index.depends_on, depends_on, what=CACHE_OF_ANOTHER)
         return index
     if not prepared.split("train"):
@@ -128,7 +136,8 @@ def build_cache(
     accelerator.wait_for_everyone()
     autoencoder.to("cpu")
     if accelerator.is_main_process:
-        _write_index(folder, prepared, sequences, plan, depends_on, has_text=encoder is not None)
+        _write_index(folder, prepared, sequences, plan, depends_on, has_text=encoder is not None,
+                     given=scale_factors)  # fmt: skip
     accelerator.wait_for_everyone()
     index = read_index(folder)
     assert index is not None
@@ -265,6 +274,7 @@ def _write_index(
     depends_on: dict[str, Any],
     *,
     has_text: bool,
+    given: tuple[float, ...] | None,
 ) -> None:
     shards: dict[str, list[Shard]] = {split: [] for split in CACHED_SPLITS}
     count, has_regions = 0, True
@@ -284,7 +294,7 @@ def _write_index(
     variance = square - mean.square()
     index = CacheIndex(
         depends_on=depends_on,
-        scale_factors=tuple((1 / variance.sqrt()).tolist()),
+        scale_factors=given or tuple((1 / variance.sqrt()).tolist()),
         spacing_mm=prepared.settings.spacing,
         has_regions=has_regions,
         null_sha256=sha256_of(folder / NULL_NAME) if has_text else None,
