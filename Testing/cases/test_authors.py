@@ -42,6 +42,39 @@ def test_every_key_is_read(folder):
     assert (two.pathology, two.pirads, two.reports, two.report_source) == ("positive", 4, (), "none")
 
 
+def test_three_sequences_are_read_as_ccella_plus_plus_lists_them(folder):
+    for name in ("b1600", "adc"):
+        (folder / "anna" / f"{name}.nii.gz").touch()
+    entry = {
+        **ENTRY,
+        "b1600": "./anna/b1600.nii.gz",
+        "adc": "adc.nii.gz",
+        "text": "/path/to/nulltext.npy",
+        "text_isnull": 1,
+    }
+    (case,), refused = read_authors_list(written(folder, [entry], "train_merged.json"))[:2]
+    assert not refused
+    assert case.images == {
+        "t2w": folder / "anna" / "axt2.nii.gz",
+        "hbv": folder / "anna" / "b1600.nii.gz",
+        "adc": folder / "anna" / "adc.nii.gz",
+    }
+    _, (refused_case,) = read_authors_list(written(folder, [{**entry, "adc": "none.nii.gz"}]))[:2]
+    assert "adc: there is no" in refused_case.reason
+
+
+def test_lists_may_be_of_institutions(folder):
+    bert = {**ENTRY, "axt2": "bert/axt2.nii.gz", "folder": "bert"}
+    del bert["dataset"]
+    source = read_authors_list(written(folder, {"institute1": [ENTRY], "Institute2": [bert]}, "all.json"))
+    assert [(case.id, case.split) for case in source.cases] == [("anna_axt2", None), ("bert_axt2", None)]
+    (warning,) = source.warnings
+    assert "institute1 1, institute2 1" in warning and "the authors train on institute1 alone" in warning
+    assert read_authors_list(written(folder, {"institute1": [ENTRY]}, "one.json")).warnings == ()
+    with pytest.raises(InputError, match="has a list 'institut1'"):
+        read_authors_list(written(folder, {"institut1": [ENTRY]}, "typo.json"))
+
+
 def test_a_null_report_is_none_whatever_its_text(folder):
     (case,), _ = read_authors_list(written(folder, [{**ENTRY, "text_isnull": True}]))[:2]
     assert case.reports == () and case.report_source == "none"

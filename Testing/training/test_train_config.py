@@ -38,7 +38,7 @@ def test_published_presets_are_the_paper(variant):
 
 
 def test_there_are_two_sizes_of_each_variant():
-    assert len(preset_names()) == 16
+    assert len(preset_names()) == 2 * 8 + 1
     for name in preset_names():
         TrainConfig.model_validate({**preset(name), **GIVEN})
     with pytest.raises(InputError, match=r"There is no preset 'published-cella'; there are published-ccella"):
@@ -77,6 +77,23 @@ def test_what_is_printed_is_read_again(tmp_path):
 def test_every_slip_is_named(tmp_path, content, said):
     with pytest.raises(InputError, match=said):
         read_config(written(tmp_path, {**GIVEN, "text_encoder": "t5", **content}))
+
+
+def test_ccella_plus_plus_has_three_sequences():
+    keys = {"data": "prepared", "output": "run", "autoencoder": "maisi"}
+    config = read_config(preset_name="published-ccella++", overrides=[f"{key}={value}" for key, value in keys.items()])
+    assert config.sequences == ("t2w", "hbv", "adc") and config.denoiser.epochs == 800
+    whole = published_denoiser("ccella")
+    unet = whole.unet.model_copy(update={"latent_channels": 12})
+    assert config.denoiser.network == whole.model_copy(update={"unet": unet})
+    assert "published-ccella++" in preset_names()
+
+
+def test_nvidia_s_network_is_not_trained(tmp_path):
+    network = published_denoiser("modality").model_dump(mode="json")
+    content = {"data": "d", "output": "o", "autoencoder": "a", "denoiser": {"network": network}}
+    with pytest.raises(InputError, match="the variant modality is not trained here"):
+        read_config(written(tmp_path, content))
 
 
 def test_what_is_missing_is_named(tmp_path):

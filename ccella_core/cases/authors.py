@@ -1,15 +1,18 @@
 """The lists of the authors' release: JSON, with an object for each examination.
 
-``axt2``: the T2-weighted image, below the list's own folder, or below ``folder`` there; ``folder``: the patient's;
-``pirads``: a score from 1 to 5, or the class as ``[1, 0]`` (negative) and ``[0, 1]`` (positive); ``spacing``: three
-lengths in mm; ``text``: the report, or a file that holds it; ``text_isnull``: whether there is none; ``dataset``: not
-used. The file is a list of such objects, or an object with one such list for each split, as MONAI's data lists are. A
-folder with ``train.json`` and ``test.json``, as the authors have it, is read as both.
+``axt2``: the T2-weighted image, below the list's own folder, or below ``folder`` there; in CCELLA++ also ``b1600``, the
+diffusion-weighted image of high b-value, and ``adc``; ``folder``: the patient's; ``pirads``: a score from 1 to 5, or
+the class as ``[1, 0]`` (negative) and ``[0, 1]`` (positive); ``spacing``: three lengths in mm; ``text``: the report, or
+a file that holds it; ``text_isnull``: whether there is none; ``dataset``: the institution. The file is a list of such
+objects, or an object with one such list for each split, as MONAI's data lists are, or for each institution
+(``institute1``). A folder with ``train.json`` and ``test.json``, as the authors have it, is read as both.
 """
 
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +21,17 @@ from ccella_core.cases.manifest import case_of
 from ccella_core.cases.tables import read_any_text
 from ccella_core.errors import InputError
 from ccella_core.imaging.scans import IMAGE_SUFFIXES
+from ccella_core.provenance import SequenceName
 
-KEYS = {"axt2", "dataset", "folder", "pirads", "spacing", "text", "text_isnull"}
+IMAGES: dict[str, SequenceName] = {"axt2": "t2w", "b1600": "hbv", "adc": "adc"}
+KEYS = {*IMAGES, "dataset", "folder", "pirads", "spacing", "text", "text_isnull"}
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train", "training": "train", "val": "validation", "validation": "validation",
     "test": "test", "testing": "test",
 }  # fmt: skip
+INSTITUTION = re.compile(r"institute *(\d+)", re.IGNORECASE)
+TRAINED_ON = "institute1"
+"""The authors train on it alone; the others are for classifiers, to see whether they carry over."""
 CLASSES = (([1, 0], "negative"), ([0, 1], "positive"))
 ENCODED_SUFFIX = ".npy"
 
@@ -54,7 +62,29 @@ def read_authors_list(path: Path) -> SourceCases:
                 cases.append(_case(entry, name, split, folder))
             except InputError as error:
                 refused.append(RejectedCase(name, str(error)))
-    return SourceCases(with_own_names(cases), tuple(refused))
+    return SourceCases(with_own_names(cases), tuple(refused), warnings=_of_several(parts))
+
+
+def _of_several(parts: list[tuple[Split | None, list[Any]]]) -> tuple[str, ...]:
+    """A warning where the lists are of several institutions."""
+    found = Counter(
+        _institution(entry["dataset"])
+        for _, entries in parts
+        for entry in entries
+        if isinstance(entry, dict) and isinstance(entry.get("dataset"), str)
+    )
+    if len(found) < 2 or TRAINED_ON not in found:
+        return ()
+    counts = ", ".join(f"{name} {count}" for name, count in sorted(found.items()))
+    return (
+        f"These lists are of several institutions ({counts}), and all are read; the authors train on {TRAINED_ON} "
+        "alone.",
+    )
+
+
+def _institution(name: str) -> str:
+    found = INSTITUTION.fullmatch(name.strip())
+    return f"institute{found[1]}" if found else name.strip()
 
 
 def _lists_in(folder: Path) -> dict[Path, Split]:
@@ -75,9 +105,19 @@ def _parts(path: Path, split: Split | None = None) -> list[tuple[Split | None, l
         return [(split, content)]
     if split is not None or not isinstance(content, dict) or not all(isinstance(p, list) for p in content.values()):
         raise InputError(f"{path} holds neither a list of examinations nor one such list for each split.")
-    if unknown := [name for name in content if name not in SPLIT_NAMES]:
-        raise InputError(f"{path} has a list {unknown[0]!r}; the splits are {', '.join(SPLIT_NAMES)}.")
-    return [(SPLIT_NAMES[name], entries) for name, entries in content.items()]
+    if unknown := [name for name in content if name not in SPLIT_NAMES and not INSTITUTION.fullmatch(name)]:
+        raise InputError(
+            f"{path} has a list {unknown[0]!r}; the splits are {', '.join(SPLIT_NAMES)}, the institutions institute1 "
+            "and so on."
+        )
+    return [
+        (SPLIT_NAMES[name], entries) if name in SPLIT_NAMES else (None, [_of(each, name) for each in entries])
+        for name, entries in content.items()
+    ]
+
+
+def _of(entry: Any, institution: str) -> Any:
+    return {"dataset": institution, **entry} if isinstance(entry, dict) else entry
 
 
 def _name(entry: Any, number: int) -> str:
@@ -97,11 +137,14 @@ def _case(entry: Any, name: str, split: Split | None, folder: Path) -> Case:
     if unexpected := sorted(entry.keys() - KEYS):
         raise InputError(f"It has keys that are not understood: {', '.join(unexpected)}.")
     own_folder = str(entry.get("folder") or "")
-    image = Path(entry["axt2"])
+    images = {sequence: Path(entry[key]) for key, sequence in IMAGES.items() if isinstance(entry.get(key), str)}
     line = {
         "case": name,
         "patient": own_folder or None,
-        "t2w": str(image if _exists(folder / image) else Path(own_folder) / image),
+        **{
+            sequence: str(image if _exists(folder / image) else Path(own_folder) / image)
+            for sequence, image in images.items()
+        },
         **_class(entry["pirads"]),
         "spacing": entry.get("spacing"),
         **_report(entry),

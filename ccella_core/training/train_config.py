@@ -9,16 +9,18 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from ccella_core.config import MixedPrecision, StrictModel, read_settings
+from ccella_core.config import MixedPrecision, StrictModel, merged, read_settings
 from ccella_core.errors import InputError
+from ccella_core.generation.releases import STACKED
 from ccella_core.generation.text_encoder import DEFAULT_MAX_TOKENS, PUBLISHED_ENCODER
-from ccella_core.networks.config import REPORT_VARIANTS, VARIANTS, demo_denoiser, published_denoiser
+from ccella_core.networks.config import REPORT_VARIANTS, VARIANTS, AutoencoderConfig, demo_denoiser, published_denoiser
 from ccella_core.provenance import SequenceName
 from ccella_core.runs.logging import TrackerName
 from ccella_core.training.adapter import AdapterTraining
 from ccella_core.training.data.cache import CacheSettings
 from ccella_core.training.denoiser import CaseLoading, DenoiserTraining
 
+CCELLA_PLUS_PLUS, CCELLA_PLUS_PLUS_EPOCHS = "published-ccella++", 800
 DEMO_MODEL = "ccella-demo"
 DEMO_LATENT_CHANNELS, DEMO_TEXT_WIDTH, DEMO_MAX_TOKENS = 8, 128, 256
 
@@ -69,13 +71,15 @@ class TrainConfig(StrictModel):
 
 
 def preset_names() -> list[str]:
-    """``published-`` and ``small-`` with each of the eight variants."""
-    return [f"{size}-{variant}" for size in ("published", "small") for variant in REPORT_VARIANTS]
+    """``published-`` and ``small-`` with each of the eight variants, and ``published-ccella++``."""
+    variants = [f"{size}-{variant}" for size in ("published", "small") for variant in REPORT_VARIANTS]
+    return [*variants, CCELLA_PLUS_PLUS]
 
 
 def preset(name: str) -> dict[str, Any]:
     """What a preset says; ``data``, ``output`` and, for the published size, ``autoencoder`` are the user's to give.
 
+    ``published-ccella++``: CCELLA's with three sequences, t2w, hbv and adc, each at a scale of its own, and 800 epochs.
     ``published-…``: the paper's numbers, for cases of 256 x 256 x 128 voxels of 0.5 mm and the MAISI autoencoder.
     ``small-…``: a size for a laptop, with the autoencoder and the text encoder of the demonstration model, for cases of
     64 x 64 x 32 voxels of 1.5 x 1.5 x 3 mm.
@@ -87,6 +91,13 @@ def preset(name: str) -> dict[str, Any]:
     if name not in preset_names():
         near = difflib.get_close_matches(name, preset_names(), n=3, cutoff=0)
         raise InputError(f"There is no preset {name!r}; there are {', '.join(near)} and others (see --help).")
+    if name == CCELLA_PLUS_PLUS:
+        unet = {"latent_channels": len(STACKED) * AutoencoderConfig().latent_channels}
+        of_three = {
+            "sequences": list(STACKED),
+            "denoiser": {"network": {"unet": unet}, "epochs": CCELLA_PLUS_PLUS_EPOCHS},
+        }
+        return merged(preset("published-ccella"), of_three)
     uses_text = VARIANTS[variant].uses_text  # type: ignore[index]
     if size == "published":
         network = published_denoiser(variant)  # type: ignore[arg-type]
