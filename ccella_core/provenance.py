@@ -15,6 +15,7 @@ SYNTHETIC_LABEL = "SYNTHETIC - not for diagnosis"
 SYNTHETIC_PREFIX = "SYNTHETIC"
 
 SequenceName = Literal["t2w", "adc", "hbv"]
+LabelName = Literal["gland", "lesion"]
 
 # The packages whose version can change a voxel.
 RECORDED_PACKAGES = ("ccella-core", "torch", "monai", "transformers", "diffusers", "numpy")

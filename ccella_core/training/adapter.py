@@ -83,7 +83,7 @@ def train_adapter(
         InputError: no case has a report.
         NonFiniteError: the loss became NaN or infinite; the last checkpoint is whole.
     """
-    reported = [number for number, row in enumerate(cases.rows) if row.reports]
+    reported = [row for row in cases.epoch if cases.rows[row].reports]
     if not reported:
         raise InputError("The adapter cannot learn to read: no case has a report. Remove read_first.")
     torch.manual_seed(config.seed)

@@ -25,16 +25,16 @@ from torch.nn import functional as F
 from torch.utils.data import get_worker_info
 
 from ccella_core.cases.case import Split
-from ccella_core.cases.prepared import PreparedSet
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.networks.autoencoder import build_autoencoder
 from ccella_core.networks.config import AutoencoderConfig
-from ccella_core.provenance import SequenceName
+from ccella_core.provenance import LabelName, SequenceName
 from ccella_core.runs.batches import Batches, DataLoading
 from ccella_core.runs.logging import TrainLogger
 from ccella_core.runs.schedules import one_cycle
 from ccella_core.runs.trainer import Trainer
+from ccella_core.training.data.sets import JoinedSet
 from ccella_core.training.perceptual import RadImageNetLoss
 
 INITIAL_LOG_VARIANCE = -6.0
@@ -260,22 +260,31 @@ KEPT_BYTES = 2 << 30
 
 
 class PreparedVolumes:
-    """All volumes of a split, of one or several sequences, each (X, Y, Z) float16 in 0 … 1; the last ones are kept."""
+    """All volumes of a split, of sequences and labels, each (X, Y, Z) float16 in 0 … 1; the last ones are kept.
 
-    def __init__(self, prepared: PreparedSet, split: Split, sequences: tuple[SequenceName, ...]) -> None:
+    Training cases of a folder that is repeated stand there as often, in the same memory.
+    """
+
+    def __init__(self, prepared: JoinedSet, split: Split, parts: tuple[SequenceName | LabelName, ...]) -> None:
         self.prepared = prepared
-        self._items = [(case, sequence) for case in prepared.split(split) for sequence in sequences]
+        self._items = [(case, part) for case in prepared.split(split) for part in parts if prepared.has(case, part)]
+        self._order = [
+            number
+            for number, (case, _) in enumerate(self._items)
+            for _ in range(prepared.repeats[prepared.source(case)] if split == "train" else 1)
+        ]
         self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
         self._bytes = 0
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._order)
 
     def __getitem__(self, index: int, /) -> np.ndarray:
+        index = self._order[index]
         if index in self._kept:
             self._kept.move_to_end(index)
             return self._kept[index]
-        volume = self.prepared.voxels(*self._items[index]).astype(np.float16)
+        volume = self.prepared.part(*self._items[index]).astype(np.float16)
         self._kept[index] = volume
         self._bytes += volume.nbytes
         worker = get_worker_info()

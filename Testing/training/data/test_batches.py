@@ -73,7 +73,7 @@ def test_processes_and_micro_batches_share_a_batch(cases, processes, size):
         )
     ]
     assert sorted(int(t) for each in made for t in each.timesteps) == sorted(draw.timestep for draw in batch)
-    assert all(1 <= len(each.timesteps) <= (size or 8) and each.reported == 8 for each in made)
+    assert all(1 <= len(each.timesteps) <= (size or 8) and each.readers == 8 for each in made)
 
 
 def test_what_lies_on_the_device_is_what_comes_with_a_batch(cases):

@@ -8,9 +8,9 @@ import torch
 from latent_cases import CHANNELS, LATENT_SHAPE, SPACING, FakeEncoder, FakePrepared, build, cached, tiny_autoencoder
 
 from ccella_core.errors import InputError, NonFiniteError, SaveError
-from ccella_core.training.data import cache
-from ccella_core.training.data.cache import mirrored_report
+from ccella_core.training.data import shards
 from ccella_core.training.data.cached_cases import CachedCases
+from ccella_core.training.data.shards import mirrored_report
 
 
 def mean_latent(prepared, case, *, flipped=False, sequence="t2w"):
@@ -83,7 +83,7 @@ def test_it_is_made_once(tmp_path):
 def test_a_stopped_run_goes_on_with_the_shards_that_are_missing(tmp_path, monkeypatch):
     whole = cached(tmp_path / "whole", shard_cases=2)
     written = []
-    save = cache._save
+    save = shards.save_tensors
 
     def die_at_the_third(tensors, header, path):
         if len(written) == 2:
@@ -92,7 +92,7 @@ def test_a_stopped_run_goes_on_with_the_shards_that_are_missing(tmp_path, monkey
         save(tensors, header, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cache, "_save", die_at_the_third)
+        patch.setattr(shards, "save_tensors", die_at_the_third)
         with pytest.raises(KeyboardInterrupt):
             build(tmp_path / "stopped", shard_cases=2)
     with pytest.raises(InputError, match="no finished cache"):
@@ -159,7 +159,7 @@ def test_no_training_cases_and_a_full_disk_are_explained(tmp_path, monkeypatch):
     def no_room(*_, **__):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(cache, "save_file", no_room)
+    monkeypatch.setattr(shards, "save_file", no_room)
     with pytest.raises(SaveError, match=r"No space left on device. What is finished stays"):
         build(tmp_path)
 
