@@ -16,7 +16,7 @@ from ccella_core.config import StrictModel
 from ccella_core.generation.text_encoder import ReportEncoder
 from ccella_core.phantom.fields import StructuredFields
 from ccella_core.phantom.patient import draw_findings
-from ccella_core.phantom.report import write_report
+from ccella_core.phantom.report import StyleChoice, write_report
 from ccella_core.runs.folder import CHECKPOINTS, open_log, refuse_other_run, write_run
 from ccella_core.runs.summary import write_summary
 from ccella_core.training.pretrained_encoder import PretrainedEncoder, import_encoder
@@ -31,6 +31,7 @@ class PhantomReports(StrictModel):
 
     first_seed: int = Field(10_000, ge=0, description="of the first patient")
     count: int = Field(gt=0, description="patients with the seeds that follow")
+    style: StyleChoice = Field("classic", description="of the reports; any: one of those for training, drawn anew each")
 
 
 class TextEncoderConfigFile(StrictModel):
@@ -87,7 +88,13 @@ def _reports(config: TextEncoderConfigFile) -> list[LabelledReport]:
         for seed in range(first, first + config.phantom_reports.count):
             findings = draw_findings(seed)
             fields = StructuredFields.from_findings(findings)
-            reports.append(LabelledReport(write_report(findings, seed=seed), fields, findings.pathology == "positive"))
+            reports.append(
+                LabelledReport(
+                    write_report(findings, seed=seed, style=config.phantom_reports.style),
+                    fields,
+                    findings.pathology == "positive",
+                )
+            )
     if config.data is not None:
         for case in PreparedSet.open(config.data).split("train"):
             fields = case.fields or StructuredFields()
