@@ -1,4 +1,4 @@
-"""Reports in other people's ways: they state the facts and no other, mirror word by word, and differ from each other."""
+"""Reports in other people's ways: they state the facts and no other, mirror word by word, and vary."""
 
 import re
 
@@ -23,9 +23,8 @@ def lengths_mm(text: str) -> set[int]:
 
 
 def sides(text: str) -> set[str]:
-    return {
-        "left" if side in ("left", "lt") else "right" for side in re.findall(r"\b(left|right|lt|rt)\b", text.lower())
-    }
+    found = re.findall(r"\b(left|right|lt|rt)\b", text.lower())
+    return {"left" if side in ("left", "lt") else "right" for side in found}
 
 
 @pytest.mark.parametrize("style", [*TRAINING_STYLES, "held-out", "any"])

@@ -152,8 +152,8 @@ def telegram(say: Phrasing) -> str:
         f"Rectum {say.pick(RECTUM[findings.rectum])}.",
     ]
     kept = [part for part in rest if say.chance(0.6)]
-    overall = say.pick((f"{say.score(findings.pirads)}.", f"Overall {findings.pirads}/5.", f"=> {say.score(findings.pirads)}.",
-                        f"Imp: {say.score(findings.pirads)}."))  # fmt: skip
+    score = say.score(findings.pirads)
+    overall = say.pick((f"{score}.", f"Overall {findings.pirads}/5.", f"=> {score}.", f"Imp: {score}."))
     first = [*([head] if say.chance(0.7) else []), *([technique] if technique else [])]
     facts = [volume, hyperplasia, *body] if say.chance(0.7) else [*body, hyperplasia, volume]
     text = " ".join([overall, *first, *facts, *kept] if say.chance(0.2) else [*first, *facts, *kept, overall])
@@ -191,7 +191,8 @@ def narrative(say: Phrasing) -> str:
     enlarged = "enlarged" if findings.gland_volume_ml > 40 else "not enlarged"
     gland = say.pick(
         (
-            f"The prostate is {enlarged} and measures {say.gland_diameters()}, for an estimated volume of {say.volume()}.",
+            f"The prostate is {enlarged} and measures {say.gland_diameters()}, for an estimated volume of"
+            f" {say.volume()}.",
             f"The gland has a volume of approximately {say.volume()}.",
             f"Prostatic volume is estimated at {say.volume()}, with diameters of {say.gland_diameters()}.",
         )
@@ -207,7 +208,7 @@ def narrative(say: Phrasing) -> str:
                 "No focal abnormality that would warrant a targeted biopsy is seen.",
                 "Careful review shows no lesion suspicious for malignancy.",
             )
-        )  # fmt: skip
+        )
     ]
     body = [*focal, *([sentence(f"there is {wedge}")] if wedge else [])]
     around = [
@@ -244,9 +245,10 @@ def _prose(say: Phrasing, number: int, lesion: Lesion) -> str:
     start = "A second" if number else "A"
     text = say.pick(
         (
-            f"Within the {side} {zone}, at the level of the {level}, lies a {noun} of {size} with {low}, {how}; {score}.",
-            f"{start} {noun} measuring {size} is identified in the {side} {zone} ({level}). It shows {low} and is {how},"
+            f"Within the {side} {zone}, at the level of the {level}, lies a {noun} of {size} with {low}, {how};"
             f" {score}.",
+            f"{start} {noun} measuring {size} is identified in the {side} {zone} ({level}). It shows {low} and is"
+            f" {how}, {score}.",
             f"There is a {size} {noun} on the {side}, in the {level} of the {zone}, with {low}. I consider it {how}"
             f" ({score}).",
         )
