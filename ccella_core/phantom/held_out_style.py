@@ -47,7 +47,7 @@ def held_out(say: Phrasing) -> str:
     age, psa = findings.age_years, f"{findings.psa_ng_ml:.1f}"
     greeting = say.pick(("Dear colleague,", "Thank you for referring this patient.", "To whom it may concern:"))
     person = say.pick(
-        (f"He is {age} and his last PSA was {psa}.", f"Born {age} years ago; PSA lately {psa} micrograms/L.")
+        (f"He is {age} and his last PSA was {psa}.", f"Born {age} years ago; PSA lately {psa} ng per mL.")
     )
     technique = say.technique()
     outcome = say.pick(

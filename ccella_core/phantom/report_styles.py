@@ -72,7 +72,7 @@ def _template_lesions(say: Phrasing) -> list[str]:
         place = (say.side(lesion.side), say.zone(lesion.zone), say.pick(LEVELS[lesion.level]))
         t2, dwi = lesion.pirads, lesion.pirads
         parts = [
-            f"Location: {', '.join(place) if say.chance(0.5) else ' '.join((place[0], place[2], place[1]))}",
+            f"Location: {' / '.join(place) if say.chance(0.5) else ' '.join((place[0], place[2], place[1]))}",
             f"Size: {say.size(lesion)}",
             f"T2: {t2}, DWI: {dwi}",
             f"{say.extension}: {'yes' if lesion.extraprostatic else 'no'}",
