@@ -117,8 +117,9 @@ class CCELLAPipeline:
         Args:
             path: the new folder.
             overwrite: replace a model that is there.
-            storage_dtype: of the weights of denoiser and autoencoder on the disk; ``None`` keeps theirs. What is
-                loaded again computes in float32, from the rounded weights.
+            storage_dtype: of the weights of denoiser and autoencoder on the disk; ``None`` keeps theirs. With
+                ``torch.int8`` denoiser and text encoder have 8 bits and a scale a channel, the autoencoder 16 bits.
+                What is loaded again computes in float32, from the rounded weights.
 
         Raises:
             SaveError: ``path`` is taken, or the disk refuses.
