@@ -88,7 +88,7 @@ def test_what_was_drawn_fades_in_from_the_edge_of_the_mask() -> None:
     image = scan(size=(40, 40, 12), tilt=0.0)
     edit = read(image, Sphere(tuple(CENTRE), 7.5))
     grid = edit.grid((32, 32, 12), SPACING)
-    low, high = edit.ranges["t2w"]
+    _, high = edit.ranges["t2w"]
     drawn = edit.laid_back(grid, "t2w", np.ones((32, 32, 12), np.float32)).astype(float)
     own = voxels_of(image).astype(float)
     share = (drawn - own)[20, :, 6] / (high - own[20, :, 6])

@@ -22,7 +22,7 @@ from ccella_core.imaging.intensity import adc_in_units, intensity_range, scaled,
 from ccella_core.imaging.orientation import affine_of, set_affine
 from ccella_core.imaging.raw_files import OnWarning
 from ccella_core.imaging.scans import as_mask, as_scan
-from ccella_core.provenance import SequenceName
+from ccella_core.provenance import EDITED_FROM_DIGITS, SequenceName
 
 RIM_MM = 4.0
 """Over which what was drawn passes into the scan, inside the mask: a voxel of the usual latents."""
@@ -120,6 +120,12 @@ class ScanToEdit:
             limits = np.iinfo(own.dtype)
             mixed = np.rint(mixed).clip(limits.min, limits.max)
         return np.where(weight > 0, mixed.astype(own.dtype), own)
+
+    @property
+    def name(self) -> str:
+        """For files of what is edited from it: a few digits of the first scan's hash, and nobody's name."""
+        (first, *_) = self.scans.values()
+        return f"EDITED_FROM_{voxel_sha256(first)[:EDITED_FROM_DIGITS]}"
 
     def hashes(self, sequence: SequenceName) -> dict[str, str | None]:
         """``Provenance``'s ``source_sha256`` and ``mask_sha256``: they name a scan without naming a patient."""
