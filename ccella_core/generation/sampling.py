@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ccella_core.devices import autocast
 from ccella_core.errors import Cancelled, InputError, NonFiniteError
+from ccella_core.generation.known_latent import KeptLatent, KnownLatent
 from ccella_core.generation.options import NUM_SEEDS
 from ccella_core.generation.ready_schedulers import ReadyScheduler, prepare_scheduler
 from ccella_core.generation.schedulers import DEFAULT_SCHEDULER, SchedulerConfig
@@ -132,6 +133,7 @@ def sample(
     num_inference_steps: int | None = None,
     guidance_scale: float = 1.0,
     dtype: torch.dtype = torch.float32,
+    known: KnownLatent | None = None,
     callback: StepCallback | None = None,
 ) -> SampleResult:
     """Draw one latent a seed.
@@ -154,6 +156,7 @@ def sample(
         guidance_scale: 1: off. Else classifier-free guidance against the null report, at twice the cost. Experimental:
             the published model is sampled without.
         dtype: precision of the network's arithmetic, see ``devices.choose_dtype``.
+        known: a latent that is given, and what of it is drawn anew; by default all is drawn.
         callback: called after every step.
 
     Raises:
@@ -196,16 +199,23 @@ def sample(
         return unconditional + guidance_scale * (conditional - unconditional)
 
     x = torch.cat([torch.randn((1, denoiser.config.latent_channels, *shape), generator=g) for g in generators])
-    for i, timestep in enumerate(stepper.timesteps):
+    kept = None if known is None else KeptLatent(known, scheduler_config, stepper, noise=x)
+    first = 0
+    if kept is not None:
+        first = kept.first
+        x = kept.keep(x, first)
+    for i, timestep in enumerate(stepper.timesteps[first:], start=first):
         prediction = predict(x, i)
         if not torch.isfinite(prediction).all():
             raise NonFiniteError(
                 f"The denoiser gave NaN or infinity at step {i + 1} of {steps}; try float32, or check the model."
             )
         noisy, x = x, stepper.step(prediction, timestep, x, generators)
+        if kept is not None:
+            x = kept.keep(x, i + 1)
         if callback is not None:
             estimate = partial(scheduler_config.clean_estimate, noisy, prediction, int(timestep))
-            if callback(StepInfo(i + 1, steps, int(timestep), x, estimate)) is False:
+            if callback(StepInfo(i + 1 - first, steps - first, int(timestep), x, estimate)) is False:
                 raise Cancelled(f"Sampling was stopped after step {i + 1} of {steps}.")
 
     positive = None if predicted is None else predicted[-1, :, 1].cpu().expand(B).clone()
