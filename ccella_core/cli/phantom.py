@@ -19,6 +19,8 @@ from ccella_core.parallel import in_processes
 if TYPE_CHECKING:
     import numpy as np
 
+    from ccella_core.cases.prepared import PrepareSettings
+
 SEQUENCES = ("t2w", "adc", "hbv")
 MASKS = ("gland", "lesion")
 Split = Literal["train", "validation", "test"]
@@ -32,6 +34,8 @@ def phantom(
     count: Annotated[int, typer.Option(min=1, max=MAX_PATIENTS, help="Patients, with the seeds that follow.")] = 1,
     pathology: Annotated[Literal["negative", "positive"] | None, typer.Option(help="By default: as drawn.")] = None,
     sequence: Annotated[Literal["t2w", "adc", "hbv", "all"], typer.Option(help="What to render.")] = "all",
+    shape: Annotated[tuple[int, int, int], typer.Option(help="Voxels along X, Y, Z.")] = (96, 96, 32),
+    spacing: Annotated[tuple[float, float, float], typer.Option(help="Millimetres along X, Y, Z.")] = (1.0, 1.0, 3.0),
     format: Annotated[ImageFormat, typer.Option(help="File format of the volumes.")] = "nii.gz",
     manifest: Annotated[
         Split | None,
@@ -45,9 +49,15 @@ def phantom(
     """Render digital prostates: volumes, label map, report and findings."""
     if manifest is not None and sequence not in ("t2w", "all"):
         raise InputError("A manifest needs the T2-weighted volumes; choose --sequence t2w or all.")
+    from ccella_core.cases.prepared import PrepareSettings
+    from ccella_core.config import checked
+
+    grid = checked(PrepareSettings, {"shape": shape, "spacing": spacing}, "This grid")
     prepare_folder(out)
     wanted = (*(SEQUENCES if sequence == "all" else (sequence,)), "labels", *(MASKS if manifest is not None else ()))
-    write = partial(_write_patient, out=out, wanted=wanted, pathology=pathology, format=format, overwrite=overwrite)
+    write = partial(
+        _write_patient, out=out, wanted=wanted, pathology=pathology, grid=grid, format=format, overwrite=overwrite
+    )
     written = dict(in_processes(write, range(seed, seed + count), jobs))
     patients = [written[each] for each in sorted(written)]
     if manifest is not None:
@@ -63,7 +73,14 @@ def phantom(
 
 
 def _write_patient(
-    seed: int, *, out: Path, wanted: tuple[str, ...], pathology: str | None, format: str, overwrite: bool
+    seed: int,
+    *,
+    out: Path,
+    wanted: tuple[str, ...],
+    pathology: str | None,
+    grid: PrepareSettings,
+    format: str,
+    overwrite: bool,
 ) -> dict[str, Any]:
     """Write the images that are wanted (sequences, labels, masks), report and findings; tells what was written."""
     import numpy as np
@@ -94,7 +111,7 @@ def _write_patient(
     }
     try:
         for name in [name for name in wanted if name in SEQUENCES]:
-            rendering = render(patient, name)
+            rendering = render(patient, name, shape=grid.shape, spacing=grid.spacing)
             _write_image(rendering.voxels, rendering.affine, images[name])
         _write_image(rendering.labels, rendering.affine, images["labels"])
         for name, tissues in (("gland", GLAND_TISSUES), ("lesion", (Tissue.LESION,))):
