@@ -20,8 +20,8 @@ def assign_splits(
     """Give a split to every case that has none; what the source says stays.
 
     Patients with a positive examination, those without and those of whom it is unknown are divided alike. The result
-    depends on the patients' names and the seed alone, not on the order of the cases; the first of each kind are
-    trained on.
+    depends on the patients' names and the seed alone, not on the order of the cases; the first of each kind are trained
+    on.
 
     Args:
         cases: some of them, all or none with a split.

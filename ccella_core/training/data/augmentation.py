@@ -21,6 +21,8 @@ from ccella_core.provenance import SequenceName
 QUANTITATIVE: frozenset[SequenceName] = frozenset(["adc"])
 """Sequences whose values have a unit."""
 BIAS_DEGREE = 3
+EMPTY = 1 / 255
+"""Less than this is what splines leave of nothing."""
 SPLINE_ORDER, LINEAR = 3, 1
 """Cubic splines keep the detail of an image; masks need none."""
 
@@ -49,7 +51,7 @@ def random_copy(
     """A copy of a case; sequences and masks are moved alike.
 
     Args:
-        volumes: (X, Y, Z) each, in 0 … 1; what is exactly 0 was outside the scan or is air, and gets no noise.
+        volumes: (X, Y, Z) each, in 0 … 1; what is 0 was outside the scan or is air, and gets no noise.
         masks: (M, X, Y, Z) bool, or ``None``.
         settings: how much may be drawn.
         spacing: mm.
@@ -62,6 +64,7 @@ def random_copy(
     found: dict[SequenceName, np.ndarray] = {}
     for name, volume in volumes.items():
         moved = _moved(volume[None], matrix, slices, SPLINE_ORDER)[0].clip(0, 1)
+        moved[moved < EMPTY] = 0
         found[name] = _as_scanned(moved, name, settings, rng)
     moved_masks = None if masks is None else _moved(masks.astype(np.float32), matrix, slices, LINEAR) > 0.5
     return found, moved_masks

@@ -186,9 +186,12 @@ class _Moments:
         self.sums = self.sums + (sums * there).sum(1)
 
     def scale_factors(self, scale: Literal["sequence", "channel"]) -> tuple[float, ...]:
-        """What gives unit variance, for each part or for each channel."""
+        """What gives unit variance, for each part or for each channel. Raises InputError where nothing varies."""
         values, sums = self.values.expand(self.sums.shape[1:]), self.sums
         if scale == "sequence":
             values, sums = values.sum(1, keepdim=True), sums.sum(2, keepdim=True)
         mean, square = sums / values
-        return tuple((1 / (square - mean.square()).sqrt()).flatten().tolist())
+        deviation = (square - mean.square()).clamp(min=0).sqrt().flatten()
+        if not bool((deviation > 0).all()):
+            raise InputError("A part of the training latents is the same everywhere; it cannot be scaled.")
+        return tuple((1 / deviation).tolist())
