@@ -137,7 +137,9 @@ def _case(entry: Any, name: str, split: Split | None, folder: Path) -> Case:
     if unexpected := sorted(entry.keys() - KEYS):
         raise InputError(f"It has keys that are not understood: {', '.join(unexpected)}.")
     own_folder = str(entry.get("folder") or "")
-    images = {sequence: Path(entry[key]) for key, sequence in IMAGES.items() if isinstance(entry.get(key), str)}
+    images: dict[SequenceName, Path] = {
+        sequence: Path(entry[key]) for key, sequence in IMAGES.items() if isinstance(entry.get(key), str)
+    }
     line = {
         "case": name,
         "patient": own_folder or None,

@@ -54,6 +54,10 @@ class SchedulerConfig(StrictModel):
         """Fraction of the signal's variance that is left at each timestep, (num_train_timesteps,), falling from 1."""
         return _alphas_cumprod(self, torch.device("cpu"))
 
+    def known_timesteps(self, timesteps: Tensor) -> Tensor:
+        """A scheduler's timesteps (T,) as the network knows them: NVIDIA's alone was trained between whole numbers."""
+        return timesteps if self.prediction_type == "rflow" else timesteps.long()
+
     def shares(self, timesteps: Tensor) -> tuple[Tensor, Tensor]:
         """How much signal and how much noise a latent holds at timesteps (B,), as (B, 1, 1, 1, 1) each."""
         if self.is_flow:
@@ -170,6 +174,13 @@ class Scheduler:
         """(num_inference_steps,), falling; small ones may repeat: Karras' sigmas lie close together there. Those of
         ``rflow`` are no whole numbers."""
 
+    order = 1
+    """Evaluations of the network that belong together."""
+
+    def begin_at(self, step: int) -> None:
+        """The loop begins at this step, counted from 0."""
+        begin_at(self._scheduler, step)
+
     def step(self, prediction: Tensor, timestep: Tensor, x: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """The next, less noisy latent.
 
@@ -186,6 +197,12 @@ class Scheduler:
             return self._scheduler.step(prediction, timestep, x)
         noise = {"generator": list(generators)} if self.name == "ddpm" else {}
         return self._scheduler.step(prediction, timestep, x, return_dict=False, **noise)[0]
+
+
+def begin_at(scheduler: Any, step: int) -> None:
+    """Tell a scheduler of Diffusers with which step it begins; those that count no steps need not know."""
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(step)
 
 
 def check_num_inference_steps(number: int, config: SchedulerConfig) -> None:

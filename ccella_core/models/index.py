@@ -22,7 +22,8 @@ from pydantic import (
 from ccella_core.errors import InputError
 from ccella_core.provenance import SequenceName
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # since weights may be stored as int8
+FORMAT_VERSION_WITHOUT_INT8 = 1  # what older software reads as well
 LATER_FIELDS = ("default_guidance_scale", "modality_labels", "trained_shape", "trained_spacing_mm")
 """Of the index; models are older than they are."""
 
@@ -42,7 +43,7 @@ class ModelIndex(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal["ccella-model"] = "ccella-model"
-    format_version: Annotated[int, Field(strict=True, ge=1)] = FORMAT_VERSION
+    format_version: Annotated[int, Field(strict=True, ge=1)] = FORMAT_VERSION_WITHOUT_INT8
     name: Name
     version: str
     licence: str
@@ -118,6 +119,10 @@ class ModelIndex(BaseModel):
         if self.modality_labels and len(wanted) > 1:
             raise InputError(f"The model {self.name} draws one sequence at a time, not {', '.join(wanted)} together.")
         return [name for name in self.sequences if name in wanted]
+
+    def stacked(self, drawn: list[SequenceName]) -> list[SequenceName]:
+        """The sequences whose latents are made together, where these are drawn."""
+        return drawn if self.modality_labels else self.sequences
 
     @model_serializer(mode="wrap")
     def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Annotated, Any, get_type_hints
 
-from slicer import vtkMRMLNode, vtkMRMLScalarVolumeNode
+from slicer import vtkMRMLMarkupsFiducialNode, vtkMRMLNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
@@ -23,6 +23,8 @@ MAX_SEED = 2**31 - LIMITS.MAX_COUNT
 MAX_GUIDANCE = 20.0
 CROP_MM = (128.0, 128.0, 64.0)
 """What is kept around the gland: the field of view of the published CCELLA model."""
+MAX_RADIUS_MM = 60.0
+MIN_STRENGTH = 0.05
 
 
 class PathologyChoice(Enum):
@@ -85,7 +87,10 @@ class SequenceChoice(Enum):
 
 @parameterNodeWrapper
 class CCELLAGeneratorParameterNode:
-    """``model`` and ``device`` are the worker's names for them; steps and guidance 0: the model's own."""
+    """``model`` and ``device`` are the worker's names for them; steps and guidance 0: the model's own.
+
+    ``editRadius`` in mm, 0: as the composer's lesion is large.
+    """
 
     report: str = ""
     pathology: PathologyChoice = PathologyChoice.FROM_REPORT
@@ -102,6 +107,11 @@ class CCELLAGeneratorParameterNode:
     device: str = AUTOMATIC_DEVICE
     outputVolume: vtkMRMLScalarVolumeNode
     result: vtkMRMLScalarVolumeNode
+    editScan: vtkMRMLScalarVolumeNode
+    editPoint: vtkMRMLMarkupsFiducialNode
+    editSegmentation: vtkMRMLSegmentationNode
+    editRadius: Annotated[float, WithinRange(0.0, MAX_RADIUS_MM)] = 0.0
+    editStrength: Annotated[float, WithinRange(MIN_STRENGTH, 1.0)] = 1.0
 
 
 NODE_PARAMETERS = tuple(
