@@ -11,9 +11,8 @@ import torch
 from ccella_core.errors import ModelError
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.generation.text_encoder import ReportEncoder
+from ccella_core.models.index import FORMAT_VERSION, FORMAT_VERSION_WITHOUT_INT8
 from ccella_core.models.model import (
-    FORMAT_VERSION,
-    FORMAT_VERSION_WITHOUT_INT8,
     ModelFolder,
     ModelIndex,
     load_config,
