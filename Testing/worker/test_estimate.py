@@ -79,6 +79,23 @@ def test_what_does_not_fit_is_said(tiny_model: Path, state: WorkerState) -> None
     assert 0 < value["available_gib"] < value["memory_gib"]
 
 
+def test_a_text_encoder_that_is_too_large_is_read_a_layer_at_a_time(tiny_model: Path, state: WorkerState) -> None:
+    whole = ask(state, tiny_model)
+    assert whole["streams_encoder"] is False
+    need = need_of(ModelFolder.open(tiny_model))
+    assert 0 < need.encoder_layer_values < need.encoder_values
+    networks = 4 * need.network_values / 2**30
+    assert need.streams("cpu", networks) and not need.streams("cpu", networks + 1)
+    saved = need.weights_gib("cpu") - need.weights_gib("cpu", streamed=True)
+    assert saved == pytest.approx((4 * need.encoder_values - 8 * need.encoder_layer_values) / 2**30)
+
+
+def test_a_shape_that_a_model_has_not_learnt_is_said(tiny_model: Path, state: WorkerState) -> None:
+    assert ask(state, tiny_model)["warnings"] == []
+    (said,) = ask(state, tiny_model, spacing=[1.0, 1.0, 6.0])["warnings"]
+    assert "The spacing of 6 mm along Z is far" in said
+
+
 def test_a_huge_shape_is_answered_with_little_memory(
     tiny_model: Path, state: WorkerState, monkeypatch: pytest.MonkeyPatch
 ) -> None:

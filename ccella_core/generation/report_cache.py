@@ -16,7 +16,9 @@ from safetensors.torch import load_file, save_file
 from ccella_core.files import whole_file
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from collections.abc import Iterable
+
+    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 MEMORY_CACHE_REPORTS = 32  # 8 MiB each at 512 tokens of 4096 float32 values
 FINGERPRINT_VALUES = 64  # values read from each parameter: enough to tell two trainings of one architecture apart
@@ -79,15 +81,27 @@ class ReportCache:
             self._memory.popitem(last=False)
 
 
-def encoder_fingerprint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
-    """A hash that differs where embeddings would: architecture, sampled weights, precision, device type, vocabulary."""
+def encoder_fingerprint(
+    config: PreTrainedConfig,
+    weights: Iterable[tuple[str, torch.Tensor, torch.dtype]],
+    device: torch.device,
+    tokenizer: PreTrainedTokenizerBase,
+) -> str:
+    """A hash that differs where embeddings would: architecture, sampled weights, precision, device type, vocabulary.
+
+    Args:
+        config: of the encoder.
+        weights: name, values and the precision in which they compute, in the order of the names.
+        device: on which they compute.
+        tokenizer: of the encoder.
+    """
     digest = hashlib.sha256()
-    config = {key: value for key, value in model.config.to_dict().items() if key not in CONFIG_NOTES}
-    digest.update(json.dumps([config, sorted(tokenizer.get_vocab().items())], sort_keys=True, default=str).encode())
-    digest.update(model.device.type.encode())
-    for name, parameter in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode())
+    settings = {key: value for key, value in config.to_dict().items() if key not in CONFIG_NOTES}
+    digest.update(json.dumps([settings, sorted(tokenizer.get_vocab().items())], sort_keys=True, default=str).encode())
+    digest.update(device.type.encode())
+    for name, parameter, dtype in weights:
+        digest.update(f"{name} {tuple(parameter.shape)} {dtype}".encode())
         values = parameter.flatten()
         sample = values[:: max(1, len(values) // FINGERPRINT_VALUES)]
-        digest.update(sample.cpu().double().numpy().tobytes())
+        digest.update(sample.cpu().to(dtype).double().numpy().tobytes())
     return digest.hexdigest()

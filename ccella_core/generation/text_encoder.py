@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +21,17 @@ from safetensors import SafetensorError
 from ccella_core.errors import InputError, ModelError, NonFiniteError
 from ccella_core.generation.report_cache import ReportCache, encoder_fingerprint
 from ccella_core.generation.report_text import NULL_REPORT, check_report
+from ccella_core.generation.streamed_encoder import T5_FAMILY, StreamedWeights, can_stream, is_too_large
+from ccella_core.models.encoder_files import folder_of, refuse_pickles
 from ccella_core.models.untrusted import refuse_code
 from ccella_core.models.weights import WEIGHTS_NAME, load_tensors, save_tensors, stored_as_int8
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+logger = logging.getLogger(__name__)
+
 DEFAULT_MAX_TOKENS = 512  # the published model's
-T5_FAMILY = ("t5", "mt5", "umt5")
 ENCODE_BATCH = 4  # bounds the memory of the activations when thousands of reports are encoded in one call
 
 
@@ -44,8 +48,9 @@ class ReportEncoder:
     """A frozen encoder and its tokenizer.
 
     ``max_tokens`` is the fixed length to which every report is padded (on the right) or truncated (on the left: the
-    impression stands at the end of a report). ``cache_dir`` keeps embeddings between runs. Raises ``InputError`` for a
-    length the model cannot read, a tokenizer without padding token, and a T5 in float16.
+    impression stands at the end of a report). ``cache_dir`` keeps embeddings between runs. ``device`` and ``weights``
+    are given where the weights stay on the disk. Raises ``InputError`` for a length the model cannot read, a tokenizer
+    without padding token, and a T5 in float16.
     """
 
     def __init__(
@@ -55,6 +60,8 @@ class ReportEncoder:
         *,
         max_tokens: int,
         cache_dir: Path | None = None,
+        device: torch.device | None = None,
+        weights: StreamedWeights | None = None,
     ) -> None:
         positions = getattr(model.config, "max_position_embeddings", None)
         if max_tokens < 1 or (positions is not None and max_tokens > positions):
@@ -65,11 +72,12 @@ class ReportEncoder:
         tokenizer.truncation_side = "left"
         tokenizer.padding_side = "right"
         self._model: PreTrainedModel | None = model.eval().requires_grad_(False)
+        self._weights = weights
         self._tokenizer = tokenizer
         self._fingerprint: str | None = None
         self.max_tokens = max_tokens
         self.width: int = model.config.hidden_size
-        self.device: torch.device = model.device
+        self.device: torch.device = device or model.device
         self._cache = ReportCache(cache_dir, shape=(max_tokens, self.width))
 
     @classmethod
@@ -83,12 +91,14 @@ class ReportEncoder:
         tokenizer_source: str | Path | None = None,
         local_files_only: bool = True,
         cache_dir: Path | None = None,
+        stream: bool | None = None,
     ) -> ReportEncoder:
         """Load an encoder from a folder, or by its Hugging Face name from the local cache (or the network, if allowed).
 
         ``dtype`` of the weights: bfloat16 on a GPU and float32 elsewhere unless given. Of an encoder-decoder only the
-        encoder is kept. Raises ``ModelError`` if the weights are missing, incomplete or pickled, ``InputError`` for
-        float16 with a T5.
+        encoder is kept. ``stream``: leave the weights of a T5 on the disk and read a layer when its turn comes; by
+        default where the whole would take too much of the free memory. Raises ``ModelError`` if the weights are
+        missing, incomplete or pickled, ``InputError`` for float16 with a T5.
         """
         from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding
 
@@ -99,14 +109,25 @@ class ReportEncoder:
         device = torch.device(device)
         if dtype is None:
             dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-        weights = folder / WEIGHTS_NAME
+        one_file = folder / WEIGHTS_NAME
         try:
             config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
             _refuse_half_precision_t5(config.model_type, dtype)
+            if can_stream(folder) and (is_too_large(folder, device, dtype) if stream is None else stream):
+                weights = StreamedWeights(folder, config, dtype)
+                logger.info("%s is larger than the memory allows: each layer is read from the disk", folder.name)
+                return cls(
+                    weights.encoder(device),
+                    load_tokenizer(tokenizer_folder),
+                    max_tokens=max_tokens,
+                    cache_dir=cache_dir,
+                    device=device,
+                    weights=weights,
+                )
             loader = AutoModelForTextEncoding if config.model_type in T5_FAMILY else AutoModel
-            if weights.is_file() and stored_as_int8(weights):
+            if one_file.is_file() and stored_as_int8(one_file):
                 model = loader.from_config(config, trust_remote_code=False)
-                missing = _fill(model, load_tensors(weights))
+                missing = _fill(model, load_tensors(one_file))
                 model = model.to(dtype)
             else:
                 model, loading = loader.from_pretrained(
@@ -173,17 +194,12 @@ class ReportEncoder:
         ``storage_dtype`` rounds the weights on the disk, bfloat16 for a T5, int8 for the smallest file; ``None`` keeps
         their type.
         """
-        model = self._loaded_model()
         if storage_dtype is not None and storage_dtype != torch.int8:
-            _refuse_half_precision_t5(model.config.model_type, storage_dtype)
-            model = copy.deepcopy(model)
-            torch.nn.Module.to(model, storage_dtype)
-        one_file = {"max_shard_size": "1TB"} if storage_dtype == torch.int8 else {}
-        model.save_pretrained(text_encoder_dir, **one_file)
-        if storage_dtype == torch.int8:
-            # Rewritten rather than written: the library knows which weights are tied and stand in the file once.
-            weights = text_encoder_dir / WEIGHTS_NAME
-            save_tensors(load_tensors(weights), weights, dtype=torch.int8, owner=type(model).__name__)
+            _refuse_half_precision_t5(self._loaded_model().config.model_type, storage_dtype)
+        if self._weights is not None:
+            self._weights.save(text_encoder_dir, storage_dtype)
+        else:
+            _save_whole(self._loaded_model(), text_encoder_dir, storage_dtype)
         if self._tokenizer.is_fast:
             # It remembers how its last call cut and padded, and would write that: the same encoder, other files.
             self._tokenizer.backend_tokenizer.no_truncation()
@@ -218,7 +234,9 @@ class ReportEncoder:
 
     def _key(self, text: str) -> str:
         if self._fingerprint is None:
-            self._fingerprint = encoder_fingerprint(self._loaded_model(), self._tokenizer)
+            model = self._loaded_model()
+            whole = ((name, value, value.dtype) for name, value in sorted(model.state_dict().items()))
+            self._fingerprint = encoder_fingerprint(model.config, self._weights or whole, self.device, self._tokenizer)
         return hashlib.sha256(f"{self._fingerprint}\n{self.max_tokens}\n{text}".encode()).hexdigest()
 
 
@@ -231,6 +249,18 @@ def _fill(model: PreTrainedModel, tensors: dict[str, torch.Tensor]) -> list[str]
     model.load_state_dict(tensors, strict=False)
     filled = {own[name].data_ptr() for name in tensors if name in own}  # tied weights stand in the file once
     return [name for name, tensor in own.items() if tensor.data_ptr() not in filled]
+
+
+def _save_whole(model: PreTrainedModel, folder: Path, storage_dtype: torch.dtype | None) -> None:
+    if storage_dtype is not None and storage_dtype != torch.int8:
+        model = copy.deepcopy(model)
+        torch.nn.Module.to(model, storage_dtype)
+    one_file = {"max_shard_size": "1TB"} if storage_dtype == torch.int8 else {}
+    model.save_pretrained(folder, **one_file)
+    if storage_dtype == torch.int8:
+        # Rewritten rather than written: the library knows which weights are tied and stand in the file once.
+        weights = folder / WEIGHTS_NAME
+        save_tensors(load_tensors(weights), weights, dtype=torch.int8, owner=type(model).__name__)
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -249,44 +279,3 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 def _refuse_half_precision_t5(model_type: str, dtype: torch.dtype) -> None:
     if model_type in T5_FAMILY and dtype == torch.float16:
         raise InputError("A T5 encoder overflows in float16: use bfloat16 or float32.")
-
-
-PUBLISHED_ENCODER = "google/flan-t5-xxl"
-FETCHED_FILES = ("*.json", "*.safetensors", "*.model", "*.txt")  # all but pickles, which are of no use
-FETCH_OPTIONS = " ".join(f'--include "{pattern}"' for pattern in FETCHED_FILES)
-
-
-def folder_of(source: str | Path, local_files_only: bool) -> Path:
-    """The local folder of ``source``, a folder or a Hugging Face repository; ``ModelError`` if there is none."""
-    from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    if Path(source).is_dir():
-        return Path(source)
-    fetch = f'hf download {PUBLISHED_ENCODER} {FETCH_OPTIONS} --local-dir "{source}"'
-    looked_in = Path(source)
-    if isinstance(source, str):
-        try:
-            return Path(
-                snapshot_download(source, local_files_only=local_files_only, allow_patterns=list(FETCHED_FILES))
-            )
-        except HFValidationError:
-            pass  # not a repository's name, so it was meant as a folder
-        except (LocalEntryNotFoundError, HfHubHTTPError, OSError):
-            fetch = f"hf download {source} {FETCH_OPTIONS}"
-            looked_in = Path(constants.HF_HUB_CACHE)
-    raise ModelError(f"The text encoder {source} is not in {looked_in}. Fetch it with: {fetch}")
-
-
-def refuse_pickles(folder: Path) -> None:
-    """Raise ``ModelError`` unless the folder holds weights as safetensors."""
-    if any(folder.glob("*.safetensors")):
-        return
-    if pickles := sorted(
-        path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(pattern)
-    ):
-        raise ModelError(
-            f"The text encoder in {folder} is a pickle ({pickles[0]}), which can run code when it is read: "
-            "use a copy that is saved as safetensors."
-        )
-    raise ModelError(f"There are no weights (*.safetensors) of a text encoder in {folder}: fetch it again.")

@@ -11,7 +11,8 @@ import torch
 
 from ccella_core.errors import InputError, ModelError
 from ccella_core.files import sha256_of
-from ccella_core.generation.text_encoder import ReportEncoder, folder_of, load_tokenizer
+from ccella_core.generation.text_encoder import ReportEncoder, load_tokenizer
+from ccella_core.models.encoder_files import folder_of
 from ccella_core.models.model import load_config, load_state
 from ccella_core.models.search import resolve_model
 from ccella_core.models.weights import CONFIG_NAME, WEIGHTS_NAME

@@ -57,7 +57,8 @@ def estimate(task: Task, state: WorkerState) -> dict[str, Any]:
     shape = need.check_shape(tuple(params.shape or model.index.native_shape))
 
     is_loaded = state.holds(model.sha256, where)
-    weights = need.weights_gib(device.kind)
+    streamed = need.streams(device.kind, device.memory_free_gib + (need.weights_gib(device.kind) if is_loaded else 0))
+    weights = need.weights_gib(device.kind, streamed=streamed)
     memory = weights + need.activations_gib(shape, guided=guided)
     available = device.memory_free_gib + (weights if is_loaded else 0)
     evaluations = steps * (2 if guided else 1)
@@ -77,6 +78,7 @@ def estimate(task: Task, state: WorkerState) -> dict[str, Any]:
         "fits": memory <= available,
         "basis": "estimated" if timing is None else "measured",
         "device": device_name(device),
+        "streams_encoder": streamed,
         "warnings": far_from_training(model.index, shape, params.spacing or model.index.native_spacing_mm),
     }
 

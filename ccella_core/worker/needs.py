@@ -11,6 +11,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ccella_core.generation.decoding import check_volume_shape, estimate_decode_gib
+from ccella_core.generation.streamed_encoder import MOST_OF_FREE_MEMORY, largest_layer
 from ccella_core.limits import GIB
 from ccella_core.models.model import ModelFolder, load_config
 from ccella_core.models.weights import LENGTH_BYTES, check_safetensors
@@ -49,6 +50,8 @@ class Need:
     """Numbers in the weights of denoiser and autoencoder, which are float32."""
     encoder_values: int
     """Numbers in those of the text encoder, whose precision depends on the device."""
+    encoder_layer_values: int
+    """In the largest layer of a text encoder that can be read from the disk a layer at a time; 0: it cannot."""
     step: Operations
     """The U-Net once, for one volume."""
     decode: Operations
@@ -65,10 +68,22 @@ class Need:
         """How many times the voxels of the model's own shape ``shape`` has."""
         return math.prod(shape) / math.prod(self.native_shape)
 
-    def weights_gib(self, device_kind: str) -> float:
-        """On a ``cuda`` device the text encoder is in bfloat16, see ``ReportEncoder.from_pretrained``."""
-        encoder_bytes = FLOAT32_BYTES // 2 if device_kind == "cuda" else FLOAT32_BYTES
-        return (FLOAT32_BYTES * self.network_values + encoder_bytes * self.encoder_values) / GIB
+    def weights_gib(self, device_kind: str, *, streamed: bool = False) -> float:
+        """On a ``cuda`` device the text encoder is in bfloat16, see ``ReportEncoder.from_pretrained``.
+
+        ``streamed``: it is read from the disk a layer at a time; a layer is there as it is stored and as it computes.
+        """
+        encoder_bytes = _encoder_bytes(device_kind)
+        encoder = encoder_bytes * self.encoder_values
+        if streamed:
+            encoder = (encoder_bytes + FLOAT32_BYTES) * self.encoder_layer_values
+        return (FLOAT32_BYTES * self.network_values + encoder) / GIB
+
+    def streams(self, device_kind: str, free_gib: float) -> bool:
+        """Whether the text encoder will be read a layer at a time, as ``streamed_encoder.is_too_large`` decides."""
+        left = max(0.0, free_gib - FLOAT32_BYTES * self.network_values / GIB)
+        whole = _encoder_bytes(device_kind) * self.encoder_values / GIB
+        return self.encoder_layer_values > 0 and whole > MOST_OF_FREE_MEMORY * left
 
     def activations_gib(self, shape: tuple[int, int, int], *, guided: bool) -> float:
         """An upper guess; with guidance the U-Net works on two volumes at once."""
@@ -116,12 +131,17 @@ def need_of(model: ModelFolder) -> Need:
     return Need(
         network_values=values["denoiser"] + values["autoencoder"],
         encoder_values=values.get("text_encoder", 0),
+        encoder_layer_values=largest_layer(model.component_path("text_encoder")) if "text_encoder" in values else 0,
         step=_counted(of_step),
         decode=_counted(of_decoding, times=len(model.index.drawn())),
         native_shape=model.index.native_shape,
         unet=denoiser_config.unet,
         autoencoder=autoencoder_config,
     )
+
+
+def _encoder_bytes(device_kind: str) -> int:
+    return FLOAT32_BYTES // 2 if device_kind == "cuda" else FLOAT32_BYTES
 
 
 def stored_values(folder: Path) -> int:

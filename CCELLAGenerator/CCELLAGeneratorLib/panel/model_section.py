@@ -235,8 +235,9 @@ def estimate_text(value: dict[str, Any]) -> str:
         time = _("Takes very roughly {duration}, not counting the loading.")
     memory = _("Memory: up to {needed:.1f} of {free:.1f} GiB free on {device}.")
     duration = duration_text(value["seconds"])
+    streamed = _("The text encoder is larger than the memory allows: each of its layers is read from the disk.")
     said = [time.format(duration=duration), memory.format(needed=needed, free=free, device=device)]
-    return " ".join([*said, *value.get("warnings", [])])
+    return " ".join([*said, *([streamed] if value["streams_encoder"] else []), *value["warnings"]])
 
 
 def _title(model: Description) -> str:

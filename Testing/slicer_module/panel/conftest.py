@@ -23,7 +23,7 @@ PAUSE_MS = 20
 """Of the panel's questions: enough to tell one question from many."""
 FITS = {
     "seconds": 4.0, "memory_gib": 0.5, "available_gib": 12.5, "fits": True, "basis": "measured",
-    "device": "CPU, 8 cores", "warnings": [],
+    "device": "CPU, 8 cores", "warnings": [], "streams_encoder": False,
 }  # fmt: skip
 
 

@@ -64,6 +64,13 @@ def test_estimates_in_words(case, seconds, basis, words):
     assert estimate_text(value) == f"{words} Memory: up to 0.5 of 12.5 GiB free on CPU, 8 cores."
 
 
+def test_says_where_the_text_encoder_is_read_a_layer_at_a_time(case):
+    from CCELLAGeneratorLib.panel.model_section import estimate_text
+
+    value = {**case.client.replies["estimate"], "streams_encoder": True}
+    assert estimate_text(value).endswith("each of its layers is read from the disk.")
+
+
 def test_what_does_not_fit_in_memory_is_not_started(panel):
     panel.ui.reportEdit.plainText = "PI-RADS 4."
     panel.client.replies["estimate"] = TOO_LARGE
