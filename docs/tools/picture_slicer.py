@@ -25,6 +25,11 @@ PICTURES = ROOT / "docs" / "pictures"
 REPORT = ROOT / "Resources" / "Examples" / "report_positive.txt"
 SEED = 7
 PHANTOM_SEED = 11
+EDIT_REPORT = (
+    "Left peripheral zone at mid-gland: focal lesion, 18 mm, markedly hypointense on T2. No other suspicious lesion. "
+    "PI-RADS 5."
+)
+EDIT_SIZE_MM, EDIT_PLACE = 18, np.array([-16.0, -13.0, 0.0])  # mm from the middle of the scan
 PANEL_WIDTH = 460  # pixels; as wide as Slicer's module panel usually is
 VIEWS = (1400, 900)
 PATIENCE = 300.0  # seconds for a run of the worker
@@ -81,6 +86,32 @@ def draw(bench: Any, real_folder: Path | None, screenshots: Path, pictures: Path
     bench.process_events(1)
     bench.render_layout(screenshots / "comparison.png", *VIEWS)
     bench.grab(widget.parent, screenshots / "panel.png", PANEL_WIDTH)
+    ui.compareButton.click()
+    draw_edit(bench, ui, real, pictures)
+
+
+def draw_edit(bench: Any, ui: Any, real: Any, pictures: Path) -> None:
+    """A lesion put where there is none, in the left half of a digital prostate or, of a real scan, near its middle."""
+    import slicer
+
+    bounds = [0.0] * 6
+    real.GetRASBounds(bounds)
+    middle = np.reshape(bounds, (3, 2)).mean(axis=1)
+    point = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Lesion")
+    point.CreateDefaultDisplayNodes()
+    point.AddControlPointWorld(*(middle + EDIT_PLACE))
+    ui.reportEdit.plainText = EDIT_REPORT
+    ui.editSection.collapsed = False
+    ui.editScanBox.setCurrentNode(real)
+    ui.editPointBox.setCurrentNode(point)
+    ui.lesion1Size.value = EDIT_SIZE_MM
+    ui.differenceCheck.checked = True
+    ui.editButton.click()
+    bench.wait_until(lambda: ui.generateButton.text == "Generate", PATIENCE)
+    bench.process_events(1)
+    point.SetDisplayVisibility(False)
+    bench.render_layout(pictures / "slicer_edit.png", *VIEWS)
+    bench.grab(ui.editSection, pictures / "slicer_edit_section.png", PANEL_WIDTH)
     ui.compareButton.click()
 
 
