@@ -17,6 +17,7 @@ EDITED_FROM_DIGITS = 8
 """Of a scan's hash, in the label of what was edited from it: enough to tell it from others, and no name."""
 
 SequenceName = Literal["t2w", "adc", "hbv"]
+LabelName = Literal["gland", "lesion"]
 
 # The packages whose version can change a voxel.
 RECORDED_PACKAGES = ("ccella-core", "torch", "monai", "transformers", "diffusers", "numpy")

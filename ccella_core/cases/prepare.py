@@ -210,9 +210,9 @@ def prepare_case(case: Case, settings: PrepareSettings, out: Path) -> Outcome:
 
 
 def _prepared_images(case: Case, settings: PrepareSettings, out: Path, fingerprint: str) -> Outcome:
-    missing = [name for name in settings.sequences if name not in case.images]
-    if missing:
-        raise InputError(f"There is no {', '.join(missing)}.")
+    present = [name for name in settings.sequences if name in case.images]
+    if not present:
+        raise InputError(f"There is no {' and no '.join(settings.sequences)}; it needs one of the sequences at least.")
     warnings: list[str] = []
     reference = read_scan(case.images["t2w"], warnings.append)
     _compare_spacing(case, reference)
@@ -221,7 +221,7 @@ def _prepared_images(case: Case, settings: PrepareSettings, out: Path, fingerpri
     grid = target_grid(reference, settings.shape, settings.spacing, centre)
     within = coverage(grid, reference)
     volumes = {}
-    for name in settings.sequences:
+    for name in present:
         scan = reference if name == "t2w" else read_scan(case.images[name], warnings.append)
         scan, limits = with_limits(scan, name, settings, warnings.append)
         covered = coverage(grid, scan)
@@ -286,6 +286,7 @@ def _prepared_case(case: Case, outcome: Outcome) -> PreparedCase:
         source_spacing_mm=outcome.source_spacing_mm,
         source_shape=outcome.source_shape,
         has_regions=outcome.has_regions,
+        knows_lesion=outcome.has_regions and case.lesion is not None,
         sha256=outcome.sha256,
         warnings=case.warnings + outcome.warnings,
     )

@@ -49,7 +49,8 @@ def read_masks(case: Case, scan: sitk.Image, on_warning: OnWarning) -> dict[str,
         if not sitk.GetArrayViewFromImage(mask).any():
             if name == "gland":
                 raise InputError("The mask of the gland is empty.")
-            on_warning(f"The mask of the {name} is empty.")
+            if case.pathology != "negative":
+                on_warning(f"The mask of the {name} is empty.")
             continue
         inside = share_inside(mask, scan)
         if inside < LEAST_INSIDE:

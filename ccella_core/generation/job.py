@@ -17,6 +17,7 @@ from ccella_core.generation.report_text import NULL_REPORT, check_report
 from ccella_core.generation.sampling import parse_pathology
 from ccella_core.generation.schedulers import Scheduler
 from ccella_core.limits import SchedulerName
+from ccella_core.networks.config import latent_shape
 from ccella_core.provenance import Provenance
 
 if TYPE_CHECKING:
@@ -80,12 +81,12 @@ def prepare(
         options.num_inference_steps,
         default_num_inference_steps=index.default_num_inference_steps,
     )
-    shape = check_volume_shape(options.shape or index.native_shape, multiple=pipeline.shape_multiple)
+    shape = check_volume_shape(options.shape or index.native_shape, multiples=pipeline.shape_multiples)
     spacing = options.spacing or index.native_spacing_mm
     options = _edit_options(options, edit)
     if options.output_range == "int16":
         _check_whole_numbers(index)
-    latent_voxels = math.prod(shape) // pipeline.autoencoder_config.factor ** len(shape)
+    latent_voxels = math.prod(latent_shape(pipeline.autoencoder_config, shape))
     size = max(1, min(MAX_BATCH, BATCH_LATENT_VOXELS // latent_voxels))
     options = options.with_seed()
     return Job(

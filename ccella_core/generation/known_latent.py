@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from ccella_core.generation.edit import ScanToEdit
 from ccella_core.generation.ready_schedulers import HandedInScheduler
 from ccella_core.generation.schedulers import Scheduler, SchedulerConfig
+from ccella_core.networks.config import latent_shape
 
 if TYPE_CHECKING:
     from ccella_core.generation.job import Job
@@ -41,20 +42,21 @@ class KnownLatent:
 def encode_known(pipeline: CCELLAPipeline, edit: ScanToEdit, job: Job) -> KnownLatent:
     """The latents of the scans of a job that edits them, and what of them is drawn anew."""
     assert job.grid is not None and job.options.strength is not None
-    size, factor = pipeline.autoencoder_config.latent_channels, pipeline.autoencoder_config.factor
+    config = pipeline.autoencoder_config
+    size = config.latent_channels
     clean = []
     for sequence, scale in zip(pipeline.index.sequences, pipeline.index.scale_factors, strict=True):
         if sequence in edit.scans:
             voxels = torch.from_numpy(edit.on(job.grid, sequence))[None, None].to(pipeline.device)
             clean.append(pipeline.autoencoder.encode(voxels)[0].float().cpu() * scale)
         else:
-            clean.append(torch.zeros((1, size, *(length // factor for length in job.shape))))
+            clean.append(torch.zeros((1, size, *latent_shape(config, job.shape))))
     missing = [sequence not in edit.scans for sequence in pipeline.index.sequences for _ in range(size)]
     drawn = torch.from_numpy(edit.drawn(job.grid)).float()
     return KnownLatent(
         clean=torch.cat(clean, dim=1),
         missing=torch.tensor(missing).view(1, -1, 1, 1, 1),
-        drawn=F.max_pool3d(drawn[None, None], factor) > 0,
+        drawn=F.max_pool3d(drawn[None, None], config.factors) > 0,
         strength=job.options.strength,
     )
 

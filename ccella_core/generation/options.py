@@ -64,7 +64,7 @@ class GenerationOptions(StrictModel):
         1.0, description="classifier-free guidance; 1: off. Experimental: the published model is sampled without"
     )
     shape: tuple[Whole, Whole, Whole] | None = Field(
-        None, description="voxels along X, Y, Z, multiples of the pipeline's `shape_multiple`"
+        None, description="voxels along X, Y, Z, multiples of the pipeline's `shape_multiples`"
     )
     spacing: tuple[Length, Length, Length] | None = Field(
         None, description=f"mm along X, Y, Z, above 0 and at most {MAX_SPACING_MM:g}"

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
 
 from ccella_core.devices import choose_device, choose_dtype, memory_explained
 from ccella_core.errors import Cancelled
@@ -21,7 +20,7 @@ from ccella_core.generation.known_latent import encode_known
 from ccella_core.generation.options import GenerationKeywords, GenerationOptions, read_options
 from ccella_core.generation.ready_schedulers import ReadyScheduler
 from ccella_core.generation.report_text import NULL_REPORT
-from ccella_core.generation.sampling import latent_shape_multiple, sample
+from ccella_core.generation.sampling import sample
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.generation.text_encoder import ReportEncoder
 from ccella_core.imaging.orientation import affine_of
@@ -30,6 +29,8 @@ from ccella_core.limits import SchedulerName
 from ccella_core.models.model import ModelFolder, ModelIndex
 from ccella_core.models.search import resolve_model
 from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser
+from ccella_core.networks.autoencoder import Autoencoder
+from ccella_core.networks.config import latent_shape, volume_multiples
 from ccella_core.progress import GenerationProgress, ProgressCallback
 from ccella_core.provenance import Provenance, SequenceName
 
@@ -61,7 +62,7 @@ class CCELLAPipeline:
         self,
         *,
         denoiser: ConditionalDenoiser,
-        autoencoder: AutoencoderKlMaisi,
+        autoencoder: Autoencoder,
         autoencoder_config: AutoencoderConfig,
         scheduler_config: SchedulerConfig,
         encoder: ReportEncoder | None,
@@ -120,8 +121,9 @@ class CCELLAPipeline:
         Args:
             path: the new folder.
             overwrite: replace a model that is there.
-            storage_dtype: of the weights of denoiser and autoencoder on the disk; ``None`` keeps theirs. What is
-                loaded again computes in float32, from the rounded weights.
+            storage_dtype: of the weights of denoiser and autoencoder on the disk; ``None`` keeps theirs. With
+                ``torch.int8`` denoiser and text encoder have 8 bits and a scale a channel, the autoencoder 16 bits.
+                What is loaded again computes in float32, from the rounded weights.
 
         Raises:
             SaveError: ``path`` is taken, or the disk refuses.
@@ -139,9 +141,9 @@ class CCELLAPipeline:
         return model
 
     @property
-    def shape_multiple(self) -> int:
-        """Each axis of a volume must be a multiple of this many voxels."""
-        return self.autoencoder_config.factor * latent_shape_multiple(self.denoiser)
+    def shape_multiples(self) -> tuple[int, int, int]:
+        """Each axis of a volume must be a multiple of its own number of voxels."""
+        return volume_multiples(self.autoencoder_config, self.denoiser.config.unet)
 
     def __call__(
         self,
@@ -216,7 +218,7 @@ class CCELLAPipeline:
                     text=text,
                     null_text=null_text,
                     pathology=job.options.pathology,
-                    shape=[size // self.autoencoder_config.factor for size in job.shape],
+                    shape=latent_shape(self.autoencoder_config, job.shape),
                     spacing=job.spacing,
                     seeds=seeds,
                     scheduler=job.scheduler,

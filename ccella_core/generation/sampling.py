@@ -92,11 +92,6 @@ def parse_pathology(value: str | float | None) -> float | None:
     raise InputError(f"The pathology is 'negative', 'positive' or a probability from 0 to 1, not {value!r}.")
 
 
-def latent_shape_multiple(denoiser: ConditionalDenoiser) -> int:
-    """Each axis of a latent must be a multiple of this for the U-Net's levels to meet."""
-    return denoiser.config.unet.shape_multiple
-
-
 @torch.inference_mode()
 def precompute_conditions(
     denoiser: ConditionalDenoiser, text: Tensor, timesteps: Tensor, *, batch: int = CONDITION_BATCH
@@ -153,7 +148,7 @@ def sample(
         null_text: that of the null report, (1, L, D); needed for guidance.
         pathology: see ``parse_pathology``; one for all samples or one a sample. It replaces, as the U-Net's input at
             all timesteps, the class that is predicted from the report at each.
-        shape: latent shape (x, y, z), multiples of ``latent_shape_multiple``.
+        shape: latent shape (x, y, z), multiples of the U-Net's ``shape_multiples``.
         spacing: voxel spacing in mm, (3,) or one a sample (B, 3).
         seeds: B whole numbers, 0 … 2**63 - 1.
         scheduler: see ``Scheduler`` and ``ReadyScheduler``; an object is copied.
@@ -271,9 +266,9 @@ def _checked_spacing(spacing: Sequence[float] | Tensor, count: int) -> Tensor:
 
 
 def _check_shape(denoiser: ConditionalDenoiser, shape: Sequence[int]) -> None:
-    multiple = latent_shape_multiple(denoiser)
-    if len(shape) != 3 or any(size <= 0 or size % multiple for size in shape):
-        raise InputError(f"The latent shape {tuple(shape)} must be three positive multiples of {multiple}.")
+    multiples = denoiser.config.unet.shape_multiples
+    if len(shape) != 3 or any(size <= 0 or size % step for size, step in zip(shape, multiples, strict=True)):
+        raise InputError(f"The latent shape {tuple(shape)} must be three positive multiples of {multiples}.")
 
 
 def _check_text(
