@@ -19,6 +19,7 @@ from ccella_core.parallel import in_processes
 if TYPE_CHECKING:
     import numpy as np
 
+    from ccella_core.cases.prepared import PrepareSettings
     from ccella_core.phantom.report import StyleChoice
 
 SEQUENCES = ("t2w", "adc", "hbv")
@@ -34,6 +35,8 @@ def phantom(
     count: Annotated[int, typer.Option(min=1, max=MAX_PATIENTS, help="Patients, with the seeds that follow.")] = 1,
     pathology: Annotated[Literal["negative", "positive"] | None, typer.Option(help="By default: as drawn.")] = None,
     sequence: Annotated[Literal["t2w", "adc", "hbv", "all"], typer.Option(help="What to render.")] = "all",
+    shape: Annotated[tuple[int, int, int], typer.Option(help="Voxels along X, Y, Z.")] = (96, 96, 32),
+    spacing: Annotated[tuple[float, float, float], typer.Option(help="Millimetres along X, Y, Z.")] = (1.0, 1.0, 3.0),
     format: Annotated[ImageFormat, typer.Option(help="File format of the volumes.")] = "nii.gz",
     manifest: Annotated[
         Split | None,
@@ -51,10 +54,21 @@ def phantom(
     """Render digital prostates: volumes, label map, report and findings."""
     if manifest is not None and sequence not in ("t2w", "all"):
         raise InputError("A manifest needs the T2-weighted volumes; choose --sequence t2w or all.")
+    from ccella_core.cases.prepared import PrepareSettings
+    from ccella_core.config import checked
+
+    grid = checked(PrepareSettings, {"shape": shape, "spacing": spacing}, "This grid")
     prepare_folder(out)
     wanted = (*(SEQUENCES if sequence == "all" else (sequence,)), "labels", *(MASKS if manifest is not None else ()))
     write = partial(
-        _write_patient, out=out, wanted=wanted, pathology=pathology, style=style, format=format, overwrite=overwrite
+        _write_patient,
+        out=out,
+        wanted=wanted,
+        pathology=pathology,
+        style=style,
+        grid=grid,
+        format=format,
+        overwrite=overwrite,
     )
     written = dict(in_processes(write, range(seed, seed + count), jobs))
     patients = [written[each] for each in sorted(written)]
@@ -77,6 +91,7 @@ def _write_patient(
     wanted: tuple[str, ...],
     pathology: str | None,
     style: StyleChoice,
+    grid: PrepareSettings,
     format: str,
     overwrite: bool,
 ) -> dict[str, Any]:
@@ -109,7 +124,7 @@ def _write_patient(
     }
     try:
         for name in [name for name in wanted if name in SEQUENCES]:
-            rendering = render(patient, name)
+            rendering = render(patient, name, shape=grid.shape, spacing=grid.spacing)
             _write_image(rendering.voxels, rendering.affine, images[name])
         _write_image(rendering.labels, rendering.affine, images["labels"])
         for name, tissues in (("gland", GLAND_TISSUES), ("lesion", (Tissue.LESION,))):

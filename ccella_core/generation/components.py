@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TypedDict
 
 import torch
-from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
 
 from ccella_core.errors import ModelError
 from ccella_core.generation.schedulers import SchedulerConfig
@@ -24,13 +23,14 @@ from ccella_core.models.model import (
 )
 from ccella_core.models.weights import CONFIG_NAME
 from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser, DenoiserConfig, build_autoencoder
+from ccella_core.networks.autoencoder import Autoencoder
 
 
 class Components(TypedDict):
     """What a pipeline is made of."""
 
     denoiser: ConditionalDenoiser
-    autoencoder: AutoencoderKlMaisi
+    autoencoder: Autoencoder
     autoencoder_config: AutoencoderConfig
     scheduler_config: SchedulerConfig
     encoder: ReportEncoder | None

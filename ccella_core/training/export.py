@@ -65,7 +65,8 @@ def export_run(
     # Refused here rather than at the first use.
     Scheduler(about.default_scheduler, config.denoiser.scheduler, about.default_num_inference_steps)  # type: ignore[arg-type]
     source = autoencoder_source(autoencoder or config.autoencoder)
-    if source.config.latent_channels * len(config.sequences) != config.denoiser.network.latent_channels:
+    parts = len(config.sequences) + len(config.labels)
+    if source.config.latent_channels * parts != config.denoiser.network.latent_channels:
         raise InputError(f"The autoencoder in {autoencoder} has other latents than the training.")
     encoder = None
     if config.text_encoder is not None:
@@ -79,6 +80,7 @@ def export_run(
         description=about.description,
         variant=config.denoiser.network.variant,
         sequences=list(config.sequences),
+        **({"labels": list(config.labels)} if config.labels else {}),
         native_shape=record["native_shape"],
         native_spacing_mm=record["native_spacing_mm"],
         # Runs of t2w alone did not always record it.

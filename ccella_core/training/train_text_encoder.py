@@ -98,5 +98,5 @@ def _reports(config: TextEncoderConfigFile) -> list[LabelledReport]:
     if config.data is not None:
         for case in PreparedSet.open(config.data).split("train"):
             fields = case.fields or StructuredFields()
-            reports += [LabelledReport(report, fields, case.pathology == "positive") for report in case.reports]
+            reports += [LabelledReport(report, fields, case.positive) for report in case.reports]
     return reports
