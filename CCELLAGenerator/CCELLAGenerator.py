@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import unittest
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from CCELLAGeneratorLib.generation.generator import Generator
 from CCELLAGeneratorLib.panel.job_section import LogPane
 from CCELLAGeneratorLib.panel.panel import Panel
 from CCELLAGeneratorLib.panel.parameters import CCELLAGeneratorParameterNode
-from CCELLAGeneratorLib.scene import sample_data
+from CCELLAGeneratorLib.scene import dicom_export, sample_data
 from CCELLAGeneratorLib.scene.synthetic_label import SyntheticLabel
 from CCELLAGeneratorLib.scene.volumes import is_synthetic
 from slicer.i18n import tr as _
@@ -66,10 +66,14 @@ class CCELLAGenerator(ScriptedLoadableModule):
 
     def _on_startup_completed(self) -> None:
         sample_data.register(Path(self.parent.path).parent)
+        dicom_export.register()
         self.label_views()
 
     def _on_module_about_to_be_unloaded(self, name: str) -> None:
-        if name == self.moduleName and self._label is not None:
+        if name != self.moduleName:
+            return
+        dicom_export.unregister()
+        if self._label is not None:
             self._label.stop()
 
 
@@ -162,6 +166,25 @@ class CCELLAGeneratorLogic(Generator, ScriptedLoadableModuleLogic):
     def __init__(self, parent: Any = None, client: Client | None = None, log: Callable[[str], None] = print) -> None:
         ScriptedLoadableModuleLogic.__init__(self, parent)
         Generator.__init__(self, client or WorkerClient(*default_command(), log), log)
+
+    def exportDicom(
+        self, volumes: Sequence[slicer.vtkMRMLScalarVolumeNode], folder: str | Path, overwrite: bool = False
+    ) -> list[Path]:
+        """Write synthetic volumes as DICOM, a series each, those of one examination in one study.
+
+        Args:
+            volumes: nodes that this module generated, or one of them.
+            folder: takes a folder a study.
+            overwrite: replace series that are there.
+
+        Returns:
+            The folder of each series.
+
+        Raises:
+            ClientError: a volume that cannot be exported, before anything is written; or the disk refuses.
+        """
+        nodes = [volumes] if isinstance(volumes, slicer.vtkMRMLNode) else list(volumes)
+        return dicom_export.export_volumes(nodes, Path(folder), overwrite=overwrite)
 
     def getParameterNode(self) -> CCELLAGeneratorParameterNode:
         """The scene's parameters of this module, which the panel's widgets show."""

@@ -9,10 +9,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from ccella_core.limits import OutputRange
-
-SYNTHETIC_LABEL = "SYNTHETIC - not for diagnosis"
-SYNTHETIC_PREFIX = "SYNTHETIC"
+from ccella_core.limits import SYNTHETIC_LABEL, OutputRange
 
 SequenceName = Literal["t2w", "adc", "hbv"]
 

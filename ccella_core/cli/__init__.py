@@ -10,6 +10,7 @@ import typer
 from ccella_core import __version__
 from ccella_core.cli import (
     evaluate,
+    export_dicom,
     generate,
     models,
     phantom,
@@ -29,6 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("generate", epilog=EXIT_CODES)(generate.generate)
+app.command("export-dicom", epilog=EXIT_CODES)(export_dicom.export_dicom)
 app.add_typer(models.app, name="models")
 app.add_typer(evaluate.app, name="evaluate")
 app.command("prepare", epilog=EXIT_CODES)(prepare.prepare)

@@ -23,10 +23,13 @@ from ccella_core.imaging.orientation import (
     spacing_of,
 )
 from ccella_core.imaging.scans import IMAGE_SUFFIXES, ITK_SUFFIXES, read_scan
-from ccella_core.provenance import SYNTHETIC_LABEL, SYNTHETIC_PREFIX, Provenance, SequenceName, Sidecar
+from ccella_core.limits import SYNTHETIC_LABEL, SYNTHETIC_PREFIX
+from ccella_core.provenance import Provenance, SequenceName, Sidecar
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from ccella_core.imaging.dicom_export import DicomSource
 
 NIFTI_DESCRIPTION_BYTES = 79  # the header field has 80, the last of which ends the string
 NIFTI_SCANNER_COORDINATES = 1
@@ -130,6 +133,13 @@ class SyntheticVolume:
         set_affine(image, self.affine)
         image.SetMetaData(ITK_LABEL_KEY, SYNTHETIC_LABEL)
         return image
+
+    def dicom_source(self, name: str | None = None) -> DicomSource:
+        """The volume as ``imaging.dicom_export.export_dicom`` takes it; ``name`` is what its sentences call it."""
+        from ccella_core.imaging.dicom_export import DicomSource
+
+        made = self.provenance.model_dump(mode="json")
+        return DicomSource(name or f"The {self.sequence} volume", self.voxels, self.affine, self.sequence, made)
 
     def place_on(self, reference: sitk.Image | Path | str) -> SyntheticVolume:
         """The same voxels and spacing, laid along the axes of a real scan, with the centres at the same point.
