@@ -13,6 +13,7 @@ import vtk
 from CCELLAGeneratorLib import dependencies
 from CCELLAGeneratorLib.client.client import WorkerClient
 from CCELLAGeneratorLib.client.command import default_command
+from CCELLAGeneratorLib.client.errors import checked_host
 from CCELLAGeneratorLib.client.interface import Client
 from CCELLAGeneratorLib.generation.generator import Generator
 from CCELLAGeneratorLib.panel.job_section import LogPane
@@ -166,6 +167,26 @@ class CCELLAGeneratorLogic(Generator, ScriptedLoadableModuleLogic):
     def __init__(self, parent: Any = None, client: Client | None = None, log: Callable[[str], None] = print) -> None:
         ScriptedLoadableModuleLogic.__init__(self, parent)
         Generator.__init__(self, client or WorkerClient(*default_command(), log), log)
+
+    @property
+    def host(self) -> str:
+        """The other computer that generates; empty for this one."""
+        return self._client.host
+
+    def generateOn(self, host: str = "") -> None:
+        """Generate on another computer from now on, by the user's own SSH, or on this one again.
+
+        What runs is ended first. The reports that volumes are generated from are sent there; nothing is left there.
+
+        Args:
+            host: ``user@host``, or a name of the SSH configuration, in which port and key can be given; empty for this
+                computer.
+
+        Raises:
+            ClientError: no name of a host. Whether it can be reached shows with the next request.
+        """
+        self.close()
+        self._client.use(checked_host(host) if host else "")
 
     def exportDicom(
         self, volumes: Sequence[slicer.vtkMRMLScalarVolumeNode], folder: str | Path, overwrite: bool = False

@@ -23,7 +23,7 @@ FLOORS: list[set[str]] = [
     {"errors", "limits"},
     {"files"},
     {"config", "devices", "fingerprints", "parallel", "progress", "provenance"},
-    {"imaging", "models", "networks", "phantom", "report_page"},
+    {"client", "imaging", "models", "networks", "phantom", "report_page"},
     {"generation", "runs"},
     {"cases"},
     {"training", "evaluation.statistics"},

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from ccella_core.client.protocol import EXIT_PARENT_GONE
 from ccella_core.generation.text_encoder import ReportEncoder
 from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.models.model import INDEX_NAME, ModelFolder
-from ccella_core.worker.protocol import EXIT_PARENT_GONE
 
 pytestmark = pytest.mark.medium
 

@@ -13,7 +13,7 @@ from ccella_core.models.model import ModelFolder
 from ccella_core.models.search import resolve_model
 from ccella_core.provenance import Provenance
 from ccella_core.worker.hardware import device_id
-from ccella_core.worker.output import checked_name, save, writable_folder
+from ccella_core.worker.output import checked_name, save, send, writable_folder
 from ccella_core.worker.params import GenerateParams, read_params
 from ccella_core.worker.reporter import Reporter
 from ccella_core.worker.tasks import Task, WorkerState
@@ -33,7 +33,7 @@ def run_generation(
     """
     device = device_id(params.device)
     seeds = params.options.with_seed().seeds
-    folder = writable_folder(params.output_dir)
+    folder = None if params.output_dir is None else writable_folder(params.output_dir)
     pipeline = load(model, device, state, reporter)
     load_seconds = reporter.seconds("load")
     saved: list[dict[str, Any]] = []
@@ -45,9 +45,11 @@ def run_generation(
         reporter.tell("save", 0, 1)
         for volume in volumes:
             sequence = f"_{volume.sequence}" if len(volumes) > 1 else ""
-            saved.append(save(volume, folder, f"{name}_seed{seed}{sequence}"))
+            stem = f"{name}_seed{seed}{sequence}"
+            saved.append(send(volume, task, stem) if folder is None else save(volume, folder, stem))
         reporter.tell("save", 1, 1)
-    _keep_timing(volume.provenance, reporter, state)
+    if folder is not None:  # nothing is left on the computer of somebody else
+        _keep_timing(volume.provenance, reporter, state)
     return {"volumes": saved, "seconds": round(reporter.total_seconds(), 3), "load_seconds": round(load_seconds, 3)}
 
 

@@ -6,9 +6,9 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ccella_core.client.protocol import ProtocolError
 from ccella_core.errors import InputError
 from ccella_core.generation.options import GenerationOptions, refusal
-from ccella_core.worker.protocol import ProtocolError
 from ccella_core.worker.tasks import Task
 
 WRONG_TYPES = ("_type", "_parsing", "missing", "extra_forbidden", "too_long")
@@ -47,7 +47,7 @@ class GenerateParams(GenerationOptions):
     report: str | None = None
     model: str
     device: str = "auto"
-    output_dir: str
+    output_dir: str | None = None
     name: str | None = None
 
     @property
