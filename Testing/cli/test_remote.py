@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,12 @@ from loopback_host import ALIAS, LoopbackHost, gone, loopback_host
 from typer.testing import CliRunner, Result
 
 from ccella_core.cli import app, remote
+from ccella_core.client.protocol import EXIT_PARENT_GONE, decode
 from ccella_core.imaging.volume import SyntheticVolume
 
 __all__ = ["loopback_host"]
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 REPORT = "IMPRESSION: PI-RADS 4 lesion in the left apex."
 
 
@@ -40,6 +44,14 @@ def test_what_cannot_be_is_a_sentence(tiny_model: Path, tmp_path: Path) -> None:
     assert result.exit_code == 2 and "is no other computer" in result.stderr
     result = generate(tiny_model, tmp_path / "out", "--on", "somewhere", "--yes", "--dtype", "float16")
     assert result.exit_code == 2 and "leave --dtype out" in result.stderr
+
+
+@pytest.mark.medium
+def test_the_worker_of_others_says_that_it_is_ready_and_ends_with_its_input() -> None:
+    command = [sys.executable, "-m", "ccella_core", "worker"]
+    ended = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True)
+    assert decode(ended.stdout)["event"] == "ready" and ended.returncode == EXIT_PARENT_GONE
+    assert ended.stderr == b""
 
 
 @pytest.mark.medium

@@ -56,7 +56,7 @@ def test_mistakes_are_those_of_the_pipeline_and_cost_no_connection(
     with CCELLAPipeline.connect(ALIAS, model=str(tiny_model), device="cpu") as pipeline:
         with pytest.raises(InputError, match="report"):
             pipeline(" ")
-        with pytest.raises(InputError, match="num_inference_steps"):
+        with pytest.raises(InputError, match="number of steps must be"):
             pipeline(REPORT, num_inference_steps=0)
         with pytest.raises(Cancelled):
             pipeline(REPORT, num_inference_steps=MANY_STEPS, callback=lambda progress: False)
@@ -163,7 +163,6 @@ def test_a_lost_connection_is_made_again_by_the_next_call(loopback_host: Loopbac
     with CCELLAPipeline.connect(ALIAS, model="no-such-model", device="cpu") as pipeline:
         for process in loopback_host.workers():
             process.kill()
-        with pytest.raises(RemoteError, match="was lost"):
-            pipeline(REPORT)
+        assert gone(own_ssh)
         with pytest.raises(ModelError, match="no-such-model"):  # says the new worker
             pipeline(REPORT)

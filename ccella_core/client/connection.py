@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import signal
 import subprocess
 import threading
 import time
@@ -93,32 +94,37 @@ class Connection:
         """
         self._number += 1
         number = self._number
-        self._send(number, method, params)
+        answered = False
         try:
+            self._send(number, method, params)
             while True:
                 message = self._receive()
                 if message.get("id") != number:
                     continue
-                if message["event"] == "result":
-                    return dict(message.get("value") or {})
+                answered = message["event"] in ("result", "error")
                 if message["event"] == "error":
                     raise _error(message)
+                if answered:
+                    return dict(message.get("value") or {})
                 if on_event is not None and on_event(message) is False:
-                    self._cancel(number)
+                    answered = self._cancel(number)
                     raise Cancelled("The request was cancelled.")
-        except BaseException as error:
-            if not isinstance(error, (InputError, ModelError, NonFiniteError, Cancelled)):
-                self.close()  # Ctrl-C, or a fault in the middle of an answer: what comes next would belong to nobody
-            raise
+        finally:
+            if not answered:  # Ctrl-C, a fault here, or nobody there: what still comes would belong to no request
+                self.close()
 
     def close(self) -> None:
         """End the connection, and with it the worker there."""
+        if os.name != "nt" and self.alive:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # with what ssh has started, a proxy for instance
         self._process.kill()
         self._process.wait()
-        for reader in self._readers:
+        with contextlib.suppress(OSError):  # what could not be written any more
+            self._process.stdin.close()  # type: ignore[union-attr]
+        for reader, stream in zip(self._readers, (self._process.stdout, self._process.stderr), strict=True):
             reader.join(END_SECONDS)
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            with contextlib.suppress(OSError):  # what could not be written any more
+            if not reader.is_alive():  # else closing would wait for it
                 stream.close()  # type: ignore[union-attr]
 
     def _greet(self) -> None:
@@ -132,8 +138,8 @@ class Connection:
             )
         self._ready = True
 
-    def _cancel(self, number: int) -> None:
-        """Let the worker stop the request, or cut the connection."""
+    def _cancel(self, number: int) -> bool:
+        """Ask the worker to stop the request; returns whether it did in good time."""
         self._number += 1
         end = time.monotonic() + CANCEL_PATIENCE_SECONDS
         try:
@@ -141,10 +147,10 @@ class Connection:
             while (left := end - time.monotonic()) > 0:
                 message = self._receive(left)
                 if message.get("id") == number and message["event"] in ("result", "error"):
-                    return
+                    return True
         except RemoteError:
             pass
-        self.close()
+        return False
 
     def _send(self, number: int, method: str, params: dict[str, Any]) -> None:
         try:
@@ -196,5 +202,7 @@ def _apart() -> dict[str, Any]:
 
 
 def _error(message: dict[str, Any]) -> CCELLAError:
-    words = " ".join(part for part in (message.get("message"), message.get("hint")) if part)
-    return ERRORS.get(str(message.get("code")), RemoteError)(words)
+    known = ERRORS.get(str(message.get("code")))
+    if known is not None:
+        return known(str(message.get("message")))
+    return RemoteError(" ".join(part for part in (message.get("message"), message.get("hint")) if part))
