@@ -81,7 +81,7 @@ def test_what_goes_through_a_pipe_is_what_would_be_saved(tmp_path: Path) -> None
     path = volume.save(tmp_path / "SYNTHETIC_x.nii")
     assert path.read_bytes() == image and path.with_suffix(".json").read_bytes() == sidecar
     volume.voxels[0, 0, 0] = np.nan
-    with pytest.raises(NonFiniteError, match="1 voxels are NaN or infinite, so SYNTHETIC_x.nii was not saved"):
+    with pytest.raises(NonFiniteError, match="1 voxels are NaN or infinite, so SYNTHETIC_x"):
         volume.to_bytes("SYNTHETIC_x.nii")
 
 
