@@ -25,7 +25,7 @@ FLOORS: list[set[str]] = [
     {"config", "devices", "fingerprints", "parallel", "progress", "provenance"},
     {"client", "imaging", "models", "networks", "phantom", "report_page"},
     {"generation", "runs"},
-    {"cases"},
+    {"cases", "published"},
     {"training", "evaluation.statistics"},
     {"evaluation.data"},
     {"evaluation.adherence", "evaluation.classifier"},

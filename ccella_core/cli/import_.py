@@ -61,9 +61,9 @@ def import_checkpoints(
     quiet_libraries()
     show_log(logging.INFO)
     from ccella_core.config import checked
-    from ccella_core.generation.import_published import import_model
-    from ccella_core.generation.releases import SaidOfImport
     from ccella_core.networks.config import VARIANTS
+    from ccella_core.published.import_published import import_model
+    from ccella_core.published.releases import SaidOfImport
     from ccella_core.training.frozen_networks import text_encoder_source
 
     if variant is not None and variant not in VARIANTS:
@@ -112,9 +112,9 @@ def download_release(name: str, *, accepted: bool, as_json: bool) -> None:
     quiet_libraries()
     show_log(logging.INFO)
     from ccella_core.errors import InputError, SaveError
-    from ccella_core.generation.import_published import import_model
-    from ccella_core.generation.releases import HUB_FILES, SaidOfImport, fetched, licence_text
     from ccella_core.models.search import user_models_dir
+    from ccella_core.published.import_published import import_model
+    from ccella_core.published.releases import HUB_FILES, SaidOfImport, fetched, licence_text
 
     out = user_models_dir() / name
     if out.exists():  # before some GB are fetched
@@ -136,7 +136,7 @@ def import_autoencoder_alone(
     as_json: AsJson = False,
 ) -> None:
     """Make the published autoencoder usable for `ccella train denoiser`. It is read without running anything in it."""
-    from ccella_core.generation.import_published import import_autoencoder
+    from ccella_core.published.import_published import import_autoencoder
 
     folder = import_autoencoder(file, out, licence=licence, overwrite=overwrite)
     if as_json:

@@ -13,7 +13,7 @@ from ccella_core.cli.output import EXIT_CODES, AsJson, explained, print_json, pr
 
 MEGABYTE = 10**6
 NV_GENERATE_MR_NAME = "nv-generate-mr"
-"""Also the name that its release gives it, see ``generation.releases``."""
+"""Also the name that its release gives it, see ``published.releases``."""
 
 app = typer.Typer(
     help="List, show, verify, download, import, export and remove models.", no_args_is_help=True, epilog=EXIT_CODES

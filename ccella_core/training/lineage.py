@@ -9,8 +9,8 @@ from typing import Any
 
 from ccella_core.errors import InputError
 from ccella_core.files import read_text
-from ccella_core.generation.import_published import ABOUT_NAME
 from ccella_core.models.model import INDEX_NAME, ModelFolder
+from ccella_core.published.import_published import ABOUT_NAME
 from ccella_core.runs.folder import RUN_NAME, read_recipe, read_run, read_run_config
 from ccella_core.runs.logging import read_log, seconds_of
 from ccella_core.training.frozen_networks import (

@@ -11,11 +11,11 @@ from pydantic import Field, model_validator
 
 from ccella_core.config import MixedPrecision, StrictModel, merged, read_settings
 from ccella_core.errors import InputError
-from ccella_core.generation.releases import STACKED
 from ccella_core.generation.text_encoder import DEFAULT_MAX_TOKENS
 from ccella_core.models.encoder_files import PUBLISHED_ENCODER
 from ccella_core.networks.config import REPORT_VARIANTS, VARIANTS, AutoencoderConfig, demo_denoiser, published_denoiser
 from ccella_core.provenance import LabelName, SequenceName
+from ccella_core.published.releases import STACKED
 from ccella_core.runs.logging import TrackerName
 from ccella_core.training.adapter import AdapterTraining
 from ccella_core.training.data.sets import TrainingData

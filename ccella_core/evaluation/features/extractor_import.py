@@ -17,10 +17,10 @@ from torch import Tensor
 
 from ccella_core.errors import InputError, ModelError, SaveError
 from ccella_core.files import replace_folder, sha256_of
-from ccella_core.generation.import_published import fill, read_pickle, tensors_by_name, unwrapped
 from ccella_core.models.search import HOME_VARIABLE
 from ccella_core.models.weights import save_component
 from ccella_core.networks.resnet import MedicalNetConfig, RadImageNetConfig, build_medicalnet, build_radimagenet
+from ccella_core.published.import_published import fill, read_pickle, tensors_by_name, unwrapped
 
 PublishedExtractor = Literal["medicalnet", "radimagenet"]
 PUBLISHED: tuple[PublishedExtractor, ...] = get_args(PublishedExtractor)

@@ -17,7 +17,6 @@ from typer.testing import CliRunner
 
 from ccella_core.cli import app
 from ccella_core.errors import InputError
-from ccella_core.generation.import_published import read_autoencoder, read_denoiser, read_pickle
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.models.model import ModelFolder
@@ -34,6 +33,7 @@ from ccella_core.networks import (
     published_denoiser,
 )
 from ccella_core.networks.published import denoiser_config_of, published_name, variant_of
+from ccella_core.published.import_published import read_autoencoder, read_denoiser, read_pickle
 from ccella_core.training.frozen_networks import autoencoder_source
 
 TINY_UNET = UNetConfig(num_channels=(32, 32, 64, 64), num_res_blocks=1)

@@ -24,7 +24,6 @@ from ccella_core.config import shorten
 from ccella_core.errors import InputError, ModelError, SaveError
 from ccella_core.files import replace_folder, sha256_of
 from ccella_core.generation.components import Components, check_components, save_components
-from ccella_core.generation.releases import SaidOfImport, index_of, release_of
 from ccella_core.generation.schedulers import Scheduler
 from ccella_core.generation.text_encoder import ReportEncoder
 from ccella_core.models.model import ModelFolder
@@ -32,6 +31,7 @@ from ccella_core.models.search import user_models_dir
 from ccella_core.models.weights import save_component
 from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser, Variant, build_autoencoder
 from ccella_core.networks.published import autoencoder_config_of, denoiser_config_of, published_name, variant_of
+from ccella_core.published.releases import SaidOfImport, index_of, release_of
 
 log = logging.getLogger(__name__)
 

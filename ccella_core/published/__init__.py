@@ -1,0 +1,1 @@
+"""Published networks: what their releases say, and their checkpoints made into models."""
