@@ -24,8 +24,6 @@ from PIL import Image
 from pydantic import ValidationError
 
 from ccella_core.cases.case import SPLITS, Case, RejectedCase, SourceCases
-from ccella_core.cases.grid import LEAST_OVERLAP, centroid, coverage, onto, target_grid
-from ccella_core.cases.intensity import scaled
 from ccella_core.cases.outcome import Outcome, fingerprint_of, known_outcome, state_path
 from ccella_core.cases.prepared import (
     INDEX_NAME,
@@ -46,6 +44,8 @@ from ccella_core.errors import InputError, SaveError
 from ccella_core.files import prepare_folder, read_bytes, sha256_of, whole_file, write_text
 from ccella_core.fingerprints import refuse_other
 from ccella_core.generation.report_text import check_report
+from ccella_core.imaging.grid import LEAST_OVERLAP, centroid, coverage, onto, target_grid
+from ccella_core.imaging.intensity import scaled
 from ccella_core.imaging.orientation import affine_of
 from ccella_core.imaging.planes import middle_planes, side_by_side
 from ccella_core.imaging.scans import SPACING_TOLERANCE, read_scan

@@ -18,10 +18,10 @@ from pydantic import Field, ValidationError, field_validator
 
 from ccella_core import __version__
 from ccella_core.cases.case import PiRads, PositiveMeans, ReportSource, Split, StructuredFields, is_safe_id
-from ccella_core.cases.intensity import scaled_range
 from ccella_core.config import StrictModel, sentence_of
 from ccella_core.errors import InputError
 from ccella_core.files import read_bytes, read_text, write_json, write_text
+from ccella_core.imaging.intensity import scaled_range
 from ccella_core.phantom.findings import Pathology
 from ccella_core.provenance import LabelName, SequenceName
 

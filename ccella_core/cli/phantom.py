@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ccella_core.cases.prepared import PrepareSettings
+    from ccella_core.phantom.report import StyleChoice
 
 SEQUENCES = ("t2w", "adc", "hbv")
 MASKS = ("gland", "lesion")
@@ -42,6 +43,10 @@ def phantom(
         typer.Option(help="Also list the patients in manifest.jsonl, in this split, with masks, for: ccella prepare"),
     ] = None,
     wordings: Annotated[int, typer.Option(min=1, help="Reports a patient in the manifest, in other words each.")] = 1,
+    style: Annotated[
+        Literal["classic", "structured", "telegram", "narrative", "short", "held-out", "any"],
+        typer.Option(help="Of the reports; any: one of those for training, drawn for each report."),
+    ] = "classic",
     jobs: Annotated[int, typer.Option(min=0, help="Patients at once; 0: as many as there are processor cores.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of the same name.")] = False,
     as_json: AsJson = False,
@@ -56,12 +61,19 @@ def phantom(
     prepare_folder(out)
     wanted = (*(SEQUENCES if sequence == "all" else (sequence,)), "labels", *(MASKS if manifest is not None else ()))
     write = partial(
-        _write_patient, out=out, wanted=wanted, pathology=pathology, grid=grid, format=format, overwrite=overwrite
+        _write_patient,
+        out=out,
+        wanted=wanted,
+        pathology=pathology,
+        style=style,
+        grid=grid,
+        format=format,
+        overwrite=overwrite,
     )
     written = dict(in_processes(write, range(seed, seed + count), jobs))
     patients = [written[each] for each in sorted(written)]
     if manifest is not None:
-        _list_patients(patients, out, manifest, wordings)
+        _list_patients(patients, out, manifest, wordings, style)
     if as_json:
         listed = [{"seed": each["seed"], "pathology": each["findings"].pathology, "report": each["report"],
                  "files": [str(file) for file in each["files"]]} for each in patients]  # fmt: skip
@@ -78,6 +90,7 @@ def _write_patient(
     out: Path,
     wanted: tuple[str, ...],
     pathology: str | None,
+    style: StyleChoice,
     grid: PrepareSettings,
     format: str,
     overwrite: bool,
@@ -100,7 +113,7 @@ def _write_patient(
         raise InputError(f"{taken[0]} exists already: choose another folder or seed, or add --overwrite.")
 
     patient = draw_patient(seed, pathology=pathology)
-    report = write_report(patient.findings, seed=seed)
+    report = write_report(patient.findings, seed=seed, style=style)
     findings = {
         "synthetic": True,
         "label": SYNTHETIC_LABEL,
@@ -126,7 +139,7 @@ def _write_patient(
     return {"seed": seed, "findings": patient.findings, "report": report, "images": images, "files": files}
 
 
-def _list_patients(patients: list[dict[str, Any]], out: Path, split: Split, wordings: int) -> None:
+def _list_patients(patients: list[dict[str, Any]], out: Path, split: Split, wordings: int, style: StyleChoice) -> None:
     """Add the patients to ``manifest.jsonl``, in place of any of the same name."""
     from ccella_core.cases.case import Case
     from ccella_core.cases.manifest import read_manifest, write_manifest
@@ -144,7 +157,9 @@ def _list_patients(patients: list[dict[str, Any]], out: Path, split: Split, word
             id=name,
             patient=name,
             images=images,
-            reports=tuple(write_report(findings, seed=wordings * patient["seed"] + one) for one in range(wordings)),
+            reports=tuple(
+                write_report(findings, seed=wordings * patient["seed"] + one, style=style) for one in range(wordings)
+            ),
             report_source="given",
             pathology=findings.pathology,
             pirads=findings.pirads,

@@ -45,6 +45,7 @@ class DenoiserTraining(StrictModel):
     decay_steps: int | None = Field(None, gt=0, description="length of the decay, where more training follows")
     decay_power: float = Field(2.0, gt=0, description="of the polynomial decay to zero")
     gradient_clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    error: Literal["l1", "l2"] = Field("l1", description="of the prediction; l1 is the published one")
     focal_weight: float = Field(FOCAL_WEIGHT, ge=0, description="λ of the joint loss")
     ema_decay: float | None = Field(None, gt=0, lt=1, description="of an average of the weights")
     report_dropout: float = Field(0.0, ge=0, lt=1, description="share of cases shown the null report, for guidance")
@@ -178,6 +179,7 @@ def _loss(
         logits,
         batch.class_one_hot,
         batch.reads_class,
+        error=config.error,
         focal_weight=config.focal_weight,
         voxel_weight=micro_batch.voxel_weight,
         channel_weight=micro_batch.channel_weight,
@@ -197,14 +199,14 @@ def _loss(
 
 def _refuse_mismatched(cases: CachedCases, config: DenoiserTraining, accelerator: Accelerator) -> None:
     channels, *shape = cases.latent_shape
-    multiple = config.network.unet.shape_multiple
+    multiples = config.network.unet.shape_multiples
     if channels != config.network.latent_channels:
         raise InputError(
             f"The latents have {channels} channels and the network takes {config.network.latent_channels}; "
             f"set denoiser.network.unet.latent_channels to {channels}."
         )
-    if any(size % multiple for size in shape):
-        raise InputError(f"The latents are {shape}; this network needs multiples of {multiple} along each axis.")
+    if any(size % multiple for size, multiple in zip(shape, multiples, strict=True)):
+        raise InputError(f"The latents are {shape}; this network needs multiples of {multiples}.")
     if config.batch_size < accelerator.num_processes:
         raise InputError(f"A batch of {config.batch_size} cannot be shared by {accelerator.num_processes} processes.")
     adapter = config.network.adapter

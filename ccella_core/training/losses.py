@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from monai.losses import FocalLoss
 from torch import Tensor
@@ -31,6 +31,7 @@ def joint_loss(
     class_one_hot: Tensor | None,
     reads_class: Tensor | None,
     *,
+    error: Literal["l1", "l2"] = "l1",
     focal_weight: float = FOCAL_WEIGHT,
     voxel_weight: Tensor | None = None,
     channel_weight: Tensor | None = None,
@@ -38,7 +39,7 @@ def joint_loss(
     batch: int | None = None,
     readers: int | None = None,
 ) -> JointLoss:
-    """L1 of the prediction and, where the class is predicted from the report, the focal loss of the class.
+    """The error of the prediction and, where the class is predicted from the report, the focal loss of the class.
 
     A large batch may come in parts: the losses of all parts add up to that of the batch, if each is told how large the
     batch is.
@@ -50,6 +51,8 @@ def joint_loss(
         class_one_hot: the true class, (B, K).
         reads_class: (B,) bool; cases without a report, or whose class is unknown, say nothing about reading it and are
             left out.
+        error: ``l1``, as published, whose best guess is the median; or ``l2``, whose best guess is the mean, which is
+            what a sampler takes it for: texture that comes and goes has a median of nothing.
         focal_weight: λ of the paper.
         voxel_weight: how much each latent voxel counts, (B, 1, X, Y, Z), 1 on average over the training set; ``None``:
             all the same, as published.
@@ -59,13 +62,14 @@ def joint_loss(
         batch: cases in the whole batch; by default these are all.
         readers: cases in the whole batch whose class is read.
     """
-    error = (prediction - target).abs()
+    difference = prediction - target
+    errors = difference.abs() if error == "l1" else difference.square()
     if voxel_weight is not None:
-        error = error * voxel_weight
+        errors = errors * voxel_weight
     if channel_weight is None:
-        per_case = error.flatten(1).mean(dim=1)
+        per_case = errors.flatten(1).mean(dim=1)
     else:
-        per_case = (error.flatten(2).mean(dim=2) * channel_weight).sum(dim=1) / channel_weight.sum(dim=1)
+        per_case = (errors.flatten(2).mean(dim=2) * channel_weight).sum(dim=1) / channel_weight.sum(dim=1)
     if case_weight is not None:
         per_case = per_case * case_weight
     denoising = per_case.sum() / (len(prediction) if batch is None else batch)

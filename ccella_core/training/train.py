@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
 
 from ccella_core.errors import InputError
+from ccella_core.networks.autoencoder import Autoencoder
 from ccella_core.networks.config import DenoiserConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.progress import OnProgress
@@ -125,7 +125,7 @@ class _Frozen:
     def __post_init__(self) -> None:
         self._autoencoder_source = autoencoder_source(self.config.autoencoder)
         self._text_source = None if self.config.text_encoder is None else text_encoder_source(self.config.text_encoder)
-        self.autoencoder: AutoencoderKlMaisi = self._autoencoder_source.load()
+        self.autoencoder: Autoencoder = self._autoencoder_source.load()
 
     def cache(self, progress: OnProgress | None) -> Path:
         config, text = self.config, self._text_source
@@ -156,7 +156,7 @@ class _Observer:
     """Validates and pictures pictures, every so many steps and after the last."""
 
     def __init__(
-        self, config: TrainConfig, held_out: CachedCases, autoencoder: AutoencoderKlMaisi, logger: TrainLogger
+        self, config: TrainConfig, held_out: CachedCases, autoencoder: Autoencoder, logger: TrainLogger
     ) -> None:
         self.config, self.held_out, self.autoencoder, self.logger = config, held_out, autoencoder, logger
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from accelerate import Accelerator
-from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
 from pydantic import Field
 
 from ccella_core.config import MixedPrecision, StrictModel
 from ccella_core.errors import InputError
 from ccella_core.models.model import save_component
+from ccella_core.networks.autoencoder import Autoencoder
 from ccella_core.provenance import LabelName, SequenceName
 from ccella_core.runs.batches import DataLoading
 from ccella_core.runs.folder import CHECKPOINTS, open_log, refuse_other_run, write_run
@@ -91,7 +91,7 @@ def train(config: AutoencoderConfigFile) -> Path:
     return config.output
 
 
-def _to_refine(config: AutoencoderConfigFile) -> AutoencoderKlMaisi:
+def _to_refine(config: AutoencoderConfigFile) -> Autoencoder:
     source = autoencoder_source(str(config.refine))
     if source.config != config.autoencoder.network:
         raise InputError(f"The autoencoder in {config.refine} is another network than the one configured.")
@@ -100,7 +100,7 @@ def _to_refine(config: AutoencoderConfigFile) -> AutoencoderKlMaisi:
 
 def _validate(
     trainer: Trainer,
-    model: AutoencoderKlMaisi,
+    model: Autoencoder,
     held_out: PreparedVolumes,
     config: AutoencoderConfigFile,
     logger: TrainLogger,

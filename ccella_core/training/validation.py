@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object, send_to_device
-from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
 from monai.metrics import compute_roc_auc
 from PIL import Image
 from torch import nn
@@ -18,6 +17,7 @@ from ccella_core.generation.decoding import decode
 from ccella_core.generation.sampling import sample
 from ccella_core.generation.schedulers import DEFAULT_SCHEDULER
 from ccella_core.imaging.planes import middle_planes, side_by_side, stacked
+from ccella_core.networks.autoencoder import Autoencoder
 from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.training.data.batches import Draw, make_batch
 from ccella_core.training.data.cached_cases import CachedCases, DeviceCases
@@ -106,7 +106,7 @@ def _seen(
 
 def draw_samples(
     denoiser: ConditionalDenoiser,
-    autoencoder: AutoencoderKlMaisi,
+    autoencoder: Autoencoder,
     cases: CachedCases,
     config: DenoiserTraining,
     *,

@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
-from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -25,6 +24,7 @@ from ccella_core.files import sha256_of, write_json
 from ccella_core.fingerprints import refuse_other
 from ccella_core.generation.report_text import NULL_REPORT
 from ccella_core.generation.text_encoder import ReportEncoder
+from ccella_core.networks.autoencoder import Autoencoder
 from ccella_core.progress import OnProgress
 from ccella_core.provenance import LabelName, SequenceName
 from ccella_core.training.data.cached_cases import (
@@ -45,7 +45,7 @@ CACHE_OF_ANOTHER = "a cache that was made from something else"
 def build_cache(
     prepared: JoinedSet,
     sequences: Sequence[SequenceName],
-    autoencoder: AutoencoderKlMaisi,
+    autoencoder: Autoencoder,
     load_encoder: Callable[[], ReportEncoder] | None,
     settings: CacheSettings,
     folder: Path,

@@ -12,7 +12,6 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 import torch
 from accelerate import Accelerator
-from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
 from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import save_file
@@ -24,6 +23,7 @@ from ccella_core.config import StrictModel
 from ccella_core.errors import NonFiniteError, SaveError
 from ccella_core.files import whole_file
 from ccella_core.generation.text_encoder import ReportEncoder
+from ccella_core.networks.autoencoder import Autoencoder
 from ccella_core.provenance import LabelName, SequenceName
 from ccella_core.training.data.augmentation import RandomCopies, random_copy
 from ccella_core.training.data.cached_cases import GLAND, LESION, CacheEntry
@@ -89,7 +89,7 @@ class ShardWriter:
         self,
         prepared: JoinedSet,
         parts: Sequence[SequenceName | LabelName],
-        autoencoder: AutoencoderKlMaisi,
+        autoencoder: Autoencoder,
         encoder: ReportEncoder | None,
         settings: CacheSettings,
         accelerator: Accelerator,
