@@ -74,6 +74,9 @@ def test_a_model_of_several_sequences_gives_a_file_of_each(
         (volume,) = tiny_pipeline(*arguments, **settings)
         return [volume, dataclasses.replace(volume, sequence="adc")]
 
+    one = ModelFolder.open(tiny_model)
+    two = ModelFolder(one.path, one.index.model_copy(update={"sequences": ["t2w", "adc"]}))
+    monkeypatch.setattr("ccella_core.worker.generation.resolve_model", lambda _name: two)
     monkeypatch.setattr("ccella_core.worker.generation.load", lambda *_: draw_two)
     value = handlers(task_of(tiny_model, tmp_path, count=2))
     names = [Path(volume["path"]).name for volume in value["volumes"]]

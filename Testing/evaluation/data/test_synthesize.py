@@ -87,7 +87,9 @@ def test_one_volume_of_every_case_of_the_split(tiny_pipeline: CCELLAPipeline, pr
     assert [member.case for member in open_volume_set(out)] == ["a", "b", "c"]
     settings = read_synthesis_settings(out)
     assert (settings.pathology, settings.split) == ("report", "train")
-    assert settings.options == GenerationOptions(seed=5, num_inference_steps=2, scheduler="dpm++", output_range="0-1")
+    assert settings.options == GenerationOptions(
+        seed=5, num_inference_steps=2, scheduler="dpm++", guidance_scale=1.0, output_range="0-1"
+    )
 
 
 def test_the_class_is_read_from_reports_and_not_from_their_absence(
