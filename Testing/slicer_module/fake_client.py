@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,7 @@ class Request:
     def folder(self) -> Path:
         return Path(self.params["output_dir"])
 
-    def finish(self, *sequences: str) -> None:
+    def finish(self, *sequences: str, warnings: Sequence[str] = ()) -> None:
         """As the worker does it: one volume a seed, or one of each of several sequences, under the name asked for."""
         first = 100 if self.params["seed"] is None else self.params["seed"]
         name = self.params.get("name") or "tiny"
@@ -99,6 +99,7 @@ class Request:
             "report": self.params["report"],
             "pathology_requested": self.params["pathology"],
             "num_inference_steps": self.params["num_inference_steps"] or 2,
+            "warnings": list(warnings),
         }
         self.give(
             *[

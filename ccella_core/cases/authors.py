@@ -137,16 +137,15 @@ def _case(entry: Any, name: str, split: Split | None, folder: Path) -> Case:
     if unexpected := sorted(entry.keys() - KEYS):
         raise InputError(f"It has keys that are not understood: {', '.join(unexpected)}.")
     own_folder = str(entry.get("folder") or "")
-    images: dict[SequenceName, Path] = {
-        sequence: Path(entry[key]) for key, sequence in IMAGES.items() if isinstance(entry.get(key), str)
+    named = {sequence: Path(entry[key]) for key, sequence in IMAGES.items() if isinstance(entry.get(key), str)}
+    images: dict[str, str] = {
+        sequence: str(image if _exists(folder / image) else Path(own_folder) / image)
+        for sequence, image in named.items()
     }
     line = {
         "case": name,
         "patient": own_folder or None,
-        **{
-            sequence: str(image if _exists(folder / image) else Path(own_folder) / image)
-            for sequence, image in images.items()
-        },
+        **images,
         **_class(entry["pirads"]),
         "spacing": entry.get("spacing"),
         **_report(entry),

@@ -147,7 +147,8 @@ class StreamedWeights:
         for name in self._places:
             if name != TIED_WORDS:
                 layers.setdefault(layer_of(name), []).append(name)
-        weight_map, size = {}, 0
+        weight_map: dict[str, str] = {}
+        size = 0
         for number, names in enumerate(layers.values(), start=1):
             tensors = {}
             for name in names:

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -255,7 +255,7 @@ def _save_whole(model: PreTrainedModel, folder: Path, storage_dtype: torch.dtype
     if storage_dtype is not None and storage_dtype != torch.int8:
         model = copy.deepcopy(model)
         torch.nn.Module.to(model, storage_dtype)
-    one_file = {"max_shard_size": "1TB"} if storage_dtype == torch.int8 else {}
+    one_file: dict[str, Any] = {"max_shard_size": "1TB"} if storage_dtype == torch.int8 else {}
     model.save_pretrained(folder, **one_file)
     if storage_dtype == torch.int8:
         # Rewritten rather than written: the library knows which weights are tied and stand in the file once.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable
 from functools import partial
@@ -30,6 +31,7 @@ from .report_section import ReportSection, reads_report
 from .settings_section import SettingsSection
 from .widgets import set_text
 
+WARNINGS_ATTRIBUTE = f"{ATTRIBUTE_PREFIX}Warnings"
 PREDICTION_ATTRIBUTE = f"{ATTRIBUTE_PREFIX}PredictedPositiveProbability"
 
 
@@ -223,7 +225,9 @@ class Panel:
         self.compare.begin()
 
     def _finished(self, report: str, nodes: list[slicer.vtkMRMLScalarVolumeNode]) -> None:
-        self.job.end(_("Done: {names}.").format(names=", ".join(node.GetName() for node in nodes)))
+        done = _("Done: {names}.").format(names=", ".join(node.GetName() for node in nodes))
+        # Of a run, all volumes have the same.
+        self.job.end(" ".join([done, *json.loads(nodes[0].GetAttribute(WARNINGS_ATTRIBUTE) or "[]")]))
         probability = nodes[0].GetAttribute(PREDICTION_ATTRIBUTE)
         if self._parameters is not None:
             self._parameters.result = nodes[0]

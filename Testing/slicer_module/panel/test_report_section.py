@@ -171,3 +171,8 @@ def test_models_that_read_reports_offer_no_sequence(case):
 def test_what_a_model_was_not_trained_on_is_said(case):
     case.client.replies["estimate"] = {**case.client.replies["estimate"], "warnings": ["The spacing is <far>."]}
     assert "The spacing is &lt;far&gt;." in case.open().ui.estimateLabel.text
+
+
+def test_what_was_odd_about_a_volume_is_said_when_it_is_there(panel):
+    panel.generate().finish(warnings=["The spacing of 6 mm along Z is far."])
+    assert panel.ui.statusLabel.text.endswith(". The spacing of 6 mm along Z is far.")
