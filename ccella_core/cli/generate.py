@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ccella_core.cli.options import Guidance, MemoryLimit, SchedulerOption, Steps, generation_options
+from ccella_core.cli.options import (
+    Guidance,
+    Labels,
+    MemoryLimit,
+    SchedulerOption,
+    Sequences,
+    Steps,
+    generation_options,
+)
 from ccella_core.cli.output import AsJson, ProgressDisplay, explained, print_json, print_message, quiet_libraries
 from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder, read_text
@@ -34,6 +42,8 @@ def generate(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same volume; by default a new one.")] = None,
     count: Annotated[int, typer.Option(help="Volumes, with the seeds that follow.")] = 1,
+    sequences: Sequences = None,
+    labels: Labels = True,
     steps: Steps = None,
     scheduler: SchedulerOption = None,
     guidance: Guidance = 1.0,
@@ -57,6 +67,8 @@ def generate(
         pathology=pathology,
         seed=seed,
         count=count,
+        sequences=sequences,
+        labels=labels,
         steps=steps,
         scheduler=scheduler,
         guidance=guidance,
@@ -70,13 +82,15 @@ def generate(
     prepare_folder(out)
 
     from ccella_core.models.search import resolve_model
+    from ccella_core.provenance import LABELS, file_stem
 
     found = resolve_model(model)
     several = len(found.index.sequences) > 1
     names = {
-        (each, sequence): out / f"SYNTHETIC_{found.index.name}_seed{each}{f'_{sequence}' if several else ''}.{format}"
+        (each, part): out
+        / f"{file_stem(f'SYNTHETIC_{found.index.name}_seed{each}', part, of_several=several)}.{format}"
         for each in options.seeds
-        for sequence in found.index.sequences
+        for part in (*(options.sequences or found.index.sequences), *([LABELS] if options.labels else []))
     }
     taken = [str(path) for path in names.values() if path.exists()]
     if taken and not overwrite:
@@ -92,10 +106,11 @@ def generate(
     seconds = round(time.monotonic() - started, 2)
     saved = []
     for volume in volumes:
-        placed = volume if reference is None else volume.place_on(reference)
-        saved.append(
-            _save(placed, names[volume.provenance.seed, volume.sequence], picture=not no_picture, overwrite=overwrite)
-        )
+        placed, seed = volume if reference is None else volume.place_on(reference), volume.provenance.seed
+        if placed.labels is not None and volume.sequence == volumes[0].sequence:  # one label map for all of a seed
+            label_map = placed.labels.save(names[seed, LABELS], overwrite=overwrite)
+        entry = _save(placed, names[seed, volume.sequence], picture=not no_picture, overwrite=overwrite)
+        saved.append({**entry, "labels": None if placed.labels is None else str(label_map)})
 
     if as_json:
         print_json({"model": found.index.name, "model_sha256": found.sha256, "seconds": seconds, "volumes": saved})
@@ -144,6 +159,8 @@ def _save(volume: SyntheticVolume, path: Path, *, picture: bool, overwrite: bool
 
 def _print_entry(entry: dict[str, Any]) -> None:
     typer.echo(f"Volume:   {entry['volume']}")
+    if entry["labels"]:
+        typer.echo(f"Labels:   {entry['labels']}")
     if entry["picture"]:
         typer.echo(f"Picture:  {entry['picture']}")
     if entry["positive_probability"] is not None:

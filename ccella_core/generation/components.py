@@ -82,10 +82,16 @@ def check_components(
 ) -> None:
     """Raises ModelError where the parts do not fit each other."""
     problem = None
-    if denoiser.latent_channels != len(index.sequences) * autoencoder.latent_channels:
+    factors = len(index.scale_factors[0])
+    if denoiser.latent_channels != len(index.parts) * autoencoder.latent_channels:
         problem = (
             f"its denoiser makes {denoiser.latent_channels} latent channels, and its autoencoder reads "
-            f"{autoencoder.latent_channels} for each of {len(index.sequences)} sequences"
+            f"{autoencoder.latent_channels} for each of {len(index.parts)} sequences and labels"
+        )
+    elif factors not in (1, autoencoder.latent_channels):
+        problem = (
+            f"it has {factors} scale factors for each of its sequences and labels, which have "
+            f"{autoencoder.latent_channels} channels"
         )
     elif denoiser.uses_text != (encoder is not None):
         problem = f"the variant {denoiser.variant} {'needs' if denoiser.uses_text else 'has no use for'} a text encoder"

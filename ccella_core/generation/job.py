@@ -15,7 +15,7 @@ from ccella_core.generation.report_text import NULL_REPORT, check_report
 from ccella_core.generation.sampling import parse_pathology
 from ccella_core.generation.schedulers import Scheduler
 from ccella_core.limits import SchedulerName
-from ccella_core.provenance import Provenance
+from ccella_core.provenance import LabelName, Provenance, SequenceName
 
 if TYPE_CHECKING:
     from ccella_core.generation.pipeline import CCELLAPipeline
@@ -40,6 +40,8 @@ class Job(NamedTuple):
     scheduler: Scheduler | HandedInScheduler
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
+    parts: tuple[SequenceName | LabelName, ...]
+    """Of the model's, those that are decoded."""
     batches: list[list[int]]
     """Seeds of the examinations that are denoised together."""
 
@@ -83,8 +85,18 @@ def prepare(
         scheduler=ready,
         shape=shape,
         spacing=options.spacing or index.native_spacing_mm,
+        parts=wanted_parts(index, options),
         batches=[options.seeds[start : start + size] for start in range(0, options.count, size)],
     )
+
+
+def wanted_parts(index: ModelIndex, options: GenerationOptions) -> tuple[SequenceName | LabelName, ...]:
+    """Sequences and labels that are decoded, in the model's order. Raises InputError for one that it does not draw."""
+    wanted = options.sequences or tuple(index.sequences)
+    if missing := [name for name in wanted if name not in index.sequences]:
+        raise InputError(f"The model {index.name} draws {', '.join(index.sequences)}, and no {missing[0]}.")
+    labels = index.labels if options.labels else ()
+    return (*(name for name in index.sequences if name in wanted), *labels)
 
 
 def provenance_of(pipeline: CCELLAPipeline, job: Job, seed: int, predicted: float | None) -> Provenance:

@@ -21,13 +21,14 @@ from ccella_core.generation.report_text import NULL_REPORT
 from ccella_core.generation.sampling import latent_shape_multiple, sample
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.generation.text_encoder import ReportEncoder
+from ccella_core.imaging.label_map import label_map
 from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.limits import SchedulerName
 from ccella_core.models.model import ModelFolder, ModelIndex
 from ccella_core.models.search import resolve_model
 from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser
 from ccella_core.progress import GenerationProgress, ProgressCallback
-from ccella_core.provenance import Provenance, SequenceName
+from ccella_core.provenance import LabelName, Provenance, SequenceName
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -149,7 +150,7 @@ class CCELLAPipeline:
         callback: ProgressCallback | None = None,
         **keywords: Unpack[GenerationKeywords],
     ) -> list[SyntheticVolume]:
-        """Generate ``count`` examinations of one report, each of as many volumes as the model has sequences.
+        """Generate ``count`` examinations of one report, each with a volume of every sequence of the model, or of some.
 
         Args:
             report: the radiology report; ``None`` for variants that read none.
@@ -157,13 +158,15 @@ class CCELLAPipeline:
             scheduler: a name, or a ready object, for instance of Diffusers (see ``ReadyScheduler``), which is copied.
             allow_null: ``NULL_REPORT`` is no mistake: the case has no report.
             callback: called after every step; ``False`` stops with ``Cancelled``.
-            **keywords: ``seed``, ``count``, ``num_inference_steps``, ``guidance_scale``, ``shape``, ``spacing``,
-                ``pathology``, ``memory_limit_gib``, ``output_range``: see ``GenerationOptions``; over ``options``.
+            **keywords: ``seed``, ``count``, ``sequences``, ``labels``, ``num_inference_steps``, ``guidance_scale``,
+                ``shape``, ``spacing``, ``pathology``, ``memory_limit_gib``, ``output_range``: see
+                ``GenerationOptions``; over ``options``.
 
         Returns:
             Volumes in RAS+, their centre at the origin, in the model's intensity range of the sequence unless
             ``output_range`` says otherwise. A model of several sequences gives each of them for every seed: those of
             the first seed, then of the next. Each can be made again alone from its provenance, equal up to rounding.
+            Of a model that draws labels, those of a seed have one label map, their ``labels``.
 
         Raises:
             InputError: an argument that cannot be used, or too little memory.
@@ -184,7 +187,6 @@ class CCELLAPipeline:
         # 1. Check everything before anything slow begins.
         job = prepare(self, report, read_options(options, **keywords), scheduler, allow_null=allow_null)
         progress = GenerationProgress(callback, [len(seeds) for seeds in job.batches])
-        factors = self.index.scale_factors
         volumes = []
         with memory_explained():
             # 2. Encode the report, and the empty one that guidance compares it with.
@@ -210,36 +212,47 @@ class CCELLAPipeline:
                     dtype=self.dtype,
                     callback=partial(progress.denoised, number),
                 )
-                # 4. Decode, one sequence after the other; their latents are stacked.
-                decoded = [
-                    decode(
+                # 4. Decode, one sequence or label after the other; their latents are stacked.
+                by_part = dict(zip(self.index.parts, latents.chunk(len(self.index.parts), dim=1), strict=True))
+                factors = dict(zip(self.index.parts, self.index.scale_factors, strict=True))
+                decoded = {
+                    part: decode(
                         self.autoencoder,
-                        latent,
-                        scale_factor=factor,
+                        by_part[part],
+                        scale_factor=factors[part],
                         memory_limit_gib=job.options.memory_limit_gib,
-                        callback=partial(progress.decoded, number, place, len(factors)),
+                        callback=partial(progress.decoded, number, place, len(job.parts)),
                     )
-                    for place, (latent, factor) in enumerate(
-                        zip(latents.chunk(len(factors), dim=1), factors, strict=True)
-                    )
-                ]
+                    for place, part in enumerate(job.parts)
+                }
                 # 5. Record how each was made.
                 for row, seed in enumerate(seeds):
                     provenance = provenance_of(self, job, seed, None if positive is None else float(positive[row]))
-                    volumes += [
-                        self._volume(voxels[row, 0].numpy(), sequence, provenance)
-                        for sequence, voxels in zip(self.index.sequences, decoded, strict=True)
-                    ]
+                    volumes += self._examination(
+                        {part: voxels[row, 0].numpy() for part, voxels in decoded.items()}, provenance
+                    )
         return volumes
 
-    def _volume(self, decoded: np.ndarray, sequence: SequenceName, provenance: Provenance) -> SyntheticVolume:
-        """Voxels (X, Y, Z) that the autoencoder gave in 0 … 1, in the requested range and with their geometry."""
+    def _examination(
+        self, decoded: dict[SequenceName | LabelName, np.ndarray], provenance: Provenance
+    ) -> list[SyntheticVolume]:
+        """Volumes of the sequences and their label map, of voxels (X, Y, Z) that the autoencoder gave in 0 … 1."""
+        affine = np.diag([*provenance.spacing, 1.0])
+        affine[:3, 3] = -np.multiply(provenance.spacing, np.subtract(provenance.shape, 1)) / 2
+        drawn = {name: decoded[name] for name in self.index.labels if name in decoded}
+        labels = label_map(drawn, affine, provenance) if drawn else None
+        return [
+            SyntheticVolume(self._in_range(decoded[name], name, provenance), affine, name, provenance, labels)
+            for name in self.index.sequences
+            if name in decoded
+        ]
+
+    def _in_range(self, decoded: np.ndarray, sequence: SequenceName, provenance: Provenance) -> np.ndarray:
+        """In the requested range."""
         voxels = decoded.clip(0, 1)
         if provenance.output_range != "0-1":
             low, high = self.index.intensity_range[sequence]
             voxels = low + (high - low) * voxels
         if provenance.output_range == "int16":
             voxels = np.rint(voxels).astype(np.int16)
-        affine = np.diag([*provenance.spacing, 1.0])
-        affine[:3, 3] = -np.multiply(provenance.spacing, np.subtract(provenance.shape, 1)) / 2
-        return SyntheticVolume(voxels, affine, sequence, provenance)
+        return voxels

@@ -63,7 +63,7 @@ class AdapterConfig(StrictModel):
 class UNetConfig(StrictModel):
     """The U-Net, MONAI's ``DiffusionModelUNetMaisi``. Defaults: the published size."""
 
-    latent_channels: int = Field(4, gt=0, description="the autoencoder's, times the sequences")
+    latent_channels: int = Field(4, gt=0, description="the autoencoder's, times the sequences and labels")
     num_channels: tuple[int, ...] = Field((64, 128, 256, 512), description="of each level, each half as fine")
     attention_levels: tuple[bool, ...] = Field((False, False, True, True), description="levels that attend to the text")
     num_head_channels: tuple[int, ...] = Field((0, 0, 32, 32), description="of an attention head, at each level")
@@ -126,7 +126,7 @@ class DenoiserConfig(StrictModel):
 
     @property
     def latent_channels(self) -> int:
-        """Of all sequences together."""
+        """Of all sequences and labels together."""
         return self.unet.latent_channels
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from transformers.utils.logging import disable_progress_bar
 
 from ccella_core.devices import memory_explained
+from ccella_core.generation.job import wanted_parts
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.models.model import ModelFolder
 from ccella_core.models.search import resolve_model
@@ -43,11 +44,9 @@ def run_generation(
         options = params.options.model_copy(update={"seed": seed, "count": 1})
         volumes = pipeline(params.report, options, callback=reporter)
         reporter.tell("save", 0, 1)
-        for volume in volumes:
-            sequence = f"_{volume.sequence}" if len(volumes) > 1 else ""
-            saved.append(save(volume, folder, f"{name}_seed{seed}{sequence}"))
+        saved += save(volumes, folder, f"{name}_seed{seed}", of_several=len(model.index.sequences) > 1)
         reporter.tell("save", 1, 1)
-    _keep_timing(volume.provenance, reporter, state)
+    _keep_timing(volumes[0].provenance, reporter, state, parts=len(wanted_parts(model.index, params.options)))
     return {"volumes": saved, "seconds": round(reporter.total_seconds(), 3), "load_seconds": round(load_seconds, 3)}
 
 
@@ -65,7 +64,7 @@ def load(model: ModelFolder, device: str, state: WorkerState, reporter: Reporter
     return state.pipeline
 
 
-def _keep_timing(how: Provenance, reporter: Reporter, state: WorkerState) -> None:
+def _keep_timing(how: Provenance, reporter: Reporter, state: WorkerState, *, parts: int) -> None:
     timings = Timings(state.timings_file)
     former = timings.find(how.model_sha256, how.device, how.shape)
     # A run with a loaded model measures no loading, and no encoding either where the report is the same as before.
@@ -75,7 +74,7 @@ def _keep_timing(how: Provenance, reporter: Reporter, state: WorkerState) -> Non
         load=known.load if known else reporter.seconds("load"),
         encode=known.encode if known else reporter.seconds("encode"),
         step=reporter.seconds("denoise") / (reporter.volumes * how.num_inference_steps * copies),
-        decode=reporter.seconds("decode") / reporter.volumes,
+        decode=reporter.seconds("decode") / (reporter.volumes * parts),
     )
     timings.keep(how.model_sha256, how.device, how.shape, timing)
 

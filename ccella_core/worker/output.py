@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder
 from ccella_core.limits import MAX_NAME_CHARACTERS, is_file_name
+from ccella_core.provenance import LABELS, SequenceName, file_stem
 
 if TYPE_CHECKING:
-    from ccella_core.imaging.volume import SyntheticVolume
+    from ccella_core.imaging.volume import SyntheticImage, SyntheticVolume
 
 IMAGE_SUFFIX = ".nii"
 """Uncompressed: the client reads it at once, and compressing a volume takes longer than denoising a step."""
@@ -40,13 +41,19 @@ def writable_folder(folder: str) -> Path:
     return path
 
 
-def save(volume: SyntheticVolume, folder: Path, stem: str) -> dict[str, Any]:
-    """Write image and sidecar; returns the entry of ``volumes`` in the protocol."""
+def save(volumes: list[SyntheticVolume], folder: Path, name: str, *, of_several: bool) -> list[dict[str, Any]]:
+    """Write images, label map and sidecars of an examination; returns the entries of ``volumes`` in the protocol."""
     from ccella_core.imaging.volume import sidecar_of
 
-    path = volume.save(_free_path(folder, stem))
-    provenance = volume.provenance.model_dump(mode="json")
-    return {"path": str(path), "sidecar": str(sidecar_of(path)), "provenance": provenance}
+    def write(image: SyntheticImage, part: SequenceName | Literal["labels"]) -> dict[str, str]:
+        path = image.save(_free_path(folder, file_stem(name, part, of_several=of_several)))
+        return {"path": str(path), "sidecar": str(sidecar_of(path))}
+
+    labels = None if volumes[0].labels is None else write(volumes[0].labels, LABELS)
+    return [
+        {**write(volume, volume.sequence), "labels": labels, "provenance": volume.provenance.model_dump(mode="json")}
+        for volume in volumes
+    ]
 
 
 def _free_path(folder: Path, stem: str) -> Path:

@@ -1,9 +1,10 @@
-"""``SYNTHETIC – not for diagnosis`` in the corner of every slice view that shows a synthetic volume."""
+"""``SYNTHETIC – not for diagnosis`` in the corner of every slice view that shows a synthetic volume or labels."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from itertools import chain
 
 import slicer
 import vtk
@@ -86,7 +87,10 @@ class _ViewLabel:
         width_in_points = self._window.GetSize()[0] * POINTS_PER_INCH / self._window.GetDPI()
         fitting = int(width_in_points * FONT_SIZE_OF_WIDTH)
         self._actor.GetTextProperty().SetFontSize(min(max(fitting, smallest), largest))
-        self._actor.SetVisibility(any(map(is_synthetic, visible_volumes(self._logic.GetSliceCompositeNode()))))
+        shown = chain(
+            visible_volumes(self._logic.GetSliceCompositeNode()), visible_segmentations(self._logic.GetSliceNode())
+        )
+        self._actor.SetVisibility(any(map(is_synthetic, shown)))
 
 
 def visible_volumes(composite: slicer.vtkMRMLSliceCompositeNode | None) -> Iterator[slicer.vtkMRMLVolumeNode]:
@@ -106,6 +110,16 @@ def visible_volumes(composite: slicer.vtkMRMLSliceCompositeNode | None) -> Itera
         volume = composite.GetScene().GetNodeByID(identifier) if identifier and opacity > 0 else None
         if volume is not None:
             yield volume
+
+
+def visible_segmentations(view: slicer.vtkMRMLSliceNode | None) -> Iterator[slicer.vtkMRMLSegmentationNode]:
+    """The segmentations that are switched on in a slice view, wherever its slice lies."""
+    if view is None or view.GetScene() is None:
+        return
+    for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode", view.GetScene()):
+        display = node.GetDisplayNode()
+        if display is not None and display.GetVisibility2D() and display.IsDisplayableInView(view.GetID()):
+            yield node
 
 
 def _text_actor(text: str) -> vtk.vtkTextActor:
