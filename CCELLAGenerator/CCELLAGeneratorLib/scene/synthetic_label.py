@@ -118,7 +118,8 @@ def visible_segmentations(view: slicer.vtkMRMLSliceNode | None) -> Iterator[slic
         return
     for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode", view.GetScene()):
         display = node.GetDisplayNode()
-        if display is not None and display.GetVisibility2D() and display.IsDisplayableInView(view.GetID()):
+        shown = display is not None and display.GetVisibility() and display.GetVisibility2D()
+        if shown and display.IsDisplayableInView(view.GetID()):
             yield node
 
 
