@@ -86,10 +86,13 @@ def read_table(folder: Path) -> tuple[SyntheticCase, ...]:
     """The rows of ``cases.csv``. Raises InputError where there is none, or it is damaged."""
     try:
         text = read_text(folder / CSV_NAME)
-        rows = csv.DictReader(io.StringIO(text))
+        table = csv.DictReader(io.StringIO(text))
         required = {name for name, field in SyntheticCase.model_fields.items() if field.is_required()}
-        if not required <= set(rows.fieldnames or ()) <= set(SyntheticCase.model_fields):
+        if not required <= set(table.fieldnames or ()) <= set(SyntheticCase.model_fields):
             raise csv.Error("other columns")
+        rows = list(table)
+        if any(None in row.values() for row in rows):
+            raise csv.Error("a line is cut short")
         return tuple(SyntheticCase.model_validate({key: value or None for key, value in row.items()}) for row in rows)
     except FileNotFoundError as error:
         raise InputError(
