@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ccella_core.cli import evaluate_adherence, evaluate_classifier
+from ccella_core.cli import evaluate_adherence, evaluate_classifier, evaluate_readers
 from ccella_core.cli.evaluate_adherence import SplitName
 from ccella_core.cli.output import EXIT_CODES, AsJson, StepDisplay, explained, print_json, print_message
 from ccella_core.errors import InputError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Measure a model.", no_args_is_help=True, epilog=EXIT_CODES)
 app.command("adherence", epilog=EXIT_CODES)(evaluate_adherence.adherence)
 app.command("classifier", epilog=EXIT_CODES)(evaluate_classifier.classifier)
+app.command("readers", epilog=EXIT_CODES)(evaluate_readers.readers)
 
 
 @app.command("class-head", epilog=EXIT_CODES)
