@@ -13,6 +13,7 @@ from .. import dependencies
 from ..client.errors import ClientError
 from ..scene.volumes import ATTRIBUTE_PREFIX, is_synthetic
 from .compare_section import CompareSection
+from .hanging_section import HangingSection
 from .job_section import JobSection, LogPane
 from .model_section import ModelSection, model_folders
 from .parameters import MAX_SEED, MODELS_OWN_STEPS, CCELLAGeneratorParameterNode, connect_widgets, forget_node
@@ -42,6 +43,7 @@ class Panel:
         self.report = ReportSection(ui, logic)
         self.model = ModelSection(ui, logic, self.job, self.describe, self._update_buttons)
         self.settings = SettingsSection(ui)
+        self.hanging = HangingSection(ui, lambda: self.compare.end())  # before the next, see there
         self.compare = CompareSection(ui)
         self.report.show_prediction(None)
 
@@ -69,12 +71,14 @@ class Panel:
         parameters = self._parameters
         if parameters is None:
             self.compare.refresh(None, None)
+            self.hanging.refresh(None)
             self._update_buttons()
             return
         self._ask_about_model()
         self.report.refresh(parameters.report, parameters.model, self.model.chosen)
         self.settings.refresh(self.model.chosen, parameters.newSeed)
         self.compare.refresh(parameters.result, parameters.realScan)
+        self.hanging.refresh(parameters)
         not_real = is_synthetic(parameters.realScan)
         set_text(self._ui.scanHint, _("This volume is synthetic, not a real scan.") if not_real else "")
         self._update_buttons()
@@ -82,6 +86,7 @@ class Panel:
     def forget(self, node: slicer.vtkMRMLNode) -> None:
         """A node is about to leave the scene: a comparison with it ends, and it is no longer chosen for anything."""
         self.compare.forget(node)
+        self.hanging.forget(node)
         forget_node(self._parameters, node)
 
     def close(self) -> None:
@@ -90,6 +95,7 @@ class Panel:
         self.report.close()
         self.model.close()
         self.compare.close()
+        self.hanging.close()
         self._log.close()
 
     def _ask_about_model(self, *, again: bool = False) -> None:
@@ -163,7 +169,7 @@ class Panel:
             self._parameters.result = nodes[0]
             if report == self._parameters.report:
                 self.report.show_prediction(None if probability is None else float(probability), report)
-        if not self.compare.active:
+        if not (self.compare.active or self.hanging.active):
             slicer.util.setSliceViewerLayers(background=nodes[0], fit=True, rotateToVolumePlane=True)
         self._ended()
 
