@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ccella_core.cli.options import (
+    Around,
     Guidance,
+    Images,
     Labels,
+    Mask,
     MemoryLimit,
+    Radius,
     SchedulerOption,
     Sequences,
     Steps,
+    Strength,
     generation_options,
+    scan_to_edit_of,
 )
 from ccella_core.cli.output import AsJson, ProgressDisplay, explained, print_json, print_message, quiet_libraries
 from ccella_core.errors import InputError
@@ -25,7 +31,11 @@ from ccella_core.limits import OutputRange
 if TYPE_CHECKING:
     from SimpleITK import Image
 
+    from ccella_core.generation.edit import ScanToEdit
+    from ccella_core.generation.options import GenerationOptions
     from ccella_core.imaging.volume import SyntheticVolume
+    from ccella_core.models.model import ModelIndex
+    from ccella_core.provenance import SequenceName
 
 ImageFormat = Literal["nii.gz", "nii", "nrrd", "mha"]
 DEFAULT_MODEL = "ccella-demo"
@@ -55,6 +65,11 @@ def generate(
     ] = "native",
     format: Annotated[ImageFormat, typer.Option(help="File format of the volumes.")] = "nii.gz",
     place_on: Annotated[Path | None, typer.Option(help="Lay the volumes where this real scan lies.")] = None,
+    image: Images = None,
+    strength: Strength = None,
+    mask: Mask = None,
+    around: Around = None,
+    radius: Radius = None,
     memory_limit: MemoryLimit = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
@@ -62,7 +77,7 @@ def generate(
     no_picture: Annotated[bool, typer.Option("--no-picture", help="Draw no contact sheet.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Generate synthetic volumes from a report."""
+    """Generate synthetic volumes from a report, or edit a real scan under it."""
     options = generation_options(
         pathology=pathology,
         seed=seed,
@@ -76,22 +91,20 @@ def generate(
         spacing=spacing,
         memory_limit=memory_limit,
         output_range=output_range,
+        strength=strength,
     ).with_seed()
     text = _report_text(report, report_file)
+    if image and place_on is not None:
+        raise InputError("An edited scan stays where it is: leave --place-on out.")
     reference = None if place_on is None else _reference(place_on)  # before minutes are spent on what would be lost
-    prepare_folder(out)
 
     from ccella_core.models.search import resolve_model
-    from ccella_core.provenance import LABELS, file_stem
+    from ccella_core.provenance import LABELS
 
     found = resolve_model(model)
-    several = len(found.index.sequences) > 1
-    names = {
-        (each, part): out
-        / f"{file_stem(f'SYNTHETIC_{found.index.name}_seed{each}', part, of_several=several)}.{format}"
-        for each in options.seeds
-        for part in (*(options.sequences or found.index.sequences), *([LABELS] if options.labels else []))
-    }
+    edit = scan_to_edit_of(image, mask, around, radius, found.index.sequences, _warn)
+    prepare_folder(out)
+    names = _names(out, found.index, edit, options, format)
     taken = [str(path) for path in names.values() if path.exists()]
     if taken and not overwrite:
         raise InputError(f"{taken[0]} exists already: choose another folder or seed, or add --overwrite.")
@@ -102,7 +115,7 @@ def generate(
     started = time.monotonic()
     with ProgressDisplay() as progress:
         pipeline = CCELLAPipeline.from_pretrained(found, device=device, dtype=dtype)
-        volumes = pipeline(text, options, callback=progress)
+        volumes = pipeline(text, options, image=edit, callback=progress)
     seconds = round(time.monotonic() - started, 2)
     saved = []
     for volume in volumes:
@@ -124,7 +137,27 @@ def generate(
 def _reference(path: Path) -> Image:
     from ccella_core.imaging.scans import read_scan
 
-    return read_scan(path, lambda warning: print_message(f"Warning: {warning}", style="yellow"))
+    return read_scan(path, _warn)
+
+
+def _warn(warning: str) -> None:
+    print_message(f"Warning: {warning}", style="yellow")
+
+
+def _names(
+    out: Path, index: ModelIndex, edit: ScanToEdit | None, options: GenerationOptions, ending: str
+) -> dict[tuple[int, SequenceName | Literal["labels"]], Path]:
+    from ccella_core.provenance import LABELS, file_stem
+
+    sequences = options.sequences or (index.sequences if edit is None else list(edit.scans))
+    labels = [LABELS] if options.labels and index.labels and edit is None else []
+    stem = f"SYNTHETIC_{index.name if edit is None else f'{edit.name}_{index.name}'}"
+    several = len(index.sequences) > 1
+    return {
+        (seed, part): out / f"{file_stem(f'{stem}_seed{seed}', part, of_several=several)}.{ending}"
+        for seed in options.seeds
+        for part in (*sequences, *labels)
+    }
 
 
 def _report_text(report: str | None, file: Path | None) -> str | None:

@@ -23,7 +23,7 @@ from ccella_core.imaging.orientation import (
     spacing_of,
 )
 from ccella_core.imaging.scans import IMAGE_SUFFIXES, ITK_SUFFIXES, read_scan
-from ccella_core.provenance import SYNTHETIC_LABEL, SYNTHETIC_PREFIX, Provenance, SequenceName, Sidecar
+from ccella_core.provenance import SYNTHETIC_PREFIX, Provenance, SequenceName, Sidecar
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -84,6 +84,7 @@ class SyntheticImage:
             with whole_file(image_path) as temporary_image, whole_file(sidecar_path, private=True) as temporary_sidecar:
                 self._write(temporary_image)
                 sidecar = Sidecar(
+                    label=self.provenance.label,
                     image=image_path.name,
                     sha256=sha256_of(temporary_image),
                     provenance=self.provenance,
@@ -102,19 +103,19 @@ class SyntheticImage:
         if image_suffix(path) in ITK_SUFFIXES:
             sitk.WriteImage(self.to_sitk(), str(path), useCompression=True)
             return
-        image = nib.Nifti1Image(self.voxels, self.affine)
+        image = nib.Nifti1Image(self.voxels, self.affine, dtype=self.voxels.dtype)
         image.set_qform(self.affine, NIFTI_SCANNER_COORDINATES)
         image.set_sform(self.affine, NIFTI_SCANNER_COORDINATES)
         image.header.set_xyzt_units(xyz="mm")
         maker = f"{self._header(image)}, {self.provenance.model_name} {self.provenance.model_version}"
-        image.header["descrip"] = f"{SYNTHETIC_LABEL}; {maker}".encode()[:NIFTI_DESCRIPTION_BYTES]
+        image.header["descrip"] = f"{self.provenance.label}; {maker}".encode()[:NIFTI_DESCRIPTION_BYTES]
         image.to_filename(path)
 
     def to_sitk(self) -> sitk.Image:
         """The same as a SimpleITK image, whose physical space is LPS mm."""
         image = sitk.GetImageFromArray(np.ascontiguousarray(self.voxels.transpose(2, 1, 0)))
         set_affine(image, self.affine)
-        image.SetMetaData(ITK_LABEL_KEY, SYNTHETIC_LABEL)
+        image.SetMetaData(ITK_LABEL_KEY, self.provenance.label)
         return image
 
     def _placed_on(self, reference: sitk.Image | Path | str) -> np.ndarray:
@@ -137,8 +138,9 @@ class SyntheticImage:
 class SyntheticVolume(SyntheticImage):
     """A generated scan.
 
-    ``voxels`` is int16 if it is given so, else float32; ``sequence`` is "t2w", "hbv" or "adc"; ``labels`` is the label
-    map of its examination, where the model draws one. Raises ``InputError`` for an unknown sequence too.
+    ``voxels`` is int16 if it is given so, else float32; of an edited scan they keep the scan's type. ``sequence`` is
+    "t2w", "hbv" or "adc"; ``labels`` is the label map of its examination, where the model draws one. Raises
+    ``InputError`` for an unknown sequence too.
     """
 
     voxels: np.ndarray
@@ -149,7 +151,7 @@ class SyntheticVolume(SyntheticImage):
 
     def __post_init__(self) -> None:
         self.voxels = np.asarray(self.voxels)
-        if self.voxels.dtype != np.int16:
+        if self.voxels.dtype != np.int16 and self.provenance.source_sha256 is None:
             self.voxels = self.voxels.astype(np.float32, copy=False)
         super().__post_init__()
         if self.sequence not in get_args(SequenceName):

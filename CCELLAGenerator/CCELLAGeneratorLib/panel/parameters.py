@@ -6,7 +6,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Annotated, Any, get_type_hints
 
-from slicer import vtkMRMLNode, vtkMRMLScalarVolumeNode
+from slicer import vtkMRMLMarkupsFiducialNode, vtkMRMLNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
@@ -22,6 +22,8 @@ MAX_SEED = 2**31 - LIMITS.MAX_COUNT
 MAX_GUIDANCE = 10.0
 MAX_ADC = 5000
 """In 10⁻⁶ mm²/s, as the ends of the ADC's window are; free water has 3000."""
+MAX_RADIUS_MM = 60.0
+MIN_STRENGTH = 0.05
 
 
 class PathologyChoice(Enum):
@@ -67,6 +69,7 @@ class CCELLAGeneratorParameterNode:
     """``model`` and ``device`` are the worker's names for them; steps 0: the model's own; guidance 1: off.
 
     ``realAdc`` and ``realHighB`` go with ``realScan``; where they are not chosen, they are looked for.
+    ``editRadius`` in mm, 0: as the composer's lesion is large.
     """
 
     report: str = ""
@@ -86,6 +89,11 @@ class CCELLAGeneratorParameterNode:
     adcLow: Annotated[int, WithinRange(0, MAX_ADC)] = 0
     adcHigh: Annotated[int, WithinRange(0, MAX_ADC)] = 2000
     result: vtkMRMLScalarVolumeNode
+    editScan: vtkMRMLScalarVolumeNode
+    editPoint: vtkMRMLMarkupsFiducialNode
+    editSegmentation: vtkMRMLSegmentationNode
+    editRadius: Annotated[float, WithinRange(0.0, MAX_RADIUS_MM)] = 0.0
+    editStrength: Annotated[float, WithinRange(MIN_STRENGTH, 1.0)] = 1.0
 
 
 NODE_PARAMETERS = tuple(

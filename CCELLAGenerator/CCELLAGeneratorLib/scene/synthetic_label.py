@@ -10,7 +10,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from .volumes import is_synthetic
+from .volumes import edited_from, is_synthetic
 
 CORNER = (0.99, 0.01)
 """Bottom right, as a fraction of the view: the one corner in which Slicer itself writes nothing."""
@@ -67,7 +67,7 @@ class _ViewLabel:
         self._window = window
         self._logic = logic
         self._renderer: vtk.vtkRenderer | None = None
-        self._actor = _text_actor(_("SYNTHETIC – not for diagnosis"))
+        self._actor = _text_actor(_words())
         self._observer = window.AddObserver(vtk.vtkCommand.StartEvent, self._before_drawing)
 
     def remove(self) -> None:
@@ -90,7 +90,9 @@ class _ViewLabel:
         shown = chain(
             visible_volumes(self._logic.GetSliceCompositeNode()), visible_segmentations(self._logic.GetSliceNode())
         )
-        self._actor.SetVisibility(any(map(is_synthetic, shown)))
+        synthetic = [node for node in shown if is_synthetic(node)]
+        self._actor.SetVisibility(bool(synthetic))
+        self._actor.SetInput(_words(next(filter(None, map(edited_from, synthetic)), "")))
 
 
 def visible_volumes(composite: slicer.vtkMRMLSliceCompositeNode | None) -> Iterator[slicer.vtkMRMLVolumeNode]:
@@ -121,6 +123,13 @@ def visible_segmentations(view: slicer.vtkMRMLSliceNode | None) -> Iterator[slic
         shown = display is not None and display.GetVisibility() and display.GetVisibility2D()
         if shown and display.IsDisplayableInView(view.GetID()):
             yield node
+
+
+def _words(source: str = "") -> str:
+    """What is written; ``source``: the digits that name what a volume was edited from."""
+    if not source:
+        return _("SYNTHETIC – not for diagnosis")
+    return _("SYNTHETIC (EDITED FROM {source})\nnot for diagnosis").format(source=source)
 
 
 def _text_actor(text: str) -> vtk.vtkTextActor:
