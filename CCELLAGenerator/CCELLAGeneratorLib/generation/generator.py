@@ -258,6 +258,10 @@ class Generator:
         """Fetch the model ``hf:owner/name``; ``onResult`` gets its description. Returns the request's number."""
         return self._ask("download", {"name": name}, onResult, onError, onProgress)
 
+    def readStudy(self, folder: str | Path, *, onResult: Callback, onError: Callback) -> int:
+        """Ask for what came out of a reader study: "page", "text". Returns the request's number."""
+        return self._ask("read_study", {"folder": str(folder)}, onResult, onError)
+
     def deleteModel(self, path: str | Path, *, onResult: Callback, onError: Callback) -> int:
         """Delete a model that was downloaded. Returns the request's number."""
         return self._ask("delete", {"path": str(path)}, onResult, onError)

@@ -57,6 +57,12 @@ class HangingSection:
             self._stop()
             self._show()
 
+    def end(self) -> None:
+        """The views are needed for something else."""
+        if self.active:
+            self._stop()
+            self._show()
+
     def close(self) -> None:
         """Put the views back."""
         self._hanging.stop()
@@ -70,9 +76,8 @@ class HangingSection:
         self._show()
 
     def _compare_toggled(self, is_down: bool) -> None:
-        if is_down and self.active:
-            self._stop()
-            self._show()
+        if is_down:
+            self.end()
 
     def _start(self) -> None:
         try:

@@ -92,6 +92,11 @@ class Panel:
         self.hanging.forget(node)
         forget_node(self._parameters, node)
 
+    def leave_views(self) -> None:
+        """Something else needs the views."""
+        self.compare.end()
+        self.hanging.end()
+
     def close(self) -> None:
         """Let go of everything; no callback reaches the widgets after this."""
         self.set_parameters(None)
