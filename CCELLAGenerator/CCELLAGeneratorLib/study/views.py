@@ -56,13 +56,17 @@ class StudyViews:
         layout_node = layout_manager.layoutLogic().GetLayoutNode()
         show_study(layout_node, pairs=len(loaded) == 2)
         slicer.app.processEvents()  # new views have no size before
-        names = [SINGLE_VIEWS] if len(loaded) == 1 else [{"Axial": view} for view in PAIR_VIEWS]
-        rows = [SliceRow(layout_manager, each, volume) for each, volume in zip(names, loaded, strict=True)]
+        views = SINGLE_VIEWS.items() if len(loaded) == 1 else [("Axial", view) for view in PAIR_VIEWS]
+        rows = [
+            SliceRow(layout_manager, {plane: view}, loaded[place if len(loaded) > 1 else 0])
+            for place, (plane, view) in enumerate(views)
+        ]
+        scales = []
         for row in rows:
             row.show()
-        scale = MARGIN * max(row.needed_scale(row.place([row.volume])) for row in rows)
-        for row in rows:
-            row.set_scale(scale)
+            scales.append(MARGIN * row.needed_scale(row.place([row.volume])))
+        for row, scale in zip(rows, scales, strict=True):  # of a pair both alike: the size would tell them apart
+            row.set_scale(max(scales) if len(loaded) > 1 else scale)
 
     def place_point(self) -> None:
         """The next click into a view marks a lesion; it replaces the one before."""
