@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -24,6 +25,7 @@ from ccella_core.cli.options import (
     scan_to_edit_of,
 )
 from ccella_core.cli.output import AsJson, ProgressDisplay, explained, print_json, print_message, quiet_libraries
+from ccella_core.cli.remote import connect
 from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder, read_text
 from ccella_core.limits import OutputRange
@@ -33,8 +35,9 @@ if TYPE_CHECKING:
 
     from ccella_core.generation.edit import ScanToEdit
     from ccella_core.generation.options import GenerationOptions
+    from ccella_core.generation.remote_pipeline import RemotePipeline
     from ccella_core.imaging.volume import SyntheticVolume
-    from ccella_core.models.model import ModelIndex
+    from ccella_core.models.model import ModelFolder
     from ccella_core.provenance import SequenceName
 
 ImageFormat = Literal["nii.gz", "nii", "nrrd", "mha"]
@@ -73,6 +76,11 @@ def generate(
     memory_limit: MemoryLimit = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    on: Annotated[
+        str | None,
+        typer.Option("--on", help="Another computer to generate on, by SSH: user@host. The report goes there."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Send the report to that computer without asking.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of the same name.")] = False,
     no_picture: Annotated[bool, typer.Option("--no-picture", help="Draw no contact sheet.")] = False,
     as_json: AsJson = False,
@@ -96,26 +104,28 @@ def generate(
     text = _report_text(report, report_file)
     if image and place_on is not None:
         raise InputError("An edited scan stays where it is: leave --place-on out.")
+    if image and on is not None:
+        raise InputError("Scans are edited on this computer: leave --on out.")
     reference = None if place_on is None else _reference(place_on)  # before minutes are spent on what would be lost
 
-    from ccella_core.models.search import resolve_model
     from ccella_core.provenance import LABELS
 
-    found = resolve_model(model)
-    edit = scan_to_edit_of(image, mask, around, radius, found.index.sequences, _warn)
-    prepare_folder(out)
-    names = _names(out, found.index, edit, options, format)
-    taken = [str(path) for path in names.values() if path.exists()]
-    if taken and not overwrite:
-        raise InputError(f"{taken[0]} exists already: choose another folder or seed, or add --overwrite.")
+    remote = None if on is None else connect(on, model, device, dtype, agreed=yes)
+    with remote or contextlib.nullcontext():
+        found, name, sequences, labels_drawn = _model(model, remote)
+        edit = scan_to_edit_of(image, mask, around, radius, sequences, _warn)
+        prepare_folder(out)
+        names = _names(out, name, sequences, edit, options, format, overwrite=overwrite, labels=labels_drawn)
+        quiet_libraries()
+        from ccella_core.generation.pipeline import CCELLAPipeline
 
-    quiet_libraries()
-    from ccella_core.generation.pipeline import CCELLAPipeline
-
-    started = time.monotonic()
-    with ProgressDisplay() as progress:
-        pipeline = CCELLAPipeline.from_pretrained(found, device=device, dtype=dtype)
-        volumes = pipeline(text, options, image=edit, callback=progress)
+        started = time.monotonic()
+        with ProgressDisplay() as progress:
+            if remote is not None:
+                volumes = remote(text, options, callback=progress)
+            else:
+                pipeline = CCELLAPipeline.from_pretrained(found or model, device=device, dtype=dtype)
+                volumes = pipeline(text, options, image=edit, callback=progress)
     seconds = round(time.monotonic() - started, 2)
     saved = []
     for volume in volumes:
@@ -126,12 +136,52 @@ def generate(
         saved.append({**entry, "labels": None if placed.labels is None else str(label_map)})
 
     if as_json:
-        print_json({"model": found.index.name, "model_sha256": found.sha256, "seconds": seconds, "volumes": saved})
+        sha256 = volumes[0].provenance.model_sha256
+        print_json({"model": name, "model_sha256": sha256, "seconds": seconds, "volumes": saved})
         return
     for entry in saved:
         _print_entry(entry)
     volumes_word = "volume" if len(saved) == 1 else "volumes"
     typer.echo(f"{len(saved)} synthetic {volumes_word} in {seconds:g} s, not for diagnosis.")
+
+
+def _model(model: str, remote: RemotePipeline | None) -> tuple[ModelFolder | None, str, list[SequenceName], bool]:
+    """The model's folder, where it is on this computer, its name, its sequences and whether it draws labels."""
+    if remote is not None:
+        described = remote.describe_model()
+        return None, described["name"], described["sequences"], bool(described["labels"])
+    from ccella_core.models.search import resolve_model
+
+    found = resolve_model(model)
+    return found, found.index.name, list(found.index.sequences), bool(found.index.labels)
+
+
+def _names(
+    out: Path,
+    name: str,
+    sequences: list[SequenceName],
+    edit: ScanToEdit | None,
+    options: GenerationOptions,
+    suffix: str,
+    *,
+    overwrite: bool,
+    labels: bool,
+) -> dict[tuple[int, SequenceName | Literal["labels"]], Path]:
+    """The file of each seed and sequence, and of its label map. Raises InputError where one is taken."""
+    from ccella_core.provenance import LABELS, file_stem
+
+    several = len(sequences) > 1
+    stem = f"SYNTHETIC_{name if edit is None else f'{edit.name}_{name}'}"
+    parts = [*(options.sequences or (sequences if edit is None else edit.scans))]
+    names = {
+        (seed, part): out / f"{file_stem(f'{stem}_seed{seed}', part, of_several=several)}.{suffix}"
+        for seed in options.seeds
+        for part in (*parts, *([LABELS] if labels and options.labels and edit is None else []))
+    }
+    taken = [str(path) for path in names.values() if path.exists()]
+    if taken and not overwrite:
+        raise InputError(f"{taken[0]} exists already: choose another folder or seed, or add --overwrite.")
+    return names
 
 
 def _reference(path: Path) -> Image:
@@ -142,22 +192,6 @@ def _reference(path: Path) -> Image:
 
 def _warn(warning: str) -> None:
     print_message(f"Warning: {warning}", style="yellow")
-
-
-def _names(
-    out: Path, index: ModelIndex, edit: ScanToEdit | None, options: GenerationOptions, ending: str
-) -> dict[tuple[int, SequenceName | Literal["labels"]], Path]:
-    from ccella_core.provenance import LABELS, file_stem
-
-    sequences = options.sequences or (index.sequences if edit is None else list(edit.scans))
-    labels = [LABELS] if options.labels and index.labels and edit is None else []
-    stem = f"SYNTHETIC_{index.name if edit is None else f'{edit.name}_{index.name}'}"
-    several = len(index.sequences) > 1
-    return {
-        (seed, part): out / f"{file_stem(f'{stem}_seed{seed}', part, of_several=several)}.{ending}"
-        for seed in options.seeds
-        for part in (*sequences, *labels)
-    }
 
 
 def _report_text(report: str | None, file: Path | None) -> str | None:

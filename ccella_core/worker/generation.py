@@ -15,7 +15,7 @@ from ccella_core.models.model import ModelFolder
 from ccella_core.models.search import resolve_model
 from ccella_core.provenance import Provenance
 from ccella_core.worker.hardware import device_id
-from ccella_core.worker.output import checked_name, save, writable_folder
+from ccella_core.worker.output import checked_name, keep_all, saved_into, sent_through, writable_folder
 from ccella_core.worker.params import GenerateParams, read_params
 from ccella_core.worker.reporter import Reporter
 from ccella_core.worker.tasks import Task, WorkerState
@@ -41,7 +41,7 @@ def run_generation(
     """
     device = device_id(params.device)
     seeds = params.options.with_seed().seeds
-    folder = writable_folder(params.output_dir)
+    folder = None if params.output_dir is None else writable_folder(params.output_dir)
     pipeline = load(model, device, state, reporter)
     load_seconds = reporter.seconds("load")
     saved: list[dict[str, Any]] = []
@@ -51,9 +51,11 @@ def run_generation(
         options = params.options.model_copy(update={"seed": seed, "count": 1})
         volumes = pipeline(params.report, options, image=edit, callback=reporter)
         reporter.tell("save", 0, 1)
-        saved += save(volumes, folder, f"{name}_seed{seed}", of_several=len(model.index.sequences) > 1)
+        keep = sent_through(task) if folder is None else saved_into(folder)
+        saved += keep_all(volumes, f"{name}_seed{seed}", keep, of_several=len(model.index.sequences) > 1)
         reporter.tell("save", 1, 1)
-    if edit is None:  # an edit takes fewer steps, and the times are for whole generations
+    # An edit takes fewer steps, and the times are for whole generations; nothing is left on somebody else's computer.
+    if edit is None and folder is not None:
         parts = len(wanted_parts(model.index, params.options))
         _keep_timing(volumes[0].provenance, reporter, state, parts=parts)
     return {"volumes": saved, "seconds": round(reporter.total_seconds(), 3), "load_seconds": round(load_seconds, 3)}

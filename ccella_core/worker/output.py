@@ -1,10 +1,12 @@
-"""Where volumes are written, and under which names."""
+"""Where volumes are written, or that they are sent, and under which names."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ccella_core.client.transfer import chunks_of
 from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder
 from ccella_core.limits import MAX_NAME_CHARACTERS, is_file_name
@@ -12,6 +14,7 @@ from ccella_core.provenance import LABELS, SequenceName, file_stem
 
 if TYPE_CHECKING:
     from ccella_core.imaging.volume import SyntheticImage, SyntheticVolume
+    from ccella_core.worker.tasks import Task
 
 IMAGE_SUFFIX = ".nii"
 """Uncompressed: the client reads it at once, and compressing a volume takes longer than denoising a step."""
@@ -41,19 +44,48 @@ def writable_folder(folder: str) -> Path:
     return path
 
 
-def save(volumes: list[SyntheticVolume], folder: Path, name: str, *, of_several: bool) -> list[dict[str, Any]]:
-    """Write images, label map and sidecars of an examination; returns the entries of ``volumes`` in the protocol."""
+Keep = Callable[["SyntheticImage", str], dict[str, str]]
+"""Keeps an image and its sidecar under a name without ending; returns ``path`` and ``sidecar``."""
+
+
+def keep_all(volumes: list[SyntheticVolume], name: str, keep: Keep, *, of_several: bool) -> list[dict[str, Any]]:
+    """Keep volumes and label map of an examination; returns the entries of ``volumes`` in the protocol."""
+
+    def keep_part(image: SyntheticImage, part: SequenceName | Literal["labels"]) -> dict[str, str]:
+        return keep(image, file_stem(name, part, of_several=of_several))
+
+    labels = None if volumes[0].labels is None else keep_part(volumes[0].labels, LABELS)
+    entries = []
+    for volume in volumes:
+        made = volume.provenance.model_dump(mode="json")
+        entries.append({**keep_part(volume, volume.sequence), "labels": labels, "provenance": made})
+    return entries
+
+
+def saved_into(folder: Path) -> Keep:
+    """Writes files into a folder."""
     from ccella_core.imaging.volume import sidecar_of
 
-    def write(image: SyntheticImage, part: SequenceName | Literal["labels"]) -> dict[str, str]:
-        path = image.save(_free_path(folder, file_stem(name, part, of_several=of_several)))
+    def save(image: SyntheticImage, stem: str) -> dict[str, str]:
+        path = image.save(_free_path(folder, stem))
         return {"path": str(path), "sidecar": str(sidecar_of(path))}
 
-    labels = None if volumes[0].labels is None else write(volumes[0].labels, LABELS)
-    return [
-        {**write(volume, volume.sequence), "labels": labels, "provenance": volume.provenance.model_dump(mode="json")}
-        for volume in volumes
-    ]
+    return save
+
+
+def sent_through(task: Task) -> Keep:
+    """Sends files through the pipe; nothing is written here."""
+    from ccella_core.imaging.volume import sidecar_of, synthetic_name
+
+    def send(image: SyntheticImage, stem: str) -> dict[str, str]:
+        path = synthetic_name(Path(f"{stem}{IMAGE_SUFFIX}"))
+        for name, content in zip((path.name, sidecar_of(path).name), image.to_bytes(path.name), strict=True):
+            for chunk in chunks_of(name, content):
+                task.stop_if_cancelled()
+                task.tell("file", **chunk)
+        return {"path": path.name, "sidecar": sidecar_of(path).name}
+
+    return send
 
 
 def _free_path(folder: Path, stem: str) -> Path:

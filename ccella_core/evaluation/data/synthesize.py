@@ -33,10 +33,10 @@ from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.generation.ready_schedulers import prepare_scheduler
 from ccella_core.generation.report_text import NULL_REPORT, check_report
 from ccella_core.imaging.volume import SyntheticImage, SyntheticVolume, read_sidecar, sidecar_of
-from ccella_core.limits import SchedulerName
+from ccella_core.limits import SYNTHETIC_PREFIX, SchedulerName
 from ccella_core.phantom.findings import Pathology
 from ccella_core.progress import OnProgress
-from ccella_core.provenance import LABELS, SYNTHETIC_PREFIX, Provenance, SequenceName, file_stem
+from ccella_core.provenance import LABELS, Provenance, SequenceName, file_stem
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
