@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ccella_core.cli import evaluate_adherence, evaluate_classifier, evaluate_readers
+from ccella_core.cli import evaluate_adherence, evaluate_classifier
 from ccella_core.cli.evaluate_adherence import SplitName
 from ccella_core.cli.output import EXIT_CODES, AsJson, StepDisplay, explained, print_json, print_message
 from ccella_core.errors import InputError
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Measure a model.", no_args_is_help=True, epilog=EXIT_CODES)
 app.command("adherence", epilog=EXIT_CODES)(evaluate_adherence.adherence)
 app.command("classifier", epilog=EXIT_CODES)(evaluate_classifier.classifier)
-app.command("readers", epilog=EXIT_CODES)(evaluate_readers.readers)
 
 
 @app.command("class-head", epilog=EXIT_CODES)
@@ -193,6 +192,28 @@ def privacy(
         return
     typer.echo(privacy_markdown(scores))
     print_message(f"Also in {out}, with pictures.")
+
+
+@app.command("readers", epilog=EXIT_CODES)
+@explained
+def readers(
+    results: Annotated[Path, typer.Argument(help="The folder of a reader study, made by the Slicer module.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for page, tables and scores; by default the study's own.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score how well readers told synthetic volumes from real ones, and how far they agree."""
+    from ccella_core.evaluation.readers.report import readers_markdown, save_reader_result
+    from ccella_core.evaluation.readers.scores import evaluate_readers
+
+    result = evaluate_readers(results)
+    page = save_reader_result(result, out or results)
+    if as_json:
+        print_json(json.loads(result.model_dump_json()))
+        return
+    typer.echo(readers_markdown(result))
+    print_message(f"The page is {page}.")
 
 
 def _training_set(folder: Path, split: SplitName | None, sequence: Literal["t2w", "adc", "hbv"]) -> VolumeSet:
