@@ -79,6 +79,20 @@ def test_a_model_of_several_sequences_and_labels_gives_a_file_of_each(
     assert Path(alone["path"]).name == "SYNTHETIC_labelled_seed7_adc_2.nii" and alone["labels"] is None
 
 
+@pytest.mark.medium
+def test_labels_are_sent_where_no_folder_is_given(labelled_model: Path, handlers: Handlers, tmp_path: Path) -> None:
+    events: list[dict[str, Any]] = []
+    task = task_of(labelled_model, tmp_path, sequences=["t2w"])
+    del task.params["output_dir"]
+    task.send = lambda event, **content: events.append(content) if event == "file" else None
+    (entry,) = handlers(task)["volumes"]
+    assert entry["labels"] == {
+        "path": "SYNTHETIC_labelled_seed7-labels.nii", "sidecar": "SYNTHETIC_labelled_seed7-labels.json"
+    }  # fmt: skip
+    sent = {event["name"] for event in events}
+    assert sent == {entry["path"], entry["sidecar"], *entry["labels"].values()} and len(sent) == 4
+
+
 def test_options_of_the_pipeline_are_parameters(tiny_model: Path, handlers: Handlers, tmp_path: Path) -> None:
     value = handlers(task_of(tiny_model, tmp_path, output_range="0-1", scheduler="ddim", shape=[8, 8, 8]))
     provenance = value["volumes"][0]["provenance"]
