@@ -101,6 +101,7 @@ class ReaderStudy:
         if (folder / STUDY_NAME).exists():
             raise InputError(f"{folder} holds a study already; go on with it, or choose another folder.")
         chance = random.Random(seed)
+        shown: list[tuple[tuple[str, ...], bool]]
         if design == "single":
             shown = [((path,), True) for path in synthetic] + [((path,), False) for path in real]
         else:
