@@ -153,6 +153,24 @@ def test_stopping_ends_with_130(
 
 
 @pytest.mark.medium
+def test_one_label_map_lies_beside_the_volumes_of_a_seed(labelled_model: Path, tmp_path: Path) -> None:
+    result = generate(labelled_model, tmp_path, "--seed", 7, "--sequences", "t2w, adc", "--no-picture", "--json")
+    assert result.exit_code == 0, result.output
+    stem = tmp_path / "SYNTHETIC_labelled_seed7"
+    entries = json.loads(result.stdout)["volumes"]
+    assert [entry["volume"] for entry in entries] == [f"{stem}_t2w.nii.gz", f"{stem}_adc.nii.gz"]
+    assert [entry["labels"] for entry in entries] == [f"{stem}-labels.nii.gz"] * 2
+    labels = nib.Nifti1Image.from_filename(f"{stem}-labels.nii.gz")
+    assert set(np.unique(np.asarray(labels.dataobj))) == {0, 1, 2} and labels.get_data_dtype() == np.uint8
+    again = generate(labelled_model, tmp_path, "--seed", 7, "--sequences", "hbv")
+    assert again.exit_code == 2 and "seed7-labels.nii.gz exists already" in again.stderr
+    plain = generate(labelled_model, tmp_path, "--seed", 7, "--sequences", "hbv", "--no-labels", "--no-picture")
+    assert plain.exit_code == 0 and "Labels" not in plain.stdout and Path(f"{stem}_hbv.nii.gz").is_file()
+    unknown = generate(labelled_model, tmp_path, "--sequences", "t2w,flair")
+    assert unknown.exit_code == 2 and "a list of some of t2w, adc, hbv, not 'flair'" in unknown.stderr
+
+
+@pytest.mark.medium
 def test_models_list_show_and_verify(models: Path) -> None:
     listed = json.loads(ccella("models", "list", "--json").stdout)
     assert [model["name"] for model in listed["models"]] == ["tiny"]

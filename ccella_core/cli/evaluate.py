@@ -194,6 +194,28 @@ def privacy(
     print_message(f"Also in {out}, with pictures.")
 
 
+@app.command("readers", epilog=EXIT_CODES)
+@explained
+def readers(
+    results: Annotated[Path, typer.Argument(help="The folder of a reader study, made by the Slicer module.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for page, tables and scores; by default the study's own.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score how well readers told synthetic volumes from real ones, and how far they agree."""
+    from ccella_core.evaluation.readers.report import readers_markdown, save_reader_result
+    from ccella_core.evaluation.readers.scores import evaluate_readers
+
+    result = evaluate_readers(results)
+    page = save_reader_result(result, out or results)
+    if as_json:
+        print_json(json.loads(result.model_dump_json()))
+        return
+    typer.echo(readers_markdown(result))
+    print_message(f"The page is {page}.")
+
+
 def _training_set(folder: Path, split: SplitName | None, sequence: Literal["t2w", "adc", "hbv"]) -> VolumeSet:
     from ccella_core.cases.prepared import CASES_NAME
     from ccella_core.evaluation.data.volume_set import open_volume_set

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ccella_core.cli.generate import DEFAULT_MODEL
-from ccella_core.cli.options import Guidance, MemoryLimit, SchedulerOption, Steps, generation_options
+from ccella_core.cli.options import (
+    Guidance,
+    Labels,
+    MemoryLimit,
+    SchedulerOption,
+    Sequences,
+    Steps,
+    generation_options,
+)
 from ccella_core.cli.output import AsJson, StepDisplay, explained, print_json, quiet_libraries, show_log
 from ccella_core.files import prepare_folder
 
@@ -39,6 +47,8 @@ def synthesize(
         Literal["report", "case"] | None,
         typer.Option(help="Read from the report, or given as the case has it; by default read, where the model can."),
     ] = None,
+    sequences: Sequences = None,
+    labels: Labels = True,
     steps: Steps = None,
     scheduler: SchedulerOption = None,
     guidance: Guidance = 1.0,
@@ -55,7 +65,13 @@ def synthesize(
     cores of one: torchrun --nproc-per-node 2 -m ccella_core synthesize … --device cpu.
     """
     options = generation_options(
-        seed=seed, steps=steps, scheduler=scheduler, guidance=guidance, memory_limit=memory_limit
+        seed=seed,
+        sequences=sequences,
+        labels=labels,
+        steps=steps,
+        scheduler=scheduler,
+        guidance=guidance,
+        memory_limit=memory_limit,
     )
     prepare_folder(out)
     quiet_libraries()

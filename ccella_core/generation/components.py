@@ -84,7 +84,8 @@ def save_components(
         rounded = torch.bfloat16 if storage_dtype == torch.float16 else storage_dtype
         writers["text_encoder"] = lambda to: encoder.save_pretrained(to, to.parent / "tokenizer", storage_dtype=rounded)
         classes |= {"tokenizer": "AutoTokenizer", "text_encoder": "AutoModelForTextEncoding"}
-    version = FORMAT_VERSION if storage_dtype == torch.int8 else FORMAT_VERSION_WITHOUT_INT8
+    is_new = storage_dtype == torch.int8 or index.labels
+    version = FORMAT_VERSION if is_new else FORMAT_VERSION_WITHOUT_INT8
     filled = index.model_copy(
         update={"variant": denoiser.config.variant, "components": classes, "format_version": version}
     )
@@ -96,10 +97,16 @@ def check_components(
 ) -> None:
     """Raises ModelError where the parts do not fit each other."""
     problem = None
-    if denoiser.latent_channels != len(index.sequences) * autoencoder.latent_channels:
+    factors = len(index.scale_factors[0])
+    if denoiser.latent_channels != len(index.parts) * autoencoder.latent_channels:
         problem = (
             f"its denoiser makes {denoiser.latent_channels} latent channels, and its autoencoder reads "
-            f"{autoencoder.latent_channels} for each of {len(index.sequences)} sequences"
+            f"{autoencoder.latent_channels} for each of {len(index.parts)} sequences and labels"
+        )
+    elif factors not in (1, autoencoder.latent_channels):
+        problem = (
+            f"it has {factors} scale factors for each of its sequences and labels, which have "
+            f"{autoencoder.latent_channels} channels"
         )
     elif denoiser.uses_text != (encoder is not None):
         problem = f"the variant {denoiser.variant} {'needs' if denoiser.uses_text else 'has no use for'} a text encoder"

@@ -33,13 +33,13 @@ from ccella_core.errors import InputError, ModelError, SaveError
 from ccella_core.files import READ_BLOCK_BYTES, sha256_of
 from ccella_core.models.untrusted import CODE_SUFFIXES, refuse_code
 from ccella_core.models.weights import check_safetensors, load_config, load_state, save_component
-from ccella_core.provenance import SequenceName
+from ccella_core.provenance import LabelName, SequenceName
 
 __all__ = ["ModelFolder", "ModelIndex", "load_config", "load_state", "save_component", "write_model"]
 
 FORMAT = "ccella-model"
-FORMAT_VERSION = 2  # since weights may be stored as int8
-FORMAT_VERSION_WITHOUT_INT8 = 1  # what older software reads as well
+FORMAT_VERSION = 2  # since weights may be stored as int8, and labels drawn
+FORMAT_VERSION_WITHOUT_INT8 = 1  # what older software reads as well, where there are no labels
 INDEX_NAME = "model_index.json"
 # Formats that are pickles or may hold one. The model has no use for any of them.
 PICKLE_SUFFIXES = frozenset([".bin", ".ckpt", ".joblib", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth"])
@@ -68,11 +68,12 @@ class ModelIndex(BaseModel):
     intended_use: str
     description: str
     variant: str
-    sequences: Annotated[list[SequenceName], Field(min_length=1)]
+    sequences: Annotated[list[SequenceName], Field(min_length=1)]  # the parts of the latent that are images …
+    labels: list[LabelName] = []  # … and those after them, which are labels
     native_shape: tuple[PositiveInt, PositiveInt, PositiveInt]  # voxels along X, Y, Z
     native_spacing_mm: tuple[Positive, Positive, Positive]
     intensity_range: dict[SequenceName, tuple[Finite, Finite]]  # what the network's 0 and 1 stand for
-    latent_scale_factor: Positive | tuple[Positive, ...]  # or one for each of several stacked sequences
+    latent_scale_factor: Positive | tuple[Positive, ...]  # or one for each part of the latent, or for each channel
     max_report_tokens: PositiveInt
     default_scheduler: str
     default_num_inference_steps: PositiveInt
@@ -93,15 +94,26 @@ class ModelIndex(BaseModel):
         return files
 
     @property
-    def scale_factors(self) -> tuple[float, ...]:
-        """The latent scale factor of each sequence."""
+    def parts(self) -> tuple[SequenceName | LabelName, ...]:
+        """Of the latent, each as many channels wide as the autoencoder's."""
+        return (*self.sequences, *self.labels)
+
+    @property
+    def scale_factors(self) -> tuple[tuple[float, ...], ...]:
+        """The latent scale factors of each part: one, or one for each of its channels."""
         factor = self.latent_scale_factor
-        return factor if isinstance(factor, tuple) else (factor,) * len(self.sequences)
+        factors = factor if isinstance(factor, tuple) else (factor,) * len(self.parts)
+        channels = len(factors) // len(self.parts)
+        return tuple(factors[start : start + channels] for start in range(0, len(factors), channels or 1))
 
     @model_validator(mode="after")
     def _agree(self) -> ModelIndex:
-        if len(self.scale_factors) != len(self.sequences):
-            raise ValueError("latent_scale_factor must hold one number for each of the sequences")
+        if len(set(self.parts)) < len(self.parts):
+            raise ValueError("a sequence or a label is named twice")
+        if len(self.scale_factors) != len(self.parts):
+            raise ValueError(
+                "latent_scale_factor must hold one number for each of the sequences and labels, or for each channel"
+            )
         if set(self.intensity_range) != set(self.sequences):
             raise ValueError("intensity_range must name exactly the sequences")
         if any(low >= high for low, high in self.intensity_range.values()):
@@ -141,9 +153,11 @@ class ModelFolder:
     def sha256(self) -> str:
         """One hash for the whole model: SHA-256 of the index, which holds the hash of every file, as canonical JSON.
 
-        Keys are sorted, without spaces, in UTF-8. `measured` is left out: measuring a model does not change it.
+        Keys are sorted, without spaces, in UTF-8. `measured` is left out: measuring a model does not change it. So are
+        `labels` where there are none: a model that was made before there were any keeps its hash.
         """
-        content = self.index.model_dump(mode="json", exclude={"measured"})
+        left_out = {"measured"} if self.index.labels else {"measured", "labels"}
+        content = self.index.model_dump(mode="json", exclude=left_out)
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode("utf-8")).hexdigest()
 

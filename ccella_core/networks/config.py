@@ -67,7 +67,7 @@ class UNetConfig(StrictModel):
     kind: Literal["maisi", "planar"] = Field(
         "maisi", description="the published one, or one that halves planes alone, for latents of `lapped` autoencoders"
     )
-    latent_channels: int = Field(4, gt=0, description="the autoencoder's, times the sequences")
+    latent_channels: int = Field(4, gt=0, description="the autoencoder's, times the sequences and labels")
     num_channels: tuple[int, ...] = Field((64, 128, 256, 512), description="of each level, each half as fine")
     attention_levels: tuple[bool, ...] = Field((False, False, True, True), description="levels that attend to the text")
     num_head_channels: tuple[int, ...] = Field((0, 0, 32, 32), description="of an attention head, at each level")
@@ -138,7 +138,7 @@ class DenoiserConfig(StrictModel):
 
     @property
     def latent_channels(self) -> int:
-        """Of all sequences together."""
+        """Of all sequences and labels together."""
         return self.unet.latent_channels
 
 

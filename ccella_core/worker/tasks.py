@@ -85,6 +85,7 @@ MODULES = {
     "describe": "models",
     "count_tokens": "reports",
     "estimate": "estimate",
+    "read_study": "studies",
 }
 """Each module has a function of the method's name, ``(task, state) -> value``."""
 

@@ -19,7 +19,8 @@ from .batch import BatchError, BatchOutcome, BatchRow
 RESULTS_NAME = "results.csv"
 RESULTS_COLUMNS = ("line", "name", "state", "file", "sequence", "seed", "sha256", "positive_probability", "message")
 IMAGE_NAME = re.compile(r"SYNTHETIC_(?P<row>.+)_seed\d+(_[a-z0-9]+)?\.nii")
-"""As the worker names the volumes of a row; at the end stands the sequence, where a model draws several."""
+"""As the worker names the volumes of a row; at the end stands the sequence, where a model draws several. A label map's
+name ends with ``-labels``, and is not one of them."""
 
 
 class BatchFolder:
@@ -64,10 +65,14 @@ class BatchFolder:
 
     def take(self, result: dict[str, Any]) -> list[Path]:
         """Move the worker's files here from a folder on the same disk; all sidecars first, see ``volumes_of``."""
-        files = [(Path(entry["sidecar"]), Path(entry["path"])) for entry in result["volumes"]]
-        for sidecar, _image in files:
+        labels = {entry["labels"]["path"]: entry["labels"] for entry in result["volumes"] if entry["labels"]}
+        for entry in (*labels.values(), *result["volumes"]):
+            sidecar = Path(entry["sidecar"])
             sidecar.replace(self.path / sidecar.name)
-        images = [image.replace(self.path / image.name) for _sidecar, image in files]
+        # Labels first: where a volume is, its labels are.
+        for path in map(Path, labels):
+            path.replace(self.path / path.name)
+        images = [Path(entry["path"]).replace(self.path / Path(entry["path"]).name) for entry in result["volumes"]]
         for image in images:
             self._remember(image)
         return images

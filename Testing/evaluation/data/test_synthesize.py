@@ -27,6 +27,7 @@ from ccella_core.evaluation.data.synthetic_set import SyntheticCase, read_synthe
 from ccella_core.evaluation.data.volume_set import open_volume_set
 from ccella_core.generation.options import GenerationOptions
 from ccella_core.generation.pipeline import CCELLAPipeline
+from ccella_core.imaging.label_map import LabelMap
 from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.networks import ConditionalDenoiser, DenoiserConfig
 
@@ -116,6 +117,28 @@ def test_several_a_case_take_one_wording_after_the_other(
     assert len({row.seed for row in rows}) == len(rows) == 12
     reports = [volume.provenance.report for volume in volumes_of(tmp_path / "out", rows)]
     assert reports[:9] == [REPORTS[0], REPORTS[1], REPORTS[0], *[REPORTS[1]] * 3, *[""] * 3]
+
+
+@pytest.mark.medium
+def test_sequences_and_labels_of_an_examination_lie_beside_each_other(
+    labelled_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path
+):
+    out = tmp_path / "out"
+    rows = synthesize(labelled_pipeline, prepared, out, num_inference_steps=1, sequences=["adc", "t2w"])
+    assert [(row.id, row.sequence) for row in rows] == [(name, each) for name in "abc" for each in ("t2w", "adc")]
+    assert [row.labels for row in rows] == [f"volumes/SYNTHETIC_{row.id}-labels.nii.gz" for row in rows]
+    assert read_table(out) == rows and not list(out.glob("volumes/*hbv*"))
+    labels = [LabelMap.load(out / row.labels) for row in rows[::2]]
+    assert [each.provenance.seed for each in labels] == [row.seed for row in rows[::2]]
+    assert [member.case for member in open_volume_set(out, sequence="adc")] == ["a", "b", "c"]
+    whole = (out / rows[0].labels).read_bytes()
+    (out / rows[0].labels).write_bytes(whole[:-9])
+    assert synthesize(labelled_pipeline, prepared, out, num_inference_steps=1, sequences=["adc", "t2w"]) == rows
+    np.testing.assert_array_equal(LabelMap.load(out / rows[0].labels).voxels, labels[0].voxels)
+    with pytest.raises(InputError, match="another synthesis"):
+        synthesize(labelled_pipeline, prepared, out, num_inference_steps=1, labels=False)
+    plain = synthesize(labelled_pipeline, prepared, tmp_path / "plain", num_inference_steps=1, labels=False)
+    assert {row.labels for row in plain} == {None} and len(plain) == 9
 
 
 def test_seeds_depend_on_each_of_three_things_and_on_nothing_else():

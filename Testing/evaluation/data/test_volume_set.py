@@ -132,6 +132,20 @@ def test_images_in_a_folder(tmp_path: Path) -> None:
         open_volume_set(tmp_path, split="test")
 
 
+def test_label_maps_in_a_folder_are_no_volumes(tmp_path: Path) -> None:
+    folder = images(tmp_path / "images", voxels_of(0))
+    write(folder / "SYNTHETIC_0-labels.nii.gz", voxels_of(1))
+    assert [each.id for each in open_volume_set(folder)] == ["0.nii.gz"]
+
+
+def test_a_table_of_before_there_were_labels_is_read(tmp_path: Path) -> None:
+    folder = synthetic(tmp_path, row(0))
+    header, line = (folder / CSV_NAME).read_text(encoding="utf-8").splitlines()
+    assert header.endswith(",labels") and line.endswith(",")
+    (folder / CSV_NAME).write_text(f"{header.removesuffix(',labels')}\n{line[:-1]}\n", encoding="utf-8")
+    assert read_table(folder) == (row(0),)
+
+
 def test_hidden_files_and_complex_images(tmp_path: Path) -> None:
     images(tmp_path, voxels_of(0))
     (tmp_path / "._0.nii.gz").write_bytes(b"what macOS leaves")

@@ -27,15 +27,16 @@ from ccella_core.evaluation.data.synthetic_set import (
 )
 from ccella_core.evaluation.data.volume_set import format_shape
 from ccella_core.evaluation.statistics.class_scores import THRESHOLD
+from ccella_core.generation.job import wanted_parts
 from ccella_core.generation.options import NUM_SEEDS, GenerationKeywords, GenerationOptions, read_options
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.generation.ready_schedulers import prepare_scheduler
 from ccella_core.generation.report_text import NULL_REPORT, check_report
-from ccella_core.imaging.volume import SyntheticVolume, read_sidecar, sidecar_of
+from ccella_core.imaging.volume import SyntheticImage, SyntheticVolume, read_sidecar, sidecar_of
 from ccella_core.limits import SYNTHETIC_PREFIX, SchedulerName
 from ccella_core.phantom.findings import Pathology
 from ccella_core.progress import OnProgress
-from ccella_core.provenance import Provenance, SequenceName
+from ccella_core.provenance import LABELS, Provenance, SequenceName, file_stem
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -74,7 +75,8 @@ def synthesize(
         options: of every examination, but for those ``OF_EACH_CASE``. From its ``seed`` (0 unless given) the seed of
             each examination follows, see ``seed_of``.
         split: whose cases; ``None``: all.
-        per_case: examinations of each case, each with a volume of every sequence that the model makes.
+        per_case: examinations of each case, each with a volume of every sequence that the model makes, and one label
+            map where it draws labels, unless ``options`` asks for less.
         pathology_source: the class is read from the ``report``, or given as it is in the ``case``. ``None``: as the
             model wants it, from the report where it can be. A model without a class is given none (``report``).
         scheduler: over that of ``options``.
@@ -121,8 +123,7 @@ def synthesize(
     done = len(mine) - len(missing)
     tell(done)
     for examination in missing:
-        for volume in pipeline(examination.report, examination.options(settings), allow_null=True):
-            examination.save(volume, out)
+        examination.save(pipeline(examination.report, examination.options(settings), allow_null=True), out)
         done += 1
         tell(done)
     # 3. One table of all.
@@ -142,7 +143,7 @@ def seed_of(seed: int, case: str, number: int) -> int:
 
 @dataclass(frozen=True)
 class _Examination:
-    """One to make of a case: a volume of each sequence, all from one seed."""
+    """One to make of a case: a volume of each sequence and their label map, all from one seed."""
 
     case: PreparedCase
     place: int
@@ -153,17 +154,22 @@ class _Examination:
     """``None`` where the model reads none."""
     pathology: Pathology | None
     sequences: tuple[SequenceName, ...]
+    has_labels: bool
 
     def options(self, settings: SynthesisSettings) -> GenerationOptions:
         return settings.options.model_copy(update={"seed": self.seed, "pathology": self.pathology})
 
-    def path(self, sequence: SequenceName) -> str:
-        return f"{VOLUMES}/{SYNTHETIC_PREFIX}_{self.id}_{sequence}.nii.gz"
+    @property
+    def parts(self) -> tuple[SequenceName | Literal["labels"], ...]:
+        return (*self.sequences, LABELS) if self.has_labels else self.sequences
+
+    def path(self, part: SequenceName | Literal["labels"]) -> str:
+        return f"{VOLUMES}/{file_stem(f'{SYNTHETIC_PREFIX}_{self.id}', part, of_several=True)}.nii.gz"
 
     def is_made(self, out: Path, settings: SynthesisSettings) -> bool:
         """Whether every volume is there, whole, and made as it is to be made."""
         try:
-            made = [read_sidecar(out / self.path(sequence)).provenance for sequence in self.sequences]
+            made = [read_sidecar(out / self.path(part)).provenance for part in self.parts]
         except InputError:
             return False
         wanted = {
@@ -174,10 +180,14 @@ class _Examination:
         }
         return all(each.model_dump(include=set(wanted)) == wanted for each in made)
 
-    def save(self, volume: SyntheticVolume, out: Path) -> None:
-        path = out / self.path(volume.sequence)
-        sidecar_of(path).unlink(missing_ok=True)  # where it is damaged, nothing says that it belongs to this image
-        volume.save(path, overwrite=True)
+    def save(self, volumes: list[SyntheticVolume], out: Path) -> None:
+        images: dict[SequenceName | Literal["labels"], SyntheticImage] = {each.sequence: each for each in volumes}
+        if volumes[0].labels is not None:
+            images[LABELS] = volumes[0].labels
+        for part, image in images.items():
+            path = out / self.path(part)
+            sidecar_of(path).unlink(missing_ok=True)  # where it is damaged, nothing says that it belongs to this image
+            image.save(path, overwrite=True)
 
     def rows(self, out: Path) -> list[SyntheticCase]:
         """What the sidecars say."""
@@ -209,6 +219,7 @@ class _Examination:
                     seed=self.seed,
                     path=self.path(sequence),
                     sha256=sidecar.sha256,
+                    labels=self.path(LABELS) if self.has_labels else None,
                 )
             )
         return rows
@@ -221,6 +232,7 @@ def _plan(pipeline: CCELLAPipeline, prepared: PreparedSet, settings: SynthesisSe
         raise InputError(f"There are no cases{of_split} in {prepared.folder}.")
     if settings.pathology == "case" and (unknown := [case.id for case in cases if case.pathology is None]):
         raise InputError(f"The pathology of {unknown[0]} is unknown, and {settings.model_name} must be given one.")
+    parts = wanted_parts(pipeline.index, settings.options)
     return [
         _Examination(
             case=case,
@@ -229,7 +241,8 @@ def _plan(pipeline: CCELLAPipeline, prepared: PreparedSet, settings: SynthesisSe
             seed=seed_of(settings.options.seed or 0, case.id, number),
             report=_report(case, number) if pipeline.denoiser.config.uses_text else None,
             pathology=case.pathology if settings.pathology == "case" else None,
-            sequences=tuple(pipeline.index.sequences),
+            sequences=tuple(name for name in pipeline.index.sequences if name in parts),
+            has_labels=any(name in parts for name in pipeline.index.labels),
         )
         for place, case in enumerate(cases)
         for number in range(1, settings.per_case + 1)

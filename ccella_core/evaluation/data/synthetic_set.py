@@ -58,12 +58,13 @@ class SyntheticCase(StrictModel):
     seed: int = Field(ge=0)
     path: str = Field(description="in the folder, with forward slashes")
     sha256: str = Field(description="of the image")
+    labels: str | None = Field(None, description="the label map of its examination, as `path`; None: no labels")
 
-    @field_validator("path")
+    @field_validator("path", "labels")
     @classmethod
-    def _stays_inside(cls, value: str) -> str:
-        path = PurePosixPath(value)
-        if path.is_absolute() or ".." in path.parts or "\\" in value or ":" in value:
+    def _stays_inside(cls, value: str | None) -> str | None:
+        path = PurePosixPath(value or "")
+        if path.is_absolute() or ".." in path.parts or "\\" in str(path) or ":" in str(path):
             raise ValueError(f"the path {value!r} leads out of the folder")
         return value
 
@@ -85,9 +86,13 @@ def read_table(folder: Path) -> tuple[SyntheticCase, ...]:
     """The rows of ``cases.csv``. Raises InputError where there is none, or it is damaged."""
     try:
         text = read_text(folder / CSV_NAME)
-        rows = csv.DictReader(io.StringIO(text))
-        if set(rows.fieldnames or ()) != set(SyntheticCase.model_fields):
+        table = csv.DictReader(io.StringIO(text))
+        required = {name for name, field in SyntheticCase.model_fields.items() if field.is_required()}
+        if not required <= set(table.fieldnames or ()) <= set(SyntheticCase.model_fields):
             raise csv.Error("other columns")
+        rows = list(table)
+        if any(None in row.values() for row in rows):
+            raise csv.Error("a line is cut short")
         return tuple(SyntheticCase.model_validate({key: value or None for key, value in row.items()}) for row in rows)
     except FileNotFoundError as error:
         raise InputError(

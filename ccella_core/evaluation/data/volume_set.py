@@ -13,6 +13,7 @@ from ccella_core.cases.case import Split
 from ccella_core.cases.prepared import CASES_NAME, PreparedSet
 from ccella_core.errors import InputError
 from ccella_core.evaluation.data.synthetic_set import is_synthetic_set, read_table
+from ccella_core.imaging.label_map import is_label_map
 from ccella_core.imaging.orientation import affine_of, is_upright
 from ccella_core.imaging.scans import IMAGE_SUFFIXES, SPACING_TOLERANCE, read_scan
 from ccella_core.phantom.findings import Pathology
@@ -96,7 +97,7 @@ def open_volume_set(folder: Path, *, sequence: SequenceName = "t2w", split: Spli
 
     Args:
         folder: one of the three.
-        sequence: of prepared or synthetic cases; files of a plain folder are all taken.
+        sequence: of prepared or synthetic cases; files of a plain folder are all taken, but for label maps.
         split: only the cases of this split.
 
     Raises:
@@ -111,7 +112,8 @@ def open_volume_set(folder: Path, *, sequence: SequenceName = "t2w", split: Spli
     if split is not None:
         raise InputError(f"{folder} holds plain images, which have no splits.")
     visible = (path for path in folder.iterdir() if not path.name.startswith("."))  # macOS leaves ._NAME beside files
-    return _of_images(folder, sorted(path for path in visible if path.name.lower().endswith(IMAGE_SUFFIXES)))
+    images = (path for path in visible if path.name.lower().endswith(IMAGE_SUFFIXES))
+    return _of_images(folder, sorted(path for path in images if not is_label_map(path)))
 
 
 def _of_prepared(folder: Path, sequence: SequenceName, split: Split | None) -> VolumeSet:
