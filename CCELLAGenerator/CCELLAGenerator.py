@@ -15,7 +15,7 @@ from CCELLAGeneratorLib.client.client import WorkerClient
 from CCELLAGeneratorLib.client.command import default_command
 from CCELLAGeneratorLib.client.errors import checked_host
 from CCELLAGeneratorLib.client.interface import Client
-from CCELLAGeneratorLib.generation.generator import Generator
+from CCELLAGeneratorLib.generation.editing import EditingGenerator
 from CCELLAGeneratorLib.panel.job_section import LogPane
 from CCELLAGeneratorLib.panel.panel import Panel
 from CCELLAGeneratorLib.panel.parameters import CCELLAGeneratorParameterNode
@@ -155,7 +155,7 @@ class CCELLAGeneratorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self.panel.refresh)
 
 
-class CCELLAGeneratorLogic(Generator, ScriptedLoadableModuleLogic):
+class CCELLAGeneratorLogic(EditingGenerator, ScriptedLoadableModuleLogic):
     """All that the module does, for scripts: ``slicer.util.getModuleLogic("CCELLAGenerator").process(report=…)``.
 
     Args:
@@ -166,7 +166,7 @@ class CCELLAGeneratorLogic(Generator, ScriptedLoadableModuleLogic):
 
     def __init__(self, parent: Any = None, client: Client | None = None, log: Callable[[str], None] = print) -> None:
         ScriptedLoadableModuleLogic.__init__(self, parent)
-        Generator.__init__(self, client or WorkerClient(*default_command(), log), log)
+        EditingGenerator.__init__(self, client or WorkerClient(*default_command(), log), log)
 
     @property
     def host(self) -> str:

@@ -9,6 +9,8 @@ SchedulerName = Literal["dpm++", "unipc", "ddim", "ddpm", "ddpm-reference"]
 """``ccella_core.generation.schedulers.Scheduler`` says what each of them is."""
 SYNTHETIC_LABEL = "SYNTHETIC - not for diagnosis"
 SYNTHETIC_PREFIX = "SYNTHETIC"
+EDITED_FROM_DIGITS = 8
+"""Of a scan's hash, in the label of what was edited from it: enough to tell it from others, and no name."""
 OutputRange = Literal["native", "0-1", "int16"]
 """What voxels hold, see ``ccella_core.generation.options.GenerationOptions``."""
 MAX_COUNT = 64
@@ -32,3 +34,15 @@ def is_file_name(name: str) -> bool:
     """Whether files can be named so on every system, with something before and after the name."""
     fits = len(name) <= MAX_NAME_CHARACTERS and len(name.encode("utf-8", "surrogatepass")) <= MAX_NAME_BYTES
     return bool(name.strip(" .")) and fits and not _FORBIDDEN_IN_NAMES.search(name)
+
+
+def synthetic_title(source_sha256: str | None) -> str:
+    """What a volume is called before anything else: synthetic, and if so, edited from the scan of this hash."""
+    if source_sha256 is None:
+        return SYNTHETIC_PREFIX
+    return f"{SYNTHETIC_PREFIX} (EDITED FROM {source_sha256[:EDITED_FROM_DIGITS]})"
+
+
+def synthetic_label(source_sha256: str | None) -> str:
+    """What is written on and into a volume, wherever it goes."""
+    return SYNTHETIC_LABEL.replace(SYNTHETIC_PREFIX, synthetic_title(source_sha256))

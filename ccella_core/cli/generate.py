@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ccella_core.cli.options import Guidance, MemoryLimit, SchedulerOption, Steps, generation_options
+from ccella_core.cli.options import (
+    Around,
+    Guidance,
+    Images,
+    Mask,
+    MemoryLimit,
+    Radius,
+    SchedulerOption,
+    Steps,
+    Strength,
+    generation_options,
+    scan_to_edit_of,
+)
 from ccella_core.cli.output import AsJson, ProgressDisplay, explained, print_json, print_message, quiet_libraries
 from ccella_core.cli.remote import connect
 from ccella_core.errors import InputError
@@ -20,9 +31,11 @@ from ccella_core.limits import OutputRange
 if TYPE_CHECKING:
     from SimpleITK import Image
 
+    from ccella_core.generation.edit import ScanToEdit
     from ccella_core.generation.remote_pipeline import RemotePipeline
     from ccella_core.imaging.volume import SyntheticVolume
     from ccella_core.models.model import ModelFolder
+    from ccella_core.provenance import SequenceName
 
 ImageFormat = Literal["nii.gz", "nii", "nrrd", "mha"]
 DEFAULT_MODEL = "ccella-demo"
@@ -50,6 +63,11 @@ def generate(
     ] = "native",
     format: Annotated[ImageFormat, typer.Option(help="File format of the volumes.")] = "nii.gz",
     place_on: Annotated[Path | None, typer.Option(help="Lay the volumes where this real scan lies.")] = None,
+    image: Images = None,
+    strength: Strength = None,
+    mask: Mask = None,
+    around: Around = None,
+    radius: Radius = None,
     memory_limit: MemoryLimit = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
@@ -62,7 +80,7 @@ def generate(
     no_picture: Annotated[bool, typer.Option("--no-picture", help="Draw no contact sheet.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Generate synthetic volumes from a report."""
+    """Generate synthetic volumes from a report, or edit a real scan under it."""
     options = generation_options(
         pathology=pathology,
         seed=seed,
@@ -74,22 +92,35 @@ def generate(
         spacing=spacing,
         memory_limit=memory_limit,
         output_range=output_range,
+        strength=strength,
     ).with_seed()
     text = _report_text(report, report_file)
+    if image and place_on is not None:
+        raise InputError("An edited scan stays where it is: leave --place-on out.")
     reference = None if place_on is None else _reference(place_on)  # before minutes are spent on what would be lost
-    prepare_folder(out)
 
+    if on is not None and (image or mask or around or radius):
+        raise InputError("A scan is edited on this computer: leave --on out.")
     remote = None if on is None else connect(on, model, device, dtype, agreed=yes)
     with remote or contextlib.nullcontext():
         found, name, sequences = _model(model, remote)
-        names = _names(out, name, sequences, options.seeds, format, overwrite=overwrite)
+        edit = scan_to_edit_of(image, mask, around, radius, sequences, _warn)
+        prepare_folder(out)
+        names = _names(out, name, sequences, edit, options.seeds, format)
+        taken = [str(path) for path in names.values() if path.exists()]
+        if taken and not overwrite:
+            raise InputError(f"{taken[0]} exists already: choose another folder or seed, or add --overwrite.")
+
         quiet_libraries()
         from ccella_core.generation.pipeline import CCELLAPipeline
 
         started = time.monotonic()
         with ProgressDisplay() as progress:
-            pipeline = remote or CCELLAPipeline.from_pretrained(found or model, device=device, dtype=dtype)
-            volumes = pipeline(text, options, callback=progress)
+            if remote is not None:
+                volumes = remote(text, options, callback=progress)
+            else:
+                pipeline = CCELLAPipeline.from_pretrained(found or model, device=device, dtype=dtype)
+                volumes = pipeline(text, options, image=edit, callback=progress)
     seconds = round(time.monotonic() - started, 2)
     saved = []
     for volume in volumes:
@@ -108,7 +139,7 @@ def generate(
     typer.echo(f"{len(saved)} synthetic {volumes_word} in {seconds:g} s, not for diagnosis.")
 
 
-def _model(model: str, remote: RemotePipeline | None) -> tuple[ModelFolder | None, str, list[str]]:
+def _model(model: str, remote: RemotePipeline | None) -> tuple[ModelFolder | None, str, list[SequenceName]]:
     """The model's folder, where it is on this computer, its name and its sequences."""
     if remote is not None:
         described = remote.describe_model()
@@ -119,26 +150,27 @@ def _model(model: str, remote: RemotePipeline | None) -> tuple[ModelFolder | Non
     return found, found.index.name, list(found.index.sequences)
 
 
-def _names(
-    out: Path, name: str, sequences: list[str], seeds: Iterable[int], suffix: str, *, overwrite: bool
-) -> dict[tuple[int, str], Path]:
-    """The file of each seed and sequence. Raises InputError where one is taken."""
-    several = len(sequences) > 1
-    names = {
-        (seed, sequence): out / f"SYNTHETIC_{name}_seed{seed}{f'_{sequence}' if several else ''}.{suffix}"
-        for seed in seeds
-        for sequence in sequences
-    }
-    taken = [str(path) for path in names.values() if path.exists()]
-    if taken and not overwrite:
-        raise InputError(f"{taken[0]} exists already: choose another folder or seed, or add --overwrite.")
-    return names
-
-
 def _reference(path: Path) -> Image:
     from ccella_core.imaging.scans import read_scan
 
-    return read_scan(path, lambda warning: print_message(f"Warning: {warning}", style="yellow"))
+    return read_scan(path, _warn)
+
+
+def _warn(warning: str) -> None:
+    print_message(f"Warning: {warning}", style="yellow")
+
+
+def _names(
+    out: Path, name: str, drawn: list[SequenceName], edit: ScanToEdit | None, seeds: list[int], ending: str
+) -> dict[tuple[int, SequenceName], Path]:
+    sequences = drawn if edit is None else list(edit.scans)
+    several = len(drawn) > 1
+    stem = name if edit is None else f"{edit.name}_{name}"
+    return {
+        (seed, sequence): out / f"SYNTHETIC_{stem}_seed{seed}{f'_{sequence}' if several else ''}.{ending}"
+        for seed in seeds
+        for sequence in sequences
+    }
 
 
 def _report_text(report: str | None, file: Path | None) -> str | None:

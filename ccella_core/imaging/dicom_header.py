@@ -11,7 +11,7 @@ import numpy as np
 
 from ccella_core import __version__
 from ccella_core.imaging.orientation import directions_of, spacing_of
-from ccella_core.limits import SYNTHETIC_LABEL, SYNTHETIC_PREFIX
+from ccella_core.limits import SYNTHETIC_PREFIX, synthetic_label, synthetic_title
 
 if TYPE_CHECKING:
     from ccella_core.imaging.dicom_export import DicomSource, Slices, StoredVoxels
@@ -42,7 +42,9 @@ def series_header(source: DicomSource, examination: str, key: str, slices: Slice
     from pydicom.dataset import Dataset
 
     made, nobody = source.provenance, f"{SYNTHETIC_PREFIX}-{examination[:16]}"
-    maker = f"{made['model_name']} {made['model_version']}"
+    maker, label = f"{made['model_name']} {made['model_version']}", synthetic_label(made.get("source_sha256"))
+    edited = made.get("source_sha256") is not None
+    whom = "Edited from a real scan, whose voxels it has in part." if edited else "It shows nobody."
     data = Dataset()
     data.SpecificCharacterSet = "ISO_IR 192"
     data.ImageType = ["DERIVED", "SECONDARY", KINDS_OF_IMAGE.get(source.sequence, "OTHER"), "SYNTHETIC"]
@@ -52,25 +54,26 @@ def series_header(source: DicomSource, examination: str, key: str, slices: Slice
     data.ContentQualification = "RESEARCH"
     data.BurnedInAnnotation = "NO"
     data.DerivationDescription = _text(
-        f"{SYNTHETIC_LABEL}. Drawn by the model {maker} (SHA-256 {made['model_sha256']}) from a radiology report: "
+        f"{label}. Drawn by the model {maker} (SHA-256 {made['model_sha256']}) from a radiology report: "
         f"seed {made['seed']}, {made.get('num_inference_steps')} steps of {made.get('scheduler')}, guidance "
-        f"{made.get('guidance_scale')}. It shows nobody.",
+        f"{made.get('guidance_scale')}. {whom}",
         MOST_TEXT,
     )
-    data.ImageComments = SYNTHETIC_LABEL
+    data.ImageComments = label
     # Nobody was examined: what the standard asks for of patient and examination is there, and empty.
     data.PatientName, data.PatientID = f"{SYNTHETIC_PREFIX}^{examination[:16]}", nobody
-    data.PatientComments = SYNTHETIC_LABEL
+    data.PatientComments = label
     for empty in ("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber",
                   "ReferringPhysicianName", "ScanOptions", "MRAcquisitionType", "RepetitionTime", "EchoTime",
                   "EchoTrainLength", "PositionReferenceIndicator"):  # fmt: skip
         setattr(data, empty, None)
     data.StudyInstanceUID, data.StudyID = uid_of("study", examination), examination[:16]
-    data.StudyDescription = f"{SYNTHETIC_LABEL}: prostate MRI"
+    data.StudyDescription = _text(f"{label}: prostate MRI")
     data.SeriesInstanceUID, data.FrameOfReferenceUID = uid_of("series", key), uid_of("place", examination)
     data.Modality, data.BodyPartExamined, data.PatientPosition = "MR", "PROSTATE", "HFS"
     data.SeriesNumber = SERIES_NUMBERS.get(source.sequence, len(SERIES_NUMBERS) + 1)
-    data.SeriesDescription = _text(f"{SYNTHETIC_PREFIX} {source.sequence} seed {made['seed']} ({maker})")
+    title = synthetic_title(made.get("source_sha256"))
+    data.SeriesDescription = _text(f"{title} {source.sequence} seed {made['seed']} ({maker})")
     data.ScanningSequence, data.SequenceVariant = "RM", "NONE"  # research mode: no scanner ran any
     data.Manufacturer, data.ManufacturerModelName = "CCELLA for 3D Slicer", _text(maker)
     data.SoftwareVersions = _text(f"ccella-core {__version__}")

@@ -24,7 +24,7 @@ from ccella_core.imaging.orientation import (
     spacing_of,
 )
 from ccella_core.imaging.scans import IMAGE_SUFFIXES, ITK_SUFFIXES, read_scan
-from ccella_core.limits import SYNTHETIC_LABEL, SYNTHETIC_PREFIX
+from ccella_core.limits import SYNTHETIC_PREFIX
 from ccella_core.provenance import Provenance, SequenceName, Sidecar
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ ITK_LABEL_KEY = "SyntheticLabel"
 class SyntheticVolume:
     """A generated scan.
 
-    ``voxels`` is (X, Y, Z), int16 if it is given so, else float32; ``affine`` (4, 4) float64 takes a voxel index to
-    RAS+ mm; ``sequence`` is "t2w", "hbv" or "adc". Raises ``InputError`` for another shape, a singular or non-finite
-    affine, an unknown sequence.
+    ``voxels`` is (X, Y, Z), int16 if it is given so, else float32; of an edited scan they keep the scan's type.
+    ``affine`` (4, 4) float64 takes a voxel index to RAS+ mm; ``sequence`` is "t2w", "hbv" or "adc". Raises
+    ``InputError`` for another shape, a singular or non-finite affine, an unknown sequence.
     """
 
     voxels: np.ndarray
@@ -53,7 +53,7 @@ class SyntheticVolume:
 
     def __post_init__(self) -> None:
         self.voxels = np.asarray(self.voxels)
-        if self.voxels.dtype != np.int16:
+        if self.voxels.dtype != np.int16 and self.provenance.source_sha256 is None:
             self.voxels = self.voxels.astype(np.float32, copy=False)
         self.affine = np.asarray(self.affine, dtype=np.float64)
         if self.voxels.ndim != 3 or 0 in self.voxels.shape:
@@ -109,7 +109,13 @@ class SyntheticVolume:
             raise NonFiniteError(f"{count} voxels are NaN or infinite, so {name} was not saved.")
 
     def _sidecar(self, name: str, sha256: str) -> str:
-        sidecar = Sidecar(image=name, sha256=sha256, sequence=self.sequence, provenance=self.provenance)
+        sidecar = Sidecar(
+            label=self.provenance.label,
+            image=name,
+            sha256=sha256,
+            sequence=self.sequence,
+            provenance=self.provenance,
+        )
         return sidecar.model_dump_json(indent=2)
 
     def _write(self, path: Path) -> None:
@@ -119,12 +125,12 @@ class SyntheticVolume:
         self._nifti().to_filename(path)
 
     def _nifti(self) -> nib.Nifti1Image:
-        image = nib.Nifti1Image(self.voxels, self.affine)
+        image = nib.Nifti1Image(self.voxels, self.affine, dtype=self.voxels.dtype)
         image.set_qform(self.affine, NIFTI_SCANNER_COORDINATES)
         image.set_sform(self.affine, NIFTI_SCANNER_COORDINATES)
         image.header.set_xyzt_units(xyz="mm")
         maker = f"{self.sequence}, {self.provenance.model_name} {self.provenance.model_version}"
-        image.header["descrip"] = f"{SYNTHETIC_LABEL}; {maker}".encode()[:NIFTI_DESCRIPTION_BYTES]
+        image.header["descrip"] = f"{self.provenance.label}; {maker}".encode()[:NIFTI_DESCRIPTION_BYTES]
         return image
 
     @classmethod
@@ -147,7 +153,7 @@ class SyntheticVolume:
         """The same volume as a SimpleITK image, whose physical space is LPS mm."""
         image = sitk.GetImageFromArray(np.ascontiguousarray(self.voxels.transpose(2, 1, 0)))
         set_affine(image, self.affine)
-        image.SetMetaData(ITK_LABEL_KEY, SYNTHETIC_LABEL)
+        image.SetMetaData(ITK_LABEL_KEY, self.provenance.label)
         return image
 
     def dicom_source(self, name: str | None = None) -> DicomSource:

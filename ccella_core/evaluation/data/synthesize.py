@@ -219,6 +219,8 @@ def _plan(pipeline: CCELLAPipeline, prepared: PreparedSet, settings: SynthesisSe
     if not cases:
         of_split = "" if settings.split is None else f" of the split {settings.split}"
         raise InputError(f"There are no cases{of_split} in {prepared.folder}.")
+    if settings.pathology == "case" and (unknown := [case.id for case in cases if case.pathology is None]):
+        raise InputError(f"The pathology of {unknown[0]} is unknown, and {settings.model_name} must be given one.")
     return [
         _Examination(
             case=case,
