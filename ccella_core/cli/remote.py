@@ -1,4 +1,4 @@
-"""Both ends of generating elsewhere: ``--on user@host``, which asks once what may be sent, and ``ccella worker`` there."""
+"""Both ends of generating elsewhere: ``--on user@host``, which asks once, and ``ccella worker`` over there."""
 
 from __future__ import annotations
 
