@@ -27,17 +27,9 @@ MAX_REPLY_BYTES = 4 * 2**20
 """Of a line from the worker; no message is nearly as long."""
 GIB = 2**30
 
-_FORBIDDEN_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # by one file system or another
-
-
-def is_file_name(name: str) -> bool:
-    """Whether files can be named so on every system, with something before and after the name."""
-    fits = len(name) <= MAX_NAME_CHARACTERS and len(name.encode("utf-8", "surrogatepass")) <= MAX_NAME_BYTES
-    return bool(name.strip(" .")) and fits and not _FORBIDDEN_IN_NAMES.search(name)
-
 
 def synthetic_title(source_sha256: str | None) -> str:
-    """What a volume is called before anything else: synthetic, and if so, edited from the scan of this hash."""
+    """What a volume is called before anything else: synthetic and, if so, edited from what."""
     if source_sha256 is None:
         return SYNTHETIC_PREFIX
     return f"{SYNTHETIC_PREFIX} (EDITED FROM {source_sha256[:EDITED_FROM_DIGITS]})"
@@ -46,3 +38,12 @@ def synthetic_title(source_sha256: str | None) -> str:
 def synthetic_label(source_sha256: str | None) -> str:
     """What is written on and into a volume, wherever it goes."""
     return SYNTHETIC_LABEL.replace(SYNTHETIC_PREFIX, synthetic_title(source_sha256))
+
+
+_FORBIDDEN_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # by one file system or another
+
+
+def is_file_name(name: str) -> bool:
+    """Whether files can be named so on every system, with something before and after the name."""
+    fits = len(name) <= MAX_NAME_CHARACTERS and len(name.encode("utf-8", "surrogatepass")) <= MAX_NAME_BYTES
+    return bool(name.strip(" .")) and fits and not _FORBIDDEN_IN_NAMES.search(name)

@@ -30,7 +30,7 @@ class Page:
         # Slicer's console has these two.
         exec("import qt, slicer", self.names)
         self.scan = slicer.util.addVolumeFromArray(
-            np.zeros((20, 30, 40)), np.diag([0.6, 0.6, 3, 1]), "T2 of the patient"
+            np.random.default_rng(0).gamma(2.0, 100.0, (20, 30, 40)), np.diag([0.6, 0.6, 3, 1]), "T2 of the patient"
         )
 
     def run(self, heading: str) -> str:
@@ -83,6 +83,9 @@ def test_the_examples(page: Page) -> None:
     assert centre(replaced) == pytest.approx(centre(page.scan), abs=1e-3)
     assert np.abs(slicer.util.arrayFromVolume(replaced)).std() > 0
 
+    assert page.run("Edit a real scan").startswith("SYNTHETIC (EDITED FROM ")
+    (before, after) = (slicer.util.arrayFromVolume(node) for node in (page.scan, page.names["edited"]))
+    assert 0 < (before != after).mean() < 0.2
     printed = page.run("When something goes wrong")
     assert printed.startswith("model\n") and "no-such-model" in printed
 

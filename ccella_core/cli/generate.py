@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -97,20 +98,16 @@ def generate(
     text = _report_text(report, report_file)
     if image and place_on is not None:
         raise InputError("An edited scan stays where it is: leave --place-on out.")
+    if image and on is not None:
+        raise InputError("Scans are edited on this computer: leave --on out.")
     reference = None if place_on is None else _reference(place_on)  # before minutes are spent on what would be lost
 
-    if on is not None and (image or mask or around or radius):
-        raise InputError("A scan is edited on this computer: leave --on out.")
     remote = None if on is None else connect(on, model, device, dtype, agreed=yes)
     with remote or contextlib.nullcontext():
         found, name, sequences = _model(model, remote)
         edit = scan_to_edit_of(image, mask, around, radius, sequences, _warn)
         prepare_folder(out)
-        names = _names(out, name, sequences, edit, options.seeds, format)
-        taken = [str(path) for path in names.values() if path.exists()]
-        if taken and not overwrite:
-            raise InputError(f"{taken[0]} exists already: choose another folder or seed, or add --overwrite.")
-
+        names = _names(out, name, sequences, edit, options.seeds, format, overwrite=overwrite)
         quiet_libraries()
         from ccella_core.generation.pipeline import CCELLAPipeline
 
@@ -150,6 +147,30 @@ def _model(model: str, remote: RemotePipeline | None) -> tuple[ModelFolder | Non
     return found, found.index.name, list(found.index.sequences)
 
 
+def _names(
+    out: Path,
+    name: str,
+    sequences: list[SequenceName],
+    edit: ScanToEdit | None,
+    seeds: Iterable[int],
+    suffix: str,
+    *,
+    overwrite: bool,
+) -> dict[tuple[int, SequenceName], Path]:
+    """The file of each seed and sequence. Raises InputError where one is taken."""
+    several = len(sequences) > 1
+    stem = name if edit is None else f"{edit.name}_{name}"
+    names = {
+        (seed, sequence): out / f"SYNTHETIC_{stem}_seed{seed}{f'_{sequence}' if several else ''}.{suffix}"
+        for seed in seeds
+        for sequence in (sequences if edit is None else edit.scans)
+    }
+    taken = [str(path) for path in names.values() if path.exists()]
+    if taken and not overwrite:
+        raise InputError(f"{taken[0]} exists already: choose another folder or seed, or add --overwrite.")
+    return names
+
+
 def _reference(path: Path) -> Image:
     from ccella_core.imaging.scans import read_scan
 
@@ -158,19 +179,6 @@ def _reference(path: Path) -> Image:
 
 def _warn(warning: str) -> None:
     print_message(f"Warning: {warning}", style="yellow")
-
-
-def _names(
-    out: Path, name: str, drawn: list[SequenceName], edit: ScanToEdit | None, seeds: list[int], ending: str
-) -> dict[tuple[int, SequenceName], Path]:
-    sequences = drawn if edit is None else list(edit.scans)
-    several = len(drawn) > 1
-    stem = name if edit is None else f"{edit.name}_{name}"
-    return {
-        (seed, sequence): out / f"SYNTHETIC_{stem}_seed{seed}{f'_{sequence}' if several else ''}.{ending}"
-        for seed in seeds
-        for sequence in sequences
-    }
 
 
 def _report_text(report: str | None, file: Path | None) -> str | None:

@@ -42,9 +42,9 @@ def series_header(source: DicomSource, examination: str, key: str, slices: Slice
     from pydicom.dataset import Dataset
 
     made, nobody = source.provenance, f"{SYNTHETIC_PREFIX}-{examination[:16]}"
-    maker, label = f"{made['model_name']} {made['model_version']}", synthetic_label(made.get("source_sha256"))
-    edited = made.get("source_sha256") is not None
-    whom = "Edited from a real scan, whose voxels it has in part." if edited else "It shows nobody."
+    scan = made.get("source_sha256")
+    label = synthetic_label(scan)
+    maker = f"{made['model_name']} {made['model_version']}"
     data = Dataset()
     data.SpecificCharacterSet = "ISO_IR 192"
     data.ImageType = ["DERIVED", "SECONDARY", KINDS_OF_IMAGE.get(source.sequence, "OTHER"), "SYNTHETIC"]
@@ -56,11 +56,12 @@ def series_header(source: DicomSource, examination: str, key: str, slices: Slice
     data.DerivationDescription = _text(
         f"{label}. Drawn by the model {maker} (SHA-256 {made['model_sha256']}) from a radiology report: "
         f"seed {made['seed']}, {made.get('num_inference_steps')} steps of {made.get('scheduler')}, guidance "
-        f"{made.get('guidance_scale')}. {whom}",
+        f"{made.get('guidance_scale')}. "
+        + ("It shows nobody." if scan is None else "What it shows outside the edited part is the scan's."),
         MOST_TEXT,
     )
     data.ImageComments = label
-    # Nobody was examined: what the standard asks for of patient and examination is there, and empty.
+    # What the standard asks for of patient and examination is there, and empty, also where a scan was edited.
     data.PatientName, data.PatientID = f"{SYNTHETIC_PREFIX}^{examination[:16]}", nobody
     data.PatientComments = label
     for empty in ("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber",
@@ -72,8 +73,7 @@ def series_header(source: DicomSource, examination: str, key: str, slices: Slice
     data.SeriesInstanceUID, data.FrameOfReferenceUID = uid_of("series", key), uid_of("place", examination)
     data.Modality, data.BodyPartExamined, data.PatientPosition = "MR", "PROSTATE", "HFS"
     data.SeriesNumber = SERIES_NUMBERS.get(source.sequence, len(SERIES_NUMBERS) + 1)
-    title = synthetic_title(made.get("source_sha256"))
-    data.SeriesDescription = _text(f"{title} {source.sequence} seed {made['seed']} ({maker})")
+    data.SeriesDescription = _text(f"{synthetic_title(scan)} {source.sequence} seed {made['seed']} ({maker})")
     data.ScanningSequence, data.SequenceVariant = "RM", "NONE"  # research mode: no scanner ran any
     data.Manufacturer, data.ManufacturerModelName = "CCELLA for 3D Slicer", _text(maker)
     data.SoftwareVersions = _text(f"ccella-core {__version__}")

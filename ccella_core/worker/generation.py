@@ -55,7 +55,7 @@ def run_generation(
             stem = f"{name}_seed{seed}{sequence}"
             saved.append(send(volume, task, stem) if folder is None else save(volume, folder, stem))
         reporter.tell("save", 1, 1)
-    # An edit takes fewer steps, and the times are for whole generations; and nothing is left on others' computers.
+    # An edit takes fewer steps, and the times are for whole generations; nothing is left on somebody else's computer.
     if edit is None and folder is not None:
         _keep_timing(volume.provenance, reporter, state)
     return {"volumes": saved, "seconds": round(reporter.total_seconds(), 3), "load_seconds": round(load_seconds, 3)}

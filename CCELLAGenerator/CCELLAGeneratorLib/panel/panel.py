@@ -136,12 +136,15 @@ class Panel:
     def _update_buttons(self) -> None:
         why_not = self._why_not()
         self.job.update_button(why_not)
-        elsewhere = (
-            _("Scans are edited on this computer only; go back to it under Settings.") if self._logic.host else ""
-        )
-        busy = _("Something is under way.") if self.job.running else ""
-        self.edit.refresh(self._parameters, elsewhere or busy or why_not)
         self.computer.refresh()
+        self.edit.refresh(self._parameters, self._why_no_edit(why_not))
+
+    def _why_no_edit(self, why_not: str) -> str:
+        if self.job.running:
+            return _("Something is under way.")
+        if self._logic.host:
+            return _("Scans are edited on this computer: choose one of its devices.")
+        return why_not
 
     def _generate(self) -> None:
         self._run(self._start_generation)
