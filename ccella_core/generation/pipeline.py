@@ -121,7 +121,7 @@ class CCELLAPipeline:
 
         Args:
             host: ``user@host``, or a name of the user's SSH configuration, in which port and key can be given.
-            model: as in ``from_pretrained``, there.
+            model: a name, or a folder there.
             device: there.
 
         Raises:
