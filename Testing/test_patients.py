@@ -15,8 +15,8 @@ from ccella_core.cases.manifest import read_manifest
 from ccella_core.errors import InputError
 from ccella_core.training.data.shards import mirrored_report
 
-COLUMNS = ["case", "patient", "collection", "doi", "licence", "t2w", "adc", "hbv", "gland", "endorectal_coil", "scanner",
-           "age_years", "gland_volume_ml", "findings"]  # fmt: skip
+COLUMNS = ["case", "patient", "collection", "doi", "licence", "t2w", "adc", "hbv", "gland", "endorectal_coil",
+           "scanner", "age_years", "gland_volume_ml", "findings"]  # fmt: skip
 FINDINGS = [
     {"fid": "1", "zone": "PZ", "clinsig": True, "side": "right", "level": "mid", "ap": "posterior", "ggg": 3},
     {"fid": "2", "zone": "AS", "clinsig": False, "side": "midline", "level": "apex", "ijk_in_crop": [1.0, 2.0, 3.0]},
@@ -33,9 +33,10 @@ def tool(docs_tool: Callable[[str], ModuleType]) -> ModuleType:
 def data(tmp_path: Path) -> Path:
     """Three patients of which something different is known each, with images that are empty files."""
     rows = [
-        ["A", "pa", "PROSTATEx", "10/x", "CC BY 3.0", "a.nii", "b.nii", "b.nii", "a.nii", "no", "Siemens Skyra 3T", "63",
-         "39.7", json.dumps(FINDINGS)],
-        ["B", "pb", "Coils", "10/c", "CC BY 3.0", "a.nii", "", "", "a.nii", "yes", "Philips Achieva 1.5T", "", "31", ""],
+        ["A", "pa", "PROSTATEx", "10/x", "CC BY 3.0", "a.nii", "b.nii", "b.nii", "a.nii", "no", "Siemens Skyra 3T",
+         "63", "39.7", json.dumps(FINDINGS)],
+        ["B", "pb", "Coils", "10/c", "CC BY 3.0", "a.nii", "", "", "a.nii", "yes", "Philips Achieva 1.5T", "", "31",
+         ""],
         # Of this collection findings are biopsy targets: nothing that is known of a lesion.
         ["C", "pc", "Targets", "10/t", "CC BY 4.0", "a.nii", "", "", "a.nii", "no", "Scanner", "70", "312.9",
          json.dumps(FINDINGS[:1])],

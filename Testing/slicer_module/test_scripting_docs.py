@@ -73,6 +73,9 @@ def test_the_examples(page: Page) -> None:
     assert re.search(r"reads the report as \d+% positive", printed)
     assert f"7 ccella-demo {volume.GetAttribute('CCELLA.ModelSha256')} {FEW_STEPS}" in printed
 
+    printed = page.run("As DICOM")
+    assert printed.split()[-1] == str(slicer.util.arrayFromVolume(volume).shape[0])
+
     page.run("On a real scan")
     replaced, second = page.names["placed"]
     assert [node.GetAttribute("CCELLA.Seed") for node in (replaced, second)] == ["8", "8"]

@@ -12,6 +12,9 @@ from compare_room import add_real, composites, ijk_to_ras
 from PIL import Image
 from worker_processes import Workers
 
+from ccella_core.imaging.orientation import affine_of, centre_of
+from ccella_core.imaging.scans import read_scan
+
 pytestmark = pytest.mark.slow
 
 REAL_SCAN = Path(__file__).parents[3] / "shared" / "data" / "prostatex-0000" / "t2w_dicom"
@@ -109,6 +112,12 @@ def test_on_a_real_scan_compared_saved_and_restored(story: Story, tmp_path: Path
     story.ui.compareButton.click()
 
     voxels, name = slicer.util.arrayFromVolume(volume).copy(), volume.GetName()
+    (series,) = story.widget.logic.exportDicom(volume, tmp_path / "dicom")
+    exported = read_scan(series)
+    read = sitk.GetArrayFromImage(exported)
+    assert read.shape == voxels.shape and float(np.ptp(voxels)) > 0
+    np.testing.assert_allclose(np.sort(read, axis=None), np.sort(voxels, axis=None), atol=np.ptp(voxels) / 65535)
+    np.testing.assert_allclose(centre_of(affine_of(exported), exported.GetSize()), scan_centre, atol=1e-3)
     archive = tmp_path / "Szene.mrb"
     assert slicer.mrmlScene.WriteToMRB(str(archive))
     slicer.mrmlScene.Clear(False)
