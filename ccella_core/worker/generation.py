@@ -51,7 +51,7 @@ def run_generation(
         volumes = pipeline(params.report, options, image=edit, callback=reporter)
         reporter.tell("save", 0, 1)
         for volume in volumes:
-            sequence = f"_{volume.sequence}" if len(model.index.sequences) > 1 else ""
+            sequence = f"_{volume.sequence}" if len(volumes) > 1 else ""
             stem = f"{name}_seed{seed}{sequence}"
             saved.append(send(volume, task, stem) if folder is None else save(volume, folder, stem))
         reporter.tell("save", 1, 1)
