@@ -15,8 +15,9 @@ from ccella_core.phantom.fields import StructuredFields
 from ccella_core.phantom.patient import draw_findings
 from ccella_core.phantom.report import write_report
 from ccella_core.runs.logging import SilentLog
-from ccella_core.training.data.cache import CacheSettings, build_cache
+from ccella_core.training.data.cache import build_cache
 from ccella_core.training.data.cached_cases import CachedCases
+from ccella_core.training.data.shards import CacheSettings
 
 SHAPE, SPACING = (16, 16, 8), (4.0, 4.0, 8.0)
 LATENT_SHAPE = (8, 8, 4)

@@ -12,7 +12,16 @@ from monai.apps.generation.maisi.networks.autoencoderkl_maisi import Autoencoder
 from ccella_core.errors import ModelError
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.generation.text_encoder import ReportEncoder
-from ccella_core.models.model import ModelFolder, ModelIndex, load_config, load_state, save_component, write_model
+from ccella_core.models.model import (
+    PROFILE,
+    ModelFolder,
+    ModelIndex,
+    load_config,
+    load_state,
+    save_component,
+    write_model,
+)
+from ccella_core.models.report_profile import ReportProfile, read_profile, write_profile
 from ccella_core.models.weights import CONFIG_NAME
 from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser, DenoiserConfig, build_autoencoder
 
@@ -25,6 +34,7 @@ class Components(TypedDict):
     autoencoder_config: AutoencoderConfig
     scheduler_config: SchedulerConfig
     encoder: ReportEncoder | None
+    report_profile: ReportProfile | None
 
 
 def load_components(model: ModelFolder, encoder_device: torch.device) -> Components:
@@ -52,6 +62,7 @@ def load_components(model: ModelFolder, encoder_device: torch.device) -> Compone
         "autoencoder_config": autoencoder_config,
         "scheduler_config": load_config(SchedulerConfig, model.component_path("scheduler")),
         "encoder": encoder,
+        "report_profile": read_profile(model),
     }
 
 
@@ -60,6 +71,7 @@ def save_components(
 ) -> ModelFolder:
     """Write a model, filling in ``variant``, ``components`` and the hashes of ``index``; see ``save_pretrained``."""
     denoiser, autoencoder, encoder = parts["denoiser"], parts["autoencoder"], parts["encoder"]
+    profile = parts["report_profile"]
     writers: dict[str, Callable[[Path], None]] = {
         "denoiser": lambda to: save_component(denoiser, denoiser.config, to, dtype=storage_dtype),
         "autoencoder": lambda to: save_component(autoencoder, parts["autoencoder_config"], to, dtype=storage_dtype),
@@ -73,6 +85,9 @@ def save_components(
         rounded = None if storage_dtype is None else torch.bfloat16
         writers["text_encoder"] = lambda to: encoder.save_pretrained(to, to.parent / "tokenizer", storage_dtype=rounded)
         classes |= {"tokenizer": "AutoTokenizer", "text_encoder": "AutoModelForTextEncoding"}
+    if profile is not None:
+        writers[PROFILE] = lambda to: write_profile(profile, to)
+        classes[PROFILE] = ReportProfile.__name__
     filled = index.model_copy(update={"variant": denoiser.config.variant, "components": classes})
     return write_model(path, filled, writers, overwrite=overwrite)
 

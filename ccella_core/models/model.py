@@ -45,6 +45,8 @@ PICKLE_SUFFIXES = frozenset([".bin", ".ckpt", ".joblib", ".npy", ".npz", ".pickl
 
 CODE_FREE_COMPONENTS = frozenset(["text_encoder", "tokenizer"])
 """Those that Transformers reads, which runs what their settings name."""
+PROFILE = "report_profile"
+"""The component that says how the training reports are worded, see ``report_profile``."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -140,9 +142,12 @@ class ModelFolder:
     def sha256(self) -> str:
         """One hash for the whole model: SHA-256 of the index, which holds the hash of every file, as canonical JSON.
 
-        Keys are sorted, without spaces, in UTF-8. `measured` is left out: measuring a model does not change it.
+        Keys are sorted, without spaces, in UTF-8. `measured` is left out, and the profile of the reports: what is
+        known of a model does not change what it draws.
         """
         content = self.index.model_dump(mode="json", exclude={"measured"})
+        for listed in ("components", "sha256", "size_bytes"):
+            content[listed] = {name: of for name, of in content[listed].items() if name.partition("/")[0] != PROFILE}
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode("utf-8")).hexdigest()
 

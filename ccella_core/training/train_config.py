@@ -16,7 +16,7 @@ from ccella_core.networks.config import REPORT_VARIANTS, VARIANTS, demo_denoiser
 from ccella_core.provenance import SequenceName
 from ccella_core.runs.logging import TrackerName
 from ccella_core.training.adapter import AdapterTraining
-from ccella_core.training.data.cache import CacheSettings
+from ccella_core.training.data.shards import CacheSettings
 from ccella_core.training.denoiser import CaseLoading, DenoiserTraining
 
 DEMO_MODEL = "ccella-demo"

@@ -16,11 +16,14 @@ from accelerate import Accelerator
 
 from ccella_core.cases.case import Split
 from ccella_core.cases.prepared import PreparedCase, PreparedSet
-from ccella_core.errors import InputError
+from ccella_core.errors import InputError, NonFiniteError
 from ccella_core.evaluation.data.synthetic_set import (
     VOLUMES,
     SynthesisSettings,
     SyntheticCase,
+    forget_left_out,
+    leave_out,
+    read_left_out,
     refuse_other_synthesis,
     write_settings,
     write_table,
@@ -63,6 +66,9 @@ def synthesize(
 ) -> tuple[SyntheticCase, ...]:
     """Make what is missing in ``out``, and its table; every process of a launch calls it.
 
+    A case whose report cannot be used, or of which no finite volume can be made, is left out by name, see
+    ``synthetic_set.read_left_out``; the next call tries it again.
+
     The k-th examination of a case is made from the k-th wording of its report, beginning again after the last; a case
     without a report is made from the null report, and the table has no prediction of it. Voxels are saved in 0 … 1, as
     those of prepared cases are.
@@ -86,9 +92,8 @@ def synthesize(
         A row a volume, in the order of the cases, the same on every process.
 
     Raises:
-        InputError: no such cases, an argument that cannot be used, a report that cannot be read, or ``out`` holds
-            another synthesis.
-        NonFiniteError: a network gave NaN or infinity.
+        InputError: no such cases, an argument that cannot be used, ``out`` holds another synthesis, or all cases were
+            left out.
         SaveError: the disk refuses; finished volumes stay.
     """
     # 1. Check everything before anything slow begins.
@@ -110,6 +115,8 @@ def synthesize(
     if accelerator.is_main_process:
         _warn_of_other_grid(pipeline, prepared)
         write_settings(out, settings)
+        forget_left_out(out)
+    accelerator.wait_for_everyone()
 
     def tell(done: int) -> None:
         if progress is not None:
@@ -121,13 +128,24 @@ def synthesize(
     done = len(mine) - len(missing)
     tell(done)
     for examination in missing:
-        for volume in pipeline(examination.report, examination.options(settings), allow_null=True):
-            examination.save(volume, out)
+        try:
+            volumes = pipeline(examination.checked_report, examination.options(settings), allow_null=True)
+        except (InputError, NonFiniteError) as error:
+            if isinstance(error.__cause__, (MemoryError, RuntimeError)):
+                raise  # there is too little memory for any of them
+            log.warning("%s is left out: %s", examination.id, error)
+            leave_out(out, examination.id, str(error))
+        else:
+            for volume in volumes:
+                examination.save(volume, out)
         done += 1
         tell(done)
     # 3. One table of all.
     accelerator.wait_for_everyone()
-    rows = tuple(row for each in examinations for row in each.rows(out))
+    left_out = {each.id: each.reason for each in read_left_out(out)}
+    rows = tuple(row for each in examinations if each.id not in left_out for row in each.rows(out))
+    if not rows:
+        raise InputError(f"No volume could be made of any case ({'; '.join(list(left_out.values())[:3])}).")
     if accelerator.is_main_process:
         write_table(out, rows)
     accelerator.wait_for_everyone()
@@ -150,9 +168,16 @@ class _Examination:
     id: str
     seed: int
     report: str | None
-    """``None`` where the model reads none."""
+    """As the case has it; ``None`` where the model reads none."""
     pathology: Pathology | None
     sequences: tuple[SequenceName, ...]
+    is_outside: bool | None
+    """Whether the report is worded unlike those that the model was trained on; ``None``: nobody can tell."""
+
+    @property
+    def checked_report(self) -> str | None:
+        """As it is read. Raises InputError where it cannot be used."""
+        return self.report if self.report in (None, NULL_REPORT) else check_report(self.report)
 
     def options(self, settings: SynthesisSettings) -> GenerationOptions:
         return settings.options.model_copy(update={"seed": self.seed, "pathology": self.pathology})
@@ -169,7 +194,7 @@ class _Examination:
         wanted = {
             **self.options(settings).model_dump(include=set(Provenance.model_fields), exclude={"shape", "spacing"}),
             "model_sha256": settings.model_sha256,
-            "report": self.report or "",
+            "report": (self.report or "").strip(),
             "pathology_requested": self.pathology,
         }
         return all(each.model_dump(include=set(wanted)) == wanted for each in made)
@@ -209,6 +234,7 @@ class _Examination:
                     seed=self.seed,
                     path=self.path(sequence),
                     sha256=sidecar.sha256,
+                    report_is_outside=self.is_outside,
                 )
             )
         return rows
@@ -219,28 +245,26 @@ def _plan(pipeline: CCELLAPipeline, prepared: PreparedSet, settings: SynthesisSe
     if not cases:
         of_split = "" if settings.split is None else f" of the split {settings.split}"
         raise InputError(f"There are no cases{of_split} in {prepared.folder}.")
+    profile = pipeline.report_profile
     return [
         _Examination(
             case=case,
             place=place,
             id=case.id if settings.per_case == 1 else f"{case.id}_{number}",
             seed=seed_of(settings.options.seed or 0, case.id, number),
-            report=_report(case, number) if pipeline.denoiser.config.uses_text else None,
+            report=report,
             pathology=case.pathology if settings.pathology == "case" else None,
             sequences=tuple(pipeline.index.sequences),
+            is_outside=profile.wording(report).is_outside if profile is not None and report else None,
         )
         for place, case in enumerate(cases)
         for number in range(1, settings.per_case + 1)
+        for report in (_report(case, number) if pipeline.denoiser.config.uses_text else None,)
     ]
 
 
 def _report(case: PreparedCase, number: int) -> str:
-    if not case.reports:
-        return NULL_REPORT
-    try:
-        return check_report(case.reports[(number - 1) % len(case.reports)])
-    except InputError as error:
-        raise InputError(f"The report of {case.id} cannot be used: {error}") from error
+    return case.reports[(number - 1) % len(case.reports)] if case.reports else NULL_REPORT
 
 
 def _checked_number(per_case: int) -> int:
