@@ -10,7 +10,15 @@ import typer
 
 from ccella_core.cli import evaluate_adherence, evaluate_classifier
 from ccella_core.cli.evaluate_adherence import SplitName
-from ccella_core.cli.output import EXIT_CODES, AsJson, StepDisplay, explained, print_json, print_message
+from ccella_core.cli.output import (
+    EXIT_CODES,
+    AsJson,
+    StepDisplay,
+    end_with_left_out,
+    explained,
+    print_json,
+    print_message,
+)
 from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder
 
@@ -83,8 +91,8 @@ def images(
         save_image_scores,
     )
 
-    real_set = open_volume_set(real, sequence=sequence, split=real_split)
-    synthetic_set = open_volume_set(synthetic, sequence=sequence, split=synthetic_split)
+    real_set = _checked(open_volume_set(real, sequence=sequence, split=real_split), "real")
+    synthetic_set = _checked(open_volume_set(synthetic, sequence=sequence, split=synthetic_split), "synthetic")
     where = choose_device(device)
     check_image_sets(real_set, synthetic_set)
     kinds = list(dict.fromkeys(extractor or available_kinds()))
@@ -114,9 +122,10 @@ def images(
     save_image_scores(scores, out)
     if as_json:
         print_json(json.loads(scores.model_dump_json()))
-        return
-    typer.echo(images_markdown(scores))
-    print_message(f"Also in {out}.")
+    else:
+        typer.echo(images_markdown(scores))
+        print_message(f"Also in {out}.")
+    end_with_left_out((*real_set.left_out, *synthetic_set.left_out))
 
 
 @app.command("privacy", epilog=EXIT_CODES)
@@ -160,13 +169,15 @@ def privacy(
     from ccella_core.evaluation.privacy.privacy import check_sets, find_copies
     from ccella_core.evaluation.privacy.report import privacy_markdown, save_privacy
 
-    synthetic_set = open_volume_set(synthetic, sequence=sequence)
-    training_set = _training_set(training, training_split, sequence)
+    synthetic_set = _checked(open_volume_set(synthetic, sequence=sequence), "synthetic")
+    training_set = _checked(_training_set(training, training_split, sequence), "training")
     held_out_set = None
     if held_out is not None or held_out_split is not None:
         if held_out is None and held_out_split == (training_split or "train"):
             raise InputError(f"The split {held_out_split} was trained on; name another one as held out.")
-        held_out_set = open_volume_set(held_out or training, sequence=sequence, split=held_out_split)
+        held_out_set = _checked(
+            open_volume_set(held_out or training, sequence=sequence, split=held_out_split), "held-out"
+        )
     check_sets(synthetic_set, training_set, held_out_set, false_alarms)
     kind = extractor or available_kinds()[0]
     check_kind(kind, training_set.shape, training_set.spacing, sequence)
@@ -189,9 +200,17 @@ def privacy(
     save_privacy(scores, synthetic_set, training_set, out)
     if as_json:
         print_json(json.loads(scores.model_dump_json()))
-        return
-    typer.echo(privacy_markdown(scores))
-    print_message(f"Also in {out}, with pictures.")
+    else:
+        typer.echo(privacy_markdown(scores))
+        print_message(f"Also in {out}, with pictures.")
+    held_out_left = () if held_out_set is None else held_out_set.left_out
+    end_with_left_out((*synthetic_set.left_out, *training_set.left_out, *held_out_left))
+
+
+def _checked(volumes: VolumeSet, words: str) -> VolumeSet:
+    """Without those that cannot be used, which is met before anything slow begins."""
+    with StepDisplay(f"Looking at {words} volumes") as display:
+        return volumes.checked(display)
 
 
 def _training_set(folder: Path, split: SplitName | None, sequence: Literal["t2w", "adc", "hbv"]) -> VolumeSet:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ccella_core.cli.output import AsJson, StepDisplay, end_with_left_out, explained, print_json, print_message, show_log
+from ccella_core.cli.output import (
+    AsJson,
+    StepDisplay,
+    end_with_left_out,
+    explained,
+    print_json,
+    print_message,
+    show_log,
+)
 
 if TYPE_CHECKING:
     from ccella_core.cases.quality import ReportLength

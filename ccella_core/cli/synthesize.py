@@ -100,8 +100,8 @@ def synthesize(
     outside = sum(bool(row.report_is_outside) for row in rows)
     if outside:
         print_message(
-            f"Warning: {outside} of {len(rows)} volumes were made of a report that is worded unlike those that the model "
-            f"was trained on (report_is_outside in {CSV_NAME}): what it read from them may be wrong.",
+            f"Warning: {outside} of {len(rows)} volumes were made of a report that is worded unlike those that the "
+            f"model was trained on (report_is_outside in {CSV_NAME}): what it read from them may be wrong.",
             style="yellow",
         )
     if as_json:

@@ -71,7 +71,8 @@ class ReportSection:
             text = _("<b>{tokens} tokens, but the model reads {limit}: the beginning will be cut off.</b>")
         else:
             text = _("{tokens} of {limit} tokens")
-        self._ui.tokensLabel.text = text.format(**count) if count else text
+        lines = [text.format(**count), _unlike(count["outside"])] if count else []
+        self._ui.tokensLabel.text = "<br>".join(filter(None, lines))
 
     def _load(self, _checked: bool) -> None:
         chosen = qt.QFileDialog.getOpenFileName(
@@ -119,6 +120,20 @@ def read_report(path: Path) -> str:
     if not text:
         raise ValueError(_("{name} is empty.").format(name=path.name))
     return text
+
+
+def _unlike(outside: dict[str, Any] | None) -> str:
+    """How a report is worded unlike those that the model was trained on, as the worker tells it."""
+    if outside is None:
+        return ""
+    if outside["language"] is not None:
+        text = _("This seems to be {language}, which the model has not learnt: what it reads may be wrong.")
+    elif outside["new_words"]:
+        text = _("Worded unlike the reports that the model has learnt from ({words} …): what it reads may be wrong.")
+    else:
+        text = _("Worded unlike the reports that the model has learnt from: what it reads may be wrong.")
+    words = escape(", ".join(outside["new_words"]))
+    return "<b>" + text.format(language=escape(str(outside["language"])), words=words) + "</b>"
 
 
 def _menu_text(report: str) -> str:

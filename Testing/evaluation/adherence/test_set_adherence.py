@@ -25,6 +25,7 @@ from ccella_core.evaluation.data.synthetic_set import (
 )
 from ccella_core.evaluation.data.volume_set import VolumeSet, open_volume_set
 from ccella_core.evaluation.statistics.estimate import Estimate
+from ccella_core.files import sha256_of
 from ccella_core.generation.options import GenerationOptions
 from ccella_core.phantom.fields import StructuredFields
 from ccella_core.phantom.patient import draw_findings
@@ -67,7 +68,7 @@ def prepared(tmp_path: Path) -> PreparedSet:
         cases.append(
             prepared_case(
                 name, split="train" if number == 0 else "test", pathology=findings.pathology, pirads=findings.pirads,
-                fields=StructuredFields.from_findings(findings), sha256={volume_path(name, "t2w"): ""},
+                fields=StructuredFields.from_findings(findings), sha256={volume_path(name, "t2w"): sha256_of(folder / volume_path(name, "t2w"))},
             )
         )  # fmt: skip
     write_index(folder, PrepareSettings(shape=WINDOW, spacing=DEFAULT_SPACING))

@@ -330,8 +330,8 @@ def test_too_little_memory_is_no_fault_of_a_case(
 def test_the_table_says_which_report_is_worded_otherwise(
     tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    assert {row.report_is_outside for row in synthesize(tiny_pipeline, prepared, tmp_path / "x", num_inference_steps=1)} \
-        == {None}  # fmt: skip
+    rows = synthesize(tiny_pipeline, prepared, tmp_path / "unknown", num_inference_steps=1)
+    assert {row.report_is_outside for row in rows} == {None}
     profile = ReportProfile.of([[REPORTS[1]]] * 40)
     monkeypatch.setattr(tiny_pipeline, "report_profile", profile)
     rows = synthesize(tiny_pipeline, prepared, tmp_path / "out", num_inference_steps=1)

@@ -171,7 +171,9 @@ def test_an_odd_case_is_left_out_by_name(tmp_path, monkeypatch, caplog):
     }
     assert [row.id for row in CachedCases(tmp_path, "train").rows] == ["case0", "case2", "case4"]
     assert "case1 is left out: In half precision" in caplog.text
-    assert build(tmp_path, prepared, shard_cases=2).left_out == index.left_out, "it is said again when the cache is found"
+    assert build(tmp_path, prepared, shard_cases=2).left_out == index.left_out, (
+        "it is said again when the cache is found"
+    )
     alone = FakePrepared(train=2, validation=0)
     monkeypatch.setattr(alone, "voxels", lambda case, sequence: np.full((16, 16, 8), np.nan, np.float32))
     with pytest.raises(InputError, match="None of the training cases can be used"):

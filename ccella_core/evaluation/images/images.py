@@ -112,7 +112,12 @@ def evaluate_images(
         seed=seed,
         extractors=tuple(scores),
         diversity=diversity,
-        warnings=(*_of_training_cases(real, synthetic), *_warnings(scores)),
+        warnings=(
+            *real.left_out_words,
+            *synthetic.left_out_words,
+            *_of_training_cases(real, synthetic),
+            *_warnings(scores),
+        ),
     )
 
 

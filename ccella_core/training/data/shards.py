@@ -175,7 +175,7 @@ def save_tensors(tensors: dict[str, Tensor], header: dict[str, str], path: Path)
     """Write a file of a cache, whole or not at all. Raises SaveError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as unfinished:
+        with whole_file(path, private=True) as unfinished:  # encoded reports, and what is known of the patients
             save_file(tensors, unfinished, metadata=header)
     except (OSError, SafetensorError) as error:
         raise SaveError(
