@@ -9,7 +9,8 @@ from ccella_core.generation.markup import plain_text
 from ccella_core.generation.report_text import check_report, markup_of
 
 RTF = (
-    r"{\rtf1\ansi\deff0{\fonttbl{\f0 Arial;}}\f0\fs20\b FINDINGS:\b0  Left peripheral zone, mid gland, 18 mm lesion.\par"
+    r"{\rtf1\ansi\deff0{\fonttbl{\f0 Arial;}}\f0\fs20\b FINDINGS:\b0  Left peripheral zone, mid gland, 18 mm "
+    r"lesion.\par"
     "\n"
     r"\b IMPRESSION:\b0  PI-RADS 5.\par}"
 )

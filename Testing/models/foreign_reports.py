@@ -121,4 +121,31 @@ BY_LANGUAGE = {
     "Greek": ("Όγκος προστάτη 40 ml. Δεν παρατηρούνται ύποπτες βλάβες στην περιφερική ζώνη. PI-RADS 2.",),
     "Arabic": ("حجم البروستاتا 40 مل. لا توجد آفات مشبوهة في المنطقة المحيطية. PI-RADS 2.",),
 }
+LATER = (
+    ("German", "Ventral im linken Lappen 9 mm messendes Areal mit erniedrigten ADC-Werten, fraglich "
+        "suspekt. Kapsel glatt abgrenzbar."),
+    ("German", "Z.n. TUR-P. Narbige Veränderungen beidseits, sonst regelrechte Darstellung."),
+    ("German", "PI-RADS 3 Läsion rechts apikal."),
+    ("Dutch", "Vergrote prostaat met BPH. Er is een hypo-intens gebied rechts dorsaal, suspect voor carcinoom."),
+    ("Dutch", "Geen afwijkingen."),
+    ("French", "Hypertrophie bénigne. Nodule hyposignal T2 du lobe droit, suspect, score 4. Pas d'adénopathie."),
+    ("French", "Examen normal."),
+    ("Spanish", "Se observa un nódulo hipointenso en la base izquierda con realce precoz. Resto sin alteraciones."),
+    ("Italian", "A livello dell'apice di destra si rileva area ipointensa di 8 mm. Non linfoadenopatie."),
+    ("Portuguese", "Observa-se nódulo hipointenso na base à direita, com realce precoce. Não há "
+        "linfonodos aumentados."),
+    ("Swedish", "Ökad volym av prostata. Ingen suspekt förändring. Inga förstorade lymfkörtlar."),
+    ("Danish", "Prostata er forstørret. Der ses ikke suspekte forandringer. Ingen forstørrede lymfeknuder."),
+    ("Norwegian", "Prostata er lett forstørret. Det er ingen suspekte lesjoner i perifer sone."),
+    ("Polish", "Gruczoł krokowy powiększony. W prawym płacie ognisko obniżonego sygnału. Węzły chłonne "
+        "niepowiększone."),
+    ("Czech", "Prostata zvětšená. V levém laloku je ložisko o velikosti 9 mm. Uzliny nezvětšeny."),
+    ("Finnish", "Eturauhanen on suurentunut. Oikealla kärjessä 8 mm muutos."),
+    ("Turkish", "Prostat büyümüş olup sağ lobda 9 mm çapında hipointens odak izlendi. Lenf nodu saptanmadı."),
+    ("Hungarian", "A prosztata megnagyobbodott. A bal lebenyben 9 mm-es gyanús góc. Nincs nyirokcsomó."),
+    ("Romanian", "Prostata este mărită. În lobul drept se observă o leziune de 9 mm. Nu sunt adenopatii."),
+    ("English", "There is an ill-defined area of low signal within the left lobe. No adenopathy."),
+    ("English", "Gland 45 cc. PZ clear. TZ nodules. PIRADS 2."),
+)  # fmt: skip
+"""By language, written when the words that tell languages apart stood already."""
 ALL = (*ENGLISH, *OTHER_ORGANS, *(text for texts in BY_LANGUAGE.values() for text in texts))

@@ -1,4 +1,4 @@
-"""Whether a report is worded as those that a model was trained on: what is outside is found, what is not is left alone."""
+"""Whether a report is worded as those of a model's training: what is outside is found, what is not is left alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from foreign_reports import ALL, BY_LANGUAGE, ENGLISH
+from foreign_reports import ALL, BY_LANGUAGE, ENGLISH, LATER
 
 from ccella_core.errors import ModelError
 from ccella_core.models.languages import language_of
@@ -112,3 +112,9 @@ def test_a_model_gets_a_profile_and_stays_the_same(tiny_pipeline, tmp_path):
 )
 def test_a_language_is_named_where_words_decide(text, language):
     assert language_of(text) == language
+
+
+def test_texts_that_the_words_were_not_chosen_by():
+    named = [(language, language_of(text)) for language, text in LATER]
+    assert [pair for pair in named if pair[1] is not None and pair[0] not in pair[1]] == []
+    assert sum(found is not None for _, found in named) >= 15

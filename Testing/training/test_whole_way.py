@@ -169,6 +169,8 @@ def test_the_run_is_watched(work):
     assert [event.step for event in events.Images("SYNTHETIC - not for diagnosis")] == [12, 24]
     assert "AUROC" in (work / "run" / "summary.html").read_text(encoding="utf-8")
     assert read_run(work / "run")["data"]["cases"] == {"train": 14, "validation": 4}
+    assert read_run(work / "run")["data"]["positive_means"] == ["pirads"]
+    assert read_run(work / "run")["cache"]["left_out"] == {}
 
 
 def test_the_last_checkpoints_and_the_best_are_kept(work):

@@ -91,13 +91,15 @@ def images(
         save_image_scores,
     )
 
-    real_set = _checked(open_volume_set(real, sequence=sequence, split=real_split), "real")
-    synthetic_set = _checked(open_volume_set(synthetic, sequence=sequence, split=synthetic_split), "synthetic")
+    real_set = open_volume_set(real, sequence=sequence, split=real_split)
+    synthetic_set = open_volume_set(synthetic, sequence=sequence, split=synthetic_split)
     where = choose_device(device)
     check_image_sets(real_set, synthetic_set)
     kinds = list(dict.fromkeys(extractor or available_kinds()))
     for kind in kinds:
         check_kind(kind, real_set.shape, real_set.spacing, sequence)
+    real_set, synthetic_set = _checked(real_set, "real"), _checked(synthetic_set, "synthetic")
+    check_image_sets(real_set, synthetic_set)
     loaded = {}
     for kind in sorted(kinds, key=lambda kind: kind == "phantom"):  # the last, because it may have to be trained
         with StepDisplay("Training the stand-in, once") as on_progress:
@@ -169,18 +171,18 @@ def privacy(
     from ccella_core.evaluation.privacy.privacy import check_sets, find_copies
     from ccella_core.evaluation.privacy.report import privacy_markdown, save_privacy
 
-    synthetic_set = _checked(open_volume_set(synthetic, sequence=sequence), "synthetic")
-    training_set = _checked(_training_set(training, training_split, sequence), "training")
+    synthetic_set = open_volume_set(synthetic, sequence=sequence)
+    training_set = _training_set(training, training_split, sequence)
     held_out_set = None
     if held_out is not None or held_out_split is not None:
         if held_out is None and held_out_split == (training_split or "train"):
             raise InputError(f"The split {held_out_split} was trained on; name another one as held out.")
-        held_out_set = _checked(
-            open_volume_set(held_out or training, sequence=sequence, split=held_out_split), "held-out"
-        )
+        held_out_set = open_volume_set(held_out or training, sequence=sequence, split=held_out_split)
     check_sets(synthetic_set, training_set, held_out_set, false_alarms)
     kind = extractor or available_kinds()[0]
     check_kind(kind, training_set.shape, training_set.spacing, sequence)
+    synthetic_set, training_set = _checked(synthetic_set, "synthetic"), _checked(training_set, "training")
+    held_out_set = None if held_out_set is None else _checked(held_out_set, "held-out")
     with StepDisplay("Training the stand-in, once") as on_progress:
         network = load_extractor(
             kind,  # type: ignore[arg-type]  # refused where there is none of that name

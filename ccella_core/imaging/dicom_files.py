@@ -208,9 +208,8 @@ def _number(value: Any) -> float | None:
 def _frame(data: Any, group: list[Any], image: np.ndarray, is_scaled: bool, path: Path) -> Frame:
     slope, intercept = _scale(group)
     padding = padding_mask(data, image, (slope, intercept) if is_scaled else (1.0, 0.0))
-    if not is_scaled:
-        if (slope, intercept) != (1.0, 0.0):
-            image = image * np.float64(slope) + np.float64(intercept)
+    if not is_scaled and (slope, intercept) != (1.0, 0.0):
+        image = image * np.float64(slope) + np.float64(intercept)
     spacing = _numbers(_element(group, "PixelMeasuresSequence", "PixelSpacing"), 2)
     directions = _numbers(_element(group, "PlaneOrientationSequence", "ImageOrientationPatient"), 6)
     return Frame(

@@ -213,6 +213,7 @@ class ModelFolder:
         size_mm = [round(n * s, 3) for n, s in zip(index.native_shape, index.native_spacing_mm, strict=True)]
         return {
             **index.model_dump(mode="json", exclude={"format", "format_version", "sha256", "size_bytes", "training"}),
+            "positive_means": index.training.get("positive_means"),
             "native_size_mm": size_mm,
             "file_size_bytes": sum(index.size_bytes.values()),
             "sha256": self.sha256,
@@ -250,6 +251,8 @@ def write_model(
         listed = ModelIndex(**{**index.model_dump(), "sha256": hashes, "size_bytes": sizes})
         text = listed.model_dump_json(indent=2) + "\n"
         (temporary / INDEX_NAME).write_text(text, encoding="utf-8", newline="\n")
+        for name in files:
+            shutil.copymode(temporary / INDEX_NAME, temporary / name)  # safetensors writes for the owner alone
         ModelFolder(temporary, listed).verify()
         _move_into_place(temporary, path)
     except OSError as error:

@@ -200,6 +200,7 @@ def _about(
         "data": {
             "folder": str(config.data),
             "fingerprint": prepared.fingerprint,
+            "positive_means": list(prepared.positive_means),
             "cases": {"train": len(cases), "validation": len(held_out)},
         },
         "cache": {
