@@ -14,7 +14,7 @@ from CCELLAGeneratorLib import dependencies
 from CCELLAGeneratorLib.client.client import WorkerClient
 from CCELLAGeneratorLib.client.command import default_command
 from CCELLAGeneratorLib.client.interface import Client
-from CCELLAGeneratorLib.generation.generator import Generator
+from CCELLAGeneratorLib.generation.editing import EditingGenerator
 from CCELLAGeneratorLib.panel.job_section import LogPane
 from CCELLAGeneratorLib.panel.panel import Panel
 from CCELLAGeneratorLib.panel.parameters import CCELLAGeneratorParameterNode
@@ -150,7 +150,7 @@ class CCELLAGeneratorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self.panel.refresh)
 
 
-class CCELLAGeneratorLogic(Generator, ScriptedLoadableModuleLogic):
+class CCELLAGeneratorLogic(EditingGenerator, ScriptedLoadableModuleLogic):
     """All that the module does, for scripts: ``slicer.util.getModuleLogic("CCELLAGenerator").process(report=…)``.
 
     Args:
@@ -161,7 +161,7 @@ class CCELLAGeneratorLogic(Generator, ScriptedLoadableModuleLogic):
 
     def __init__(self, parent: Any = None, client: Client | None = None, log: Callable[[str], None] = print) -> None:
         ScriptedLoadableModuleLogic.__init__(self, parent)
-        Generator.__init__(self, client or WorkerClient(*default_command(), log), log)
+        EditingGenerator.__init__(self, client or WorkerClient(*default_command(), log), log)
 
     def getParameterNode(self) -> CCELLAGeneratorParameterNode:
         """The scene's parameters of this module, which the panel's widgets show."""

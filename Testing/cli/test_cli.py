@@ -224,6 +224,8 @@ def test_phantom_writes_labelled_volumes_report_and_findings(tmp_path: Path) -> 
     assert (tmp_path / f"{stem}_report.txt").read_text(encoding="utf-8").strip() == patient["report"]
 
     assert ccella("phantom", "--seed", 3, "--sequence", "t2w", "--out", tmp_path).exit_code == 2
+    flat = ccella("phantom", "--seed", 3, "--spacing", "1", "1", "0", "--out", tmp_path / "flat")
+    assert flat.exit_code == 2 and "This grid cannot be used: spacing" in flat.output
     assert ccella("phantom", "--seed", -3, "--out", tmp_path).exit_code == 2
 
 

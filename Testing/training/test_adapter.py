@@ -58,5 +58,15 @@ def test_a_stopped_run_that_goes_on_gives_the_same_weights(cases, tmp_path, stop
 
 def test_without_reports_there_is_nothing_to_read(tmp_path):
     silent = cached(tmp_path / "cache", prepared=FakePrepared(wordings=0))
-    with pytest.raises(InputError, match=r"no case has a report\. Remove read_first"):
+    with pytest.raises(InputError, match=r"no case has a report of which anything is known\. Remove"):
         train(new_denoiser(), silent, TINY, tmp_path / "run")
+
+
+@pytest.mark.medium
+def test_cases_of_which_nothing_is_known_teach_nothing(tmp_path):
+    prepared = FakePrepared()
+    for case in prepared.split("train")[:4]:
+        case.pathology = case.positive = case.fields = None
+    cases, heard = cached(tmp_path / "cache", prepared=prepared), Heard()
+    train(new_denoiser(), cases, TINY, tmp_path / "run", heard)
+    assert len(heard.steps) == 4 and all(0 < values["loss"] < 1e3 for values in heard.steps)

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ccella_core.cli.options import Guidance, MemoryLimit, SchedulerOption, Steps, generation_options
+from ccella_core.cli.options import (
+    Around,
+    Guidance,
+    Images,
+    Mask,
+    MemoryLimit,
+    Radius,
+    SchedulerOption,
+    Steps,
+    Strength,
+    generation_options,
+    scan_to_edit_of,
+)
 from ccella_core.cli.output import AsJson, ProgressDisplay, explained, print_json, print_message, quiet_libraries
 from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder
@@ -17,7 +29,10 @@ from ccella_core.limits import OutputRange
 if TYPE_CHECKING:
     from SimpleITK import Image
 
+    from ccella_core.generation.edit import ScanToEdit
     from ccella_core.imaging.volume import SyntheticVolume
+    from ccella_core.models.model import ModelIndex
+    from ccella_core.provenance import SequenceName
 
 ImageFormat = Literal["nii.gz", "nii", "nrrd", "mha"]
 DEFAULT_MODEL = "ccella-demo"
@@ -47,6 +62,11 @@ def generate(
     ] = "native",
     format: Annotated[ImageFormat, typer.Option(help="File format of the volumes.")] = "nii.gz",
     place_on: Annotated[Path | None, typer.Option(help="Lay the volumes where this real scan lies.")] = None,
+    image: Images = None,
+    strength: Strength = None,
+    mask: Mask = None,
+    around: Around = None,
+    radius: Radius = None,
     memory_limit: MemoryLimit = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
@@ -54,7 +74,7 @@ def generate(
     no_picture: Annotated[bool, typer.Option("--no-picture", help="Draw no contact sheet.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Generate synthetic volumes from a report."""
+    """Generate synthetic volumes from a report, or edit a real scan under it."""
     options = generation_options(
         pathology=pathology,
         seed=seed,
@@ -66,20 +86,19 @@ def generate(
         spacing=spacing,
         memory_limit=memory_limit,
         output_range=output_range,
+        strength=strength,
     ).with_seed()
     text = _report_text(report, report_file)
+    if image and place_on is not None:
+        raise InputError("An edited scan stays where it is: leave --place-on out.")
     reference = None if place_on is None else _reference(place_on)  # before minutes are spent on what would be lost
-    prepare_folder(out)
 
     from ccella_core.models.search import resolve_model
 
     found = resolve_model(model)
-    several = len(found.index.sequences) > 1
-    names = {
-        (each, sequence): out / f"SYNTHETIC_{found.index.name}_seed{each}{f'_{sequence}' if several else ''}.{format}"
-        for each in options.seeds
-        for sequence in found.index.sequences
-    }
+    edit = scan_to_edit_of(image, mask, around, radius, found.index.sequences, _warn)
+    prepare_folder(out)
+    names = _names(out, found.index, edit, options.seeds, format)
     taken = [str(path) for path in names.values() if path.exists()]
     if taken and not overwrite:
         raise InputError(f"{taken[0]} exists already: choose another folder or seed, or add --overwrite.")
@@ -90,7 +109,7 @@ def generate(
     started = time.monotonic()
     with ProgressDisplay() as progress:
         pipeline = CCELLAPipeline.from_pretrained(found, device=device, dtype=dtype)
-        volumes = pipeline(text, options, callback=progress)
+        volumes = pipeline(text, options, image=edit, callback=progress)
     seconds = round(time.monotonic() - started, 2)
     saved = []
     for volume in volumes:
@@ -112,6 +131,19 @@ def _reference(path: Path) -> Image:
     from ccella_core.imaging.scans import read_scan
 
     return read_scan(path, _warn)
+
+
+def _names(
+    out: Path, index: ModelIndex, edit: ScanToEdit | None, seeds: list[int], ending: str
+) -> dict[tuple[int, SequenceName], Path]:
+    sequences = index.sequences if edit is None else list(edit.scans)
+    several = len(index.sequences) > 1
+    stem = index.name if edit is None else f"{edit.name}_{index.name}"
+    return {
+        (seed, sequence): out / f"SYNTHETIC_{stem}_seed{seed}{f'_{sequence}' if several else ''}.{ending}"
+        for seed in seeds
+        for sequence in sequences
+    }
 
 
 def _report_text(report: str | None, file: Path | None) -> str | None:

@@ -23,7 +23,7 @@ from ccella_core.imaging.orientation import (
     spacing_of,
 )
 from ccella_core.imaging.scans import IMAGE_SUFFIXES, ITK_SUFFIXES, read_scan
-from ccella_core.provenance import SYNTHETIC_LABEL, SYNTHETIC_PREFIX, Provenance, SequenceName, Sidecar
+from ccella_core.provenance import SYNTHETIC_PREFIX, Provenance, SequenceName, Sidecar
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -37,9 +37,9 @@ ITK_LABEL_KEY = "SyntheticLabel"
 class SyntheticVolume:
     """A generated scan.
 
-    ``voxels`` is (X, Y, Z), int16 if it is given so, else float32; ``affine`` (4, 4) float64 takes a voxel index to
-    RAS+ mm; ``sequence`` is "t2w", "hbv" or "adc". Raises ``InputError`` for another shape, a singular or non-finite
-    affine, an unknown sequence.
+    ``voxels`` is (X, Y, Z), int16 if it is given so, else float32; of an edited scan they keep the scan's type.
+    ``affine`` (4, 4) float64 takes a voxel index to RAS+ mm; ``sequence`` is "t2w", "hbv" or "adc". Raises
+    ``InputError`` for another shape, a singular or non-finite affine, an unknown sequence.
     """
 
     voxels: np.ndarray
@@ -49,7 +49,7 @@ class SyntheticVolume:
 
     def __post_init__(self) -> None:
         self.voxels = np.asarray(self.voxels)
-        if self.voxels.dtype != np.int16:
+        if self.voxels.dtype != np.int16 and self.provenance.source_sha256 is None:
             self.voxels = self.voxels.astype(np.float32, copy=False)
         self.affine = np.asarray(self.affine, dtype=np.float64)
         if self.voxels.ndim != 3 or 0 in self.voxels.shape:
@@ -82,6 +82,7 @@ class SyntheticVolume:
             with whole_file(image_path) as temporary_image, whole_file(sidecar_path, private=True) as temporary_sidecar:
                 self._write(temporary_image)
                 sidecar = Sidecar(
+                    label=self.provenance.label,
                     image=image_path.name,
                     sha256=sha256_of(temporary_image),
                     sequence=self.sequence,
@@ -100,12 +101,12 @@ class SyntheticVolume:
         if image_suffix(path) in ITK_SUFFIXES:
             sitk.WriteImage(self.to_sitk(), str(path), useCompression=True)
             return
-        image = nib.Nifti1Image(self.voxels, self.affine)
+        image = nib.Nifti1Image(self.voxels, self.affine, dtype=self.voxels.dtype)
         image.set_qform(self.affine, NIFTI_SCANNER_COORDINATES)
         image.set_sform(self.affine, NIFTI_SCANNER_COORDINATES)
         image.header.set_xyzt_units(xyz="mm")
         maker = f"{self.sequence}, {self.provenance.model_name} {self.provenance.model_version}"
-        image.header["descrip"] = f"{SYNTHETIC_LABEL}; {maker}".encode()[:NIFTI_DESCRIPTION_BYTES]
+        image.header["descrip"] = f"{self.provenance.label}; {maker}".encode()[:NIFTI_DESCRIPTION_BYTES]
         image.to_filename(path)
 
     @classmethod
@@ -128,7 +129,7 @@ class SyntheticVolume:
         """The same volume as a SimpleITK image, whose physical space is LPS mm."""
         image = sitk.GetImageFromArray(np.ascontiguousarray(self.voxels.transpose(2, 1, 0)))
         set_affine(image, self.affine)
-        image.SetMetaData(ITK_LABEL_KEY, SYNTHETIC_LABEL)
+        image.SetMetaData(ITK_LABEL_KEY, self.provenance.label)
         return image
 
     def place_on(self, reference: sitk.Image | Path | str) -> SyntheticVolume:

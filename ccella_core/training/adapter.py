@@ -80,12 +80,15 @@ def train_adapter(
         logger: receives every step.
 
     Raises:
-        InputError: no case has a report.
+        InputError: no case has a report of which anything is known.
         NonFiniteError: the loss became NaN or infinite; the last checkpoint is whole.
     """
-    reported = [number for number, row in enumerate(cases.rows) if row.reports]
+    taught = {number for number, row in enumerate(cases.rows) if row.reports and facts_of([_facts(row)])}
+    reported = [row for row in cases.epoch if row in taught]
     if not reported:
-        raise InputError("The adapter cannot learn to read: no case has a report. Remove read_first.")
+        raise InputError(
+            "The adapter cannot learn to read: no case has a report of which anything is known. Remove read_first."
+        )
     torch.manual_seed(config.seed)
     trainer = Trainer(
         _Learner(denoiser), checkpoints, config, schedule=one_cycle(config, rising=0.1), accelerator=accelerator

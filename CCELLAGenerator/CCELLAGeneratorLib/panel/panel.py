@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from .. import dependencies
 from ..client.errors import ClientError
 from ..scene.volumes import ATTRIBUTE_PREFIX, is_synthetic
 from .compare_section import CompareSection
+from .edit_section import EditSection
 from .job_section import JobSection, LogPane
 from .model_section import ModelSection, model_folders
 from .parameters import MAX_SEED, MODELS_OWN_STEPS, CCELLAGeneratorParameterNode, connect_widgets, forget_node
@@ -43,6 +45,7 @@ class Panel:
         self.model = ModelSection(ui, logic, self.job, self.describe, self._update_buttons)
         self.settings = SettingsSection(ui)
         self.compare = CompareSection(ui)
+        self.edit = EditSection(ui, self.report.composer, self._edit)
         self.report.show_prediction(None)
 
     def set_parameters(self, parameters: CCELLAGeneratorParameterNode | None) -> None:
@@ -120,9 +123,18 @@ class Panel:
         return self.model.why_not
 
     def _update_buttons(self) -> None:
-        self.job.update_button(self._why_not())
+        why_not = self._why_not()
+        self.job.update_button(why_not)
+        self.edit.refresh(self._parameters, _("Something is under way.") if self.job.running else why_not)
 
     def _generate(self) -> None:
+        self._run(self._start_generation)
+
+    def _edit(self) -> None:
+        self._run(self._start_edit)
+
+    def _run(self, start: Callable[[CCELLAGeneratorParameterNode, dict[str, Any]], object]) -> None:
+        """Begin a run with ``start``, which takes the parameters and what all runs have in common of them."""
         installed = dependencies.ensure(_("CCELLA"))
         if not self.model.known:
             self.describe()
@@ -134,27 +146,54 @@ class Panel:
         self.report.history.remember(parameters.report)
         self.report.show_prediction(None)
         self.job.begin(_("Starting…"), self._logic.cancel)
+        common = {
+            "report": parameters.report if parameters.report.strip() else None,
+            "pathology": parameters.pathology.value,
+            "model": parameters.model,
+            "seed": parameters.seed,
+            "count": parameters.count,
+            "scheduler": parameters.scheduler.value,
+            "device": parameters.device,
+            "outputVolume": parameters.outputVolume,
+            "wait": False,
+            "onProgress": self.job.show_progress,
+            "onPreview": self.job.show_preview,
+            "onError": self._failed,
+        }
         try:
-            self._logic.process(
-                report=parameters.report if parameters.report.strip() else None,
-                pathology=parameters.pathology.value,
-                model=parameters.model,
-                seed=parameters.seed,
-                count=parameters.count,
-                numInferenceSteps=_steps(parameters),
-                scheduler=parameters.scheduler.value,
-                guidanceScale=parameters.guidance,
-                device=parameters.device,
-                referenceVolume=parameters.realScan,
-                outputVolume=parameters.outputVolume,
-                wait=False,
-                onProgress=self.job.show_progress,
-                onPreview=self.job.show_preview,
-                onFinished=partial(self._finished, parameters.report),
-                onError=self._failed,
-            )
+            start(parameters, common)
         except ClientError as error:
             self._failed(error)
+
+    def _start_generation(self, parameters: CCELLAGeneratorParameterNode, common: dict[str, Any]) -> None:
+        self._logic.process(
+            numInferenceSteps=_steps(parameters),
+            guidanceScale=parameters.guidance,
+            referenceVolume=parameters.realScan,
+            onFinished=partial(self._finished, parameters.report),
+            **common,
+        )
+
+    def _start_edit(self, parameters: CCELLAGeneratorParameterNode, common: dict[str, Any]) -> None:
+        self._logic.edit(
+            parameters.editScan,
+            where=self.edit.where,
+            radius=self.edit.radius,
+            strength=parameters.editStrength,
+            num_inference_steps=_steps(parameters),
+            guidance_scale=parameters.guidance,
+            onFinished=partial(self._edited, parameters.report, parameters.editScan),
+            **common,
+        )
+
+    def _edited(
+        self, report: str, scan: slicer.vtkMRMLScalarVolumeNode, nodes: list[slicer.vtkMRMLScalarVolumeNode]
+    ) -> None:
+        """Before and after, in linked views."""
+        if self._parameters is not None:
+            self._parameters.realScan = scan
+        self._finished(report, nodes)
+        self.compare.begin()
 
     def _finished(self, report: str, nodes: list[slicer.vtkMRMLScalarVolumeNode]) -> None:
         self.job.end(_("Done: {names}.").format(names=", ".join(node.GetName() for node in nodes)))

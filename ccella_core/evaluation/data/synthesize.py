@@ -66,8 +66,7 @@ def synthesize(
 ) -> tuple[SyntheticCase, ...]:
     """Make what is missing in ``out``, and its table; every process of a launch calls it.
 
-    A case whose report cannot be used, or of which no finite volume can be made, is left out by name, see
-    ``synthetic_set.read_left_out``; the next call tries it again.
+    A case of which no volume can be made is left out by name, see ``read_left_out``; the next call tries it again.
 
     The k-th examination of a case is made from the k-th wording of its report, beginning again after the last; a case
     without a report is made from the null report, and the table has no prediction of it. Voxels are saved in 0 … 1, as
@@ -214,8 +213,7 @@ class _Examination:
                     f"{error} If several computers make these volumes, they must write into one folder that they share."
                 ) from error
             # The class that the head gives to the empty text, as to any, shaped the volume; but nothing was read.
-            silent = self.report == NULL_REPORT
-            positive = None if silent else sidecar.provenance.predicted_positive_probability
+            positive = sidecar.provenance.predicted_positive_probability if self.report != NULL_REPORT else None
             rows.append(
                 SyntheticCase(
                     id=self.id,
@@ -244,6 +242,8 @@ def _plan(pipeline: CCELLAPipeline, prepared: PreparedSet, settings: SynthesisSe
     if not cases:
         of_split = "" if settings.split is None else f" of the split {settings.split}"
         raise InputError(f"There are no cases{of_split} in {prepared.folder}.")
+    if settings.pathology == "case" and (unknown := [case.id for case in cases if case.pathology is None]):
+        raise InputError(f"The pathology of {unknown[0]} is unknown, and {settings.model_name} must be given one.")
     profile = pipeline.report_profile
     return [
         _Examination(
@@ -300,11 +300,11 @@ def _checked_pathology(pipeline: CCELLAPipeline, source: PathologySource | None)
 
 
 def _warn_of_other_grid(pipeline: CCELLAPipeline, prepared: PreparedSet) -> None:
-    own = (pipeline.index.native_shape, pipeline.index.native_spacing_mm)
-    theirs = (prepared.settings.shape, prepared.settings.spacing)
-    if own != theirs:
-        made, there = (f"{format_shape(shape)} voxels at {format_shape(spacing)}" for shape, spacing in (own, theirs))
+    index, settings = pipeline.index, prepared.settings
+    grids = (index.native_shape, index.native_spacing_mm), (settings.shape, settings.spacing)
+    if grids[0] != grids[1]:
+        made, there = (f"{format_shape(shape)} voxels at {format_shape(spacing)}" for shape, spacing in grids)
         log.warning(
             "%s makes volumes of %s mm, and those in %s have %s mm: they cannot be measured against each other.",
-            pipeline.index.name, made, prepared.folder, there,
+            index.name, made, prepared.folder, there,
         )  # fmt: skip

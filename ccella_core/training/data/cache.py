@@ -11,23 +11,24 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
-from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from ccella_core.cases.case import Split
-from ccella_core.cases.prepared import PreparedCase, PreparedSet
+from ccella_core.cases.prepared import PreparedCase
 from ccella_core.config import shorten
 from ccella_core.errors import InputError
 from ccella_core.files import sha256_of, write_json
 from ccella_core.fingerprints import refuse_other
 from ccella_core.generation.report_text import NULL_REPORT
 from ccella_core.generation.text_encoder import ReportEncoder
+from ccella_core.networks.autoencoder import Autoencoder
 from ccella_core.progress import OnProgress
-from ccella_core.provenance import SequenceName
+from ccella_core.provenance import LabelName, SequenceName
 from ccella_core.training.data.cached_cases import (
     CACHE_NAME,
     NULL_NAME,
@@ -38,7 +39,8 @@ from ccella_core.training.data.cached_cases import (
     read_index,
     rows_of,
 )
-from ccella_core.training.data.shards import CacheSettings, ShardWriter, in_half, save_tensors
+from ccella_core.training.data.sets import JoinedSet
+from ccella_core.training.data.shards import CacheSettings, ShardWriter, in_half, rows_of_case, save_tensors
 
 log = logging.getLogger(__name__)
 
@@ -49,13 +51,14 @@ MIRRORING = 2
 
 
 def build_cache(
-    prepared: PreparedSet,
+    prepared: JoinedSet,
     sequences: Sequence[SequenceName],
-    autoencoder: AutoencoderKlMaisi,
+    autoencoder: Autoencoder,
     load_encoder: Callable[[], ReportEncoder] | None,
     settings: CacheSettings,
     folder: Path,
     *,
+    labels: Sequence[LabelName] = (),
     depends_on: dict[str, Any],
     accelerator: Accelerator | None = None,
     progress: OnProgress | None = None,
@@ -66,22 +69,27 @@ def build_cache(
 
     Args:
         prepared: the cases.
-        sequences: whose latents are stacked along the channels, in this order.
+        sequences: whose latents are stacked along the channels, in this order. Cases may lack some.
         autoencoder: frozen, in float32.
         load_encoder: loads the report encoder, where anything is left to do; ``None`` for variants without text.
         settings: what is kept.
         folder: of the cache.
+        labels: masks that are encoded like images with the values 0 and 1, and stacked after the sequences.
         depends_on: names and fingerprints of prepared set, autoencoder and encoder.
         accelerator: processes and device; by default one process.
         progress: called with how many cases are done.
 
     Raises:
-        InputError: the folder holds a cache of something else, or no training case can be used.
+        InputError: the folder holds a cache of something else, or there are no training cases, or none with one of the
+            sequences or labels, or none that can be used.
         NonFiniteError: the encoded null report is not finite in half precision.
         SaveError: the disk refuses; finished shards stay.
     """
     accelerator = accelerator or Accelerator()
-    depends_on = {**depends_on, "sequences": list(sequences), **settings.model_dump(mode="json")}
+    parts = (*sequences, *labels)
+    depends_on = {**depends_on, "sequences": list(sequences), "labels": list(labels),
+                  "augmented folders": [share.augment for share in prepared.shares],
+                  **settings.model_dump(mode="json")}  # fmt: skip
     if settings.mirror:
         depends_on["mirroring of reports"] = MIRRORING
     if (index := read_index(folder)) is not None:
@@ -89,10 +97,13 @@ def build_cache(
         _tell(index.left_out)
         return index
     if not prepared.split("train"):
-        raise InputError(f"There are no training cases in {prepared.folder}.")
+        raise InputError(f"There are no training cases in {prepared.folders}.")
+    for part in parts:
+        if not any(prepared.has(case, part) for case in prepared.split("train")):
+            raise InputError(f"No training case in {prepared.folders} has the {part}.")
     autoencoder = autoencoder.to(accelerator.device)
     encoder = load_encoder() if load_encoder is not None else None
-    writer = ShardWriter(prepared, sequences, autoencoder, encoder, settings, accelerator)
+    writer = ShardWriter(prepared, parts, autoencoder, encoder, settings, accelerator)
     plan = _plan(prepared, settings, folder)
     done, total = 0, sum(len(cases) for _, cases in plan)
     for number, (path, cases) in enumerate(plan):
@@ -106,21 +117,25 @@ def build_cache(
     accelerator.wait_for_everyone()
     autoencoder.to("cpu")
     if accelerator.is_main_process:
-        _write_index(folder, prepared, sequences, plan, depends_on, has_text=encoder is not None)
+        _write_index(folder, prepared, parts, plan, depends_on, settings.scale, has_text=encoder is not None)
     accelerator.wait_for_everyone()
     index = read_index(folder)
     assert index is not None
     return index
 
 
-def _plan(prepared: PreparedSet, settings: CacheSettings, folder: Path) -> list[tuple[Path, list[PreparedCase]]]:
-    """Shards and their cases. A case and its mirror image stand in one shard."""
-    plan = []
-    size = max(1, settings.shard_cases // (2 if settings.mirror else 1))
+def _plan(prepared: JoinedSet, settings: CacheSettings, folder: Path) -> list[tuple[Path, list[PreparedCase]]]:
+    """Shards and their cases. All rows of a case stand in one shard."""
+    plan: list[tuple[Path, list[PreparedCase]]] = []
     for split in CACHED_SPLITS:
-        cases = prepared.split(split)
-        for number, start in enumerate(range(0, len(cases), size)):
-            plan.append((folder / f"{split}-{number:05d}.safetensors", cases[start : start + size]))
+        number, rows = -1, settings.shard_cases
+        for case in prepared.split(split):
+            more = len(rows_of_case(prepared, case, settings))
+            if rows + more > settings.shard_cases:
+                number, rows = number + 1, 0
+                plan.append((folder / f"{split}-{number:05d}.safetensors", []))
+            plan[-1][1].append(case)
+            rows += more
     return plan
 
 
@@ -138,18 +153,18 @@ def _is_done(path: Path, depends_on: dict[str, Any]) -> bool:
 
 def _write_index(
     folder: Path,
-    prepared: PreparedSet,
-    sequences: Sequence[SequenceName],
+    prepared: JoinedSet,
+    parts: Sequence[SequenceName | LabelName],
     plan: list[tuple[Path, list[PreparedCase]]],
     depends_on: dict[str, Any],
+    scale: Literal["sequence", "channel"],
     *,
     has_text: bool,
 ) -> None:
     shards: dict[str, list[Shard]] = {split: [] for split in CACHED_SPLITS}
-    count, has_regions = 0, True
+    has_regions, moments = True, _Moments(len(parts))
     left_out: dict[str, str] = {}
     entries: list[CacheEntry] = []
-    sums = torch.zeros(2, len(sequences), dtype=torch.float64)  # of the training latents, and of their squares
     for path, _ in plan:
         split = path.name.partition("-")[0]
         with safe_open(path, framework="pt") as file:
@@ -158,22 +173,18 @@ def _write_index(
             left_out |= left_out_of(file)
             has_regions = has_regions and (not rows or "regions" in file.keys())  # noqa: SIM118 - not a dict
             if split == "train" and rows:
-                by_sequence = file.get_tensor("latents").double().unflatten(1, (len(sequences), -1))
-                latents = by_sequence.transpose(0, 1).flatten(1)
-                sums += torch.stack([latents.sum(1), latents.square().sum(1)])
-                count += latents.shape[1]
+                moments.add(file.get_tensor("latents"), torch.tensor([row.present for row in rows]))
         if rows:
             shards[split].append(Shard(file=path.name, sha256=sha256_of(path), rows=len(rows)))
     _tell(left_out)
-    if not count:
+    if not shards["train"]:
         raise InputError(f"None of the training cases can be used ({'; '.join(list(left_out.values())[:3])}).")
     if depends_on["mirror"]:
         _tell_of_mirrors(entries)
-    mean, square = sums / count
-    variance = square - mean.square()
     index = CacheIndex(
         depends_on=depends_on,
-        scale_factors=tuple((1 / variance.sqrt()).tolist()),
+        parts=tuple(parts),
+        scale_factors=moments.scale_factors(scale),
         spacing_mm=prepared.settings.spacing,
         has_regions=has_regions,
         null_sha256=sha256_of(folder / NULL_NAME) if has_text else None,
@@ -193,7 +204,32 @@ def _tell_of_mirrors(rows: Sequence[CacheEntry]) -> None:
     if alone:
         log.warning(
             "%d of %d cases have no mirror image, as the sides in their reports cannot be exchanged with certainty: %s",
-            len(alone),
-            len({row.id for row in rows}),
-            shorten(alone),
-        )
+            len(alone), len({row.id for row in rows}), shorten(alone),
+        )  # fmt: skip
+
+
+class _Moments:
+    """Of the training latents where they are: sums of the values and of their squares, by part and channel."""
+
+    def __init__(self, parts: int) -> None:
+        self.parts, self.values = parts, torch.zeros(parts, 1, dtype=torch.float64)
+        self.sums = torch.zeros(2, parts, 1, dtype=torch.float64)
+
+    def add(self, latents: Tensor, present: Tensor) -> None:
+        """Latents (N, C, x, y, z) and which parts are in them, (N, P) bool."""
+        by_part = latents.double().unflatten(1, (self.parts, -1)).flatten(3)
+        there = present.double()[..., None]
+        self.values = self.values + there.sum(0) * by_part.shape[-1]
+        sums = torch.stack([by_part.sum(-1), by_part.square().sum(-1)])
+        self.sums = self.sums + (sums * there).sum(1)
+
+    def scale_factors(self, scale: Literal["sequence", "channel"]) -> tuple[float, ...]:
+        """What gives unit variance, for each part or for each channel. Raises InputError where nothing varies."""
+        values, sums = self.values.expand(self.sums.shape[1:]), self.sums
+        if scale == "sequence":
+            values, sums = values.sum(1, keepdim=True), sums.sum(2, keepdim=True)
+        mean, square = sums / values
+        deviation = (square - mean.square()).clamp(min=0).sqrt().flatten()
+        if not bool((deviation > 0).all()):
+            raise InputError("A part of the training latents is the same everywhere; it cannot be scaled.")
+        return tuple((1 / deviation).tolist())
