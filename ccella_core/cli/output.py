@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterable
+from concurrent.futures.process import BrokenProcessPool
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
@@ -55,6 +56,13 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
             raise
         except MemoryError as error:
             print_message("There is not enough memory for this; ask for less, or use another computer.", style="red")
+            raise typer.Exit(EXIT_FAILED) from error
+        except BrokenProcessPool as error:
+            print_message(
+                "The system ended one of its processes: there may be too little memory; try it with fewer jobs. What "
+                "is finished stays.",
+                style="red",
+            )
             raise typer.Exit(EXIT_FAILED) from error
         except Exception as error:  # the last one: whatever it is, a person reads a sentence
             print_message(_fault(error), style="red")

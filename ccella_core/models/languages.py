@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 
 LEAST_EVIDENCE = 2.0
 """Of words: two that belong to one language alone."""
@@ -85,12 +85,14 @@ def language_of(text: str) -> str | None:
     for script, language in SCRIPTS.items():
         if letters[script] >= LEAST_LETTERS and letters[script] * 4 >= letters.total():
             return language
-    evidence: Counter[str] = Counter()
+    evidence: defaultdict[str, float] = defaultdict(float)
     for word in LETTERS.findall(text):
         for language in _LANGUAGES_OF.get(word, ()):
             evidence[language] += 1 / len(_LANGUAGES_OF[word])
-    (first, most), (_, next_most) = [*evidence.most_common(2), ("", 0.0), ("", 0.0)][:2]
-    return first if most >= LEAST_EVIDENCE and most >= LEAD * next_most else None
+    most, next_most = [*sorted(evidence.values(), reverse=True), 0.0, 0.0][:2]
+    if most < LEAST_EVIDENCE or most < LEAD * next_most:
+        return None
+    return max(evidence, key=lambda language: evidence[language])
 
 
 def _script(letter: str) -> str:

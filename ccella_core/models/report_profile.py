@@ -158,9 +158,8 @@ def add_profile(model: ModelFolder, profile: ReportProfile) -> ModelFolder:
     """
     model.verify()
     others = {name: kind for name, kind in model.index.components.items() if name != PROFILE}
-    writers: dict[str, Callable[[Path], None]] = {
-        name: partial(_copy, model.component_path(name)) for name in others
-    } | {PROFILE: partial(write_profile, profile)}
+    writers: dict[str, Callable[[Path], None]] = {PROFILE: partial(write_profile, profile)}
+    writers.update((name, partial(_copy, model.component_path(name))) for name in others)
     index = model.index.model_copy(update={"components": {**others, PROFILE: ReportProfile.__name__}})
     return write_model(model.path, index, writers, overwrite=True)
 
