@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from html import escape
 from pathlib import Path
@@ -143,6 +144,7 @@ def _menu_text(report: str) -> str:
 
 
 MAX_REPORTS = 10
+OWNER_ALONE = 0o600
 REPORTS_KEY = "CCELLAGenerator/recentReports"
 ENABLED_KEY = "CCELLAGenerator/rememberReports"
 
@@ -175,7 +177,11 @@ class ReportHistory:
         """Put a report first. Does nothing for an empty one, or where the memory is switched off."""
         if self.enabled and report.strip():
             reports = [report, *(known for known in self.reports if known != report)]
-            qt.QSettings().setValue(REPORTS_KEY, json.dumps(reports[:MAX_REPORTS], ensure_ascii=False))
+            settings = qt.QSettings()
+            settings.setValue(REPORTS_KEY, json.dumps(reports[:MAX_REPORTS], ensure_ascii=False))
+            settings.sync()
+            with contextlib.suppress(OSError):  # it is no file on every system
+                Path(settings.fileName()).chmod(OWNER_ALONE)  # Qt keeps the mode when it writes again
 
     def clear(self) -> None:
         """Forget all reports."""

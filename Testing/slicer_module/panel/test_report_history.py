@@ -68,10 +68,11 @@ def test_settings_that_someone_spoiled_hold_no_reports(history, stored):
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are of Unix")
 def test_only_the_owner_reads_it(history):
-    """Qt makes a user's settings so; this says when it no longer does."""
     import qt
 
-    history.remember("a")
-    settings = qt.QSettings()
-    settings.sync()
-    assert stat.S_IMODE(Path(settings.fileName()).stat().st_mode) == 0o600
+    for report in ("a", "b"):
+        history.remember(report)
+        settings = qt.QSettings()
+        settings.setValue("another/key", report)
+        settings.sync()
+        assert stat.S_IMODE(Path(settings.fileName()).stat().st_mode) == 0o600
