@@ -7,6 +7,8 @@ from typing import Literal
 
 SchedulerName = Literal["dpm++", "unipc", "ddim", "ddpm", "ddpm-reference"]
 """``ccella_core.generation.schedulers.Scheduler`` says what each of them is."""
+SYNTHETIC_LABEL = "SYNTHETIC - not for diagnosis"
+SYNTHETIC_PREFIX = "SYNTHETIC"
 OutputRange = Literal["native", "0-1", "int16"]
 """What voxels hold, see ``ccella_core.generation.options.GenerationOptions``."""
 MAX_COUNT = 64

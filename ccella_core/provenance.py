@@ -9,10 +9,8 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from ccella_core.limits import OutputRange
+from ccella_core.limits import SYNTHETIC_LABEL, SYNTHETIC_PREFIX, OutputRange
 
-SYNTHETIC_LABEL = "SYNTHETIC - not for diagnosis"
-SYNTHETIC_PREFIX = "SYNTHETIC"
 EDITED_FROM_DIGITS = 8
 """Of a scan's hash, in the label of what was edited from it: enough to tell it from others, and no name."""
 

@@ -18,31 +18,34 @@ from dataclasses import replace
 from itertools import count as numbers
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 import typer
 from _measure import DEFAULT_OUT, Table, machine, machine_in_words, save_results
 
 from ccella_core.cli.options import Guidance, SchedulerOption, Steps, generation_options
 from ccella_core.cli.output import explained, print_message, quiet_libraries
-from ccella_core.config import StrictModel
+from ccella_core.config import StrictModel, read_json_object
 from ccella_core.evaluation.adherence.adherence import FIRST_PATIENT, check_model
 from ccella_core.evaluation.adherence.measurements import MM3_PER_ML, Region
 from ccella_core.evaluation.adherence.phantom_reader import PhantomReader, central_window
 from ccella_core.evaluation.adherence.phantom_reader_training import load_or_train_phantom_reader
 from ccella_core.evaluation.statistics.estimate import Estimate
-from ccella_core.files import prepare_folder, read_text, write_json
+from ccella_core.files import prepare_folder, write_json
 from ccella_core.fingerprints import refuse_other
-from ccella_core.generation.edit import RIM_MM, ScanToEdit, Sphere, scan_to_edit
+from ccella_core.generation.edit import RIM_MM, Sphere, scan_to_edit
 from ccella_core.generation.options import GenerationOptions
 from ccella_core.generation.pipeline import CCELLAPipeline
+from ccella_core.imaging.orientation import set_affine
 from ccella_core.phantom.patient import Patient, draw_patient
-from ccella_core.phantom.render import render
+from ccella_core.phantom.render import DEFAULT_SPACING, render
 from ccella_core.phantom.report import write_report
 
 SEQUENCE = "t2w"
-EDITS = ("put in", "taken out")
+Edit = Literal["put in", "taken out"]
+EDITS: tuple[Edit, ...] = ("put in", "taken out")
 NAME = "edit_lesions"
 
 app = typer.Typer(add_completion=False)
@@ -52,7 +55,7 @@ class Case(StrictModel):
     """One edit of one patient."""
 
     patient: int
-    edit: Literal["put in", "taken out"]
+    edit: Edit
     lesion_mm: float
     seen_in_phantom: bool
     """Whether the phantom reader sees the lesion in the phantom that has it: what an edit could reach at best."""
@@ -118,7 +121,7 @@ def measured(
     pipeline: CCELLAPipeline,
     phantom_reader: PhantomReader,
     patient: Patient,
-    edit: Literal["put in", "taken out"],
+    edit: Edit,
     margin: float,
     options: GenerationOptions,
 ) -> Case:
@@ -134,7 +137,8 @@ def measured(
     report = write_report(after.findings, seed=patient.seed)
     (edited, *_) = pipeline(report, options, image=source, seed=patient.seed - FIRST_PATIENT)
     seconds = time.monotonic() - started
-    mask = inside(source)
+    assert source.mask is not None
+    mask = sitk.GetArrayFromImage(source.mask).transpose(2, 1, 0) > 0
     scan, truth = (render(each, SEQUENCE) for each in (before, patient))
 
     def seen(voxels: np.ndarray) -> bool:
@@ -155,31 +159,19 @@ def measured(
     )
 
 
-def image_of(patient: Patient):
+def image_of(patient: Patient) -> sitk.Image:
     """The patient's T2-weighted scan."""
-    import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
-
-    from ccella_core.imaging.orientation import set_affine
-
     rendering = render(patient, SEQUENCE)
     image = sitk.GetImageFromArray(np.ascontiguousarray(rendering.voxels.transpose(2, 1, 0)))
     set_affine(image, rendering.affine)
     return image
 
 
-def inside(source: ScanToEdit) -> np.ndarray:
-    """The mask, (X, Y, Z) bool."""
-    import SimpleITK as sitk  # noqa: N813
-
-    assert source.mask is not None
-    return sitk.GetArrayFromImage(source.mask).transpose(2, 1, 0) > 0
-
-
 def lesion_ml(phantom_reader: PhantomReader, voxels: np.ndarray, mask: np.ndarray) -> float:
     """How much lesion there is in the mask, weighed with its probability as the phantom reader does."""
     probability = phantom_reader.probability(voxels)
     lesion = (probability.argmax(axis=0) == Region.LESION) & central_window(mask)
-    return float(probability[Region.LESION][lesion].sum()) * 3.0 / MM3_PER_ML
+    return float(probability[Region.LESION][lesion].sum(dtype=np.float64)) * np.prod(DEFAULT_SPACING) / MM3_PER_ML
 
 
 def seam(edited: np.ndarray, scan: np.ndarray, mask: np.ndarray) -> float:
@@ -194,18 +186,16 @@ def seam(edited: np.ndarray, scan: np.ndarray, mask: np.ndarray) -> float:
     return float(steps[0].mean() / steps[1].mean())
 
 
-def _read(store: Path, made_with: dict) -> dict[tuple[int, str], Case]:
+def _read(store: Path, made_with: dict[str, Any]) -> dict[tuple[int, str], Case]:
     if not store.exists():
         return {}
-    import json
-
-    content = json.loads(read_text(store))
+    content = read_json_object(store)
     refuse_other(store, content["made_with"], made_with, what="edits that were made in another way")
     cases = [Case.model_validate(each) for each in content["cases"]]
     return {(case.patient, case.edit): case for case in cases}
 
 
-def _save(out: Path, cases: list[Case], made_with: dict) -> None:
+def _save(out: Path, cases: list[Case], made_with: dict[str, Any]) -> None:
     rows = []
     for edit in EDITS:
         own = [case for case in cases if case.edit == edit]

@@ -282,6 +282,27 @@ def test_evaluate_adherence_refuses_before_a_phantom_reader_is_trained(
         assert "Traceback" not in result.output
 
 
+def test_export_dicom_writes_a_series_a_volume(tiny_model: Path, tmp_path: Path) -> None:
+    generate(tiny_model, tmp_path, "--seed", 7, "--no-picture")
+    volume = tmp_path / f"{STEM}.nii.gz"
+    result = ccella("export-dicom", volume, "--out", tmp_path / "dicom", "--json")
+    (series,) = json.loads(result.stdout)["series"]
+    shape = SyntheticVolume.load(volume).voxels.shape
+    assert len(list(Path(series).glob("*.dcm"))) == shape[2]
+    again = ccella("export-dicom", volume, "--out", tmp_path / "dicom")
+    assert again.exit_code == 2 and "exists already" in again.stderr
+    replaced = ccella("export-dicom", volume, "--out", tmp_path / "dicom", "--overwrite")
+    assert replaced.stdout == f"{series}\n1 synthetic series, not for diagnosis.\n"
+
+
+def test_export_dicom_takes_no_scan_that_it_did_not_make(tmp_path: Path) -> None:
+    scan = tmp_path / "scan.nii.gz"
+    nib.save(nib.Nifti1Image(np.zeros((4, 5, 6), np.int16), np.eye(4)), scan)
+    result = ccella("export-dicom", scan, "--out", tmp_path / "dicom")
+    assert result.exit_code == 2 and "is not a saved synthetic volume" in result.stderr
+    assert not (tmp_path / "dicom").exists()
+
+
 def test_info(models: Path) -> None:
     printed = json.loads(ccella("info", "--json").stdout)
     assert {"python", "torch", "ccella-core"} <= printed["versions"].keys()

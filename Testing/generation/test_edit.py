@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
+import torch
 
 from ccella_core.errors import InputError
 from ccella_core.generation.edit import RIM_MM, ScanToEdit, Sphere, scan_to_edit
@@ -15,6 +16,7 @@ from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.imaging.grid import coverage
 from ccella_core.imaging.orientation import affine_of, set_affine
 from ccella_core.imaging.volume import SyntheticVolume
+from ccella_core.networks import ConditionalDenoiser
 
 REPORT = "IMPRESSION: PI-RADS 4 lesion in the left apex."
 CENTRE = np.array([12.0, -30.0, 55.0])
@@ -101,8 +103,6 @@ def test_what_was_drawn_fades_in_from_the_edge_of_the_mask() -> None:
 @pytest.mark.medium
 def test_a_weak_edit_stays_nearer_to_the_scan(tiny_pipeline: CCELLAPipeline) -> None:
     """The decoder has random weights; so what is compared is what it makes of the scan without any noise."""
-    import torch
-
     edit = read(scan())
     grid = edit.grid(SHAPE, SPACING)
     with torch.inference_mode():
@@ -145,6 +145,49 @@ def test_several_edits_of_one_scan(tiny_pipeline: CCELLAPipeline) -> None:
     both = tiny_pipeline(REPORT, image=image, mask=sphere, seed=1, count=2)
     (second,) = tiny_pipeline(REPORT, image=image, mask=sphere, seed=2)
     assert len(both) == 2 and np.abs(both[1].voxels.astype(int) - second.voxels).max() <= 1
+
+
+@pytest.fixture
+def two_sequences(tiny_pipeline: CCELLAPipeline) -> CCELLAPipeline:
+    """A model of T2 and ADC with random weights; the rest of it is the tiny model's."""
+    config = tiny_pipeline.denoiser.config
+    unet = config.unet.model_copy(update={"latent_channels": 2 * config.unet.latent_channels})
+    torch.manual_seed(0)
+    index = tiny_pipeline.index.model_copy(
+        update={
+            "sequences": ["t2w", "adc"],
+            "intensity_range": {"t2w": (0.0, 1.0), "adc": (0.0, 3000.0)},
+            "latent_scale_factor": (1.0, 0.5),
+        }
+    )
+    return CCELLAPipeline(
+        denoiser=ConditionalDenoiser(config.model_copy(update={"unet": unet})),
+        autoencoder=tiny_pipeline.autoencoder,
+        autoencoder_config=tiny_pipeline.autoencoder_config,
+        scheduler_config=tiny_pipeline.scheduler_config,
+        encoder=tiny_pipeline.encoder,
+        index=index,
+        device="cpu",
+        dtype="float32",
+    )
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_one_of_several_sequences_or_all_of_them(two_sequences: CCELLAPipeline, strength: float) -> None:
+    t2w, adc = scan(), scan(size=(24, 24, 12), factor=600.0)
+    sphere = Sphere(tuple(CENTRE), 6.0)
+    (alone,) = two_sequences(REPORT, image=t2w, mask=sphere, seed=1, strength=strength, num_inference_steps=4)
+    assert alone.sequence == "t2w" and alone.voxels.shape == (40, 44, 14)
+    (only_adc,) = two_sequences(REPORT, image={"adc": adc}, mask=sphere, seed=1, num_inference_steps=4)
+    assert only_adc.sequence == "adc" and only_adc.voxels.shape == (24, 24, 12)
+    both = two_sequences(
+        REPORT, image={"adc": adc, "t2w": t2w}, mask=sphere, seed=1, strength=strength, num_inference_steps=4
+    )
+    assert [volume.sequence for volume in both] == ["t2w", "adc"]
+    assert both[0].provenance.source_sha256 != both[1].provenance.source_sha256
+    for volume, image in zip(both, (t2w, adc), strict=True):
+        place = np.argwhere(volume.voxels != voxels_of(image)) @ volume.affine[:3, :3].T + volume.affine[:3, 3]
+        assert len(place) > 20 and np.linalg.norm(place - CENTRE, axis=1).max() < 7.5  # a voxel of the other grid
 
 
 def test_an_adc_keeps_its_unit() -> None:

@@ -34,7 +34,7 @@ def run(
     """A loop whose network always thinks that the clean latent is 1 everywhere."""
     stepper = prepare_scheduler(scheduler, config, steps)
     noise = torch.randn((1, 8, *SHAPE), generator=torch.Generator().manual_seed(0))
-    kept = KeptLatent(latent, config, stepper, noise)
+    kept = KeptLatent(latent, config, stepper, stepper.timesteps.long(), noise)
     x = kept.keep(noise, kept.first)
     for i in range(kept.first, len(stepper.timesteps)):
         t = stepper.timesteps[i]
@@ -62,7 +62,9 @@ def test_of_rectified_flow() -> None:
 @pytest.mark.parametrize(("strength", "first"), [(1.0, 0), (0.6, 4), (0.55, 5), (0.01, 9)])
 def test_the_strength_is_the_share_of_the_steps(strength: float, first: int) -> None:
     stepper = prepare_scheduler("dpm++", CONFIG, 10)
-    assert KeptLatent(known(strength), CONFIG, stepper, torch.zeros(1, 8, *SHAPE)).first == first
+    assert (
+        KeptLatent(known(strength), CONFIG, stepper, stepper.timesteps.long(), torch.zeros(1, 8, *SHAPE)).first == first
+    )
 
 
 def test_a_solver_of_two_evaluations_a_step_begins_with_a_whole_one() -> None:
@@ -71,7 +73,7 @@ def test_a_solver_of_two_evaluations_a_step_begins_with_a_whole_one() -> None:
     config = SchedulerConfig(prediction_type="flow")
     stepper = prepare_scheduler(own, config)
     assert stepper.order == 2 and len(stepper.timesteps) == 19
-    assert KeptLatent(known(0.5), config, stepper, torch.zeros(1, 8, *SHAPE)).first == 10
+    assert KeptLatent(known(0.5), config, stepper, stepper.timesteps.long(), torch.zeros(1, 8, *SHAPE)).first == 10
     result = run(known(0.5), own, steps=None, config=config)
     assert (result[:, :, 2:] == 5).all() and result[:, :, :2].mean() == pytest.approx(1, abs=0.1)
 
@@ -80,7 +82,7 @@ def test_channels_that_are_missing_are_drawn_from_noise_with_the_others_in_view(
     latent = known(0.3, missing=True)
     stepper = prepare_scheduler("dpm++", CONFIG, 10)
     noise = torch.randn((1, 8, *SHAPE), generator=torch.Generator().manual_seed(0))
-    kept = KeptLatent(latent, CONFIG, stepper, noise)
+    kept = KeptLatent(latent, CONFIG, stepper, stepper.timesteps.long(), noise)
     assert kept.first == 0
     begin = kept.keep(noise, 0)
     assert torch.equal(begin[:, 4:], noise[:, 4:]) and (begin[:, :4] != noise[:, :4]).all()

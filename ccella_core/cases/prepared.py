@@ -136,7 +136,8 @@ class PreparedSet:
     @property
     def positive_means(self) -> tuple[PositiveMeans, ...]:
         """What the sources of the cases take for positive: one meaning, or a mixture."""
-        return tuple(sorted({case.positive_means for case in self.cases}))
+        known = [case for case in self.cases if case.pathology is not None]
+        return tuple(sorted({case.positive_means for case in known or self.cases}))
 
     def split(self, name: Split) -> list[PreparedCase]:
         """The cases of a split."""

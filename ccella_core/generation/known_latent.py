@@ -68,15 +68,21 @@ class KeptLatent:
         known: the latent.
         config: the noise schedule.
         scheduler: is told to begin at ``first``.
+        timesteps: (T,), the scheduler's as the network knows them.
         noise: (B, C, x, y, z), with which the loop begins.
     """
 
     def __init__(
-        self, known: KnownLatent, config: SchedulerConfig, scheduler: Scheduler | HandedInScheduler, noise: Tensor
+        self,
+        known: KnownLatent,
+        config: SchedulerConfig,
+        scheduler: Scheduler | HandedInScheduler,
+        timesteps: Tensor,
+        noise: Tensor,
     ) -> None:
         self._known, self._config, self._noise = known, config, noise
-        self._timesteps = scheduler.timesteps.long()
-        steps = len(self._timesteps)
+        self._timesteps = timesteps
+        steps = len(timesteps)
         released = steps - max(1, int(steps * known.strength))
         self._released = released - released % scheduler.order
         self.first = 0 if known.missing.any() else self._released

@@ -19,6 +19,7 @@ from ccella_core.generation.job import Job, prepare, provenance_of
 from ccella_core.generation.known_latent import encode_known
 from ccella_core.generation.options import GenerationKeywords, GenerationOptions, read_options
 from ccella_core.generation.ready_schedulers import ReadyScheduler
+from ccella_core.generation.remote_pipeline import DEFAULT_MODEL, RemotePipeline
 from ccella_core.generation.report_text import NULL_REPORT
 from ccella_core.generation.sampling import sample
 from ccella_core.generation.schedulers import SchedulerConfig
@@ -116,6 +117,25 @@ class CCELLAPipeline:
         return cls(
             **load_components(found, where), index=found.index, model_sha256=found.sha256, device=device, dtype=dtype
         )
+
+    @classmethod
+    def connect(cls, host: str, *, model: str = DEFAULT_MODEL, device: str = "auto") -> RemotePipeline:
+        """A pipeline on another computer, by SSH: it is called like this one, and the reports are sent there.
+
+        Args:
+            host: ``user@host``, or a name of the user's SSH configuration, in which port and key can be given.
+            model: as in ``from_pretrained``, there.
+            device: there.
+
+        Raises:
+            InputError: no name of a host.
+            RemoteError: it cannot be reached, has no ``ccella``, or one of another release.
+
+        Examples:
+            >>> with CCELLAPipeline.connect("me@workstation") as pipeline:
+            ...     (volume,) = pipeline("PI-RADS 5 lesion in the left peripheral zone.", seed=7)
+        """
+        return RemotePipeline(host, model=model, device=device)
 
     def save_pretrained(
         self, path: str | Path, *, overwrite: bool = False, storage_dtype: torch.dtype | None = torch.float16

@@ -199,7 +199,7 @@ def sample(
         return unconditional + guidance_scale * (conditional - unconditional)
 
     x = torch.cat([torch.randn((1, denoiser.config.latent_channels, *shape), generator=g) for g in generators])
-    kept = None if known is None else KeptLatent(known, scheduler_config, stepper, noise=x)
+    kept = None if known is None else KeptLatent(known, scheduler_config, stepper, timesteps, noise=x)
     first = 0
     if kept is not None:
         first = kept.first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -23,10 +24,13 @@ from ccella_core.imaging.orientation import (
     spacing_of,
 )
 from ccella_core.imaging.scans import IMAGE_SUFFIXES, ITK_SUFFIXES, read_scan
-from ccella_core.provenance import SYNTHETIC_PREFIX, Provenance, SequenceName, Sidecar
+from ccella_core.limits import SYNTHETIC_PREFIX
+from ccella_core.provenance import Provenance, SequenceName, Sidecar
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from ccella_core.imaging.dicom_export import DicomSource
 
 NIFTI_DESCRIPTION_BYTES = 79  # the header field has 80, the last of which ends the string
 NIFTI_SCANNER_COORDINATES = 1
@@ -73,22 +77,14 @@ class SyntheticVolume:
         """
         image_path = synthetic_name(Path(path))
         sidecar_path = sidecar_of(image_path)
-        if not np.isfinite(self.voxels).all():
-            count = int((~np.isfinite(self.voxels)).sum())
-            raise NonFiniteError(f"{count} voxels are NaN or infinite, so {image_path.name} was not saved.")
+        self._refuse_non_finite(image_path.name)
         try:
             _refuse_taken_names(image_path, sidecar_path, overwrite)
             image_path.parent.mkdir(parents=True, exist_ok=True)
             with whole_file(image_path) as temporary_image, whole_file(sidecar_path, private=True) as temporary_sidecar:
                 self._write(temporary_image)
-                sidecar = Sidecar(
-                    label=self.provenance.label,
-                    image=image_path.name,
-                    sha256=sha256_of(temporary_image),
-                    sequence=self.sequence,
-                    provenance=self.provenance,
-                )
-                temporary_sidecar.write_text(sidecar.model_dump_json(indent=2), encoding="utf-8")
+                sidecar = self._sidecar(image_path.name, sha256_of(temporary_image))
+                temporary_sidecar.write_text(sidecar, encoding="utf-8")
         except InputError:
             raise
         except (OSError, RuntimeError) as error:  # SimpleITK reports every failure to write as RuntimeError
@@ -97,17 +93,45 @@ class SyntheticVolume:
             ) from error
         return image_path
 
+    def to_bytes(self, name: str) -> tuple[bytes, bytes]:
+        """What ``save`` would write into ``name``, which ends in ``.nii``, and into its sidecar.
+
+        Raises:
+            NonFiniteError: NaN or infinity.
+        """
+        self._refuse_non_finite(name)
+        image = self._nifti().to_bytes()
+        return image, self._sidecar(name, hashlib.sha256(image).hexdigest()).encode()
+
+    def _refuse_non_finite(self, name: str) -> None:
+        if not np.isfinite(self.voxels).all():
+            count = int((~np.isfinite(self.voxels)).sum())
+            raise NonFiniteError(f"{count} voxels are NaN or infinite, so {name} was not saved.")
+
+    def _sidecar(self, name: str, sha256: str) -> str:
+        sidecar = Sidecar(
+            label=self.provenance.label,
+            image=name,
+            sha256=sha256,
+            sequence=self.sequence,
+            provenance=self.provenance,
+        )
+        return sidecar.model_dump_json(indent=2)
+
     def _write(self, path: Path) -> None:
         if image_suffix(path) in ITK_SUFFIXES:
             sitk.WriteImage(self.to_sitk(), str(path), useCompression=True)
             return
+        self._nifti().to_filename(path)
+
+    def _nifti(self) -> nib.Nifti1Image:
         image = nib.Nifti1Image(self.voxels, self.affine, dtype=self.voxels.dtype)
         image.set_qform(self.affine, NIFTI_SCANNER_COORDINATES)
         image.set_sform(self.affine, NIFTI_SCANNER_COORDINATES)
         image.header.set_xyzt_units(xyz="mm")
         maker = f"{self.sequence}, {self.provenance.model_name} {self.provenance.model_version}"
         image.header["descrip"] = f"{self.provenance.label}; {maker}".encode()[:NIFTI_DESCRIPTION_BYTES]
-        image.to_filename(path)
+        return image
 
     @classmethod
     def load(cls, path: Path | str) -> SyntheticVolume:
@@ -131,6 +155,13 @@ class SyntheticVolume:
         set_affine(image, self.affine)
         image.SetMetaData(ITK_LABEL_KEY, self.provenance.label)
         return image
+
+    def dicom_source(self, name: str | None = None) -> DicomSource:
+        """The volume as ``imaging.dicom_export.export_dicom`` takes it; ``name`` is what its sentences call it."""
+        from ccella_core.imaging.dicom_export import DicomSource
+
+        made = self.provenance.model_dump(mode="json")
+        return DicomSource(name or f"The {self.sequence} volume", self.voxels, self.affine, self.sequence, made)
 
     def place_on(self, reference: sitk.Image | Path | str) -> SyntheticVolume:
         """The same voxels and spacing, laid along the axes of a real scan, with the centres at the same point.

@@ -51,7 +51,8 @@ class PlanarUNet(nn.Module):
         def level(number: int, blocks: int) -> nn.ModuleList:
             heads = widths[number] // config.num_head_channels[number] if config.attention_levels[number] else None
             settings = (widths[number], embedding, config.norm_num_groups, heads, tokens)
-            return nn.ModuleList(_Block(*settings) for _ in range(blocks))
+            coarsest = number == len(widths) - 1
+            return nn.ModuleList(_Block(*settings, sees_itself=coarsest) for _ in range(blocks))
 
         levels, repeated = range(len(widths) - 1), config.num_res_blocks
         self.down = nn.ModuleList(level(number, repeated) for number in levels)
@@ -104,15 +105,18 @@ class PlanarUNet(nn.Module):
 
 
 class _Block(nn.Module):
-    """A residual block and, where the level attends, attention to the level itself and to the report."""
+    """A residual block and, where the level attends, attention to the report and, on the coarsest level, to itself."""
 
-    def __init__(self, width: int, embedding: int, groups: int, heads: int | None, tokens: int | None) -> None:
+    def __init__(
+        self, width: int, embedding: int, groups: int, heads: int | None, tokens: int | None, *, sees_itself: bool
+    ) -> None:
         super().__init__()
         self.norm_plane, self.norm_line = nn.GroupNorm(groups, width), nn.GroupNorm(groups, width)
         self.plane = nn.Conv3d(width, width, (3, 3, 1), padding=(1, 1, 0))
         self.line = _zeroed(nn.Conv3d(width, width, (1, 1, 3), padding=(0, 0, 1)))
         self.scale_shift = _zeroed(nn.Linear(embedding, 2 * width))
-        self.itself = _Attention(width, heads) if heads is not None else None
+        # A finer level has so many elements that attention to all of them would cost as much as everything else.
+        self.itself = _Attention(width, heads) if heads is not None and sees_itself else None
         self.report = _Attention(width, heads, tokens) if heads is not None and tokens is not None else None
 
     def forward(self, x: Tensor, embedding: Tensor, tokens: Tensor | None) -> Tensor:

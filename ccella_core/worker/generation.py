@@ -14,7 +14,7 @@ from ccella_core.models.model import ModelFolder
 from ccella_core.models.search import resolve_model
 from ccella_core.provenance import Provenance
 from ccella_core.worker.hardware import device_id
-from ccella_core.worker.output import checked_name, save, writable_folder
+from ccella_core.worker.output import checked_name, save, send, writable_folder
 from ccella_core.worker.params import GenerateParams, read_params
 from ccella_core.worker.reporter import Reporter
 from ccella_core.worker.tasks import Task, WorkerState
@@ -40,7 +40,7 @@ def run_generation(
     """
     device = device_id(params.device)
     seeds = params.options.with_seed().seeds
-    folder = writable_folder(params.output_dir)
+    folder = None if params.output_dir is None else writable_folder(params.output_dir)
     pipeline = load(model, device, state, reporter)
     load_seconds = reporter.seconds("load")
     saved: list[dict[str, Any]] = []
@@ -52,9 +52,11 @@ def run_generation(
         reporter.tell("save", 0, 1)
         for volume in volumes:
             sequence = f"_{volume.sequence}" if len(model.index.sequences) > 1 else ""
-            saved.append(save(volume, folder, f"{name}_seed{seed}{sequence}"))
+            stem = f"{name}_seed{seed}{sequence}"
+            saved.append(send(volume, task, stem) if folder is None else save(volume, folder, stem))
         reporter.tell("save", 1, 1)
-    if edit is None:  # an edit takes fewer steps, and the times are for whole generations
+    # An edit takes fewer steps, and the times are for whole generations; nothing is left on somebody else's computer.
+    if edit is None and folder is not None:
         _keep_timing(volume.provenance, reporter, state)
     return {"volumes": saved, "seconds": round(reporter.total_seconds(), 3), "load_seconds": round(load_seconds, 3)}
 

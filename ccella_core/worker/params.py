@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ccella_core.client.protocol import ProtocolError
 from ccella_core.errors import InputError
 from ccella_core.generation.options import GenerationOptions, refusal
 from ccella_core.provenance import SequenceName
-from ccella_core.worker.protocol import ProtocolError
 from ccella_core.worker.tasks import Task
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class GenerateParams(GenerationOptions):
     report: str | None = None
     model: str
     device: str = "auto"
-    output_dir: str
+    output_dir: str | None = None
     name: str | None = None
     image: str | dict[SequenceName, str] | None = None
     mask: str | None = None

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from ..scene.geometry import has_extent, sample_both
 from ..scene.nodes import TemporaryNodes
 from ..scene.volumes import NAME_PREFIX, is_synthetic
-from .difference import add_difference, can_be_shown, show_over
+from .difference import add_difference, can_be_shown, middle_of_change, show_over
 from .former_views import FormerViews
 from .layout import (
     PLOT_VIEW,
@@ -79,6 +79,9 @@ class Comparison:
             has_difference = can_be_shown(synthetic, real)
             if has_difference:  # one scale for both, so that what was not edited looks the same
                 ranges = ranges[1], ranges[1]
+                if (place := middle_of_change(synthetic, real)) is not None:
+                    synthetic_row.jump_to(place)
+                    real_row.jump_to(place)
             window_level = MatchedWindowLevel(_display(synthetic), ranges[0], _display(real), ranges[1])
             undo.callback(window_level.stop)
             window_level.start()

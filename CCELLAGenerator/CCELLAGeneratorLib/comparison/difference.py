@@ -6,8 +6,9 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
+from ..scene.geometry import world_from_ijk
 from ..scene.nodes import TemporaryNodes
-from ..scene.volumes import NAME_PREFIX, source_of
+from ..scene.volumes import NAME_PREFIX, SOURCE_ATTRIBUTE, source_of
 from .slice_row import SliceRow
 
 COLOURS = "vtkMRMLColorTableNodeIron"
@@ -22,14 +23,24 @@ def can_be_shown(edited: slicer.vtkMRMLScalarVolumeNode, scan: slicer.vtkMRMLSca
     return source_of(edited) is scan and same
 
 
+def middle_of_change(edited: slicer.vtkMRMLScalarVolumeNode, scan: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray | None:
+    """The middle of what an edit changed, (3,) RAS mm of the world; ``None`` where it changed nothing."""
+    places = np.argwhere(_amount(edited, scan) > 0)
+    if not len(places):
+        return None
+    ijk = ((places.min(axis=0) + places.max(axis=0)) / 2)[::-1]
+    return (world_from_ijk(scan) @ [*ijk, 1])[:3]
+
+
 def add_difference(
     nodes: TemporaryNodes, edited: slicer.vtkMRMLScalarVolumeNode, scan: slicer.vtkMRMLScalarVolumeNode
 ) -> slicer.vtkMRMLScalarVolumeNode:
     """A volume of the amount by which each voxel was changed, transparent where it was not; labelled as synthetic."""
-    amount = np.abs(slicer.util.arrayFromVolume(edited).astype(np.float32) - slicer.util.arrayFromVolume(scan))
+    amount = _amount(edited, scan)
     changed = amount[amount > 0]
     volume = nodes.add("vtkMRMLScalarVolumeNode", f"{NAME_PREFIX} {_('difference')}")
     volume.SetHideFromEditors(True)
+    volume.SetAttribute(SOURCE_ATTRIBUTE, edited.GetAttribute(SOURCE_ATTRIBUTE))
     slicer.util.updateVolumeFromArray(volume, amount)
     volume.CopyOrientation(scan)
     volume.SetAndObserveTransformNodeID(scan.GetTransformNodeID())
@@ -44,6 +55,11 @@ def add_difference(
     display.SetUpperThreshold(float(changed.max()) if changed.size else 1.0)
     display.ApplyThresholdOn()
     return volume
+
+
+def _amount(edited: slicer.vtkMRMLScalarVolumeNode, scan: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
+    """By how much each voxel was changed, float32."""
+    return np.abs(slicer.util.arrayFromVolume(edited).astype(np.float32) - slicer.util.arrayFromVolume(scan))
 
 
 def show_over(row: SliceRow, volume: slicer.vtkMRMLScalarVolumeNode | None) -> None:

@@ -14,6 +14,7 @@ from .. import dependencies
 from ..client.errors import ClientError
 from ..scene.volumes import ATTRIBUTE_PREFIX, is_synthetic
 from .compare_section import CompareSection
+from .computer_section import ComputerSection
 from .edit_section import EditSection
 from .job_section import JobSection, LogPane
 from .model_section import ModelSection, model_folders
@@ -44,6 +45,7 @@ class Panel:
         self.report = ReportSection(ui, logic)
         self.model = ModelSection(ui, logic, self.job, self.describe, self._update_buttons)
         self.settings = SettingsSection(ui)
+        self.computer = ComputerSection(ui, logic, self.job, self._switched)
         self.compare = CompareSection(ui)
         self.edit = EditSection(ui, self.report.composer, self._edit)
         self.report.show_prediction(None)
@@ -59,13 +61,14 @@ class Panel:
 
     def describe(self) -> None:
         """Ask the worker for models and devices, once what it needs is installed."""
-        missing = dependencies.missing()
+        missing = [] if self._logic.host else dependencies.missing()
         if missing:
             names = ", ".join(requirement.split(">=")[0] for requirement in missing)
             sentence = _("The first press of Generate installs what is missing, after asking: {names}.")
             self.job.show_status(sentence.format(names=names))
             return
-        self._logic.describe(model_folders(), onResult=self._described, onError=self._not_described)
+        folders = [] if self._logic.host else model_folders()  # which are on this computer
+        self._logic.describe(folders, onResult=self._described, onError=self._not_described)
 
     def refresh(self, _caller: Any = None, _event: Any = None) -> None:
         """A parameter or what it refers to changed."""
@@ -110,6 +113,14 @@ class Panel:
         self.settings.set_devices(value["devices"])
         self.refresh()
 
+    def _switched(self, value: dict[str, Any] | None) -> None:
+        """Another computer generates: it has other models and devices, which it has told already or is asked now."""
+        self.model.computer = self._logic.host
+        if value is None:
+            self.describe()
+        else:
+            self._described(value)
+
     def _not_described(self, error: ClientError) -> None:
         self.job.show_status(str(error))
         self._log.write(str(error))
@@ -125,7 +136,15 @@ class Panel:
     def _update_buttons(self) -> None:
         why_not = self._why_not()
         self.job.update_button(why_not)
-        self.edit.refresh(self._parameters, _("Something is under way.") if self.job.running else why_not)
+        self.computer.refresh()
+        self.edit.refresh(self._parameters, self._why_no_edit(why_not))
+
+    def _why_no_edit(self, why_not: str) -> str:
+        if self.job.running:
+            return _("Something is under way.")
+        if self._logic.host:
+            return _("Scans are edited on this computer: choose one of its devices.")
+        return why_not
 
     def _generate(self) -> None:
         self._run(self._start_generation)
@@ -135,7 +154,7 @@ class Panel:
 
     def _run(self, start: Callable[[CCELLAGeneratorParameterNode, dict[str, Any]], object]) -> None:
         """Begin a run with ``start``, which takes the parameters and what all runs have in common of them."""
-        installed = dependencies.ensure(_("CCELLA"))
+        installed = bool(self._logic.host) or dependencies.ensure(_("CCELLA"))
         if not self.model.known:
             self.describe()
         if not installed or self._why_not():  # much can happen while that takes its time

@@ -114,7 +114,7 @@ def _words(source: str = "") -> str:
     """What is written; ``source``: the digits that name what a volume was edited from."""
     if not source:
         return _("SYNTHETIC – not for diagnosis")
-    return _("SYNTHETIC (EDITED FROM {source})\nnot for diagnosis").format(source=source)
+    return _("SYNTHETIC\n(EDITED FROM {source})\nnot for diagnosis").format(source=source)  # for narrow views too
 
 
 def _text_actor(text: str) -> vtk.vtkTextActor:

@@ -123,6 +123,7 @@ def test_the_visible_segments_are_the_mask(ready):
 
 def test_the_result_lies_in_the_scan_and_says_what_it_is(ready):
     import slicer
+    from compare_room import ijk_to_ras
 
     scan = ready.parameters.editScan
     finish(edit(ready))
@@ -132,23 +133,14 @@ def test_the_result_lies_in_the_scan_and_says_what_it_is(ready):
     assert "T2 of a patient" not in result.GetNodeReference("CCELLA.Provenance").GetText()
     changed = slicer.util.arrayFromVolume(result).astype(int) - slicer.util.arrayFromVolume(scan)
     assert changed[3, 5, 6] == 100 and np.count_nonzero(changed) == 1
-    matrices = [slicer.util.arrayFromVTKMatrix(matrix_of(node)) for node in (result, scan)]
-    assert np.array_equal(*matrices)  # to the last bit, which a NIfTI file does not keep
+    assert np.array_equal(ijk_to_ras(result), ijk_to_ras(scan))  # to the last bit, which a NIfTI file does not keep
     assert slicer.util.arrayFromVolume(result).dtype == slicer.util.arrayFromVolume(scan).dtype
-
-
-def matrix_of(node) -> Any:
-    import vtk
-
-    matrix = vtk.vtkMatrix4x4()
-    node.GetIJKToRASMatrix(matrix)
-    return matrix
 
 
 @pytest.mark.medium
 def test_before_and_after_are_shown_flicker_and_differ_in_colour(ready):
     import slicer
-    from compare_room import composites
+    from compare_room import PLANES, composites, ijk_to_ras, slice_node, slice_to_ras
 
     scan = ready.parameters.editScan
     finish(edit(ready))
@@ -156,6 +148,11 @@ def test_before_and_after_are_shown_flicker_and_differ_in_colour(ready):
     assert ready.ui.compareButton.checked and ready.parameters.realScan is scan
     assert [each.GetBackgroundVolumeID() for each in composites("Synthetic")] == [result.GetID()] * 3
     assert [each.GetBackgroundVolumeID() for each in composites("Real")] == [scan.GetID()] * 3
+    place = (ijk_to_ras(scan) @ [6, 5, 3, 1])[:3]  # of the voxel that was changed
+    for plane in PLANES:
+        for row in ("Synthetic", "Real"):
+            view = np.linalg.inv(slice_to_ras(slice_node(row, plane)))
+            assert abs((view @ [*place, 1])[2]) < 0.51 * 3.0  # within half of a voxel
     displays = [node.GetDisplayNode() for node in (scan, result)]
     assert displays[0].GetWindow() == displays[1].GetWindow() and displays[0].GetLevel() == displays[1].GetLevel()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ccella_core.training.data.augmentation import Augmentation, random_copy
+from ccella_core.training.data.augmentation import RandomCopies, random_copy
 
 SPACING = (0.75, 0.75, 3.0)
 STILL = {"rotation": 0.0, "stretch": 0.0, "shift": 0.0, "shift_slices": 0, "bias": 0.0, "contrast": 0.0, "noise": 0.0}
@@ -26,7 +26,7 @@ def case():
 
 def copy_of(case, seed=0, **settings):
     volumes, masks = case
-    augmentation = Augmentation(copies=1, **{**STILL, **settings})
+    augmentation = RandomCopies(copies=1, **{**STILL, **settings})
     return random_copy(volumes, masks, augmentation, SPACING, np.random.default_rng(seed))
 
 
@@ -81,6 +81,6 @@ def test_air_outside_the_scan_stays_empty_and_all_stays_in_range(case):
 
 
 def test_the_same_seed_gives_the_same_copy(case):
-    settings = Augmentation(copies=1)
+    settings = RandomCopies(copies=1)
     a, b, c = (random_copy(*case, settings, SPACING, np.random.default_rng(seed))[0]["t2w"] for seed in (5, 5, 6))
     assert np.array_equal(a, b) and not np.allclose(a, c, atol=1e-2)

@@ -35,10 +35,10 @@ from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.generation.ready_schedulers import prepare_scheduler
 from ccella_core.generation.report_text import NULL_REPORT, check_report
 from ccella_core.imaging.volume import SyntheticVolume, read_sidecar, sidecar_of
-from ccella_core.limits import SchedulerName
+from ccella_core.limits import SYNTHETIC_PREFIX, SchedulerName
 from ccella_core.phantom.findings import Pathology
 from ccella_core.progress import OnProgress
-from ccella_core.provenance import SYNTHETIC_PREFIX, Provenance, SequenceName
+from ccella_core.provenance import Provenance, SequenceName
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -27,7 +27,7 @@ SPLINE_ORDER, LINEAR = 3, 1
 """Cubic splines keep the detail of an image; masks need none."""
 
 
-class Augmentation(StrictModel):
+class RandomCopies(StrictModel):
     """How random copies differ from their case; every number is the most that is drawn, to either side."""
 
     copies: int = Field(gt=0, le=1000, description="of each training case")
@@ -44,7 +44,7 @@ class Augmentation(StrictModel):
 def random_copy(
     volumes: Mapping[SequenceName, np.ndarray],
     masks: np.ndarray | None,
-    settings: Augmentation,
+    settings: RandomCopies,
     spacing: tuple[float, float, float],
     rng: np.random.Generator,
 ) -> tuple[dict[SequenceName, np.ndarray], np.ndarray | None]:
@@ -71,7 +71,7 @@ def random_copy(
 
 
 def _posture(
-    settings: Augmentation, spacing: tuple[float, float, float], rng: np.random.Generator
+    settings: RandomCopies, spacing: tuple[float, float, float], rng: np.random.Generator
 ) -> tuple[np.ndarray, int]:
     """(3, 3) from a copy's voxel to the case's, about the middle of the slice; and the slices by which it is moved."""
     angle = np.deg2rad(rng.uniform(-settings.rotation, settings.rotation))
@@ -94,7 +94,7 @@ def _moved(volumes: np.ndarray, matrix: np.ndarray, slices: int, order: int) -> 
     return np.moveaxis(moved.reshape(len(volumes), depth, *volumes.shape[1:3]), 1, -1)
 
 
-def _as_scanned(volume: np.ndarray, name: SequenceName, settings: Augmentation, rng: np.random.Generator) -> np.ndarray:
+def _as_scanned(volume: np.ndarray, name: SequenceName, settings: RandomCopies, rng: np.random.Generator) -> np.ndarray:
     """With another coil's shading, another contrast and noise, in 0 … 1."""
     scanned = torch.from_numpy(np.ascontiguousarray(volume))[None]
     if name not in QUANTITATIVE:

@@ -25,7 +25,7 @@ from ccella_core.files import whole_file
 from ccella_core.generation.text_encoder import ReportEncoder
 from ccella_core.networks.autoencoder import Autoencoder
 from ccella_core.provenance import LabelName, SequenceName
-from ccella_core.training.data.augmentation import Augmentation, random_copy
+from ccella_core.training.data.augmentation import RandomCopies, random_copy
 from ccella_core.training.data.cached_cases import GLAND, LESION, CacheEntry
 from ccella_core.training.data.mirror import mirrored_report
 from ccella_core.training.data.sets import JoinedSet
@@ -44,7 +44,7 @@ class CacheSettings(StrictModel):
         description="each case a second time, left and right exchanged, in its report too; without those whose report "
         "cannot be exchanged with certainty",
     )
-    augment: Literal["none"] | Augmentation = Field("none", description="random copies of each training case")
+    augment: Literal["none"] | RandomCopies = Field("none", description="random copies of each training case")
     scale: Literal["sequence", "channel"] = Field("sequence", description="unit variance of each sequence or channel")
     shard_cases: int = Field(256, gt=0, description="cases a file, with their mirror images and copies")
 
@@ -172,7 +172,7 @@ class ShardWriter:
             regions = self.prepared.regions(case)
             scan = _Scan(volumes, None if regions is None else np.stack(regions))
         else:
-            assert isinstance(self.settings.augment, Augmentation)
+            assert isinstance(self.settings.augment, RandomCopies)
             # Seeded by the case, so that any number of processes draws the same.
             seed = [self.settings.augment.seed, zlib.crc32(case.id.encode()), row.variation]
             prepared = self._scan(case, _Row(False, 0))
