@@ -179,8 +179,6 @@ def _reference(path: Path) -> Image:
     return read_scan(path, _warn)
 
 
-
-
 def _report_text(report: str | None, file: Path | None) -> str | None:
     if file is None:
         return report

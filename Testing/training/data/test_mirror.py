@@ -30,6 +30,9 @@ from ccella_core.training.data.mirror import mirrored_report
         ("At 3 o'clock, 5-6 o'clock, and 12 o’clock.", "At 9 o'clock, 6-7 o'clock, and 12 o’clock."),
         ("RMPZ and Lbase, LAFS", "LMPZ and Rbase, RAFS"),
         ("Left and right lobes; right 8 mm; Left (apex)", "Right and left lobes; left 8 mm; Right (apex)"),
+        ("Left apex, ADC 700 μm²/s.", "Right apex, ADC 700 μm²/s."),
+        ("The right lobe is larger than the left.", "The left lobe is larger than the right."),
+        ("PZ: L 8mm, R 9mm; mid-L", "PZ: R 8mm, L 9mm; mid-R"),
         ("It forms a right angle with the rectum.", "It forms a right angle with the rectum."),
         ("Volume 40 mL, l, r", "Volume 40 mL, l, r"),
     ],
@@ -57,6 +60,8 @@ def test_sides_are_exchanged(report, mirrored):
         "Lesion at 3:30 o'clock.",
         "Lesion turning clockwise.",
         "Lft apex.",
+        "Sector 5L.",
+        "Target R7.",
     ],
 )
 def test_what_is_not_sure_is_not_mirrored(report):

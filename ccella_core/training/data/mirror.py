@@ -34,7 +34,7 @@ THING = re.compile(
 )
 """What has a side, and what may be left over."""
 POINTS = frozenset(("the", "on", "to", "from", "at", "in", "of", "both", "and", "or", "than", "versus", "vs", "either",
-                    "far", "more", "predominantly", "mainly", "/", ">", "<", "&", "(", "|", "="))  # fmt: skip
+                    "far", "more", "predominantly", "mainly", ":", "/", ">", "<", "&", "(", "|", "="))  # fmt: skip
 """What stands before a side."""
 LEADS_ON = frozenset((":", "/", ">", "<", "&", "|", "=", "(", ")"))
 """What stands behind a side, and behind no other meaning of the word."""
@@ -56,10 +56,10 @@ UNSURE = re.compile(
     r"\b(clockwise|lft|rgt|rght|rigth|lefft|links?\w*|linke[rnsm]?|rechts?\w*|gauches?|droite?s?|izquierd\w+|derech\w+|"
     r"izq|der|sinistr\w+|destr[oaie]|sin|dex|dextr\w+|esquerd\w+|direit\w+|vänst\w+|höger\w*|venstre|højre|høyre|"
     r"lew\w{1,3}|praw\w{1,3}|vlevo|vpravo|lev[ýáéo]\w*|vasem\w+|vasen|oikea\w*|sol|sağ|stâng\w+|dreapt\w+|drept\w*)\b|"
-    r"[^\x00-\u024f\u2000-\u22ff]",
+    r"\b\d+[lr]\b|\b(l[6-9]|r[3-9]|[lr]\d\d)\b|[^\x00-\u024f\u0370-\u03ff\u2000-\u22ff]",
     re.IGNORECASE,
 )
-"""Words for sides in other languages, words misspelt, and letters of other scripts."""
+"""Words for sides in other languages, words misspelt, codes of sectors, and letters of other scripts (µ is Greek)."""
 
 Meaning = Literal["side", "other", "unsure"]
 
