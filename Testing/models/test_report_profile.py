@@ -35,7 +35,7 @@ def test_the_rates_that_the_docs_state(of_demo):
     """False alarms on the model's own style, and what is found of other people's reports."""
     own = [write_report(draw_findings(seed), seed=seed) for seed in NEW_PATIENTS]
     assert sum(of_demo.wording(report).is_outside for report in own) <= 0.01 * len(own)
-    # What a model of several styles has learnt is no longer foreign to it: a report of one short sentence, for instance.
+    # What a model of several styles has learnt is no longer foreign to it, such as a report of one short sentence.
     assert sum(of_demo.wording(report).is_outside for report in ENGLISH) >= 0.8 * len(ENGLISH)
     assert sum(of_demo.wording(report).is_outside for report in ALL) >= 0.9 * len(ALL)
 

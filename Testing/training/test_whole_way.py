@@ -190,7 +190,9 @@ def test_the_model_is_whole_and_makes_a_volume(work):
 
 
 def test_the_model_tells_of_its_making(work):
-    stages = ModelFolder.open(work / "model").index.training["stages"]
+    training = ModelFolder.open(work / "model").index.training
+    stages = training["stages"]
+    assert training["positive_means"] == ["pirads"]
     assert [stage["stage"] for stage in stages] == ["autoencoder", "text_encoder", "read_first", "denoiser"]
     assert all(stage["seconds"] > 0 for stage in stages)
     autoencoder, text_encoder, read_first, denoiser = (stage["recipe"] for stage in stages)
