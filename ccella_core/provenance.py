@@ -9,10 +9,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from ccella_core.limits import SYNTHETIC_LABEL, SYNTHETIC_PREFIX, OutputRange
-
-EDITED_FROM_DIGITS = 8
-"""Of a scan's hash, in the label of what was edited from it: enough to tell it from others, and no name."""
+from ccella_core.limits import SYNTHETIC_LABEL, OutputRange, synthetic_label, synthetic_title
 
 SequenceName = Literal["t2w", "adc", "hbv"]
 LabelName = Literal["gland", "lesion"]
@@ -72,14 +69,12 @@ class Provenance(BaseModel):
     @property
     def title(self) -> str:
         """What a volume is called before anything else: synthetic, and if so, edited from what."""
-        if self.source_sha256 is None:
-            return SYNTHETIC_PREFIX
-        return f"{SYNTHETIC_PREFIX} (EDITED FROM {self.source_sha256[:EDITED_FROM_DIGITS]})"
+        return synthetic_title(self.source_sha256)
 
     @property
     def label(self) -> str:
         """What is written on and into a volume, wherever it goes."""
-        return SYNTHETIC_LABEL.replace(SYNTHETIC_PREFIX, self.title)
+        return synthetic_label(self.source_sha256)
 
 
 class Sidecar(BaseModel):

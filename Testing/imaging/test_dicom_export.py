@@ -148,6 +148,15 @@ def test_the_header_says_that_it_is_synthetic(tmp_path: Path) -> None:
             assert float(image.SliceThickness) == float(image.SpacingBetweenSlices) == 3.0
 
 
+def test_an_edited_scan_says_so_and_not_that_it_shows_nobody(tmp_path: Path) -> None:
+    series = export_dicom(source(source_sha256="ab" * 32), tmp_path)
+    header = images(series)[0]
+    assert header.ImageComments == "SYNTHETIC (EDITED FROM abababab) - not for diagnosis"
+    assert header.SeriesDescription.startswith("SYNTHETIC (EDITED FROM abababab)")
+    assert "nobody" not in header.DerivationDescription
+    assert header.PatientID.startswith("SYNTHETIC-")
+
+
 def test_nothing_of_the_report_and_no_date_of_an_examination_enters(tmp_path: Path) -> None:
     series = export_dicom(source(), tmp_path)
     for path, image in zip(sorted(series.iterdir()), images(series), strict=True):

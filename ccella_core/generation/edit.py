@@ -22,7 +22,8 @@ from ccella_core.imaging.intensity import adc_in_units, intensity_range, scaled,
 from ccella_core.imaging.orientation import affine_of, set_affine
 from ccella_core.imaging.raw_files import OnWarning
 from ccella_core.imaging.scans import as_mask, as_scan
-from ccella_core.provenance import EDITED_FROM_DIGITS, SequenceName
+from ccella_core.limits import EDITED_FROM_DIGITS
+from ccella_core.provenance import SequenceName
 
 RIM_MM = 4.0
 """Over which what was drawn passes into the scan, inside the mask: a voxel of the usual latents."""

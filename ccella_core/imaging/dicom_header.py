@@ -11,7 +11,7 @@ import numpy as np
 
 from ccella_core import __version__
 from ccella_core.imaging.orientation import directions_of, spacing_of
-from ccella_core.limits import SYNTHETIC_LABEL, SYNTHETIC_PREFIX
+from ccella_core.limits import SYNTHETIC_PREFIX, synthetic_label, synthetic_title
 
 if TYPE_CHECKING:
     from ccella_core.imaging.dicom_export import DicomSource, Slices, StoredVoxels
@@ -42,6 +42,8 @@ def series_header(source: DicomSource, examination: str, key: str, slices: Slice
     from pydicom.dataset import Dataset
 
     made, nobody = source.provenance, f"{SYNTHETIC_PREFIX}-{examination[:16]}"
+    scan = made.get("source_sha256")
+    label = synthetic_label(scan)
     maker = f"{made['model_name']} {made['model_version']}"
     data = Dataset()
     data.SpecificCharacterSet = "ISO_IR 192"
@@ -52,25 +54,26 @@ def series_header(source: DicomSource, examination: str, key: str, slices: Slice
     data.ContentQualification = "RESEARCH"
     data.BurnedInAnnotation = "NO"
     data.DerivationDescription = _text(
-        f"{SYNTHETIC_LABEL}. Drawn by the model {maker} (SHA-256 {made['model_sha256']}) from a radiology report: "
+        f"{label}. Drawn by the model {maker} (SHA-256 {made['model_sha256']}) from a radiology report: "
         f"seed {made['seed']}, {made.get('num_inference_steps')} steps of {made.get('scheduler')}, guidance "
-        f"{made.get('guidance_scale')}. It shows nobody.",
+        f"{made.get('guidance_scale')}. "
+        + ("It shows nobody." if scan is None else "What it shows outside the edited part is the scan's."),
         MOST_TEXT,
     )
-    data.ImageComments = SYNTHETIC_LABEL
-    # Nobody was examined: what the standard asks for of patient and examination is there, and empty.
+    data.ImageComments = label
+    # What the standard asks for of patient and examination is there, and empty, also where a scan was edited.
     data.PatientName, data.PatientID = f"{SYNTHETIC_PREFIX}^{examination[:16]}", nobody
-    data.PatientComments = SYNTHETIC_LABEL
+    data.PatientComments = label
     for empty in ("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber",
                   "ReferringPhysicianName", "ScanOptions", "MRAcquisitionType", "RepetitionTime", "EchoTime",
                   "EchoTrainLength", "PositionReferenceIndicator"):  # fmt: skip
         setattr(data, empty, None)
     data.StudyInstanceUID, data.StudyID = uid_of("study", examination), examination[:16]
-    data.StudyDescription = f"{SYNTHETIC_LABEL}: prostate MRI"
+    data.StudyDescription = _text(f"{label}: prostate MRI")
     data.SeriesInstanceUID, data.FrameOfReferenceUID = uid_of("series", key), uid_of("place", examination)
     data.Modality, data.BodyPartExamined, data.PatientPosition = "MR", "PROSTATE", "HFS"
     data.SeriesNumber = SERIES_NUMBERS.get(source.sequence, len(SERIES_NUMBERS) + 1)
-    data.SeriesDescription = _text(f"{SYNTHETIC_PREFIX} {source.sequence} seed {made['seed']} ({maker})")
+    data.SeriesDescription = _text(f"{synthetic_title(scan)} {source.sequence} seed {made['seed']} ({maker})")
     data.ScanningSequence, data.SequenceVariant = "RM", "NONE"  # research mode: no scanner ran any
     data.Manufacturer, data.ManufacturerModelName = "CCELLA for 3D Slicer", _text(maker)
     data.SoftwareVersions = _text(f"ccella-core {__version__}")

@@ -58,10 +58,9 @@ def train(config: TrainConfig, *, progress: OnProgress | None = None) -> Path:
     # 2. Every case through the frozen networks, once.
     frozen = _Frozen(config, prepared, accelerator)
     folder = frozen.cache(progress)
-    cases, held_out = (
-        CachedCases(folder, split, verify=accelerator.is_local_main_process, repeats=repeats)
-        for split, repeats in (("train", prepared.repeats), ("validation", ()))
-    )
+    verify = accelerator.is_local_main_process
+    cases = CachedCases(folder, "train", verify=verify, repeats=prepared.repeats)
+    held_out = CachedCases(folder, "validation", verify=verify)
     if accelerator.is_main_process:
         write_run(config.output, config, _about(config, prepared, cases, held_out, accelerator))
         if config.text_encoder is not None:

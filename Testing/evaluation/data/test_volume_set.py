@@ -95,7 +95,7 @@ def test_prepared_cases(prepared: Path) -> None:
 def test_prepared_cases_that_are_not_there(prepared: Path) -> None:
     with pytest.raises(InputError, match="no cases of the split validation with t2w in"):
         open_volume_set(prepared, split="validation")
-    with pytest.raises(InputError, match="no cases with adc in"):
+    with pytest.raises(InputError, match="There are no cases with adc in"):
         open_volume_set(prepared, sequence="adc")
     (prepared / volume_path("case1", "t2w")).unlink()
     with pytest.raises(InputError, match="missing or damaged"):
