@@ -21,7 +21,16 @@ from ccella_core.cli.options import (
     Steps,
     generation_options,
 )
-from ccella_core.cli.output import AsJson, StepDisplay, explained, print_json, quiet_libraries, show_log
+from ccella_core.cli.output import (
+    AsJson,
+    StepDisplay,
+    end_with_left_out,
+    explained,
+    print_json,
+    print_message,
+    quiet_libraries,
+    show_log,
+)
 from ccella_core.files import prepare_folder
 
 if TYPE_CHECKING:
@@ -77,7 +86,7 @@ def synthesize(
     quiet_libraries()
     from ccella_core.cases.prepared import PreparedSet
     from ccella_core.evaluation.data.synthesize import synthesize as run
-    from ccella_core.evaluation.data.synthetic_set import CSV_NAME
+    from ccella_core.evaluation.data.synthetic_set import CSV_NAME, read_left_out
     from ccella_core.generation.pipeline import CCELLAPipeline
 
     prepared = PreparedSet.open(data)
@@ -103,10 +112,22 @@ def synthesize(
     if not accelerator.is_main_process:
         return
     seconds = round(time.monotonic() - started, 2)
+    left_out = read_left_out(out)
+    outside = sum(bool(row.report_is_outside) for row in rows)
+    if outside:
+        print_message(
+            f"Warning: {outside} of {len(rows)} volumes were made of a report that is worded unlike those that the "
+            f"model was trained on (report_is_outside in {CSV_NAME}): what it read from them may be wrong.",
+            style="yellow",
+        )
     if as_json:
-        print_json({"volumes": len(rows), "folder": str(out), "table": CSV_NAME, "seconds": seconds})
-        return
-    typer.echo(f"{len(rows)} synthetic volumes are in {out}, and their table in {out / CSV_NAME}; not for diagnosis.")
+        print_json({"volumes": len(rows), "folder": str(out), "table": CSV_NAME, "seconds": seconds,
+                    "reports_outside": outside, "left_out": [each._asdict() for each in left_out]})  # fmt: skip
+    else:
+        typer.echo(
+            f"{len(rows)} synthetic volumes are in {out}, and their table in {out / CSV_NAME}; not for diagnosis."
+        )
+    end_with_left_out(left_out)
 
 
 def _processes(device: str) -> Accelerator:

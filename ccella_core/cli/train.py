@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ccella_core.cli.output import StepDisplay, explained, quiet_libraries, show_log
+from ccella_core.cli.output import StepDisplay, end_with_left_out, explained, quiet_libraries, show_log
 from ccella_core.errors import InputError
 
 if TYPE_CHECKING:
@@ -69,6 +69,10 @@ def train(
     if is_first():
         page = "a folder for each seed" if network == "classifier" else "look at its summary.html"
         typer.echo(f"The run is in {folder}; {page}. {NEXT_STEP[network]}")
+        if network == "denoiser":
+            from ccella_core.runs.folder import read_run
+
+            end_with_left_out(read_run(folder)["cache"].get("left_out", {}).items())
 
 
 def is_first() -> bool:

@@ -46,6 +46,8 @@ PICKLE_SUFFIXES = frozenset([".bin", ".ckpt", ".joblib", ".npy", ".npz", ".pickl
 
 CODE_FREE_COMPONENTS = frozenset(["text_encoder", "tokenizer"])
 """Those that Transformers reads, which runs what their settings name."""
+PROFILE = "report_profile"
+"""The component that says how the training reports are worded, see ``report_profile``."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -153,11 +155,14 @@ class ModelFolder:
     def sha256(self) -> str:
         """One hash for the whole model: SHA-256 of the index, which holds the hash of every file, as canonical JSON.
 
-        Keys are sorted, without spaces, in UTF-8. `measured` is left out: measuring a model does not change it. So are
-        `labels` where there are none: a model that was made before there were any keeps its hash.
+        Keys are sorted, without spaces, in UTF-8. `measured` is left out, and the profile of the reports: what is
+        known of a model does not change what it draws. So are `labels` where there are none: a model that was made
+        before there were any keeps its hash.
         """
         left_out = {"measured"} if self.index.labels else {"measured", "labels"}
         content = self.index.model_dump(mode="json", exclude=left_out)
+        for listed in ("components", "sha256", "size_bytes"):
+            content[listed] = {name: of for name, of in content[listed].items() if name.partition("/")[0] != PROFILE}
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode("utf-8")).hexdigest()
 
@@ -223,6 +228,7 @@ class ModelFolder:
         size_mm = [round(n * s, 3) for n, s in zip(index.native_shape, index.native_spacing_mm, strict=True)]
         return {
             **index.model_dump(mode="json", exclude={"format", "format_version", "sha256", "size_bytes", "training"}),
+            "positive_means": index.training.get("positive_means"),
             "native_size_mm": size_mm,
             "file_size_bytes": sum(index.size_bytes.values()),
             "sha256": self.sha256,
@@ -260,6 +266,8 @@ def write_model(
         listed = ModelIndex(**{**index.model_dump(), "sha256": hashes, "size_bytes": sizes})
         text = listed.model_dump_json(indent=2) + "\n"
         (temporary / INDEX_NAME).write_text(text, encoding="utf-8", newline="\n")
+        for name in files:
+            shutil.copymode(temporary / INDEX_NAME, temporary / name)  # safetensors writes for the owner alone
         ModelFolder(temporary, listed).verify()
         _move_into_place(temporary, path)
     except OSError as error:
