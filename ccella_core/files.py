@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, and their hashes."""
+"""Paths that can be used, files that are either whole or not there, and their hashes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ccella_core.errors import SaveError
+from ccella_core.errors import InputError, SaveError
 
 if TYPE_CHECKING:  # `ccella --help` answers without pydantic
     from pydantic import BaseModel
@@ -23,6 +23,8 @@ READ_BLOCK_BYTES = 1 << 20
 MOST_BYTES_READ = 256 << 20
 """Of a file that is read whole; the largest, tables of prepared cases, take some MiB for a thousand cases."""
 OWNER_ALONE = 0o600
+MOST_BYTES_OF_A_NAME = 255
+"""Of a file or folder, on every file system in use."""
 
 
 @contextmanager
@@ -56,6 +58,31 @@ def replace_folder(final: Path) -> Iterator[Path]:
         temporary.replace(final)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def usable_path(path: Path) -> Path:
+    """A path as a person gave it, with ``~`` as their home; whether anything is there is not asked.
+
+    Raises:
+        InputError: no file system has such a path: a name is too long, holds a NUL character, or its links lead round
+            in a circle; or it begins with the home of nobody.
+    """
+    shown = f"{str(path)[:60]}…" if len(str(path)) > 60 else str(path)
+    if path.parts and path.parts[0].startswith("~") and not Path(path.parts[0]).exists():
+        try:
+            path = path.expanduser()
+        except RuntimeError as error:
+            raise InputError(f"There is no home folder {path.parts[0]}; write out the path {shown}.") from error
+    if any(len(os.fsencode(part)) > MOST_BYTES_OF_A_NAME for part in path.parts):
+        raise InputError(f"The path {shown} has a name of more than {MOST_BYTES_OF_A_NAME} bytes; use a shorter one.")
+    try:
+        path.stat()
+    except ValueError as error:
+        raise InputError(f"The path {shown!r} holds a character that no path can have.") from error
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise InputError(f"The path {shown} cannot be used: {error.strerror}; choose another.") from error
+    return path
 
 
 def read_bytes(path: Path) -> bytes:

@@ -9,12 +9,14 @@ import functools
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
 
-from ccella_core.errors import Cancelled, CCELLAError, InputError
+from ccella_core.errors import Cancelled, CCELLAError, InputError, first_line
+from ccella_core.files import usable_path, write_text
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -30,7 +32,6 @@ EXIT_CODES = (
 )
 STAGE_WORDS = {"encode": "Reading the report", "denoise": "Denoising", "decode": "Decoding"}
 PLAIN_LINES = 4  # lines a stage, where there is no terminal to draw a bar on
-MOST_CHARACTERS_OF_A_FAULT = 200  # of a library's words
 SPEED_WINDOW_SECONDS = 3600.0  # over which speed is measured: Rich's half a minute may see no step end
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and all else on stderr.")]
@@ -44,7 +45,7 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return command(*args, **kwargs)
+            return command(*args, **{name: _usable(value) for name, value in kwargs.items()})  # type: ignore[arg-type]
         except (KeyboardInterrupt, Cancelled) as error:
             print_message("Stopped.", style="red")
             raise typer.Exit(EXIT_STOPPED) from error
@@ -63,16 +64,20 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
+def _usable(value: Any) -> Any:
+    """What was given to an option, paths in it checked."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_usable, value))
+    return usable_path(value) if isinstance(value, Path) else value
+
+
 def _fault(error: Exception) -> str:
     """What nobody foresaw, in a sentence; the traceback goes into a file that only this user reads."""
     import traceback
 
     import platformdirs
 
-    from ccella_core.files import write_text
-
-    reason = (str(error).strip() or type(error).__name__).partition("\n")[0][:MOST_CHARACTERS_OF_A_FAULT]
-    said = f"This is a fault of the software ({type(error).__name__}: {reason})."
+    said = f"This is a fault of the software ({type(error).__name__}: {first_line(error)})."
     where = platformdirs.user_log_path("ccella", appauthor=False) / f"fault-{datetime.now():%Y%m%d-%H%M%S}.txt"
     try:
         write_text(where, "".join(traceback.format_exception(error)), private=True)

@@ -58,7 +58,9 @@ def prepare(
     tokenizer: Annotated[
         str | None, typer.Option(help="A text encoder (folder, name or model) in whose tokens reports are counted.")
     ] = None,
-    max_tokens: Annotated[int, typer.Option(min=1, help="The length to which that encoder cuts reports.")] = 512,
+    max_tokens: Annotated[
+        int, typer.Option(min=1, max=2**16, help="The length to which that encoder cuts reports.")
+    ] = 512,
     as_json: AsJson = False,
 ) -> None:
     """Register, crop, scale and check examinations, and write a page that shows them."""

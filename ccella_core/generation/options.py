@@ -26,14 +26,12 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
-from ccella_core.limits import MAX_COUNT, OutputRange, SchedulerName
+from ccella_core.limits import MAX_COUNT, NUM_SEEDS, OutputRange, SchedulerName
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
     from typing_extensions import Unpack
 
-NUM_SEEDS = 2**63
-"""A seed is a whole number from 0 to one less than this: what a torch.Generator takes, without the negative ones."""
 CHOSEN_SEEDS = 2**32
 """A seed that nobody gave lies below this: short enough to be copied by hand."""
 MAX_SPACING_MM = 100.0

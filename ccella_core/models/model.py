@@ -23,12 +23,11 @@ from pydantic import (
     Field,
     JsonValue,
     NonNegativeInt,
-    PositiveInt,
     field_validator,
     model_validator,
 )
 
-from ccella_core.config import read_json_object, validated
+from ccella_core.config import MaxTokens, Side, read_json_object, validated
 from ccella_core.errors import InputError, ModelError, SaveError
 from ccella_core.files import READ_BLOCK_BYTES, sha256_of
 from ccella_core.models.untrusted import CODE_SUFFIXES, refuse_code
@@ -68,13 +67,13 @@ class ModelIndex(BaseModel):
     description: str
     variant: str
     sequences: Annotated[list[SequenceName], Field(min_length=1)]
-    native_shape: tuple[PositiveInt, PositiveInt, PositiveInt]  # voxels along X, Y, Z
+    native_shape: tuple[Side, Side, Side]  # voxels along X, Y, Z
     native_spacing_mm: tuple[Positive, Positive, Positive]
     intensity_range: dict[SequenceName, tuple[Finite, Finite]]  # what the network's 0 and 1 stand for
     latent_scale_factor: Positive | tuple[Positive, ...]  # or one for each of several stacked sequences
-    max_report_tokens: PositiveInt
+    max_report_tokens: MaxTokens
     default_scheduler: str
-    default_num_inference_steps: PositiveInt
+    default_num_inference_steps: Annotated[int, Field(gt=0, le=10**5)]
     trained_on: str
     training: dict[str, JsonValue]
     measured: dict[str, JsonValue] = Field(default_factory=dict)

@@ -13,6 +13,7 @@ from pathlib import Path
 import platformdirs
 
 from ccella_core.errors import ModelError, SaveError
+from ccella_core.files import usable_path
 from ccella_core.models.model import INDEX_NAME, PICKLE_SUFFIXES, ModelFolder
 
 HOME_VARIABLE = "CCELLA_HOME"
@@ -32,7 +33,7 @@ class BrokenModel:
 def default_search_paths(environ: Mapping[str, str] = os.environ) -> list[Path]:
     """Folders of models, first choice first: `models` in `$CCELLA_HOME`, the user's own, those shipped."""
     home = environ.get(HOME_VARIABLE)
-    chosen = [Path(home).expanduser() / "models"] if home else []
+    chosen = [usable_path(Path(home)) / "models"] if home else []
     return [*chosen, user_models_dir(), shipped_models_dir()]
 
 
@@ -83,7 +84,7 @@ def resolve_model(
     text = str(name_or_path)
     if text.startswith(HUB_PREFIX):
         return _from_hub(text, allow_download)
-    path = Path(name_or_path).expanduser()
+    path = usable_path(Path(name_or_path))
     if isinstance(name_or_path, Path) or "/" in text or "\\" in text or (path / INDEX_NAME).is_file():
         return ModelFolder.open(path)
 

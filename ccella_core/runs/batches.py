@@ -25,11 +25,17 @@ What it draws may depend on the seed, the step and the place alone: it may run i
 """
 
 
+MOST_WORKERS = 256
+
+
 class DataLoading(StrictModel):
     """How a step's data come to the device; none of it changes the weights."""
 
     workers: int | None = Field(
-        None, ge=0, description="processes that make batches ahead; null: 2 beside a GPU, none on processors"
+        None,
+        ge=0,
+        le=MOST_WORKERS,
+        description="processes that make batches ahead; null: 2 beside a GPU, none on processors",
     )
 
 

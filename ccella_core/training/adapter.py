@@ -17,7 +17,7 @@ from accelerate import Accelerator
 from pydantic import Field
 from torch import Tensor, nn
 
-from ccella_core.config import StrictModel
+from ccella_core.config import BatchSize, LearningRate, Seed, Steps, StrictModel
 from ccella_core.errors import InputError
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
@@ -33,11 +33,11 @@ from ccella_core.training.facts import FactHeads, facts_of, stated_facts
 class AdapterTraining(StrictModel):
     """How an adapter is taught to read."""
 
-    steps: int = Field(gt=0, description="of the optimiser")
-    batch_size: int = Field(gt=0, description="reports a step")
-    learning_rate: float = Field(gt=0, description="of AdamW, at its highest")
-    seed: int = Field(0, ge=0, description="of all that is drawn at random")
-    checkpoint_every: int = Field(50, gt=0, description="steps")
+    steps: Steps = Field(description="of the optimiser")
+    batch_size: BatchSize = Field(description="reports a step")
+    learning_rate: LearningRate = Field(description="of AdamW, at its highest")
+    seed: Seed = Field(0, description="of all that is drawn at random")
+    checkpoint_every: Steps = Field(50, description="steps")
 
 
 class _Learner(nn.Module):

@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
+from pydantic import BaseModel, Field, FiniteFloat, PositiveFloat, PositiveInt
 
 from ccella_core.cases.prepared import PreparedSet
 from ccella_core.errors import InputError
 from ccella_core.networks.config import DenoiserConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.progress import OnProgress
+from ccella_core.provenance import SequenceName
 from ccella_core.runs.folder import CHECKPOINTS, open_log, read_run_config, refuse_other_run, write_run
 from ccella_core.runs.logging import TrainLogger
 from ccella_core.runs.summary import write_summary
@@ -186,6 +188,17 @@ class _Observer:
         if validates:
             trainer.keep_if_best(scores["loss"])
         trainer.accelerator.wait_for_everyone()
+
+
+class DenoiserRecord(BaseModel):
+    """What ``run.json`` must say of a training of a denoiser, for a model to be made of it."""
+
+    latent_scale_factor: tuple[PositiveFloat, ...] = Field(min_length=1)
+    native_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    native_spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    intensity_range: dict[SequenceName, tuple[FiniteFloat, FiniteFloat]] = {}
+    """Empty in runs of t2w alone that are older than it."""
+    parameters: PositiveInt
 
 
 def _about(

@@ -9,7 +9,7 @@ from monai.apps.generation.maisi.networks.autoencoderkl_maisi import Autoencoder
 from pydantic import Field
 
 from ccella_core.cases.prepared import PreparedSet
-from ccella_core.config import MixedPrecision, StrictModel
+from ccella_core.config import MixedPrecision, Steps, StrictModel
 from ccella_core.errors import InputError
 from ccella_core.models.model import save_component
 from ccella_core.provenance import SequenceName
@@ -40,7 +40,7 @@ class AutoencoderConfigFile(StrictModel):
     autoencoder: AutoencoderTraining
     refine: str | None = Field(None, description="an autoencoder whose decoder alone learns on; its latents stay")
     mixed_precision: MixedPrecision = Field("no", description="half precision where it is safe")
-    validate_every: int = Field(500, gt=0, description="steps")
+    validate_every: Steps = Field(500, description="steps")
     log_with: tuple[TrackerName, ...] = Field(("tensorboard",), description="trackers that get the same numbers")
     loading: DataLoading = DataLoading()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import Field
 
 from ccella_core.cases.prepared import PreparedSet
-from ccella_core.config import StrictModel
+from ccella_core.config import Seed, StrictModel
 from ccella_core.phantom.fields import StructuredFields
 from ccella_core.phantom.patient import draw_findings
 from ccella_core.phantom.report import write_report
@@ -20,14 +20,15 @@ from ccella_core.runs.summary import write_summary
 from ccella_core.training.report_encoder import LabelledReport, ReportEncoderTraining, train_report_encoder
 
 COMPONENT = "text_encoder"
+MAX_PATIENTS = 100_000
 MAY_CHANGE = ("output", "text_encoder.checkpoint_every")
 
 
 class PhantomReports(StrictModel):
     """Reports of digital prostates, which state all that they show."""
 
-    first_seed: int = Field(10_000, ge=0, description="of the first patient")
-    count: int = Field(gt=0, description="patients with the seeds that follow")
+    first_seed: Seed = Field(10_000, description="of the first patient")
+    count: int = Field(gt=0, le=MAX_PATIENTS, description="patients with the seeds that follow")
 
 
 class TextEncoderConfigFile(StrictModel):

@@ -105,7 +105,10 @@ def _all_models(more_folders: list[str]) -> Iterator[tuple[Origin, ModelFolder |
         yield from ((origin, entry) for entry in find_models([folder]))
     for folder in map(Path, more_folders):
         # A person may choose the folder of models, or the model itself.
-        entries = [_open(folder)] if (folder / INDEX_NAME).is_file() else find_models([folder])
+        try:
+            entries = [_open(folder)] if (usable_path(folder) / INDEX_NAME).is_file() else find_models([folder])
+        except InputError as error:
+            entries = [BrokenModel(folder, str(error))]
         yield from (("folder", entry) for entry in entries)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccella_core.errors import InputError
-from ccella_core.files import prepare_folder
+from ccella_core.files import prepare_folder, usable_path
 from ccella_core.limits import MAX_NAME_CHARACTERS, is_file_name
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def writable_folder(folder: str) -> Path:
         InputError: it is relative to this process, which means nothing to the client.
         SaveError: nothing can be written there.
     """
-    path = Path(folder)
+    path = usable_path(Path(folder))
     if not path.is_absolute():
         raise InputError(f"The output folder is a path from the root, not {folder!r}.")
     prepare_folder(path)

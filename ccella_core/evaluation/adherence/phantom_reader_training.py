@@ -22,12 +22,13 @@ from monai.losses import DiceCELoss
 from pydantic import Field
 from scipy.ndimage import gaussian_filter1d
 
-from ccella_core.config import StrictModel
+from ccella_core.config import BatchSize, LearningRate, Seed, Steps, StrictModel
 from ccella_core.errors import InputError
 from ccella_core.evaluation.adherence.measurements import REGION_OF_TISSUE, MeasuredFinding
 from ccella_core.evaluation.adherence.phantom_reader import (
     READABLE_SEQUENCE,
     VALIDATION_NAME,
+    Filters,
     PhantomReader,
     PhantomReaderConfig,
     PhantomReaderNetwork,
@@ -60,14 +61,14 @@ STEPS_PER_MESSAGE = 50
 class PhantomReaderTraining(StrictModel):
     """How a phantom reader is trained. The defaults reach the aims stated in `validate_phantom_reader`."""
 
-    filters: tuple[int, ...] = (16, 32, 64, 64)
-    steps: int = Field(1000, gt=0)
-    batch_size: int = Field(2, gt=0)
-    learning_rate: float = Field(4e-3, gt=0)
-    seed: int = Field(0, ge=0)
+    filters: Filters = (16, 32, 64, 64)
+    steps: Steps = 1000
+    batch_size: BatchSize = 2
+    learning_rate: LearningRate = 4e-3
+    seed: Seed = 0
     calibration_patients: int = Field(len(CALIBRATION_PATIENTS), gt=0, le=len(CALIBRATION_PATIENTS))
     validation_patients: int = Field(len(VALIDATION_PATIENTS), gt=0, le=len(VALIDATION_PATIENTS))
-    checkpoint_every: int = Field(100, gt=0)
+    checkpoint_every: Steps = 100
     # Generated volumes are smoother than the phantom and not quite of its contrast.
     most_blur: float = Field(1.2, ge=0, description="standard deviation in voxels, in plane")
     most_noise: float = Field(0.03, ge=0)

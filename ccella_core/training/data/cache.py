@@ -27,7 +27,7 @@ from torch.nn import functional as F
 
 from ccella_core.cases.case import Split
 from ccella_core.cases.prepared import PreparedCase, PreparedSet
-from ccella_core.config import StrictModel
+from ccella_core.config import StrictModel, read_json
 from ccella_core.errors import InputError, NonFiniteError, SaveError
 from ccella_core.files import sha256_of, whole_file, write_json
 from ccella_core.fingerprints import refuse_other
@@ -61,7 +61,7 @@ class CacheSettings(StrictModel):
 
     latents: Literal["mean", "draw"] = Field("mean", description="the autoencoder's mean, or one draw around it")
     mirror: bool = Field(False, description="each case a second time, left and right exchanged, in its report too")
-    shard_cases: int = Field(256, gt=0, description="cases a file")
+    shard_cases: int = Field(256, gt=0, le=2**16, description="cases a file")
 
 
 def mirrored_report(report: str) -> str:
@@ -149,7 +149,7 @@ def _plan(prepared: PreparedSet, settings: CacheSettings, folder: Path) -> list[
 def _is_done(path: Path, depends_on: dict[str, Any]) -> bool:
     try:
         with safe_open(path, framework="pt") as file:
-            found = json.loads(file.metadata()["depends_on"])
+            found = dict(read_json(file.metadata()["depends_on"]))
     except FileNotFoundError:
         return False
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
@@ -282,6 +282,8 @@ def _write_index(
         shards[split].append(Shard(file=path.name, sha256=sha256_of(path), rows=rows))
     mean, square = sums / count
     variance = square - mean.square()
+    if not (variance > 0).all():
+        raise InputError("The latents of all training cases are alike: is the autoencoder a trained one?")
     index = CacheIndex(
         depends_on=depends_on,
         scale_factors=tuple((1 / variance.sqrt()).tolist()),
