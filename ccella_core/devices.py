@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import psutil
 import torch
+from torch import nn
 
 from ccella_core.errors import InputError
 from ccella_core.limits import GIB

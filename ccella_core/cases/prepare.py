@@ -7,12 +7,10 @@ started again after a few cases were mended, does only what is left.
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -49,7 +47,7 @@ from ccella_core.generation.report_text import check_report
 from ccella_core.imaging.orientation import affine_of
 from ccella_core.imaging.planes import middle_planes, side_by_side
 from ccella_core.imaging.scans import SPACING_TOLERANCE, read_scan
-from ccella_core.parallel import in_processes
+from ccella_core.parallel import in_processes, processes
 from ccella_core.progress import OnProgress
 
 log = logging.getLogger(__name__)
@@ -83,10 +81,11 @@ def prepare(
     prepare_folder(out)
     with _alone_in(out):
         outcomes: dict[str, Outcome] = {}
-        for done, (case, outcome) in enumerate(_outcomes(cases, settings, out, jobs), start=1):
-            outcomes[case.id] = outcome
-            if progress is not None:
-                progress(done, len(cases))
+        with closing(_outcomes(cases, settings, out, jobs)) as found:
+            for done, (case, outcome) in enumerate(found, start=1):
+                outcomes[case.id] = outcome
+                if progress is not None:
+                    progress(done, len(cases))
         finished = []
         for case in cases:
             outcome = outcomes[case.id]
@@ -142,7 +141,7 @@ def _alone_in(out: Path) -> Iterator[None]:
 
 def _outcomes(
     cases: tuple[Case, ...], settings: PrepareSettings, out: Path, jobs: int
-) -> Iterator[tuple[Case, Outcome]]:
+) -> Generator[tuple[Case, Outcome], None, None]:
     """Those that are known first, then the others as they are finished.
 
     Where the system ends a process, the cases that were in hand are tried again, each in a process of its own; one that
@@ -159,9 +158,10 @@ def _outcomes(
     in_hand = min(jobs or os.cpu_count() or 1, len(left))
     while left:
         try:
-            for case, outcome in in_processes(work, tuple(left), jobs):
-                left.remove(case)
-                yield case, outcome
+            with closing(in_processes(work, tuple(left), jobs)) as results:
+                for case, outcome in results:
+                    left.remove(case)
+                    yield case, outcome
         except BrokenProcessPool:
             # Cases are begun in their order, so that those in hand are the first that are not finished.
             suspects, left = left[:in_hand], left[in_hand:]
@@ -171,7 +171,7 @@ def _outcomes(
 
 def _tried_alone(case: Case, settings: PrepareSettings, out: Path) -> Outcome:
     try:
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with processes(1) as pool:
             return pool.submit(prepare_case, case, settings, out).result()
     except BrokenProcessPool:
         return Outcome(

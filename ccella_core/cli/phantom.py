@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from ccella_core.cli.generate import ImageFormat
 from ccella_core.cli.output import AsJson, explained, print_json
 from ccella_core.errors import InputError, SaveError
 from ccella_core.files import prepare_folder, whole_file
-from ccella_core.parallel import in_processes
+from ccella_core.parallel import MOST_JOBS, in_processes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +39,9 @@ def phantom(
         typer.Option(help="Also list the patients in manifest.jsonl, in this split, with masks, for: ccella prepare"),
     ] = None,
     wordings: Annotated[int, typer.Option(min=1, help="Reports a patient in the manifest, in other words each.")] = 1,
-    jobs: Annotated[int, typer.Option(min=0, help="Patients at once; 0: as many as there are processor cores.")] = 1,
+    jobs: Annotated[
+        int, typer.Option(min=0, max=MOST_JOBS, help="Patients at once; 0: as many as there are processor cores.")
+    ] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of the same name.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -48,7 +51,8 @@ def phantom(
     prepare_folder(out)
     wanted = (*(SEQUENCES if sequence == "all" else (sequence,)), "labels", *(MASKS if manifest is not None else ()))
     write = partial(_write_patient, out=out, wanted=wanted, pathology=pathology, format=format, overwrite=overwrite)
-    written = dict(in_processes(write, range(seed, seed + count), jobs))
+    with closing(in_processes(write, range(seed, seed + count), jobs)) as results:
+        written = dict(results)
     patients = [written[each] for each in sorted(written)]
     if manifest is not None:
         _list_patients(patients, out, manifest, wordings)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ccella_core.cli.output import EXIT_LEFT_OUT, AsJson, StepDisplay, explained, print_json, print_message, show_log
+from ccella_core.parallel import MOST_JOBS
 
 if TYPE_CHECKING:
     from ccella_core.cases.quality import ReportLength
@@ -53,7 +54,7 @@ def prepare(
     ] = (0.8, 0.1, 0.1),
     seed: Annotated[int, typer.Option(min=0, help="Of the division into splits.")] = 0,
     jobs: Annotated[
-        int, typer.Option(min=0, max=1024, help="Cases at once; 0: as many as there are processor cores.")
+        int, typer.Option(min=0, max=MOST_JOBS, help="Cases at once; 0: as many as there are processor cores.")
     ] = 0,
     tokenizer: Annotated[
         str | None, typer.Option(help="A text encoder (folder, name or model) in whose tokens reports are counted.")

@@ -18,6 +18,7 @@ import torch
 
 from ccella_core.config import read_json_object
 from ccella_core.errors import CCELLAError, InputError, ModelError, NonFiniteError, first_line
+from ccella_core.files import usable_path
 from ccella_core.generation.report_cache import ReportCache, encoder_fingerprint
 from ccella_core.generation.report_text import NULL_REPORT, check_report
 from ccella_core.models.untrusted import refuse_code

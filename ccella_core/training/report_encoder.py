@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
 from ccella_core.config import BatchSize, LearningRate, MaxTokens, Seed, Steps, StrictModel
+from ccella_core.devices import check_trainable
 from ccella_core.errors import InputError
 from ccella_core.generation.text_encoder import ReportEncoder
 from ccella_core.networks.config import Blocks, Width
@@ -139,7 +140,9 @@ def train_report_encoder(
     torch.manual_seed(config.seed)
     tokenizer = train_tokenizer((report.text for report in reports[:TOKENIZER_REPORTS]), config.vocabulary)
     tokenizer.truncation_side, tokenizer.model_max_length = "left", config.max_tokens
-    learner = _Learner(_new_encoder(config, tokenizer))
+    learner = _Learner(
+        _new_encoder(config, len(tokenizer), pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id)
+    )
     trainer = Trainer(learner, checkpoints, config, schedule=one_cycle(config, rising=0.1))
     facts = [stated_facts(report.fields, positive=report.positive) for report in reports]
     make = partial(_batch, [report.text for report in reports], facts, tokenizer, config)
@@ -200,10 +203,16 @@ def _loss(trainer: Trainer, batch: ReportBatch) -> tuple[Tensor, dict[str, Tenso
     return trainer.model(batch.tokens, batch.attention, batch.masked, batch.words, batch.facts), {}
 
 
-def _new_encoder(config: ReportEncoderTraining, tokenizer: PreTrainedTokenizerFast) -> T5EncoderModel:
+def check_encoder(config: ReportEncoderTraining) -> None:
+    """Refuse an encoder that this computer cannot hold while it is trained. Raises InputError."""
+    with torch.device("meta"):
+        check_trainable(_new_encoder(config, config.vocabulary), torch.device("cpu"))
+
+
+def _new_encoder(config: ReportEncoderTraining, vocabulary: int, **tokens: int | None) -> T5EncoderModel:
     return T5EncoderModel(
         T5Config(
-            vocab_size=len(tokenizer),
+            vocab_size=vocabulary,
             d_model=config.width,
             d_kv=config.width // config.heads,
             d_ff=4 * config.width,
@@ -211,7 +220,6 @@ def _new_encoder(config: ReportEncoderTraining, tokenizer: PreTrainedTokenizerFa
             num_heads=config.heads,
             dropout_rate=0.05,
             feed_forward_proj="gated-gelu",
-            pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=tokenizer.eos_token_id,
+            **tokens,
         )
     )

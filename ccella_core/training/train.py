@@ -13,6 +13,7 @@ from monai.apps.generation.maisi.networks.autoencoderkl_maisi import Autoencoder
 from pydantic import BaseModel, Field, FiniteFloat, PositiveFloat, PositiveInt
 
 from ccella_core.cases.prepared import PreparedSet
+from ccella_core.devices import check_trainable
 from ccella_core.errors import InputError
 from ccella_core.networks.config import DenoiserConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
@@ -54,6 +55,9 @@ def train(config: TrainConfig, *, progress: OnProgress | None = None) -> Path:
     # 1. Check everything before anything slow begins.
     accelerator = new_accelerator(config.mixed_precision)
     refuse_other_run(config.output, config, may_change=MAY_CHANGE)
+    with torch.device("meta"):
+        network = ConditionalDenoiser(config.denoiser.network)
+    check_trainable(network, accelerator.device)
     prepared = PreparedSet.open(config.data)
     start = None if config.start_from is None else load_denoiser(config.start_from, config.denoiser.network)
     # 2. Every case through the frozen networks, once.
@@ -63,7 +67,7 @@ def train(config: TrainConfig, *, progress: OnProgress | None = None) -> Path:
         CachedCases(folder, split, verify=accelerator.is_local_main_process) for split in ("train", "validation")
     )
     if accelerator.is_main_process:
-        write_run(config.output, config, _about(config, prepared, cases, held_out, accelerator))
+        write_run(config.output, config, _about(config, network, prepared, cases, held_out, accelerator))
     # 3. Teach the adapter to read, where that is asked for.
     open_own_log = partial(open_log, log_with=config.logging.log_with, is_main=accelerator.is_main_process)
     if config.read_first is not None and start is None:
@@ -202,7 +206,12 @@ class DenoiserRecord(BaseModel):
 
 
 def _about(
-    config: TrainConfig, prepared: PreparedSet, cases: CachedCases, held_out: CachedCases, accelerator: Accelerator
+    config: TrainConfig,
+    network: ConditionalDenoiser,
+    prepared: PreparedSet,
+    cases: CachedCases,
+    held_out: CachedCases,
+    accelerator: Accelerator,
 ) -> dict[str, Any]:
     """What was trained on what."""
     return {
@@ -217,7 +226,7 @@ def _about(
         "native_shape": list(prepared.settings.shape),
         "native_spacing_mm": list(prepared.settings.spacing),
         "intensity_range": {name: list(prepared.settings.intensity_range(name)) for name in config.sequences},
-        "parameters": sum(p.numel() for p in ConditionalDenoiser(config.denoiser.network).parameters()),
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "processes": accelerator.num_processes,
         "device": str(accelerator.device),
     }

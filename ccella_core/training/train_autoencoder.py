@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from accelerate import Accelerator
 from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
 from pydantic import Field
 
 from ccella_core.cases.prepared import PreparedSet
 from ccella_core.config import MixedPrecision, Steps, StrictModel
+from ccella_core.devices import check_trainable
 from ccella_core.errors import InputError
 from ccella_core.models.model import save_component
+from ccella_core.networks import build_autoencoder
 from ccella_core.provenance import SequenceName
 from ccella_core.runs.batches import DataLoading
 from ccella_core.runs.folder import CHECKPOINTS, open_log, refuse_other_run, write_run
@@ -55,6 +58,8 @@ def train(config: AutoencoderConfigFile) -> Path:
     """
     accelerator = new_accelerator(config.mixed_precision)
     refuse_other_run(config.output, config, may_change=MAY_CHANGE)
+    with torch.device("meta"):
+        check_trainable(build_autoencoder(config.autoencoder.network), accelerator.device)
     prepared = PreparedSet.open(config.data)
     volumes, held_out = (PreparedVolumes(prepared, split, config.sequences) for split in ("train", "validation"))
     if not len(volumes):

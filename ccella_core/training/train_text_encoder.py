@@ -17,7 +17,12 @@ from ccella_core.phantom.patient import draw_findings
 from ccella_core.phantom.report import write_report
 from ccella_core.runs.folder import CHECKPOINTS, open_log, refuse_other_run, write_run
 from ccella_core.runs.summary import write_summary
-from ccella_core.training.report_encoder import LabelledReport, ReportEncoderTraining, train_report_encoder
+from ccella_core.training.report_encoder import (
+    LabelledReport,
+    ReportEncoderTraining,
+    check_encoder,
+    train_report_encoder,
+)
 
 COMPONENT = "text_encoder"
 MAX_PATIENTS = 100_000
@@ -50,6 +55,7 @@ def train(config: TextEncoderConfigFile) -> Path:
         SaveError: the disk refuses; the last checkpoint is whole.
     """
     refuse_other_run(config.output, config, may_change=MAY_CHANGE)
+    check_encoder(config.text_encoder)
     reports = list(_reports(config))
     write_run(config.output, config, {"name": config.name, "data": {"reports": len(reports)}})
     checkpoints = config.output / CHECKPOINTS

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ccella_core.errors import InputError, ModelError, SaveError
+from ccella_core.files import usable_path
 from ccella_core.models.model import INDEX_NAME, ModelFolder
 from ccella_core.models.search import (
     HUB_PREFIX,
