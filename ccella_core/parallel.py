@@ -94,6 +94,11 @@ def _begin(parent: int) -> None:
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
 
+def is_first() -> bool:
+    """Whether this is the first process of a launch, or the only one."""
+    return os.environ.get("RANK", "0") == "0"  # set by every launcher of several processes
+
+
 def end_with(parent: int) -> None:
     """End this process soon after the one that started it has ended, even by a signal that no process can answer.
 

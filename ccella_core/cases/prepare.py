@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
-from filelock import FileLock, Timeout
 from PIL import Image
 from pydantic import ValidationError
 
@@ -41,7 +40,7 @@ from ccella_core.cases.prepared import (
 from ccella_core.cases.splits import check_splits
 from ccella_core.cases.values import read_masks, regions_on, with_limits
 from ccella_core.errors import InputError, SaveError
-from ccella_core.files import prepare_folder, read_bytes, sha256_of, whole_file, write_text
+from ccella_core.files import alone_in, read_bytes, sha256_of, whole_file, write_text
 from ccella_core.fingerprints import refuse_other
 from ccella_core.generation.report_text import check_report
 from ccella_core.imaging.orientation import affine_of
@@ -51,8 +50,6 @@ from ccella_core.parallel import in_processes, processes
 from ccella_core.progress import OnProgress
 
 log = logging.getLogger(__name__)
-
-LOCK_NAME = ".prepare.lock"
 
 
 def prepare(
@@ -78,8 +75,7 @@ def prepare(
     check_splits(listing.cases)
     _refuse_other_settings(out, settings)
     cases, refused = _with_usable_reports(listing)
-    prepare_folder(out)
-    with _alone_in(out):
+    with alone_in(out):
         outcomes: dict[str, Outcome] = {}
         with closing(_outcomes(cases, settings, out, jobs)) as found:
             for done, (case, outcome) in enumerate(found, start=1):
@@ -121,22 +117,6 @@ def _log(refused: Sequence[RejectedCase], finished: Sequence[PreparedCase]) -> N
     for case in finished:
         for warning in case.warnings:
             log.warning("%s: %s", case.id, warning)
-
-
-@contextmanager
-def _alone_in(out: Path) -> Iterator[None]:
-    """Two at once with different settings would mix what they write; the lock ends with its process."""
-    lock = FileLock(out / LOCK_NAME)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise InputError(f"Another process prepares cases in {out}; wait for it, or name another folder.") from error
-    except OSError as error:
-        raise SaveError(f"Nothing can be written into {out}: {error.strerror or error}.") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _outcomes(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,7 +13,6 @@ from ccella_core.cli import evaluate_adherence, evaluate_classifier
 from ccella_core.cli.evaluate_adherence import SplitName
 from ccella_core.cli.output import EXIT_CODES, AsJson, StepDisplay, explained, print_json, print_message
 from ccella_core.errors import InputError
-from ccella_core.files import prepare_folder
 
 if TYPE_CHECKING:
     from ccella_core.evaluation.data.volume_set import VolumeSet
@@ -42,7 +42,7 @@ def class_head(
 
 
 @app.command("images", epilog=EXIT_CODES)
-@explained
+@partial(explained, writes="out")
 def images(
     real: Annotated[Path, typer.Argument(help="A folder of `ccella prepare`, or of images.")],
     synthetic: Annotated[Path, typer.Argument(help="A folder of `ccella synthesize`, or of images.")],
@@ -71,7 +71,6 @@ def images(
 
     By default all cases of each folder; against the training cases, copies of them would count as good.
     """
-    prepare_folder(out)
     from ccella_core.devices import choose_device
     from ccella_core.evaluation.data.volume_set import open_volume_set
     from ccella_core.evaluation.features.features import available_kinds, check_kind, load_extractors
@@ -120,7 +119,7 @@ def images(
 
 
 @app.command("privacy", epilog=EXIT_CODES)
-@explained
+@partial(explained, writes="out")
 def privacy(
     synthetic: Annotated[Path, typer.Argument(help="A folder of `ccella synthesize`, or of images.")],
     training: Annotated[Path, typer.Argument(help="What the model was trained on: prepared cases, or images.")],
@@ -153,7 +152,6 @@ def privacy(
 
     Without held-out volumes, each training case is compared with the others to learn how near real cases lie.
     """
-    prepare_folder(out)
     from ccella_core.evaluation.data.volume_set import open_volume_set
     from ccella_core.evaluation.features.features import available_kinds, check_kind, load_extractor
     from ccella_core.evaluation.images.images import FEATURES

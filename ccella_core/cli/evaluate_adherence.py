@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,7 +14,6 @@ from ccella_core.cli.generate import DEFAULT_MODEL
 from ccella_core.cli.options import Guidance, SchedulerOption, Steps, generation_options
 from ccella_core.cli.output import AsJson, StepDisplay, explained, print_json, quiet_libraries, show_log
 from ccella_core.errors import InputError
-from ccella_core.files import prepare_folder
 
 if TYPE_CHECKING:
     from ccella_core.config import StrictModel
@@ -22,7 +22,7 @@ ALL_FACTS = "side,zone,level,size,volume,pathology"
 SplitName = Literal["train", "validation", "test"]
 
 
-@explained
+@partial(explained, writes="out")
 def adherence(
     out: Annotated[Path, typer.Option(help="Folder for tables and pictures; a run that was stopped goes on there.")],
     phantom_reader: Annotated[
@@ -57,7 +57,6 @@ def adherence(
     if (synthetic is None) != (data is None):
         raise InputError("--synthetic and --data go together: the volumes, and the cases that they were made from.")
     options = generation_options(steps=steps, scheduler=scheduler, guidance=guidance)
-    prepare_folder(out)
     show_log(logging.INFO)
     from ccella_core.evaluation.adherence.counterfactual import read_changed_facts
     from ccella_core.evaluation.adherence.phantom_reader import PhantomReader

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
@@ -16,7 +17,8 @@ import typer
 from rich.console import Console
 
 from ccella_core.errors import Cancelled, CCELLAError, InputError, first_line
-from ccella_core.files import usable_path, write_text
+from ccella_core.files import alone_in, usable_path, write_text
+from ccella_core.parallel import is_first
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -39,13 +41,21 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def explained(command: Callable[P, R]) -> Callable[P, R]:
-    """End a command that fails for a known reason with one sentence and the exit code that goes with it."""
+def explained(command: Callable[P, R], *, writes: str | None = None) -> Callable[P, R]:
+    """End a command that fails for a known reason with one sentence and the exit code that goes with it.
+
+    Args:
+        command: it.
+        writes: its option with a folder that no other process may write into meanwhile, see ``alone_in``.
+    """
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return command(*args, **{name: _usable(value) for name, value in kwargs.items()})  # type: ignore[arg-type]
+            usable = {name: _usable(value) for name, value in kwargs.items()}
+            folder = usable.get(writes) if writes is not None and is_first() else None
+            with nullcontext() if folder is None else alone_in(folder):
+                return command(*args, **usable)  # type: ignore[arg-type]
         except (KeyboardInterrupt, Cancelled) as error:
             print_message("Stopped.", style="red")
             raise typer.Exit(EXIT_STOPPED) from error

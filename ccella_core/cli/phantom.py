@@ -14,7 +14,7 @@ import typer
 from ccella_core.cli.generate import ImageFormat
 from ccella_core.cli.output import AsJson, explained, print_json
 from ccella_core.errors import InputError, SaveError
-from ccella_core.files import prepare_folder, whole_file
+from ccella_core.files import whole_file
 from ccella_core.parallel import MOST_JOBS, in_processes
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ Split = Literal["train", "validation", "test"]
 MAX_PATIENTS = 100_000
 
 
-@explained
+@partial(explained, writes="out")
 def phantom(
     seed: Annotated[int, typer.Option(min=0, help="The first patient.")],
     out: Annotated[Path, typer.Option(help="Folder for the files; made if needed.")],
@@ -48,7 +48,6 @@ def phantom(
     """Render digital prostates: volumes, label map, report and findings."""
     if manifest is not None and sequence not in ("t2w", "all"):
         raise InputError("A manifest needs the T2-weighted volumes; choose --sequence t2w or all.")
-    prepare_folder(out)
     wanted = (*(SEQUENCES if sequence == "all" else (sequence,)), "labels", *(MASKS if manifest is not None else ()))
     write = partial(_write_patient, out=out, wanted=wanted, pathology=pathology, format=format, overwrite=overwrite)
     with closing(in_processes(write, range(seed, seed + count), jobs)) as results:

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,7 +15,6 @@ import typer
 from ccella_core.cli.generate import DEFAULT_MODEL
 from ccella_core.cli.options import Guidance, MemoryLimit, SchedulerOption, Steps, generation_options
 from ccella_core.cli.output import AsJson, StepDisplay, explained, print_json, quiet_libraries, show_log
-from ccella_core.files import prepare_folder
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -24,7 +24,7 @@ PATIENCE = timedelta(days=30)
 and a launch ends all its processes anyway where one fails."""
 
 
-@explained
+@partial(explained, writes="out")
 def synthesize(
     data: Annotated[Path, typer.Argument(help="A folder of prepared cases.")],
     out: Annotated[Path, typer.Option(help="Folder for volumes and table; a run that was stopped goes on there.")],
@@ -57,7 +57,6 @@ def synthesize(
     options = generation_options(
         seed=seed, steps=steps, scheduler=scheduler, guidance=guidance, memory_limit=memory_limit
     )
-    prepare_folder(out)
     quiet_libraries()
     from ccella_core.cases.prepared import PreparedSet
     from ccella_core.evaluation.data.synthesize import synthesize as run

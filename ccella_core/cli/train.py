@@ -12,7 +12,7 @@ import typer
 
 from ccella_core.cli.output import StepDisplay, explained, quiet_libraries, show_log
 from ccella_core.errors import InputError
-from ccella_core.parallel import end_with
+from ccella_core.parallel import end_with, is_first
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,11 +72,6 @@ def train(
     if is_first():
         page = "a folder for each seed" if network == "classifier" else "look at its summary.html"
         typer.echo(f"The run is in {folder}; {page}. {NEXT_STEP[network]}")
-
-
-def is_first() -> bool:
-    """Whether this is the first process of a launch, or the only one."""
-    return os.environ.get("RANK", "0") == "0"  # set by every launcher of several processes
 
 
 def _denoiser(file: Path | None, preset: str | None, overrides: Sequence[str]) -> Prepared:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -29,7 +27,7 @@ from pydantic import (
 
 from ccella_core.config import MaxTokens, Side, read_json_object, validated
 from ccella_core.errors import InputError, ModelError, SaveError
-from ccella_core.files import READ_BLOCK_BYTES, sha256_of
+from ccella_core.files import READ_BLOCK_BYTES, replace_folder, sha256_of
 from ccella_core.models.untrusted import CODE_SUFFIXES, refuse_code
 from ccella_core.models.weights import check_safetensors, load_config, load_state, save_component
 from ccella_core.provenance import SequenceName
@@ -232,39 +230,21 @@ def write_model(
     if path.exists() and not (path / INDEX_NAME).is_file():
         raise SaveError(f"{path} exists and is not a model, so it is not overwritten; choose another folder.")
 
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.writing")
     try:
-        temporary.mkdir(parents=True)
-        for name, write in components.items():
-            (temporary / name).mkdir()
-            write(temporary / name)
-        files = sorted(_files(temporary))
-        hashes = {name: sha256_of(temporary / name) for name in files}
-        sizes = {name: (temporary / name).stat().st_size for name in files}
-        listed = ModelIndex(**{**index.model_dump(), "sha256": hashes, "size_bytes": sizes})
-        text = listed.model_dump_json(indent=2) + "\n"
-        (temporary / INDEX_NAME).write_text(text, encoding="utf-8", newline="\n")
-        ModelFolder(temporary, listed).verify()
-        _move_into_place(temporary, path)
+        with replace_folder(path) as temporary:
+            for name, write in components.items():
+                (temporary / name).mkdir()
+                write(temporary / name)
+            files = sorted(_files(temporary))
+            hashes = {name: sha256_of(temporary / name) for name in files}
+            sizes = {name: (temporary / name).stat().st_size for name in files}
+            listed = ModelIndex(**{**index.model_dump(), "sha256": hashes, "size_bytes": sizes})
+            text = listed.model_dump_json(indent=2) + "\n"
+            (temporary / INDEX_NAME).write_text(text, encoding="utf-8", newline="\n")
+            ModelFolder(temporary, listed).verify()
     except OSError as error:
         raise SaveError(f"The model could not be written to {path}: {error}.") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return ModelFolder(path, listed)
-
-
-def _move_into_place(new: Path, path: Path) -> None:
-    if not path.exists():
-        new.rename(path)
-        return
-    old = path.with_name(f".{path.name}.{uuid.uuid4().hex}.old")
-    path.rename(old)
-    try:
-        new.rename(path)
-    except OSError:
-        old.rename(path)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _files(folder: Path) -> Iterator[str]:

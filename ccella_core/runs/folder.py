@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from pydantic import BaseModel
 
 from ccella_core import __version__
 from ccella_core.config import StrictModel, as_yaml, checked, read_json, read_yaml
 from ccella_core.errors import InputError
-from ccella_core.files import read_text, write_json, write_text
+from ccella_core.files import alone_in, read_text, write_json, write_text
 from ccella_core.fingerprints import refuse_other
+from ccella_core.parallel import is_first
 from ccella_core.runs.checkpoint import Checkpoints, step_of
 from ccella_core.runs.logging import RunLog, SilentLog, TrackerName
 
@@ -24,6 +27,8 @@ RECORDED_PACKAGES = ("torch", "monai", "diffusers", "accelerate")
 
 RunConfig = TypeVar("RunConfig", bound=StrictModel)
 Record = TypeVar("Record", bound=BaseModel)
+AnyConfig = TypeVar("AnyConfig", bound="_WithOutput")
+P = ParamSpec("P")
 
 
 def read_run_config(folder: Path, model: type[RunConfig]) -> RunConfig:
@@ -54,6 +59,25 @@ def refuse_other_run(folder: Path, config: StrictModel, *, may_change: tuple[str
         return
     before, now = (each.model_dump(mode="json") for each in (read_run_config(folder, type(config)), config))
     refuse_other(folder, before, now, what="a training with another configuration", may_change=may_change)
+
+
+class _WithOutput(Protocol):
+    @property
+    def output(self) -> Path: ...
+
+
+def alone_in_output(run: Callable[Concatenate[AnyConfig, P], Path]) -> Callable[Concatenate[AnyConfig, P], Path]:
+    """Let a function have the folder ``output`` of its configuration for itself, see ``alone_in``.
+
+    Of the processes of a launch the first does this for all.
+    """
+
+    @functools.wraps(run)
+    def alone(config: AnyConfig, *args: P.args, **kwargs: P.kwargs) -> Path:
+        with alone_in(config.output) if is_first() else nullcontext():
+            return run(config, *args, **kwargs)
+
+    return alone
 
 
 def write_run(folder: Path, config: StrictModel, about: dict[str, Any]) -> None:

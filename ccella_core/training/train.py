@@ -19,7 +19,7 @@ from ccella_core.networks.config import DenoiserConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.progress import OnProgress
 from ccella_core.provenance import SequenceName
-from ccella_core.runs.folder import CHECKPOINTS, open_log, read_run_config, refuse_other_run, write_run
+from ccella_core.runs.folder import CHECKPOINTS, alone_in_output, open_log, read_run_config, refuse_other_run, write_run
 from ccella_core.runs.logging import TrainLogger
 from ccella_core.runs.summary import write_summary
 from ccella_core.runs.trainer import Trainer, load_trained, new_accelerator
@@ -37,6 +37,7 @@ MAY_CHANGE = ("output", "logging", "loading", "cache_folder", "denoiser.checkpoi
 """Keys that change nothing in the weights, so that a run may go on with others."""
 
 
+@alone_in_output
 def train(config: TrainConfig, *, progress: OnProgress | None = None) -> Path:
     """Train, or go on with a training that was stopped; every process of a launch calls it.
 

@@ -17,7 +17,7 @@ from ccella_core.models.model import save_component
 from ccella_core.networks import build_autoencoder
 from ccella_core.provenance import SequenceName
 from ccella_core.runs.batches import DataLoading
-from ccella_core.runs.folder import CHECKPOINTS, open_log, refuse_other_run, write_run
+from ccella_core.runs.folder import CHECKPOINTS, alone_in_output, open_log, refuse_other_run, write_run
 from ccella_core.runs.logging import TrackerName, TrainLogger
 from ccella_core.runs.summary import write_summary
 from ccella_core.runs.trainer import Trainer, new_accelerator
@@ -48,6 +48,7 @@ class AutoencoderConfigFile(StrictModel):
     loading: DataLoading = DataLoading()
 
 
+@alone_in_output
 def train(config: AutoencoderConfigFile) -> Path:
     """Train, or go on with a training that was stopped; returns the folder, in which ``autoencoder`` is the result.
 

@@ -15,7 +15,7 @@ from ccella_core.config import Seed, StrictModel
 from ccella_core.phantom.fields import StructuredFields
 from ccella_core.phantom.patient import draw_findings
 from ccella_core.phantom.report import write_report
-from ccella_core.runs.folder import CHECKPOINTS, open_log, refuse_other_run, write_run
+from ccella_core.runs.folder import CHECKPOINTS, alone_in_output, open_log, refuse_other_run, write_run
 from ccella_core.runs.summary import write_summary
 from ccella_core.training.report_encoder import (
     LabelledReport,
@@ -46,6 +46,7 @@ class TextEncoderConfigFile(StrictModel):
     text_encoder: ReportEncoderTraining
 
 
+@alone_in_output
 def train(config: TextEncoderConfigFile) -> Path:
     """Train, or go on with a training that was stopped; returns the folder, in which ``text_encoder`` is the result.
 

@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 import torch
-from filelock import FileLock
 from monai.losses import DiceCELoss
 from pydantic import Field
 from scipy.ndimage import gaussian_filter1d
@@ -37,6 +36,7 @@ from ccella_core.evaluation.adherence.phantom_reader import (
     save_validation,
 )
 from ccella_core.evaluation.adherence.scores import StatedFinding, score_readings
+from ccella_core.files import locked
 from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import render
 from ccella_core.progress import OnProgress
@@ -213,7 +213,7 @@ def load_or_train_phantom_reader(
         finished / VALIDATION_NAME
     ).is_file():  # a finished one is only read, also from where nothing can be written
         finished.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(finished.parent / LOCK_NAME):
+        with locked(finished.parent / LOCK_NAME, wait=True):
             _train_and_validate(finished, config, progress)
     return PhantomReader.load(finished)
 

@@ -31,7 +31,15 @@ from ccella_core.evaluation.classifier.data import (
 from ccella_core.evaluation.classifier.network import Augmenter, build_classifier
 from ccella_core.evaluation.statistics.class_scores import THRESHOLD
 from ccella_core.runs.batches import Batches, DataLoading, shuffled_rows
-from ccella_core.runs.folder import CHECKPOINTS, RUN_NAME, open_log, read_run_record, refuse_other_run, write_run
+from ccella_core.runs.folder import (
+    CHECKPOINTS,
+    RUN_NAME,
+    alone_in_output,
+    open_log,
+    read_run_record,
+    refuse_other_run,
+    write_run,
+)
 from ccella_core.runs.logging import TrainLogger
 from ccella_core.runs.schedules import polynomial
 from ccella_core.runs.summary import write_summary
@@ -180,6 +188,7 @@ MAY_CHANGE = ("name", "output", "seeds", "log_with", "loading", "classifier.chec
 """Keys that change nothing in the weights of a seed, so that a run may go on with others."""
 
 
+@alone_in_output
 def train_classifier(config: ClassifierConfig) -> Path:
     """Train a network for each seed, or go on where a training was stopped; every process of a launch calls it.
 

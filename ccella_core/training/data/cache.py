@@ -12,6 +12,7 @@ import logging
 import re
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +30,7 @@ from ccella_core.cases.case import Split
 from ccella_core.cases.prepared import PreparedCase, PreparedSet
 from ccella_core.config import StrictModel, read_json
 from ccella_core.errors import InputError, NonFiniteError, SaveError
-from ccella_core.files import sha256_of, whole_file, write_json
+from ccella_core.files import LOCK_NAME, locked, prepare_folder, sha256_of, whole_file, write_json
 from ccella_core.fingerprints import refuse_other
 from ccella_core.generation.report_text import NULL_REPORT
 from ccella_core.generation.text_encoder import ReportEncoder
@@ -107,31 +108,45 @@ def build_cache(
     """
     accelerator = accelerator or Accelerator()
     depends_on = {**depends_on, "sequences": list(sequences), **settings.model_dump(mode="json")}
-    if (index := read_index(folder)) is not None:
-        refuse_other(folder, index.depends_on, depends_on, what=CACHE_OF_ANOTHER)
+    if (index := _finished(folder, depends_on)) is not None:
         return index
     if not prepared.split("train"):
         raise InputError(f"There are no training cases in {prepared.folder}.")
-    autoencoder = autoencoder.to(accelerator.device)
-    encoder = load_encoder() if load_encoder is not None else None
-    writer = _ShardWriter(prepared, sequences, autoencoder, encoder, settings, accelerator)
-    plan = _plan(prepared, settings, folder)
-    done, total = 0, sum(len(cases) for _, cases in plan)
-    for number, (path, cases) in enumerate(plan):
-        if number % accelerator.num_processes == accelerator.process_index and not _is_done(path, depends_on):
-            writer.write(path, cases, depends_on)
-        done += len(cases)
-        if progress is not None:
-            progress(done, total)
-    if accelerator.is_main_process and encoder is not None:
-        _save({"text": _half(encoder.encode([NULL_REPORT])[0], "the null report")}, {}, folder / NULL_NAME)
-    accelerator.wait_for_everyone()
-    autoencoder.to("cpu")
     if accelerator.is_main_process:
-        _write_index(folder, prepared, sequences, plan, depends_on, has_text=encoder is not None)
-    accelerator.wait_for_everyone()
+        prepare_folder(folder)
+    # Two trainings that share a cache and begin at once: the second waits for what the first makes.
+    with locked(folder / LOCK_NAME, wait=True) if accelerator.is_main_process else nullcontext():
+        accelerator.wait_for_everyone()
+        if (index := _finished(folder, depends_on)) is not None:
+            return index
+        autoencoder = autoencoder.to(accelerator.device)
+        encoder = load_encoder() if load_encoder is not None else None
+        writer = _ShardWriter(prepared, sequences, autoencoder, encoder, settings, accelerator)
+        plan = _plan(prepared, settings, folder)
+        done, total = 0, sum(len(cases) for _, cases in plan)
+        for number, (path, cases) in enumerate(plan):
+            if number % accelerator.num_processes == accelerator.process_index and not _is_done(path, depends_on):
+                writer.write(path, cases, depends_on)
+            done += len(cases)
+            if progress is not None:
+                progress(done, total)
+        if accelerator.is_main_process and encoder is not None:
+            _save({"text": _half(encoder.encode([NULL_REPORT])[0], "the null report")}, {}, folder / NULL_NAME)
+        accelerator.wait_for_everyone()
+        autoencoder.to("cpu")
+        if accelerator.is_main_process:
+            _write_index(folder, prepared, sequences, plan, depends_on, has_text=encoder is not None)
+        accelerator.wait_for_everyone()
+        index = read_index(folder)
+        assert index is not None
+        return index
+
+
+def _finished(folder: Path, depends_on: dict[str, Any]) -> CacheIndex | None:
+    """The index of the cache in a folder where it is whole; InputError where it is one of something else."""
     index = read_index(folder)
-    assert index is not None
+    if index is not None:
+        refuse_other(folder, index.depends_on, depends_on, what=CACHE_OF_ANOTHER)
     return index
 
 
