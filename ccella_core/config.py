@@ -102,6 +102,9 @@ def as_yaml(config: StrictModel) -> str:
 MOST_CHARACTERS_OF_SETTINGS = 1 << 20
 """Of a YAML file: a thousand times the longest; PyYAML needs seconds for it."""
 
+MOST_BRACKETS = 64
+"""One inside the other."""
+
 
 def read_yaml(text: str) -> Any:
     """What a YAML text holds.
@@ -127,6 +130,11 @@ def _yaml_loader() -> type[yaml.SafeLoader]:
     import yaml
 
     class Loader(yaml.SafeLoader):
+        def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
+            if self.flow_level >= MOST_BRACKETS:  # PyYAML's time grows with the square of the depth
+                raise yaml.YAMLError("it is nested too deeply")
+            super().fetch_flow_collection_start(token)
+
         def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
             if self.check_event(yaml.AliasEvent):
                 raise yaml.YAMLError(f"the alias *{self.peek_event().anchor}: write the part out")
@@ -183,7 +191,7 @@ def sentence_of(error: ValidationError, model: type[Any] | None = None, *, priva
         model: that was validated, from whose keys the nearest to an unknown one is named.
         private: what was given is left out, because it may be a report.
     """
-    return "; ".join(_problems(error, model, private=private))
+    return "; ".join(shortened(_problems(error, model, private=private), PROBLEMS_IN_A_MESSAGE))
 
 
 def _problems(error: ValidationError, model: type[Any] | None, *, private: bool = False) -> list[str]:
@@ -191,7 +199,7 @@ def _problems(error: ValidationError, model: type[Any] | None, *, private: bool 
 
 
 def _explained(problem: dict[str, Any], model: type[Any] | None, *, private: bool) -> str:
-    place = ".".join(map(str, problem["loc"]))
+    place = ".".join(str(part)[:MOST_CHARACTERS_GIVEN] for part in problem["loc"])
     if problem["type"] == "missing":
         return f"{place} is missing"
     if problem["type"] == "extra_forbidden":
@@ -220,6 +228,7 @@ def _nearest_key(place: tuple[str | int, ...], model: type[Any]) -> str | None:
 
 MOST_CHARACTERS_GIVEN = 60
 """Of what was given, in a message: a longer text would hide the reason."""
+PROBLEMS_IN_A_MESSAGE = 8  # all that a person makes at once
 NAMES_IN_A_MESSAGE = 3  # enough to see the pattern, short enough to stay one sentence
 
 
@@ -267,5 +276,10 @@ def validated(model_class: type[Config], content: dict[str, object], path: Path)
 
 def shorten(names: list[str]) -> str:
     """The first few of `names`, and how many more there are."""
-    more = len(names) - NAMES_IN_A_MESSAGE
-    return ", ".join(names[:NAMES_IN_A_MESSAGE]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(shortened(names, NAMES_IN_A_MESSAGE))
+
+
+def shortened(names: list[str], most: int) -> list[str]:
+    """The first of `names`, and at the end how many more there are."""
+    more = len(names) - most
+    return [*names[: most - 1], f"{names[most - 1]} and {more} more"] if more > 0 else names

@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import Counter
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
@@ -21,7 +23,7 @@ from ccella_core.cases.case import PiRads, PositiveMeans, ReportSource, Split, S
 from ccella_core.cases.intensity import scaled_range
 from ccella_core.config import StrictModel, sentence_of
 from ccella_core.errors import InputError
-from ccella_core.files import read_bytes, read_text, write_json, write_text
+from ccella_core.files import read_bytes, read_text, sha256_of, write_json, write_text
 from ccella_core.phantom.findings import Pathology
 from ccella_core.provenance import SequenceName
 
@@ -136,6 +138,12 @@ class PreparedSet:
         """(X, Y, Z) float32 in 0 … 1. Raises InputError where the file is missing, damaged or not prepared."""
         return self._read(volume_path(case.id, sequence), case).astype(np.float32) / WHITE
 
+    def check_volumes(self, cases: Iterable[PreparedCase], sequences: Iterable[SequenceName]) -> None:
+        """Raises InputError unless a file is there for every case and sequence; none is read."""
+        for case, sequence in itertools.product(cases, sequences):
+            if not self._path(volume_path(case.id, sequence), case).is_file():
+                raise InputError(f"{self.folder / volume_path(case.id, sequence)} is missing; prepare the cases again.")
+
     def regions(self, case: PreparedCase) -> tuple[np.ndarray, np.ndarray] | None:
         """Gland (the lesion within it too) and lesion, (X, Y, Z) bool; ``None`` where there were no masks."""
         if not case.has_regions:
@@ -144,14 +152,24 @@ class PreparedSet:
         return labels > 0, labels == LESION
 
     def _read(self, name: str, case: PreparedCase) -> np.ndarray:
+        path = self._path(name, case)
+        try:
+            if sha256_of(path) != case.sha256[name]:
+                raise InputError(f"{path} was altered since it was prepared; prepare the cases again.")
+            image = nib.Nifti1Image.from_filename(path, mmap=False)
+            voxels = np.asarray(image.dataobj.get_unscaled())  # type: ignore[attr-defined]
+        except (OSError, EOFError, ValueError, nib.filebasedimages.ImageFileError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path} is missing or damaged ({error}); prepare the cases again.") from error
+        if voxels.shape != self.settings.shape:
+            raise InputError(f"{path} has {voxels.shape} voxels, not {self.settings.shape}; prepare the cases again.")
+        return voxels
+
+    def _path(self, name: str, case: PreparedCase) -> Path:
         if name not in case.sha256:
             raise InputError(f"{case.id} was prepared without {name}; prepare the cases again with that sequence.")
-        path = self.folder / name
-        try:
-            image = nib.Nifti1Image.from_filename(path, mmap=False)
-            return np.asarray(image.dataobj.get_unscaled())  # type: ignore[attr-defined]
-        except (OSError, EOFError, ValueError, nib.filebasedimages.ImageFileError) as error:
-            raise InputError(f"{path} is missing or damaged ({error}); prepare the cases again.") from error
+        return self.folder / name
 
     @cached_property
     def fingerprint(self) -> str:

@@ -11,6 +11,7 @@ import typer
 
 from ccella_core.cli import evaluate_adherence, evaluate_classifier
 from ccella_core.cli.evaluate_adherence import SplitName
+from ccella_core.cli.options import seed_of
 from ccella_core.cli.output import EXIT_CODES, AsJson, StepDisplay, explained, print_json, print_message
 from ccella_core.errors import InputError
 
@@ -28,7 +29,7 @@ def class_head(
     synthetic: Annotated[Path, typer.Argument(help="A folder of `ccella synthesize`.")],
     split: Annotated[SplitName | None, typer.Option(help="Only cases of this split; by default all.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for class_head.json and class_head.md.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(parser=seed_of, metavar="INTEGER", help="Of the bootstrap.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Score the class that a model read from reports against the cases' own."""
@@ -64,7 +65,9 @@ def images(
     ] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch weights that are missing from the hub.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Of random halves, subsets and pairs.")] = 0,
+    seed: Annotated[
+        int, typer.Option(parser=seed_of, metavar="INTEGER", help="Of random halves, subsets and pairs.")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Compare synthetic volumes with real ones: FID, KID, precision, recall, density, coverage, MS-SSIM.

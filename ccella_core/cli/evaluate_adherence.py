@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ccella_core.cli.generate import DEFAULT_MODEL
-from ccella_core.cli.options import Guidance, SchedulerOption, Steps, generation_options
+from ccella_core.cli.options import Guidance, SchedulerOption, Steps, generation_options, seed_of
 from ccella_core.cli.output import AsJson, StepDisplay, explained, print_json, quiet_libraries, show_log
 from ccella_core.errors import InputError
 
@@ -42,7 +42,7 @@ def adherence(
         int, typer.Option(help="Of these, for each fact: reports that are generated again with it changed.")
     ] = 16,
     facts: Annotated[str, typer.Option(help="Which facts are changed in reports, one at a time.")] = ALL_FACTS,
-    seed: Annotated[int, typer.Option(min=0, help="Of the first volume.")] = 0,
+    seed: Annotated[int, typer.Option(parser=seed_of, metavar="INTEGER", help="Of the first volume.")] = 0,
     steps: Steps = None,
     scheduler: SchedulerOption = None,
     guidance: Guidance = 1.0,

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ccella_core.cli.options import seed_of
 from ccella_core.cli.output import AsJson, explained, print_json, show_log
 from ccella_core.parallel import is_first
 
@@ -21,7 +22,7 @@ def classifier(
     out: Annotated[Path, typer.Option(help="Folder for scores and probabilities.")],
     against: Annotated[Path | None, typer.Option(help="Another run: whether the two differ on these cases.")] = None,
     split: Annotated[Literal["train", "validation", "test", "all"], typer.Option(help="Which cases.")] = "test",
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(parser=seed_of, metavar="INTEGER", help="Of the bootstrap.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Score a trained classifier on cases that it has not seen, and compare it with another."""

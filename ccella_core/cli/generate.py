@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ccella_core.cli.options import Guidance, MemoryLimit, SchedulerOption, Steps, generation_options
+from ccella_core.cli.options import Guidance, MemoryLimit, SchedulerOption, Steps, generation_options, seed_of
 from ccella_core.cli.output import AsJson, ProgressDisplay, explained, print_json, print_message, quiet_libraries
 from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder, read_text
@@ -32,7 +32,10 @@ def generate(
         str | None,
         typer.Option(help="negative, positive, or a probability of positive; by default as the report says."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Same seed, same volume; by default a new one.")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(parser=seed_of, metavar="INTEGER", help="Same seed, same volume; by default a new one."),
+    ] = None,
     count: Annotated[int, typer.Option(help="Volumes, with the seeds that follow.")] = 1,
     steps: Steps = None,
     scheduler: SchedulerOption = None,
@@ -67,7 +70,6 @@ def generate(
     ).with_seed()
     text = _report_text(report, report_file)
     reference = None if place_on is None else _reference(place_on)  # before minutes are spent on what would be lost
-    prepare_folder(out)
 
     from ccella_core.models.search import resolve_model
 
@@ -81,6 +83,8 @@ def generate(
     taken = [str(path) for path in names.values() if path.exists()]
     if taken and not overwrite:
         raise InputError(f"{taken[0]} exists already: choose another folder or seed, or add --overwrite.")
+
+    prepare_folder(out)
 
     quiet_libraries()
     from ccella_core.generation.pipeline import CCELLAPipeline

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ccella_core.cli.generate import ImageFormat
+from ccella_core.cli.options import seed_of
 from ccella_core.cli.output import AsJson, explained, print_json
 from ccella_core.errors import InputError, SaveError
 from ccella_core.files import whole_file
@@ -28,7 +29,7 @@ MAX_PATIENTS = 100_000
 
 @partial(explained, writes="out")
 def phantom(
-    seed: Annotated[int, typer.Option(min=0, help="The first patient.")],
+    seed: Annotated[int, typer.Option(parser=seed_of, metavar="INTEGER", help="The first patient.")],
     out: Annotated[Path, typer.Option(help="Folder for the files; made if needed.")],
     count: Annotated[int, typer.Option(min=1, max=MAX_PATIENTS, help="Patients, with the seeds that follow.")] = 1,
     pathology: Annotated[Literal["negative", "positive"] | None, typer.Option(help="By default: as drawn.")] = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ccella_core.cli.options import seed_of
 from ccella_core.cli.output import EXIT_LEFT_OUT, AsJson, StepDisplay, explained, print_json, print_message, show_log
 from ccella_core.parallel import MOST_JOBS
 
@@ -52,7 +53,7 @@ def prepare(
         tuple[float, float, float],
         typer.Option(help="Of patients for train, validation and test, where the source gives no split."),
     ] = (0.8, 0.1, 0.1),
-    seed: Annotated[int, typer.Option(min=0, help="Of the division into splits.")] = 0,
+    seed: Annotated[int, typer.Option(parser=seed_of, metavar="INTEGER", help="Of the division into splits.")] = 0,
     jobs: Annotated[
         int, typer.Option(min=0, max=MOST_JOBS, help="Cases at once; 0: as many as there are processor cores.")
     ] = 0,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ccella_core.cli.generate import DEFAULT_MODEL
-from ccella_core.cli.options import Guidance, MemoryLimit, SchedulerOption, Steps, generation_options
+from ccella_core.cli.options import Guidance, MemoryLimit, SchedulerOption, Steps, generation_options, seed_of
 from ccella_core.cli.output import AsJson, StepDisplay, explained, print_json, quiet_libraries, show_log
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ def synthesize(
         typer.Option(help="Whose reports are used: train for classifiers, test to be measured."),
     ] = "train",
     per_case: Annotated[int, typer.Option(help="Volumes of each case, each from another wording of its report.")] = 1,
-    seed: Annotated[int, typer.Option(help="From which the seed of each volume follows.")] = 0,
+    seed: Annotated[
+        int, typer.Option(parser=seed_of, metavar="INTEGER", help="From which the seed of each volume follows.")
+    ] = 0,
     pathology: Annotated[
         Literal["report", "case"] | None,
         typer.Option(help="Read from the report, or given as the case has it; by default read, where the model can."),

@@ -115,6 +115,8 @@ class ReportEncoder:
                 output_loading_info=True,
             )
             tokenizer = load_tokenizer(tokenizer_folder)
+            with torch.inference_mode():  # settings that do not fit each other are met by the first token
+                model.get_encoder()(input_ids=torch.zeros(1, 1, dtype=torch.long))
         except CCELLAError:
             raise
         except Exception as error:  # whatever a library raises while it builds from a configuration
@@ -218,7 +220,9 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
     refuse_code(folder)
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        tokenizer(["a"], truncation=False, verbose=False)  # settings of another type are met by the first text
+        return tokenizer
     except Exception as error:  # the library for tokenizers raises bare exceptions
         raise ModelError(f"Cannot load the tokenizer in {folder}: {first_line(error)}") from error
 

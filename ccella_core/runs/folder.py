@@ -55,7 +55,8 @@ def refuse_other_run(folder: Path, config: StrictModel, *, may_change: tuple[str
         config: what is asked for now.
         may_change: beginnings of keys that change nothing in the weights.
     """
-    if not (folder / CONFIG_NAME).exists():
+    # A run that has saved nothing yet may have been begun with a mistake; it is begun anew.
+    if not (folder / CONFIG_NAME).exists() or not any(folder.rglob("step-*.safetensors")):
         return
     before, now = (each.model_dump(mode="json") for each in (read_run_config(folder, type(config)), config))
     refuse_other(folder, before, now, what="a training with another configuration", may_change=may_change)

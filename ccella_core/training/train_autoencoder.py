@@ -65,6 +65,13 @@ def train(config: AutoencoderConfigFile) -> Path:
     volumes, held_out = (PreparedVolumes(prepared, split, config.sequences) for split in ("train", "validation"))
     if not len(volumes):
         raise InputError(f"There are no training cases in {config.data}.")
+    if any(side > size for side, size in zip(config.autoencoder.crop, prepared.settings.shape, strict=True)):
+        raise InputError(
+            f"autoencoder.crop: {config.autoencoder.crop} is larger than the volumes in {config.data}, "
+            f"{prepared.settings.shape}; choose a smaller one."
+        )
+    for split in ("train", "validation"):
+        prepared.check_volumes(prepared.split(split), config.sequences)
     refine = None if config.refine is None else _to_refine(config)
     settings = config.autoencoder
     checkpoints = config.output / CHECKPOINTS

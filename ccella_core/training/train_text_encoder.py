@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ccella_core.cases.prepared import PreparedSet
 from ccella_core.config import Seed, StrictModel
+from ccella_core.errors import InputError
 from ccella_core.phantom.fields import StructuredFields
 from ccella_core.phantom.patient import draw_findings
 from ccella_core.phantom.report import write_report
@@ -45,6 +46,12 @@ class TextEncoderConfigFile(StrictModel):
     data: Path | None = Field(None, description="prepared cases, whose training reports are read as well")
     text_encoder: ReportEncoderTraining
 
+    @model_validator(mode="after")
+    def _there_are_reports(self) -> TextEncoderConfigFile:
+        if self.phantom_reports is None and self.data is None:
+            raise ValueError("give phantom_reports or data: there are no reports to learn from")
+        return self
+
 
 @alone_in_output
 def train(config: TextEncoderConfigFile) -> Path:
@@ -58,6 +65,8 @@ def train(config: TextEncoderConfigFile) -> Path:
     refuse_other_run(config.output, config, may_change=MAY_CHANGE)
     check_encoder(config.text_encoder)
     reports = list(_reports(config))
+    if not reports:
+        raise InputError(f"There are no reports of training cases in {config.data}.")
     write_run(config.output, config, {"name": config.name, "data": {"reports": len(reports)}})
     checkpoints = config.output / CHECKPOINTS
     with open_log(config.output, checkpoints, steps=config.text_encoder.steps, log_with=()) as logger:
