@@ -103,7 +103,8 @@ def _all_models(more_folders: list[str]) -> Iterator[tuple[Origin, ModelFolder |
         try:
             entries = [_open(folder)] if (usable_path(folder) / INDEX_NAME).is_file() else find_models([folder])
         except InputError as error:
-            entries = [BrokenModel(folder, str(error))]
+            logger.warning("%s", error)
+            continue
         yield from (("folder", entry) for entry in entries)
 
 
