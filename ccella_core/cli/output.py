@@ -67,6 +67,10 @@ def explained(command: Callable[P, R], *, writes: str | None = None) -> Callable
         except MemoryError as error:
             print_message("There is not enough memory for this; ask for less, or use another computer.", style="red")
             raise typer.Exit(EXIT_FAILED) from error
+        except OSError as error:  # a full or closed standard output, for instance
+            what = f"{error.filename}: " if error.filename else "What was to be written or printed: "
+            print_message(f"{what}{error.strerror or error}; free disk space, or choose another place.", style="red")
+            raise typer.Exit(EXIT_FAILED) from error
         except Exception as error:  # the last one: whatever it is, a person reads a sentence
             print_message(_fault(error), style="red")
             raise typer.Exit(EXIT_FAILED) from error

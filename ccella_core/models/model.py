@@ -46,6 +46,8 @@ CODE_FREE_COMPONENTS = frozenset(["text_encoder", "tokenizer"])
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]  # becomes a folder on every system
+Words = Annotated[str, Field(pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$")]
+"""Printed as it is, so that it holds nothing that a terminal would obey."""
 ComponentName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ByteProgress = Callable[[int, int], None]  # bytes read so far, bytes in all; may raise Cancelled
@@ -59,20 +61,20 @@ class ModelIndex(BaseModel):
     format: Literal["ccella-model"] = "ccella-model"
     format_version: Annotated[int, Field(strict=True, ge=1)] = FORMAT_VERSION
     name: Name
-    version: str
-    licence: str
-    intended_use: str
-    description: str
-    variant: str
+    version: Words
+    licence: Words
+    intended_use: Words
+    description: Words
+    variant: Words
     sequences: Annotated[list[SequenceName], Field(min_length=1)]
     native_shape: tuple[Side, Side, Side]  # voxels along X, Y, Z
     native_spacing_mm: tuple[Positive, Positive, Positive]
     intensity_range: dict[SequenceName, tuple[Finite, Finite]]  # what the network's 0 and 1 stand for
     latent_scale_factor: Positive | tuple[Positive, ...]  # or one for each of several stacked sequences
     max_report_tokens: MaxTokens
-    default_scheduler: str
+    default_scheduler: Words
     default_num_inference_steps: Annotated[int, Field(gt=0, le=10**5)]
-    trained_on: str
+    trained_on: Words
     training: dict[str, JsonValue]
     measured: dict[str, JsonValue] = Field(default_factory=dict)
     components: dict[ComponentName, str]  # folder: name of the class that reads it

@@ -45,6 +45,7 @@ def save_component(module: nn.Module, config: BaseModel, folder: Path, *, dtype:
     `dtype` is how floating-point tensors are stored, for instance `torch.float16` to halve the file; None keeps theirs.
     Raises NonFiniteError where a weight is NaN or infinite, or becomes so in `dtype`.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     tensors = {}
@@ -59,7 +60,10 @@ def save_component(module: nn.Module, config: BaseModel, folder: Path, *, dtype:
         tensors[name] = stored
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG_NAME).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8", newline="\n")
-    save_file(tensors, folder / WEIGHTS_NAME, metadata={"format": "pt"})
+    try:
+        save_file(tensors, folder / WEIGHTS_NAME, metadata={"format": "pt"})
+    except SafetensorError as error:  # the disk is full: what calls this explains every OSError
+        raise OSError(str(error)) from error
 
 
 def load_network(build: Callable[[], Network], folder: Path) -> Network:
