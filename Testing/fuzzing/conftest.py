@@ -7,3 +7,4 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parent))  # broken
 sys.path.append(str(Path(__file__).parents[1] / "evaluation"))  # prepared_cases
+sys.path.append(str(Path(__file__).parents[1] / "training"))  # latent_cases

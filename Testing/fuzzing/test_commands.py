@@ -24,15 +24,20 @@ from broken import (
     run_command,
     within_limits,
 )
+from latent_cases import TINY_AUTOENCODER, tiny_autoencoder, tiny_network
 from prepared_cases import prepared_case, prepared_set
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from ccella_core.config import checked
 from ccella_core.errors import CCELLAError
 from ccella_core.files import sha256_of
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.imaging.scans import read_scan
+from ccella_core.models.model import save_component
 from ccella_core.networks import VARIANTS, AutoencoderConfig, ConditionalDenoiser, DenoiserConfig, build_autoencoder
 from ccella_core.phantom.patient import draw_patient
+from ccella_core.runs.checkpoint import Checkpoints
 from ccella_core.training.train_config import preset
 
 pytestmark = pytest.mark.medium
@@ -183,6 +188,75 @@ def test_prepared_folders(tmp_path: Path) -> None:
         arguments = ("--set", f"data={folder}", "--set", f"output={tmp_path / 'run'}")
         run_command("train", "autoencoder", "--set", "autoencoder.steps=1", *arguments, result=tmp_path / "run")
         run_command("evaluate", "images", folder, folder, "--out", tmp_path / "scores", result=tmp_path / "scores")
+
+
+def test_run_folders(tmp_path: Path) -> None:
+    run, out = tmp_path / "run", tmp_path / "model"
+    save_component(tiny_autoencoder(), TINY_AUTOENCODER, tmp_path / "autoencoder")
+    network = tiny_network("radmaisi")
+    config = {"data": "a", "output": str(run), "autoencoder": str(tmp_path / "autoencoder"),
+              "denoiser": {"network": network.model_dump(mode="json")}}  # fmt: skip
+    record = {"native_shape": [16, 16, 8], "native_spacing_mm": [1, 1, 3], "latent_scale_factor": [1.0],
+              "parameters": 5, "software": {}, "data": {"cases": {}}}  # fmt: skip
+    state = {"model": ConditionalDenoiser(network).state_dict(), "average": None, "step": 1, "best_score": 0.5}
+    checkpoint = Checkpoints(run / "checkpoints").save(1, state)
+    with safe_open(checkpoint, framework="pt") as file:
+        (name, structure), tensors = *file.metadata().items(), {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    about = ("--licence", "x", "--intended-use", "x", "--trained-on", "x")
+    exported = 0
+    for chance in each(9, 60):
+        (run / "config.yaml").write_text(yaml.safe_dump(config))
+        (run / "run.json").write_text(json.dumps(record))
+        save_file(tensors, checkpoint, metadata={name: structure})
+        match chance.randrange(4):
+            case 0:
+                (run / "config.yaml").write_text(yaml.safe_dump(broken_value(chance, config)))
+            case 1:
+                (run / "run.json").write_bytes(broken_json(chance, json.dumps(record).encode()))
+            case 2:
+                broken = json.dumps(broken_value(chance, json.loads(structure)))
+                save_file(tensors, checkpoint, metadata={name: broken})
+            case _:
+                checkpoint.write_bytes(broken_bytes(chance, checkpoint.read_bytes()))
+        exported += run_command("models", "export", run, "--out", out, *about, result=out) == 0
+        shutil.rmtree(out, ignore_errors=True)
+    assert 0 < exported < 40
+    (run / "checkpoints" / "step-zzzz.safetensors").write_bytes(b"")
+    save_file(tensors, checkpoint, metadata={name: structure})
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    (run / "run.json").write_text(json.dumps(record))
+    assert run_command("models", "export", run, "--out", out, *about) == 0
+
+
+def _published(kind: str) -> Any:
+    endless: list[Any] = []
+    endless.append(endless)
+    huge = torch.zeros(1).expand(100_000, 100_000)
+    itself: dict[str, Any] = {"state_dict": {}}
+    itself["state_dict"] = itself
+    return {"list": endless, "wrapper": itself, "huge": {"encoder.blocks.0.conv.weight": huge}, "number": 5}[kind]
+
+
+@pytest.mark.parametrize("kind", ["list", "wrapper", "huge", "number"])
+def test_published_checkpoints_that_never_end_or_announce_too_much(kind: str, tmp_path: Path) -> None:
+    torch.save(_published(kind), tmp_path / "a.pt")
+    out = tmp_path / "out"
+    for command in (("import-autoencoder",), ("import-extractor", "medicalnet")):
+        licence = ("--licence", "x") if command == ("import-autoencoder",) else ()
+        assert run_command("models", *command, tmp_path / "a.pt", "--out", out, *licence, result=out) == 2
+
+
+def test_published_checkpoints(tmp_path: Path) -> None:
+    torch.save(
+        {"state_dict": build_autoencoder(AutoencoderConfig(num_channels=(32, 32), num_res_blocks=(1, 1))).state_dict()},
+        tmp_path / "a",
+    )
+    whole, out = (tmp_path / "a").read_bytes(), tmp_path / "out"
+    for chance in each(10, 30):
+        (tmp_path / "a.pt").write_bytes(broken_bytes(chance, whole))
+        command = ("models", "import-autoencoder", tmp_path / "a.pt", "--out", out, "--licence", "x")
+        run_command(*command, result=out)
+        shutil.rmtree(out, ignore_errors=True)
 
 
 def test_tables(tmp_path: Path) -> None:
