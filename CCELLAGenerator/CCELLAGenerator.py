@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import unittest
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ import vtk
 from CCELLAGeneratorLib import dependencies
 from CCELLAGeneratorLib.client.client import WorkerClient
 from CCELLAGeneratorLib.client.command import default_command
+from CCELLAGeneratorLib.client.errors import checked_host
 from CCELLAGeneratorLib.client.interface import Client
-from CCELLAGeneratorLib.generation.generator import Generator
+from CCELLAGeneratorLib.generation.editing import EditingGenerator
 from CCELLAGeneratorLib.panel.job_section import LogPane
 from CCELLAGeneratorLib.panel.panel import Panel
 from CCELLAGeneratorLib.panel.parameters import CCELLAGeneratorParameterNode
-from CCELLAGeneratorLib.scene import sample_data
+from CCELLAGeneratorLib.scene import dicom_export, sample_data
 from CCELLAGeneratorLib.scene.synthetic_label import SyntheticLabel
 from CCELLAGeneratorLib.scene.volumes import is_synthetic
 from slicer.i18n import tr as _
@@ -66,10 +67,14 @@ class CCELLAGenerator(ScriptedLoadableModule):
 
     def _on_startup_completed(self) -> None:
         sample_data.register(Path(self.parent.path).parent)
+        dicom_export.register()
         self.label_views()
 
     def _on_module_about_to_be_unloaded(self, name: str) -> None:
-        if name == self.moduleName and self._label is not None:
+        if name != self.moduleName:
+            return
+        dicom_export.unregister()
+        if self._label is not None:
             self._label.stop()
 
 
@@ -150,7 +155,7 @@ class CCELLAGeneratorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self.panel.refresh)
 
 
-class CCELLAGeneratorLogic(Generator, ScriptedLoadableModuleLogic):
+class CCELLAGeneratorLogic(EditingGenerator, ScriptedLoadableModuleLogic):
     """All that the module does, for scripts: ``slicer.util.getModuleLogic("CCELLAGenerator").process(report=…)``.
 
     Args:
@@ -161,7 +166,46 @@ class CCELLAGeneratorLogic(Generator, ScriptedLoadableModuleLogic):
 
     def __init__(self, parent: Any = None, client: Client | None = None, log: Callable[[str], None] = print) -> None:
         ScriptedLoadableModuleLogic.__init__(self, parent)
-        Generator.__init__(self, client or WorkerClient(*default_command(), log), log)
+        EditingGenerator.__init__(self, client or WorkerClient(*default_command(), log), log)
+
+    @property
+    def host(self) -> str:
+        """The other computer that generates; empty for this one."""
+        return self._client.host
+
+    def generateOn(self, host: str = "") -> None:
+        """Generate on another computer from now on, by the user's own SSH, or on this one again.
+
+        What runs is ended first. The reports that volumes are generated from are sent there; nothing is left there.
+
+        Args:
+            host: ``user@host``, or a name of the SSH configuration, in which port and key can be given; empty for this
+                computer.
+
+        Raises:
+            ClientError: no name of a host. Whether it can be reached shows with the next request.
+        """
+        self.close()
+        self._client.use(checked_host(host) if host else "")
+
+    def exportDicom(
+        self, volumes: Sequence[slicer.vtkMRMLScalarVolumeNode], folder: str | Path, overwrite: bool = False
+    ) -> list[Path]:
+        """Write synthetic volumes as DICOM, a series each, those of one examination in one study.
+
+        Args:
+            volumes: nodes that this module generated, or one of them.
+            folder: takes a folder a study.
+            overwrite: replace series that are there.
+
+        Returns:
+            The folder of each series.
+
+        Raises:
+            ClientError: a volume that cannot be exported, before anything is written; or the disk refuses.
+        """
+        nodes = [volumes] if isinstance(volumes, slicer.vtkMRMLNode) else list(volumes)
+        return dicom_export.export_volumes(nodes, Path(folder), overwrite=overwrite)
 
     def getParameterNode(self) -> CCELLAGeneratorParameterNode:
         """The scene's parameters of this module, which the panel's widgets show."""

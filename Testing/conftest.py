@@ -83,6 +83,7 @@ def docs_tool() -> Callable[[str], ModuleType]:
         module = module_from_spec(spec)
         with pytest.MonkeyPatch.context() as patch:
             patch.syspath_prepend(TOOLS_FOLDER)  # as where it is started as a script: it may import its neighbours
+            patch.setitem(sys.modules, name, module)  # where its classes look for what their annotations name
             spec.loader.exec_module(module)
         return module
 

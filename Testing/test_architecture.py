@@ -23,7 +23,7 @@ FLOORS: list[set[str]] = [
     {"errors", "limits"},
     {"files"},
     {"config", "devices", "fingerprints", "parallel", "progress", "provenance"},
-    {"imaging", "models", "networks", "phantom", "report_page"},
+    {"client", "imaging", "models", "networks", "phantom", "report_page"},
     {"generation", "runs"},
     {"cases"},
     {"training", "evaluation.statistics"},
@@ -50,7 +50,7 @@ LIGHT_MODULES = [
     "ccella_core.cli.options",
     "ccella_core.worker.params",
 ]
-NUMPY_ONLY_MODULES = ["ccella_core.phantom.findings", "ccella_core.phantom.report"]
+NUMPY_ONLY_MODULES = ["ccella_core.phantom.findings", "ccella_core.phantom.report", "ccella_core.imaging.dicom_export"]
 
 
 class Import(NamedTuple):
@@ -188,7 +188,7 @@ def test_importing_is_cheap(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", NUMPY_ONLY_MODULES)
-def test_composing_reports_needs_only_numpy(module: str) -> None:
+def test_what_slicer_runs_itself_needs_only_numpy(module: str) -> None:
     others = packages_loaded_by(module) - set(sys.stdlib_module_names) - {"numpy", "ccella_core"}
     assert not others
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
@@ -214,3 +215,44 @@ def test_a_step_of_a_classifier(benchmark_module: ModuleType, tmp_path: Path, mo
     assert all(row["seconds"] > 0 for row in results)
     lines = (tmp_path / "classify.md").read_text(encoding="utf-8").splitlines()
     assert [line.split("|")[5].strip() for line in lines if line.startswith("| resnet10")] == ["1.00", "1.00"]
+
+
+@pytest.mark.parametrize("benchmark_module", ["edit_lesions"], indirect=True)
+def test_a_seam_is_a_step_that_the_scan_does_not_have(benchmark_module: ModuleType) -> None:
+    scan = np.random.default_rng(0).normal(0.5, 0.02, (20, 20, 10))
+    mask = np.zeros(scan.shape, bool)
+    mask[6:14, 6:14, 3:7] = True
+    assert benchmark_module.seam(scan, scan, mask) == 1
+    assert benchmark_module.seam(scan + 0.3 * mask, scan, mask) > 8  # a patch that is brighter than its surroundings
+    inner = np.zeros(scan.shape, bool)
+    inner[8:12, 8:12, 4:6] = True
+    assert benchmark_module.seam(scan + 0.3 * inner, scan, mask) == 1  # not at the edge
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("benchmark_module", ["edit_lesions"], indirect=True)
+def test_lesions_are_put_in_and_taken_out(
+    benchmark_module: ModuleType, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ccella_core.evaluation.adherence.phantom_reader import PhantomReader, PhantomReaderConfig, PhantomReaderNetwork
+
+    reader = PhantomReader(PhantomReaderNetwork((4, 8, 8)), PhantomReaderConfig(filters=(4, 8, 8)))
+    monkeypatch.setattr(benchmark_module, "load_or_train_phantom_reader", lambda cache: reader)
+    large = tmp_path / "large"  # the phantom reader's window must fit into what the model makes
+    shutil.copytree(tiny_model, large)
+    index = json.loads((large / "model_index.json").read_text(encoding="utf-8"))
+    index["native_shape"] = [80, 64, 32]
+    (large / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
+    options = ["--model", large, "--steps", 1, "--device", "cpu", "--out", tmp_path]
+    first = invoked(benchmark_module, *options, "--count", 1)
+    assert first.exit_code == 0, first.output
+    cases = json.loads((tmp_path / "edit_lesions.json").read_text(encoding="utf-8"))["cases"]
+    assert [case["edit"] for case in cases] == ["put in", "taken out"]
+    assert all(case["changed_outside"] == 0 and case["seam"] > 0 for case in cases)
+    # It goes on where it was, and refuses what was made in another way.
+    again = invoked(benchmark_module, *options, "--count", 2)
+    assert again.exit_code == 0, again.output
+    more = json.loads((tmp_path / "edit_lesions.json").read_text(encoding="utf-8"))["cases"]
+    assert len(more) == 4 and more[:2] == cases
+    other = invoked(benchmark_module, *options, "--count", 2, "--strength", 0.5)
+    assert other.exit_code == 2 and "options.strength was None and is 0.5" in " ".join(other.output.split())

@@ -35,5 +35,9 @@ class NonFiniteError(CCELLAError, ArithmeticError):
     """A network produced NaN or infinity; the result is not kept."""
 
 
+class RemoteError(CCELLAError):
+    """Another computer that cannot be reached or understood, or that failed for a reason of its own."""
+
+
 class Cancelled(CCELLAError):
     """The caller asked to stop."""

@@ -7,6 +7,10 @@ from typing import Literal
 
 SchedulerName = Literal["dpm++", "unipc", "ddim", "ddpm", "ddpm-reference"]
 """``ccella_core.generation.schedulers.Scheduler`` says what each of them is."""
+SYNTHETIC_LABEL = "SYNTHETIC - not for diagnosis"
+SYNTHETIC_PREFIX = "SYNTHETIC"
+EDITED_FROM_DIGITS = 8
+"""Of a scan's hash, in the label of what was edited from it: enough to tell it from others, and no name."""
 OutputRange = Literal["native", "0-1", "int16"]
 """What voxels hold, see ``ccella_core.generation.options.GenerationOptions``."""
 MAX_COUNT = 64
@@ -24,6 +28,19 @@ MAX_REQUEST_BYTES = 2**20
 MAX_REPLY_BYTES = 4 * 2**20
 """Of a line from the worker; no message is nearly as long."""
 GIB = 2**30
+
+
+def synthetic_title(source_sha256: str | None) -> str:
+    """What a volume is called before anything else: synthetic and, if so, edited from what."""
+    if source_sha256 is None:
+        return SYNTHETIC_PREFIX
+    return f"{SYNTHETIC_PREFIX} (EDITED FROM {source_sha256[:EDITED_FROM_DIGITS]})"
+
+
+def synthetic_label(source_sha256: str | None) -> str:
+    """What is written on and into a volume, wherever it goes."""
+    return SYNTHETIC_LABEL.replace(SYNTHETIC_PREFIX, synthetic_title(source_sha256))
+
 
 _FORBIDDEN_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # by one file system or another
 

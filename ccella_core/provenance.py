@@ -9,12 +9,10 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from ccella_core.limits import OutputRange
-
-SYNTHETIC_LABEL = "SYNTHETIC - not for diagnosis"
-SYNTHETIC_PREFIX = "SYNTHETIC"
+from ccella_core.limits import SYNTHETIC_LABEL, OutputRange, synthetic_label, synthetic_title
 
 SequenceName = Literal["t2w", "adc", "hbv"]
+LabelName = Literal["gland", "lesion"]
 
 # The packages whose version can change a voxel.
 RECORDED_PACKAGES = ("ccella-core", "torch", "monai", "transformers", "diffusers", "numpy")
@@ -32,7 +30,11 @@ def software_versions() -> dict[str, str]:
 
 
 class Provenance(BaseModel):
-    """How a volume was made. ``spacing`` is in mm along the volume's own axes, ``shape`` is (X, Y, Z)."""
+    """How a volume was made.
+
+    ``shape`` (X, Y, Z) and ``spacing`` in mm are of the grid that the model drew on: the volume's own, unless it was
+    edited from a scan, whose grid it then has.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -50,6 +52,11 @@ class Provenance(BaseModel):
     scheduler: str = Field(description="Its name; for a ready scheduler that was handed in, the name of its class.")
     num_inference_steps: int = Field(ge=1)
     guidance_scale: float
+    strength: float | None = Field(None, description="Of an edit, see ``GenerationOptions``; else nothing.")
+    source_sha256: str | None = Field(
+        None, description="Of the scan that this was edited from: a hash of its voxels, whatever file they were in."
+    )
+    mask_sha256: str | None = Field(None, description="The same of the mask within which it was edited.")
     output_range: OutputRange = Field("native", description="What the voxels hold, see ``GenerationOptions``.")
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
@@ -58,6 +65,16 @@ class Provenance(BaseModel):
     software: dict[str, str] = Field(default_factory=software_versions)
     created: AwareDatetime = Field(default_factory=lambda: datetime.now(timezone.utc))
     warnings: list[str] = Field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        """What a volume is called before anything else: synthetic, and if so, edited from what."""
+        return synthetic_title(self.source_sha256)
+
+    @property
+    def label(self) -> str:
+        """What is written on and into a volume, wherever it goes."""
+        return synthetic_label(self.source_sha256)
 
 
 class Sidecar(BaseModel):

@@ -5,6 +5,7 @@ A process of its own, because the most memory that a process ever held cannot be
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -89,7 +90,7 @@ def needed_gib(case: Case) -> float:
             if case.measured is Measured.DECODE_MONAI:
                 # Where the last level begins, the activation has the channels of the level before.
                 channels = size.autoencoder.num_channels[:2][-1]
-                working = MONAI_COPIES * voxels * size.autoencoder.factor**3 * channels * 4 / GIB
+                working = MONAI_COPIES * voxels * math.prod(size.autoencoder.factors) * channels * 4 / GIB
             else:
                 dtype = torch.float16 if case.measured is Measured.DECODE_FLOAT16 else torch.float32
                 working = estimate_decode_gib(autoencoder, size.latent_shape, dtype)

@@ -238,13 +238,17 @@ def _fit(case: Case, folder: Path) -> Measurement:
 
 def _cached(case: Case, folder: Path) -> CachedCases:
     latents, text = _random_cases(case)
-    rows = [CacheEntry(id=str(number), positive=number % 2 == 1, reports=(number,)) for number in range(case.batch)]
+    rows = [
+        CacheEntry(id=str(number), positive=number % 2 == 1, present=(True,), reports=(number,))
+        for number in range(case.batch)
+    ]
     header = {"rows": json.dumps([row.model_dump(mode="json") for row in rows])}
     shard, null = folder / "train-00000.safetensors", folder / NULL_NAME
     save_file({"latents": latents.half(), "text": text.half()}, shard, metadata=header)
     save_file({"text": text[0].half()}, null)
     index = CacheIndex(
         depends_on={},
+        parts=("t2w",),
         scale_factors=(1.0,),
         spacing_mm=SPACING_MM,
         has_regions=False,

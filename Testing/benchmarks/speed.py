@@ -33,6 +33,7 @@ from ccella_core.generation.text_encoder import DEFAULT_MAX_TOKENS
 from ccella_core.models.model import load_config
 from ccella_core.models.search import resolve_model
 from ccella_core.networks import AutoencoderConfig, DenoiserConfig, published_denoiser
+from ccella_core.networks.config import latent_shape
 
 PARTS: dict[str, tuple[Measured, ...]] = {  # the plain way first
     "step": (Measured.STEP_WITH_ADAPTER, Measured.STEP, Measured.CONDITIONS, Measured.STEP_BF16),
@@ -105,20 +106,29 @@ def demo_size(model: str | None) -> Size:
         raise InputError(f"{found.index.name} reads no report, and what it would measure needs one; choose another.")
     autoencoder = load_config(AutoencoderConfig, found.component_path("autoencoder"))
     name = "demo" if model is None else found.index.name
-    return _size(name, denoiser, autoencoder, found.index.native_shape, found.index.max_report_tokens)
+    return Size(
+        name=name,
+        denoiser=denoiser,
+        autoencoder=autoencoder,
+        latent_shape=latent_shape(autoencoder, found.index.native_shape),
+        tokens=found.index.max_report_tokens,
+    )
 
 
 def published_size() -> Size:
-    autoencoder = AutoencoderConfig()
-    shape = tuple(autoencoder.factor * axis for axis in PUBLISHED_LATENT_SHAPE)
-    return _size("published", published_denoiser(), autoencoder, shape, DEFAULT_MAX_TOKENS)
+    return Size(
+        name="published",
+        denoiser=published_denoiser(),
+        autoencoder=AutoencoderConfig(),
+        latent_shape=PUBLISHED_LATENT_SHAPE,
+        tokens=DEFAULT_MAX_TOKENS,
+    )
 
 
-def _size(
-    name: str, denoiser: DenoiserConfig, autoencoder: AutoencoderConfig, shape: tuple[int, ...], tokens: int
-) -> Size:
-    x, y, z = (axis // autoencoder.factor for axis in shape)
-    return Size(name=name, denoiser=denoiser, autoencoder=autoencoder, latent_shape=(x, y, z), tokens=tokens)
+def shape_in_words(size: Size) -> str:
+    """Voxels of a volume."""
+    shape = zip(size.autoencoder.factors, size.latent_shape, strict=True)
+    return " x ".join(str(factor * axis) for factor, axis in shape)
 
 
 def _checked_parts(parts: str) -> list[str]:
@@ -130,7 +140,7 @@ def _checked_parts(parts: str) -> list[str]:
 
 
 def _table(size: Size, part: str, found: dict[Measured, Measurement | None]) -> Table:
-    voxels = " x ".join(str(axis * size.autoencoder.factor) for axis in size.latent_shape)
+    voxels = shape_in_words(size)
     plain = found[PARTS[part][0]]
     rows = []
     for measured, one in found.items():

@@ -36,6 +36,7 @@ from ccella_core.generation.decoding import decode
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.generation.sampling import sample
 from ccella_core.generation.schedulers import Scheduler
+from ccella_core.networks.config import latent_shape
 from ccella_core.phantom.patient import draw_findings, draw_patient
 from ccella_core.phantom.render import render
 from ccella_core.phantom.report import write_report
@@ -163,7 +164,7 @@ class Generator:
             pipeline.scheduler_config,
             text=None if self._texts is None else self._texts[places],
             pathology=[self._pathologies[place] for place in places],
-            shape=[axis // pipeline.autoencoder_config.factor for axis in index.native_shape],
+            shape=latent_shape(pipeline.autoencoder_config, index.native_shape),
             spacing=index.native_spacing_mm,
             seeds=list(seeds),
             scheduler=run.scheduler,  # type: ignore[arg-type]  # checked by Scheduler

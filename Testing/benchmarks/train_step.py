@@ -31,7 +31,7 @@ from _measure import (
 )
 from _speed_case import Size
 from _train_case import DEFAULT_STEPS, Case, Measurement, Way, needed_gib
-from speed import DEMO_MODEL, sizes_of
+from speed import DEMO_MODEL, shape_in_words, sizes_of
 
 from ccella_core.cli.output import explained, print_message
 from ccella_core.devices import choose_device
@@ -116,7 +116,7 @@ def attempt(case: Case) -> Measurement | str:
 
 
 def _table(size: Size, batch: int, found: dict[Way, Measurement | None]) -> Table:
-    voxels = " x ".join(str(axis * size.autoencoder.factor) for axis in size.latent_shape)
+    voxels = shape_in_words(size)
     plain = found[Way.PLAIN]
     rows = []
     for way, one in found.items():

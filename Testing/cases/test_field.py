@@ -16,7 +16,6 @@ from killed import ending_its_process
 
 from ccella_core.cases import prepare as module
 from ccella_core.cases.case import Case, SourceCases
-from ccella_core.cases.intensity import adc_in_units, without_padding
 from ccella_core.cases.layouts import read_source
 from ccella_core.cases.manifest import read_manifest
 from ccella_core.cases.prepare import prepare
@@ -24,6 +23,7 @@ from ccella_core.cases.prepared import PreparedSet, PrepareSettings
 from ccella_core.cases.prostatex import find_series
 from ccella_core.cases.quality import write_quality_report
 from ccella_core.errors import InputError
+from ccella_core.imaging.intensity import adc_in_units, without_padding
 
 SETTINGS = PrepareSettings(shape=(8, 8, 4), spacing=(2.0, 2.0, 4.0))
 RAMP = np.broadcast_to(np.arange(1, 9, dtype=np.float32)[:, None, None] * 100, (8, 8, 4))

@@ -73,7 +73,7 @@ def test_every_bad_line_is_refused_and_the_good_ones_stay(folder):
         "score,a.mha,,9,\n"
         "good,b.mha,,1,\n"
         "short,a.mha,,1\n"
-        "neither,a.mha,,,\n"
+        "at once,a.mha,,4,unknown\n"
         "both,a.mha,,2,positive\n",
     )
     assert [case.id for case in cases] == ["good"]
@@ -82,8 +82,29 @@ def test_every_bad_line_is_refused_and_the_good_ones_stay(folder):
     assert "pirads: " in reasons["score", "cases.csv, line 5"]
     assert "stands on line 2 already" in reasons["good", "cases.csv, line 6"]
     assert "4 cells under 5 columns" in reasons["line 7", "cases.csv, line 7"]
-    assert "give pirads or pathology" in reasons["neither", "cases.csv, line 8"]
+    assert "pathology says unknown, and pirads 4" in reasons["at once", "cases.csv, line 8"]
     assert "PI-RADS 2 is negative" in reasons["both", "cases.csv, line 9"]
+
+
+def test_a_class_may_be_unknown_and_is_not_negative_then(folder):
+    lines = [
+        {"case": "empty", "t2w": "a.mha"},
+        {"case": "word", "t2w": "a.mha", "pathology": "Unknown", "fields": {"age_years": 60}},
+        {"case": "denied", "t2w": "a.mha", "fields": {"lesions": []}},
+        {"case": "both", "t2w": "a.mha", "pathology": "unknown", "fields": {"pirads": 2}},
+        {"case": "grade", "t2w": "a.mha", "pathology": "positive", "positive_means": "cspca"},
+    ]
+    path = folder / "unknown.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    cases, refused, warnings = read_manifest(path)
+    assert [(case.id, case.pathology, case.positive_means) for case in cases] == [
+        ("empty", None, "pirads"), ("word", None, "pirads"), ("grade", "positive", "cspca")
+    ]  # fmt: skip
+    reasons = dict(refused)
+    assert "there are no lesions, but the pathology is unknown" in reasons["denied"]
+    assert "pathology says unknown, and pirads 2" in reasons["both"]
+    assert "2 of 3 cases state no pirads and no pathology" in warnings[0]
+    assert read_manifest(write_manifest(cases, folder / "again.jsonl")).cases == cases
 
 
 @pytest.mark.parametrize(

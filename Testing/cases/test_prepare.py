@@ -109,7 +109,6 @@ def bad_images(folder: Path) -> dict[str, Case]:
         "covers 0% of the T2-weighted scan": new_case(
             folder, "far", images={"t2w": write_image(folder / "t.mha", ramp), "adc": far}
         ),
-        "There is no adc": new_case(folder, "alone", images={"t2w": write_image(folder / "t.mha", ramp)}),
         "There is no scan": new_case(folder, "gone", images={"t2w": folder / "gone.mha", "adc": far}),
         "stated as 0.5 x 0.5 x 3 mm and the scan has 2 x 2 x 4 mm": new_case(folder, "said", spacing_mm=thin),
         "mask of the gland is empty": new_case(
@@ -131,7 +130,27 @@ def test_bad_cases_are_refused_with_the_reason_and_the_others_prepared(cases, tm
         assert words in reasons[case.id] and case.id in caplog.text
     page = write_quality_report(prepared, refused).read_text(encoding="utf-8")
     ElementTree.fromstring(page.removeprefix("<!DOCTYPE html>"))
-    assert "Refused (9)" in page and "covers 0% of the T2-weighted scan" in page
+    assert "Refused (8)" in page and "covers 0% of the T2-weighted scan" in page
+
+
+def test_a_case_may_lack_sequences_but_not_all_of_them(cases, tmp_path):
+    ramp = np.random.default_rng(0).random((16, 16, 8)).astype(np.float32)
+    alone = new_case(tmp_path, "alone", images={"t2w": write_image(tmp_path / "t.mha", ramp)}, pathology=None)
+    prepared, refused = prepare(SourceCases((cases[0], alone)), SETTINGS, tmp_path / "out")
+    assert not refused and prepared.settings.sequences == ("t2w", "adc")
+    whole, partial = prepared.cases
+    assert [prepared.has(whole, name) for name in ("t2w", "adc", "hbv")] == [True, True, False]
+    assert [prepared.has(partial, name) for name in ("t2w", "adc", "gland", "lesion")] == [True, False, True, True]
+    assert partial.positive is None
+    with pytest.raises(InputError, match="prepared without"):
+        prepared.voxels(partial, "adc")
+    page = write_quality_report(prepared, refused).read_text(encoding="utf-8")
+    assert "t2w of 2, adc of 1 cases" in page and "class unknown" in page
+    adc_alone = SETTINGS.model_copy(update={"sequences": ("adc", "hbv")})
+    _, refused = prepare(SourceCases((cases[0], alone)), adc_alone, tmp_path / "adc")
+    assert [(each.id, each.reason) for each in refused] == [
+        ("alone", "There is no adc and no hbv; it needs one of the sequences at least.")
+    ]
 
 
 def test_where_nothing_can_be_used_it_is_said(tmp_path):

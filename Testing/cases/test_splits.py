@@ -25,6 +25,14 @@ def test_patients_are_divided_and_both_classes_alike():
         assert not found[0] & found[1] and not found[0] & found[2] and not found[1] & found[2]
 
 
+def test_patients_of_unknown_class_are_divided_by_themselves():
+    cases = assign_splits(
+        [new_case(patient, pathology=None) if patient < 10 else new_case(patient) for patient in range(30)]
+    )
+    found = [case.split for case in cases if case.pathology is None]
+    assert [found.count(split) for split in ("train", "validation", "test")] == [8, 1, 1]
+
+
 def test_order_says_nothing_and_the_seed_does():
     cases = [new_case(patient) for patient in range(20)]
     one = {case.id: case.split for case in assign_splits(cases)}

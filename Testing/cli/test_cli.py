@@ -207,6 +207,8 @@ def test_phantom_writes_labelled_volumes_report_and_findings(tmp_path: Path) -> 
     assert (tmp_path / f"{stem}_report.txt").read_text(encoding="utf-8").strip() == patient["report"]
 
     assert ccella("phantom", "--seed", 3, "--sequence", "t2w", "--out", tmp_path).exit_code == 2
+    flat = ccella("phantom", "--seed", 3, "--spacing", "1", "1", "0", "--out", tmp_path / "flat")
+    assert flat.exit_code == 2 and "This grid cannot be used: spacing" in flat.output
     assert ccella("phantom", "--seed", -3, "--out", tmp_path).exit_code == 2
 
 
@@ -261,6 +263,27 @@ def test_evaluate_adherence_refuses_before_a_phantom_reader_is_trained(
         result = ccella("evaluate", "adherence", "--out", tmp_path / "out", "--device", "cpu", *arguments)
         assert result.exit_code != 0 and words in " ".join(result.stderr.split()), result.output
         assert "Traceback" not in result.output
+
+
+def test_export_dicom_writes_a_series_a_volume(tiny_model: Path, tmp_path: Path) -> None:
+    generate(tiny_model, tmp_path, "--seed", 7, "--no-picture")
+    volume = tmp_path / f"{STEM}.nii.gz"
+    result = ccella("export-dicom", volume, "--out", tmp_path / "dicom", "--json")
+    (series,) = json.loads(result.stdout)["series"]
+    shape = SyntheticVolume.load(volume).voxels.shape
+    assert len(list(Path(series).glob("*.dcm"))) == shape[2]
+    again = ccella("export-dicom", volume, "--out", tmp_path / "dicom")
+    assert again.exit_code == 2 and "exists already" in again.stderr
+    replaced = ccella("export-dicom", volume, "--out", tmp_path / "dicom", "--overwrite")
+    assert replaced.stdout == f"{series}\n1 synthetic series, not for diagnosis.\n"
+
+
+def test_export_dicom_takes_no_scan_that_it_did_not_make(tmp_path: Path) -> None:
+    scan = tmp_path / "scan.nii.gz"
+    nib.save(nib.Nifti1Image(np.zeros((4, 5, 6), np.int16), np.eye(4)), scan)
+    result = ccella("export-dicom", scan, "--out", tmp_path / "dicom")
+    assert result.exit_code == 2 and "is not a saved synthetic volume" in result.stderr
+    assert not (tmp_path / "dicom").exists()
 
 
 def test_info(models: Path) -> None:

@@ -124,7 +124,7 @@ def test_check_finite_passes_numbers() -> None:
 
 @pytest.mark.parametrize("shape", [(32, 64, 32), [1024, 32, 96]])
 def test_valid_volume_shapes(shape: Any) -> None:
-    assert check_volume_shape(shape, multiple=32) == tuple(shape)
+    assert check_volume_shape(shape, multiples=(32, 32, 32)) == tuple(shape)
 
 
 @pytest.mark.parametrize(
@@ -143,4 +143,4 @@ def test_valid_volume_shapes(shape: Any) -> None:
 )
 def test_other_volume_shapes_are_refused_with_the_nearest(shape: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        check_volume_shape(shape, multiple=32)
+        check_volume_shape(shape, multiples=(32, 32, 32))

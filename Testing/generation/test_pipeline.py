@@ -340,6 +340,29 @@ def test_a_saved_model_makes_the_same_volumes(tiny_pipeline: CCELLAPipeline, tmp
         tiny_pipeline.save_pretrained(tmp_path / "again")
 
 
+def test_a_model_stored_in_eight_bits_draws_nearly_the_same(tiny_pipeline: CCELLAPipeline, tmp_path: Path) -> None:
+    half, eight = (
+        tiny_pipeline.save_pretrained(tmp_path / str(dtype), storage_dtype=dtype)
+        for dtype in (torch.float16, torch.int8)
+    )
+    assert (half.index.format_version, eight.index.format_version) == (1, 2)  # older software reads the one
+    assert ModelFolder.open(eight.path).sha256 == eight.sha256
+
+    def size(model: ModelFolder, part: str) -> int:
+        return model.index.size_bytes[f"{part}/model.safetensors"]
+
+    assert size(eight, "denoiser") < 0.6 * size(half, "denoiser")
+    assert size(eight, "autoencoder") == size(half, "autoencoder")
+    drawn, before = (
+        CCELLAPipeline.from_pretrained(model, device="cpu", dtype="float32")(REPORT, seed=0)[0]
+        for model in (eight, half)
+    )
+    error = np.abs(drawn.voxels - before.voxels)
+    assert 0 < error.mean() < 0.01
+    probabilities = [each.provenance.predicted_positive_probability for each in (drawn, before)]
+    assert probabilities[0] == pytest.approx(probabilities[1], abs=0.01)
+
+
 @pytest.mark.parametrize("name", ["denoiser/model.safetensors", "scheduler/config.json", "text_encoder/config.json"])
 def test_an_altered_file_is_refused(tiny_model: Path, tmp_path: Path, name: str) -> None:
     copy = tmp_path / "copy"

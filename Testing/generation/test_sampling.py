@@ -56,7 +56,7 @@ class GaussianDenoiser(torch.nn.Module):
             uses_class=False,
             predicts_class=False,
             latent_channels=4,
-            unet=SimpleNamespace(shape_multiple=4),
+            unet=SimpleNamespace(shape_multiples=(4, 4, 4)),
         )
 
     def denoise(self, x: torch.Tensor, timesteps: torch.Tensor, **_: Any) -> torch.Tensor:

@@ -19,6 +19,7 @@ from transformers import (
 from ccella_core.errors import InputError, ModelError, NonFiniteError
 from ccella_core.generation.report_text import MAX_REPORT_CHARACTERS, NULL_REPORT, check_report
 from ccella_core.generation.text_encoder import ReportEncoder, TokenCount
+from ccella_core.models.weights import load_tensors, save_tensors
 
 SENTENCES = [
     "the prostate is enlarged",
@@ -58,6 +59,17 @@ def folder(tmp_path: Path) -> Path:
     T5ForConditionalGeneration(tiny_t5_config()).save_pretrained(tmp_path / "t5")
     tiny_tokenizer().save_pretrained(tmp_path / "t5")
     return tmp_path / "t5"
+
+
+def tiny_bert(folder: Path) -> Path:
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=64, hidden_size=12, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24,
+        max_position_embeddings=16,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    return folder
 
 
 def count_calls(encoder: ReportEncoder) -> list[int]:
@@ -205,6 +217,42 @@ def test_bfloat16_weights_give_float32_embeddings(folder: Path, tmp_path: Path) 
     assert not torch.equal(embeddings, exact)
 
 
+@pytest.mark.parametrize("family", ["t5", "bert"])
+def test_eight_bits_on_the_disk_are_read_as_float(folder: Path, tmp_path: Path, family: str) -> None:
+    if family == "bert":
+        folder = tiny_bert(tmp_path / "bert")
+    exact = ReportEncoder.from_pretrained(folder, max_tokens=MAX_TOKENS)
+    small = tmp_path / "small"
+    exact.save_pretrained(small, small, storage_dtype=torch.int8)
+    assert exact._loaded_model().dtype == torch.float32  # what is saved is a copy
+    weights = "model.safetensors"
+    whole = tmp_path / "whole"
+    exact.save_pretrained(whole, whole)
+    assert (small / weights).stat().st_size < 0.6 * (whole / weights).stat().st_size  # tiny: half of it is header
+    read = ReportEncoder.from_pretrained(small, max_tokens=MAX_TOKENS)
+    before, after = exact.encode(SENTENCES), read.encode(SENTENCES)
+    assert after.dtype == torch.float32 and not torch.equal(before, after)
+    assert (before - after).abs().mean() < 0.02 * before.abs().mean()
+    read.save_pretrained(tmp_path / "again", tmp_path / "again", storage_dtype=torch.int8)
+    assert (tmp_path / "again" / weights).read_bytes() == (small / weights).read_bytes()
+    in_half = ReportEncoder.from_pretrained(small, max_tokens=MAX_TOKENS, dtype=torch.bfloat16)
+    assert in_half._loaded_model().dtype == torch.bfloat16
+
+
+def test_eight_bits_that_are_of_something_else_are_refused(folder: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    ReportEncoder.from_pretrained(folder, max_tokens=MAX_TOKENS).save_pretrained(small, small, storage_dtype=torch.int8)
+    whole = load_tensors(small / "model.safetensors")
+    some = {name: tensor for name, tensor in whole.items() if "wo" not in name}
+    save_tensors(some, small / "model.safetensors", dtype=torch.int8, owner="T5")
+    with pytest.raises(ModelError, match=r"lacks 1 weights, the first 'encoder\.block\.0\.layer\.1"):
+        ReportEncoder.from_pretrained(small)
+    other = {**whole, "shared.weight": torch.zeros(3, 3)}
+    save_tensors(other, small / "model.safetensors", dtype=torch.int8, owner="T5")
+    with pytest.raises(ModelError, match=r"Cannot load .* shared\.weight has another shape"):
+        ReportEncoder.from_pretrained(small)
+
+
 def test_float16_is_refused_for_t5(folder: Path) -> None:
     with pytest.raises(InputError, match="overflows in float16"):
         ReportEncoder.from_pretrained(folder, dtype=torch.float16)
@@ -213,13 +261,7 @@ def test_float16_is_refused_for_t5(folder: Path) -> None:
 
 
 def test_another_family(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=64, hidden_size=12, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24,
-        max_position_embeddings=16,
-    )  # fmt: skip
-    BertModel(config).save_pretrained(tmp_path)
-    tiny_tokenizer().save_pretrained(tmp_path)
+    tiny_bert(tmp_path)
     encoder = ReportEncoder.from_pretrained(tmp_path, max_tokens=MAX_TOKENS)
     assert encoder.encode([*SENTENCES, NULL_REPORT]).shape == (4, MAX_TOKENS, 12)
     with pytest.raises(InputError, match="1 to 16 tokens, not 17"):
@@ -249,7 +291,7 @@ def test_damaged_weights_are_refused(folder: Path, tmp_path: Path) -> None:
     broken = shutil.copytree(folder, tmp_path / "broken")
     weights = broken / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-200])
-    with pytest.raises(ModelError, match="Cannot load"):
+    with pytest.raises(ModelError, match="truncated or damaged"):
         ReportEncoder.from_pretrained(broken)
     BertModel(
         BertConfig(vocab_size=8, hidden_size=4, num_hidden_layers=1, num_attention_heads=1, intermediate_size=4)

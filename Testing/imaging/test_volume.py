@@ -75,6 +75,16 @@ def test_what_is_saved_is_read_back(tmp_path: Path, suffix: str) -> None:
     assert again.provenance == volume.provenance and again.sequence == "t2w"
 
 
+def test_what_goes_through_a_pipe_is_what_would_be_saved(tmp_path: Path) -> None:
+    volume = make()
+    image, sidecar = volume.to_bytes("SYNTHETIC_x.nii")
+    path = volume.save(tmp_path / "SYNTHETIC_x.nii")
+    assert path.read_bytes() == image and path.with_suffix(".json").read_bytes() == sidecar
+    volume.voxels[0, 0, 0] = np.nan
+    with pytest.raises(NonFiniteError, match="1 voxels are NaN or infinite, so SYNTHETIC_x"):
+        volume.to_bytes("SYNTHETIC_x.nii")
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_all_formats_give_the_same_points(tmp_path: Path, suffix: str) -> None:
     volume = make()

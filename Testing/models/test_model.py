@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ccella_core.errors import Cancelled, InputError, ModelError, SaveError
-from ccella_core.models.model import ModelFolder, ModelIndex, write_model
+from ccella_core.models.model import FORMAT_VERSION, ModelFolder, ModelIndex, write_model
 
 WEIGHTS = b"\x02\x00\x00\x00\x00\x00\x00\x00{}" + b"\x01" * 5000  # an empty safetensors header, then bytes to count
 
@@ -160,7 +160,7 @@ def test_verify_refuses_an_unlisted_file_in_a_component(model: ModelFolder) -> N
 
 
 def test_open_explains_a_newer_format_before_its_unknown_fields(model: ModelFolder) -> None:
-    edit_index(model, format_version=2, something_new=1)
+    edit_index(model, format_version=FORMAT_VERSION + 1, something_new=1)
     with pytest.raises(ModelError, match=r"made by a newer version .*update ccella-core"):
         ModelFolder.open(model.path)
 

@@ -151,3 +151,73 @@ def test_missing_or_unfit_parts_are_named(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     with pytest.raises(ModelError, match=r"model\.safetensors is missing"):
         load_state(tiny_network(), folder)
+
+
+def test_int8_has_a_scale_a_channel_and_loads_into_float(tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    torch.manual_seed(0)
+    saved = nn.Sequential(nn.Conv3d(2, 4, 3), nn.Linear(8, 5), nn.BatchNorm1d(5))
+    with torch.no_grad():
+        saved[0].weight[0] *= 1000  # must cost the other channels nothing
+        saved[1].weight[2] = 0
+    save_component(saved, TinyConfig(), tmp_path, dtype=torch.int8)
+    stored = load_file(tmp_path / "model.safetensors")
+    assert stored["0.weight"].dtype == torch.int8 and stored["0.weight.int8_scale"].shape == (4,)
+    assert stored["0.bias"].dtype == stored["2.running_var"].dtype == torch.float32
+    loaded = nn.Sequential(nn.Conv3d(2, 4, 3), nn.Linear(8, 5), nn.BatchNorm1d(5))
+    load_state(loaded, tmp_path)
+    for name, tensor in saved.state_dict().items():
+        read = loaded.state_dict()[name]
+        assert read.dtype == tensor.dtype
+        if tensor.dim() < 2:
+            assert torch.equal(read, tensor), name
+        else:
+            largest = tensor.flatten(1).abs().amax(1).view(-1, *[1] * (tensor.dim() - 1))
+            assert ((read - tensor).abs() <= 0.501 * largest / 127).all(), name
+    assert not loaded[1].weight[2].any()
+
+
+def test_int8_weights_that_are_stored_again_stay_the_same(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    first, second = nn.Linear(300, 200), nn.Linear(300, 200)
+    save_component(first, TinyConfig(), tmp_path / "first", dtype=torch.int8)
+    load_state(second, tmp_path / "first")
+    save_component(second, TinyConfig(), tmp_path / "second", dtype=torch.int8)
+    one, other = (tmp_path / name / "model.safetensors" for name in ("first", "second"))
+    assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_numbers_are_not_saved_as_int8(tmp_path: Path, value: float) -> None:
+    network = nn.Linear(3, 3)
+    with torch.no_grad():
+        network.weight[1, 1] = value
+    with pytest.raises(NonFiniteError, match=r"weight of Linear is NaN or infinite as torch\.int8"):
+        save_component(network, TinyConfig(), tmp_path / "part", dtype=torch.int8)
+    assert not (tmp_path / "part").exists()
+
+
+CODES, SCALE = torch.ones(3, 2, dtype=torch.int8), torch.ones(3)
+
+
+@pytest.mark.parametrize(
+    ("stored", "told"),
+    [
+        ({"weight": CODES, "weight.int8_scale": torch.ones(2)}, r"scale weight\.int8_scale .* does not go with"),
+        ({"weight": CODES, "weight.int8_scale": SCALE.double()}, "does not go with"),
+        ({"weight": CODES, "weight.int8_scale": SCALE * float("nan")}, "does not go with"),
+        ({"weight": CODES.float(), "weight.int8_scale": SCALE}, "does not go with"),
+        ({"weight.int8_scale": SCALE}, "does not go with"),
+        ({"weight": CODES}, "of whole numbers where there should be fractions: weight"),
+    ],
+)
+def test_int8_without_its_scale_is_refused(tmp_path: Path, stored: dict[str, torch.Tensor], told: str) -> None:
+    from safetensors.torch import save_file
+
+    network = nn.Linear(2, 3)
+    before = network.weight.detach().clone()
+    save_file({**stored, "bias": torch.zeros(3)}, tmp_path / "model.safetensors")
+    with pytest.raises(ModelError, match=told):
+        load_state(network, tmp_path)
+    assert torch.equal(network.weight, before)

@@ -30,4 +30,4 @@ def test_equals_monais():
 @torch.inference_mode()
 def test_factor_is_what_it_shrinks_by():
     latent = build_autoencoder(TINY).encode(torch.rand(1, 1, 16, 8, 24))[0]
-    assert latent.shape == (1, 4, *(size // TINY.factor for size in (16, 8, 24)))
+    assert latent.shape == (1, 4, *(size // TINY.factors[0] for size in (16, 8, 24)))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import slicer
 
-from . import ctk_module, i18n, parameter_node, qmrml_widgets, qt_module, sample_data, scripted_module
+from . import ctk_module, dicom_lib, i18n, parameter_node, qmrml_widgets, qt_module, sample_data, scripted_module
 from .application import qSlicerApplication
 from .dialogs import Dialogs
 from .installer import Installer
@@ -17,6 +17,7 @@ from .modules import ModuleManager, qSlicerScriptedLoadableModule, qSlicerScript
 CLASSES_IN_SLICER = (
     qSlicerScriptedLoadableModule,
     qSlicerScriptedLoadableModuleWidget,
+    dicom_lib.qSlicerDICOMExportable,
     qmrml_widgets.qMRMLWidget,
     qmrml_widgets.qMRMLNodeComboBox,
 )
@@ -39,6 +40,8 @@ def install(
     provide(monkeypatch, "slicer.packaging", installer.packaging())
     provide(monkeypatch, "slicer.modules", modules.namespace())
     provide(monkeypatch, "SampleData", sample_data)
+    provide(monkeypatch, "DICOMLib", dicom_lib)
+    slicer.modules.dicomPlugins = {"DICOMScalarVolumePlugin": dicom_lib.DICOMScalarVolumePluginClass}
     withhold(monkeypatch, "PyTorchUtils")
     for name, value in {"app": app, "mrmlScene": app.mrmlScene(), "selfTests": {}}.items():
         monkeypatch.setattr(slicer, name, value, raising=False)

@@ -51,6 +51,7 @@ class FakeClient:
         self.requests: dict[int, Request] = {}
         self.cancelled: list[int] = []
         self.closed = 0
+        self.host = ""
         self.answer: Callable[[Request], None] | None = None
         self._numbers = itertools.count(1)
 
@@ -66,6 +67,9 @@ class FakeClient:
     def cancel(self, number: int) -> None:
         self.cancelled.append(number)
         self.requests[number].fail("cancelled", "Generation was cancelled.")
+
+    def use(self, host: str) -> None:
+        self.host, self.closed = host, 0  # the next request starts anew
 
     def close(self) -> None:
         self.closed += 1

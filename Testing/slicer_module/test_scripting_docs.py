@@ -30,7 +30,7 @@ class Page:
         # Slicer's console has these two.
         exec("import qt, slicer", self.names)
         self.scan = slicer.util.addVolumeFromArray(
-            np.zeros((20, 30, 40)), np.diag([0.6, 0.6, 3, 1]), "T2 of the patient"
+            np.random.default_rng(0).gamma(2.0, 100.0, (20, 30, 40)), np.diag([0.6, 0.6, 3, 1]), "T2 of the patient"
         )
 
     def run(self, heading: str) -> str:
@@ -73,6 +73,9 @@ def test_the_examples(page: Page) -> None:
     assert re.search(r"reads the report as \d+% positive", printed)
     assert f"7 ccella-demo {volume.GetAttribute('CCELLA.ModelSha256')} {FEW_STEPS}" in printed
 
+    printed = page.run("As DICOM")
+    assert printed.split()[-1] == str(slicer.util.arrayFromVolume(volume).shape[0])
+
     page.run("On a real scan")
     replaced, second = page.names["placed"]
     assert [node.GetAttribute("CCELLA.Seed") for node in (replaced, second)] == ["8", "8"]
@@ -80,6 +83,9 @@ def test_the_examples(page: Page) -> None:
     assert centre(replaced) == pytest.approx(centre(page.scan), abs=1e-3)
     assert np.abs(slicer.util.arrayFromVolume(replaced)).std() > 0
 
+    assert page.run("Edit a real scan").startswith("SYNTHETIC (EDITED FROM ")
+    (before, after) = (slicer.util.arrayFromVolume(node) for node in (page.scan, page.names["edited"]))
+    assert 0 < (before != after).mean() < 0.2
     printed = page.run("When something goes wrong")
     assert printed.startswith("model\n") and "no-such-model" in printed
 

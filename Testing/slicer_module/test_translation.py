@@ -21,7 +21,7 @@ UNTRANSLATED = {
     | {"cannot allocate memory", "not enough memory"},
     # Names that are stored: a scene reads the same on every computer.
     "sample_data.py": {"SYNTHETIC prostate T2 (CCELLA)", "SYNTHETIC t2w sample (ccella-demo)"},
-    "volumes.py": {"SYNTHETIC – CCELLA", " seed "},
+    "volumes.py": {"SYNTHETIC – CCELLA", " seed ", " (EDITED FROM "},
 }
 
 

@@ -12,6 +12,9 @@ from compare_room import add_real, composites, ijk_to_ras
 from PIL import Image
 from worker_processes import Workers
 
+from ccella_core.imaging.orientation import affine_of, centre_of
+from ccella_core.imaging.scans import read_scan
+
 pytestmark = pytest.mark.slow
 
 REAL_SCAN = Path(__file__).parents[3] / "shared" / "data" / "prostatex-0000" / "t2w_dicom"
@@ -109,6 +112,12 @@ def test_on_a_real_scan_compared_saved_and_restored(story: Story, tmp_path: Path
     story.ui.compareButton.click()
 
     voxels, name = slicer.util.arrayFromVolume(volume).copy(), volume.GetName()
+    (series,) = story.widget.logic.exportDicom(volume, tmp_path / "dicom")
+    exported = read_scan(series)
+    read = sitk.GetArrayFromImage(exported)
+    assert read.shape == voxels.shape and float(np.ptp(voxels)) > 0
+    np.testing.assert_allclose(np.sort(read, axis=None), np.sort(voxels, axis=None), atol=np.ptp(voxels) / 65535)
+    np.testing.assert_allclose(centre_of(affine_of(exported), exported.GetSize()), scan_centre, atol=1e-3)
     archive = tmp_path / "Szene.mrb"
     assert slicer.mrmlScene.WriteToMRB(str(archive))
     slicer.mrmlScene.Clear(False)
@@ -120,6 +129,32 @@ def test_on_a_real_scan_compared_saved_and_restored(story: Story, tmp_path: Path
     assert again.GetNodeReference("CCELLA.Provenance") is not None
     assert story.labelled_views() == {"Red", "Green", "Yellow"}
     assert story.ui.compareButton.enabled and story.bench.messages == []
+
+
+def test_a_lesion_is_put_where_the_user_points(story: Story, tmp_path: Path) -> None:
+    import slicer
+
+    scan = add_scan()
+    centre, _axes = centre_and_axes(scan)
+    point = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Lesion")
+    point.AddControlPointWorld(*centre)
+    story.ui.reportEdit.plainText = REPORT
+    story.ui.editScanBox.setCurrentNode(scan)
+    story.ui.editPointBox.setCurrentNode(point)
+    story.ui.editRadiusSpin.value = radius = 12.0
+    story.ui.stepsSpin.value = 2
+    story.ui.editButton.click()
+    story.bench.wait_until(lambda: story.ui.generateButton.text == "Generate")
+    assert story.ui.statusLabel.text.startswith("Done: SYNTHETIC (EDITED FROM "), story.ui.statusLabel.text
+    edited = story.parameters.result
+    before, after = (slicer.util.arrayFromVolume(node) for node in (scan, edited))
+    places = np.argwhere(before != after)[:, ::-1] @ ijk_to_ras(scan)[:3, :3].T + ijk_to_ras(scan)[:3, 3]
+    assert after.dtype == before.dtype and len(places) > 1000
+    assert np.linalg.norm(places - centre, axis=1).max() <= radius
+    assert composites("Synthetic")[0].GetBackgroundVolumeID() == edited.GetID()  # before and after are shown
+    assert composites("Real")[0].GetBackgroundVolumeID() == scan.GetID()
+    assert scan.GetName() not in edited.GetNodeReference("CCELLA.Provenance").GetText()
+    assert story.bench.messages == []
 
 
 def test_a_worker_that_is_killed_is_told_and_replaced_and_the_window_lives(workers: Workers, story: Story) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,8 +16,10 @@ from ccella_core.phantom.fields import StructuredFields
 from ccella_core.phantom.patient import draw_findings
 from ccella_core.phantom.report import write_report
 from ccella_core.runs.logging import SilentLog
-from ccella_core.training.data.cache import CacheSettings, build_cache
+from ccella_core.training.data.cache import build_cache
 from ccella_core.training.data.cached_cases import CachedCases
+from ccella_core.training.data.sets import DataShare
+from ccella_core.training.data.shards import CacheSettings
 
 SHAPE, SPACING = (16, 16, 8), (4.0, 4.0, 8.0)
 LATENT_SHAPE = (8, 8, 4)
@@ -70,12 +73,24 @@ class FakeEncoder:
 
 
 class FakePrepared:
-    """Stands for a PreparedSet: voxels that depend on the case's name, masks of a gland and, if positive, a lesion."""
+    """Stands for a JoinedSet: voxels that depend on the case's name, masks of a gland and, if positive, a lesion.
 
-    def __init__(self, train: int = 5, validation: int = 3, *, wordings: int = 2, masks: bool = True) -> None:
+    ``lacking``: pairs of a case's id and a sequence or label that it does not have.
+    """
+
+    def __init__(
+        self,
+        train: int = 5,
+        validation: int = 3,
+        *,
+        wordings: int = 2,
+        masks: bool = True,
+        lacking: Iterable[tuple[str, str]] = (),
+    ) -> None:
         self.folder, self.fingerprint = Path("prepared"), "cases"
         self.settings = SimpleNamespace(spacing=SPACING, shape=SHAPE)
-        self.masks = masks
+        self.shares, self.folders = (DataShare(folder=self.folder),), "prepared"
+        self.masks, self.lacking = masks, set(lacking)
         self._cases = {
             "train": [self._case(seed, "train", wordings) for seed in range(train)],
             "validation": [self._case(seed, "validation", wordings) for seed in range(100, 100 + validation)],
@@ -88,12 +103,20 @@ class FakePrepared:
             id=f"case{seed}",
             split=split,
             pathology=findings.pathology,
+            positive=findings.pathology == "positive",
             reports=tuple(write_report(findings, seed=wording) for wording in range(wordings)),
             fields=StructuredFields.from_findings(findings),
         )
 
     def split(self, name: str) -> list[Any]:
         return self._cases.get(name, [])
+
+    def source(self, case: Any) -> int:
+        return 0
+
+    def has(self, case: Any, part: str) -> bool:
+        is_label = part in ("gland", "lesion")
+        return (case.id, part) not in self.lacking and (self.masks or not is_label)
 
     def voxels(self, case: Any, sequence: str) -> np.ndarray:
         seed = sum(f"{case.id}{sequence}".encode())
@@ -104,7 +127,7 @@ class FakePrepared:
             return None
         gland, lesion = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
         gland[4:12, 4:12, 2:6] = True
-        lesion[4:6, 4:6, 2:4] = case.pathology == "positive"
+        lesion[4:6, 4:6, 2:4] = case.pathology == "positive" and self.has(case, "lesion")
         return gland, lesion
 
 
@@ -119,6 +142,7 @@ def build(
     *,
     encoder: FakeEncoder | None = None,
     sequences: tuple[str, ...] = ("t2w",),
+    labels: tuple[str, ...] = (),
     text: bool = True,
     depends_on: dict[str, Any] | None = None,
     **settings: Any,
@@ -130,6 +154,7 @@ def build(
         (lambda: encoder or FakeEncoder()) if text else None,  # type: ignore[arg-type, return-value]
         CacheSettings(**settings),
         folder,
+        labels=labels,  # type: ignore[arg-type]
         depends_on=depends_on or {"prepared cases": "a", "autoencoder": "b"},
     )
 

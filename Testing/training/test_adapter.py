@@ -9,7 +9,9 @@ from latent_cases import FakePrepared, Heard, cached, tiny_network
 from ccella_core.errors import InputError
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
+from ccella_core.training import adapter
 from ccella_core.training.adapter import AdapterTraining, train_adapter
+from ccella_core.training.facts import facts_of
 
 TINY = AdapterTraining(steps=4, batch_size=4, learning_rate=1e-2, checkpoint_every=2)
 
@@ -37,7 +39,7 @@ def test_it_learns_what_the_reports_state(cases, tmp_path):
 
 
 @pytest.mark.medium
-def test_the_unet_and_the_class_heads_stay_as_they_were(cases, tmp_path):
+def test_the_unet_stays_as_it_was_and_the_class_heads_learn(cases, tmp_path):
     before, after = new_denoiser(), train(new_denoiser(), cases, TINY, tmp_path / "run")
     assert not after.training
     changed = {
@@ -45,7 +47,21 @@ def test_the_unet_and_the_class_heads_stay_as_they_were(cases, tmp_path):
         for name, value in after.state_dict().items()
         if not torch.equal(value, before.state_dict()[name])
     }
-    assert "blocks" in changed and not changed & {"unet", "class_heads", "class_vote"}
+    assert {"blocks", "class_heads", "class_vote"} <= changed and "unet" not in changed
+
+
+def test_an_unknown_class_teaches_the_class_heads_nothing():
+    denoiser = new_denoiser()
+    learner = adapter._Learner(denoiser)
+    text, steps = torch.randn(2, 6, denoiser.config.adapter.text_width), torch.tensor([5, 900])
+    learner(text, steps, facts_of([{"positive": 1.0, "size": 1.2}, {"positive": float("nan"), "size": 1.4}])).backward()
+    both = denoiser.adapter.class_vote.bias.grad.clone()
+    learner.zero_grad()
+    learner(text[:1], steps[:1], facts_of([{"positive": 1.0, "size": 1.2}])).backward()
+    torch.testing.assert_close(denoiser.adapter.class_vote.bias.grad, both)
+    learner.zero_grad()
+    learner(text, steps, facts_of([{"positive": float("nan"), "size": 1.2}] * 2)).backward()
+    assert denoiser.adapter.class_vote.bias.grad is None
 
 
 @pytest.mark.medium
@@ -58,5 +74,15 @@ def test_a_stopped_run_that_goes_on_gives_the_same_weights(cases, tmp_path, stop
 
 def test_without_reports_there_is_nothing_to_read(tmp_path):
     silent = cached(tmp_path / "cache", prepared=FakePrepared(wordings=0))
-    with pytest.raises(InputError, match=r"no case has a report\. Remove read_first"):
+    with pytest.raises(InputError, match=r"no case has a report of which anything is known\. Remove"):
         train(new_denoiser(), silent, TINY, tmp_path / "run")
+
+
+@pytest.mark.medium
+def test_cases_of_which_nothing_is_known_teach_nothing(tmp_path):
+    prepared = FakePrepared()
+    for case in prepared.split("train")[:4]:
+        case.pathology = case.positive = case.fields = None
+    cases, heard = cached(tmp_path / "cache", prepared=prepared), Heard()
+    train(new_denoiser(), cases, TINY, tmp_path / "run", heard)
+    assert len(heard.steps) == 4 and all(0 < values["loss"] < 1e3 for values in heard.steps)

@@ -90,7 +90,7 @@ def test_latents_have_the_shape_that_the_network_promises():
     model = build_autoencoder(TINY.network)
     latent = encode_mean(model, torch.rand(3, 1, 8, 12, 4))
     assert latent.shape == (3, TINY.network.latent_channels, 4, 6, 2)
-    assert TINY.network.factor == 2
+    assert TINY.network.factors == (2, 2, 2)
 
 
 def test_the_frequency_loss_sees_strength_and_not_place():

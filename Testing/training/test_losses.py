@@ -59,3 +59,20 @@ def test_without_class_only_the_l1(published):
     loss = joint_loss(published["noise_pred"], published["noise"], None, None, None)
     assert loss.focal == 0
     torch.testing.assert_close(loss.total, published["l1"])
+
+
+def test_channels_that_are_not_there_do_not_count(published):
+    p = published
+    channels = p["noise"].shape[1]
+    weight = torch.ones(6, channels)
+    read = p["isnull"] == 0
+    whole = joint_loss(p["noise_pred"], p["noise"], p["logits"], p["target"], read, channel_weight=weight)
+    torch.testing.assert_close(whole.denoising, p["l1"])
+    weight[2, 1:] = 0
+    wrong = p["noise_pred"].clone()
+    wrong[2, 1:] += 100
+    a, b = (joint_loss(x, p["noise"], None, None, None, channel_weight=weight) for x in (p["noise_pred"], wrong))
+    assert a.denoising == b.denoising
+    errors = (p["noise_pred"] - p["noise"]).abs()
+    expected = [errors[row].mean() if row != 2 else errors[2, 0].mean() for row in range(6)]
+    torch.testing.assert_close(a.denoising, torch.stack(expected).mean())

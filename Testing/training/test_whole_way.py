@@ -18,6 +18,7 @@ from ccella_core.cli import app
 from ccella_core.imaging.orientation import RAS_FROM_LPS
 from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.models.model import ModelFolder
+from ccella_core.models.weights import stored_as_int8
 from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import render
 from ccella_core.phantom.report import write_report
@@ -199,8 +200,11 @@ def test_the_model_tells_of_its_making(work):
 def test_best_weights_can_be_exported(work, monkeypatch):
     monkeypatch.chdir(work)
     about = ["--licence", "CC0-1.0", "--intended-use", "Tests.", "--trained-on", "ten phantoms"]
-    printed = ccella("models", "export", "run", "--out", "best", "--weights", "best", *about, "--json")
+    best = ["--weights", "best", "--storage", "int8"]
+    printed = ccella("models", "export", "run", "--out", "best", *best, *about, "--json")
     assert json.loads(printed)["name"] == "tiny"
+    assert stored_as_int8(Path("best", "denoiser", "model.safetensors"))
+    assert not stored_as_int8(Path("model", "denoiser", "model.safetensors"))
     assert "exists already" in ccella("models", "export", "run", "--out", "best", *about, code=1)
     assert "is not the folder of a training" in ccella("models", "export", "prepared", "--out", "other", *about, code=2)
 

@@ -9,12 +9,12 @@ import psutil
 import pytest
 import torch
 
+from ccella_core.client.protocol import ProtocolError
 from ccella_core.errors import InputError, ModelError
 from ccella_core.models.model import ModelFolder
 from ccella_core.worker import estimate as module
 from ccella_core.worker.estimate import estimate, operations_per_second
 from ccella_core.worker.needs import Need, need_of
-from ccella_core.worker.protocol import ProtocolError
 from ccella_core.worker.tasks import Task, WorkerState
 from ccella_core.worker.timings import Timing, Timings
 

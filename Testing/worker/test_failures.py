@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from ccella_core.client.protocol import ProtocolError
 from ccella_core.devices import memory_explained
 from ccella_core.errors import Cancelled, InputError, ModelError, NonFiniteError, SaveError
 from ccella_core.worker.failures import explain
-from ccella_core.worker.protocol import ProtocolError
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import SimpleITK as sitk  # noqa: N813
 
 from ccella_core.errors import Cancelled, InputError
 from ccella_core.generation.decoding import decode
@@ -119,3 +121,45 @@ def test_names_that_some_file_system_refuses(name: str) -> None:
     with pytest.raises(InputError, match="name"):
         checked_name(name)
     assert checked_name("für mich, 前立腺 (2)") == "für mich, 前立腺 (2)"
+
+
+def scan_file(folder: Path) -> Path:
+    voxels = np.random.default_rng(0).gamma(2.0, 200.0, (9, 24, 24)).astype(np.int16)
+    image = sitk.GetImageFromArray(voxels)
+    image.SetSpacing((0.8, 0.8, 3.0))
+    sitk.WriteImage(image, str(folder / "scan.nrrd"))
+    return folder / "scan.nrrd"
+
+
+def test_a_scan_is_edited_around_a_point(tiny_model: Path, handlers: Handlers, tmp_path: Path) -> None:
+    scan = scan_file(tmp_path)
+    place = {"around": [-9.2, -9.2, 12.0], "radius": 5.0}
+    value = handlers(task_of(tiny_model, tmp_path / "out", image=str(scan), **place))
+    (entry,) = value["volumes"]
+    made = entry["provenance"]
+    assert Path(entry["path"]).name == f"SYNTHETIC_EDITED_FROM_{made['source_sha256'][:8]}_tiny_seed7.nii"
+    edited, own = SyntheticVolume.load(Path(entry["path"])), sitk.GetArrayFromImage(sitk.ReadImage(str(scan)))
+    assert edited.voxels.dtype == np.int16 and edited.voxels.shape == (24, 24, 9)
+    changed = np.argwhere(edited.voxels != own.transpose(2, 1, 0)) @ np.diag([0.8, 0.8, 3.0])
+    assert len(changed) > 10 and np.linalg.norm(changed - [9.2, 9.2, 12.0], axis=1).max() <= 5.0
+    assert not (tmp_path / "timings.json").exists()  # a part of the steps says nothing of a whole generation
+    by_name = task_of(tiny_model, tmp_path / "out", image={"t2w": str(scan)}, strength=0.5)
+    assert handlers(by_name)["volumes"][0]["provenance"]["strength"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"image": "/no/such/scan.nrrd"}, "There is no scan"),
+        ({"around": [0.0, 0.0, 0.0]}, "a point with a radius"),
+        ({"around": [0.0, 0.0, 0.0], "radius": 5.0}, "give the scan as well"),
+        ({"mask": "/m.nii", "around": [0.0, 0.0, 0.0], "radius": 5.0}, "not both"),
+        ({"image": {"adc": "/a.nii"}}, "The model draws t2w, not adc"),
+    ],
+)
+def test_what_cannot_be_edited_is_refused_before_the_model_is_loaded(
+    tiny_model: Path, handlers: Handlers, tmp_path: Path, wrong: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(InputError, match=sentence):
+        handlers(task_of(tiny_model, tmp_path / "out", **wrong))
+    assert handlers.state.pipeline is None and not (tmp_path / "out").exists()

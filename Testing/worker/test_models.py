@@ -11,10 +11,10 @@ import huggingface_hub
 import platformdirs
 import pytest
 
+from ccella_core.client.protocol import ProtocolError
 from ccella_core.errors import InputError, ModelError, SaveError
 from ccella_core.models.model import INDEX_NAME
 from ccella_core.worker.models import delete, describe, download
-from ccella_core.worker.protocol import ProtocolError
 from ccella_core.worker.tasks import Task, WorkerState
 
 

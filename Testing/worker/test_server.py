@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from patience import PATIENCE_SECONDS
 
-from ccella_core.worker.protocol import EXIT_PARENT_GONE, EXIT_SHUTDOWN, HEARTBEAT_SECONDS
+from ccella_core.client.protocol import EXIT_PARENT_GONE, EXIT_SHUTDOWN, HEARTBEAT_SECONDS
 from ccella_core.worker.server import Server
 from ccella_core.worker.tasks import Task
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from ccella_core.client.protocol import EXIT_PARENT_GONE
+from ccella_core.client.transfer import ReceivedFiles
 from ccella_core.generation.text_encoder import ReportEncoder
 from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.models.model import INDEX_NAME, ModelFolder
-from ccella_core.worker.protocol import EXIT_PARENT_GONE
 
 pytestmark = pytest.mark.medium
 
@@ -53,6 +54,21 @@ def test_a_generation_from_start_to_end(worker: WorkerProcess, tiny_model: Path,
         assert saved.voxels.shape == (16, 16, 8) and saved.provenance.report == report
         assert volume["provenance"] == json.loads(Path(volume["sidecar"]).read_text(encoding="utf-8"))["provenance"]
         assert (volume["provenance"]["seed"], volume["provenance"]["num_inference_steps"]) == (seed, 3)
+
+
+def test_without_a_folder_the_files_come_through_the_pipe(
+    worker: WorkerProcess, tiny_model: Path, tmp_path: Path
+) -> None:
+    params = {name: value for name, value in asked(tiny_model, tmp_path, count=2).items() if name != "output_dir"}
+    events = worker.events_of(worker.send("generate", **params))
+    files = ReceivedFiles(tmp_path)
+    for event in events:
+        if event["event"] == "file":
+            files.take(event)
+    for entry, seed in zip(files.here(events[-1]["value"])["volumes"], (7, 8), strict=True):
+        saved = SyntheticVolume.load(entry["path"])
+        assert Path(entry["path"]).name == f"SYNTHETIC_tiny_seed{seed}.nii" and saved.provenance.seed == seed
+        assert entry["provenance"] == saved.provenance.model_dump(mode="json")
 
 
 def test_the_second_run_loads_nothing_and_spares_the_first_ones_file(

@@ -60,7 +60,8 @@ class Case(StrictModel):
         patient: whose examination it is; one patient never stands in two splits.
         images: a file or a DICOM folder for each sequence; ``t2w`` is always there.
         reports: several wordings of the same report, or none.
-        pathology: the class. PI-RADS 1-2 is negative and 3-5 positive; a source that takes it from a biopsy says so.
+        pathology: the class; ``None`` where it is unknown, which is not the same as negative. PI-RADS 1-2 is negative
+            and 3-5 positive; a source that takes it from a biopsy says so.
         spacing_mm: (X, Y, Z) as the source states it; only compared with the image's own.
         gland, lesion: masks on any grid, whatever is not 0.
         fields: what else is known.
@@ -73,7 +74,7 @@ class Case(StrictModel):
     images: dict[SequenceName, Path]
     reports: tuple[str, ...] = ()
     report_source: ReportSource = "none"
-    pathology: Pathology
+    pathology: Pathology | None = None
     pirads: PiRads | None = None
     split: Split | None = None
     spacing_mm: tuple[Millimetres, Millimetres, Millimetres] | None = None
@@ -98,6 +99,10 @@ class Case(StrictModel):
             raise ValueError(f"the report source is {self.report_source!r} with {len(self.reports)} reports")
         if not all(report.strip() for report in self.reports):
             raise ValueError("a report is empty")
+        if self.pathology is None and self.pirads is not None:
+            raise ValueError(f"PI-RADS is {self.pirads}, but the pathology is said to be unknown")
+        if self.pathology is None and self.fields is not None and self.fields.lesions == ():
+            raise ValueError("fields say that there are no lesions, but the pathology is unknown")
         stated = self.pirads if self.positive_means == "pirads" else None
         if stated is not None and pathology_of(stated) != self.pathology:
             raise ValueError(f"PI-RADS {stated} is {pathology_of(stated)}, but pathology says otherwise")

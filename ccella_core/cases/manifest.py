@@ -3,8 +3,9 @@
 Columns (all but ``case`` and ``t2w`` may be missing or empty): ``case``, ``patient``; ``t2w``, ``adc``, ``hbv`` (a file
 or a DICOM folder); ``report`` or ``report_file``; ``pirads``; ``pathology``; ``split``; ``spacing`` (``0.5x0.5x3``) or
 ``spacing_x``, ``spacing_y``, ``spacing_z``; ``gland``, ``lesion`` (masks); ``age_years``, ``psa_ng_ml``,
-``gland_volume_ml``, ``isup``. JSON lines may also hold ``reports`` (a list), ``report_source`` and ``fields`` (what
-``StructuredFields`` holds). Relative paths begin at the manifest's own folder.
+``gland_volume_ml``, ``isup``. JSON lines may also hold ``reports`` (a list), ``report_source``, ``positive_means`` and
+``fields`` (what ``StructuredFields`` holds). The class of a case that states neither ``pirads`` nor ``pathology`` is
+unknown. Relative paths begin at the manifest's own folder.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ccella_core.cases.case import (
     Case,
     Millimetres,
     PiRads,
+    PositiveMeans,
     RejectedCase,
     ReportSource,
     SourceCases,
@@ -81,6 +83,7 @@ class ManifestRow(StrictModel):
     gland_volume_ml: float | None = None
     isup: Isup | None = None
     fields: StructuredFields | None = None
+    positive_means: PositiveMeans = "pirads"
 
     @field_validator("split", "pathology", mode="before")
     @classmethod
@@ -99,8 +102,6 @@ class ManifestRow(StrictModel):
         three = (self.spacing_x, self.spacing_y, self.spacing_z)
         if any(three) and (self.spacing or not all(three)):
             raise ValueError("give spacing, or all of spacing_x, spacing_y and spacing_z")
-        if self.pathology is None and self.pirads is None and (self.fields is None or self.fields.pirads is None):
-            raise ValueError("give pirads or pathology")
         for name, value in self.facts.items():
             if self.fields is not None and getattr(self.fields, name) not in (None, value):
                 raise ValueError(f"{name} is {value} here and {getattr(self.fields, name)} in fields")
@@ -144,6 +145,8 @@ def read_manifest(path: Path) -> SourceCases:
             cases.append(case_of(cells, path.parent))
         except InputError as error:
             refused.append(RejectedCase(name, f"{path.name}, line {number}: {error}"))
+    if unknown := sum(case.pathology is None for case in cases):
+        warnings.append(f"{path.name}: {unknown} of {len(cases)} cases state no pirads and no pathology: unknown.")
     warnings += [f"{path.name}: {count} cells in the column {column} hold a word for nothing and were taken as empty."
                  for column, count in nothing.items()]  # fmt: skip
     return SourceCases(with_own_names(cases), tuple(refused), tuple(warnings))
@@ -162,6 +165,8 @@ def case_of(line: Any, folder: Path) -> Case:
     for name, value in line.items():
         if has_lone_surrogates(json.dumps(value, ensure_ascii=False, default=str)):
             raise InputError(f"{name}: it holds halves of characters, which are no text; write it again")
+    if _is_unknown(line.get("pathology")) and (score := _stated_score(line)) is not None:
+        raise InputError(f"pathology says unknown, and pirads {score}; leave one of them empty")
     warnings: list[str] = []
     cells = {name: value for name, value in line.items() if not says_nothing(value)}
     for name in FACTS:
@@ -231,14 +236,26 @@ def _case_of(row: ManifestRow, folder: Path) -> Case:
         images={name: _existing(folder, value, name) for name, value in images.items() if value is not None},
         reports=reports,
         report_source=(row.report_source or "given") if reports else "none",
-        pathology=pathology,  # type: ignore[arg-type] # a row has one or the other
+        pathology=pathology,
         pirads=pirads,
         split=row.split,
         spacing_mm=row.spacing or (three if all(three) else None),
         gland=None if row.gland is None else _existing(folder, row.gland, "gland"),
         lesion=None if row.lesion is None else _existing(folder, row.lesion, "lesion"),
         fields=StructuredFields.model_validate(facts) if facts else None,
+        positive_means=row.positive_means,
     )
+
+
+def _is_unknown(cell: Any) -> bool:
+    return isinstance(cell, str) and cell.strip().casefold() == "unknown"
+
+
+def _stated_score(line: dict[str, Any]) -> Any:
+    """The PI-RADS that a line states, in its column or in its fields."""
+    fields = line.get("fields")
+    stated = (line.get("pirads"), fields.get("pirads") if isinstance(fields, dict) else None)
+    return next((score for score in stated if not says_nothing(score)), None)
 
 
 def _existing(folder: Path, text: str, column: str) -> Path:
@@ -267,6 +284,7 @@ def _line_of(case: Case, folder: Path) -> dict[str, Any]:
         "gland": case.gland and _written(case.gland, folder),
         "lesion": case.lesion and _written(case.lesion, folder),
         "fields": fields,
+        "positive_means": None if case.positive_means == "pirads" else case.positive_means,
     }
     return {name: value for name, value in line.items() if value not in (None, [])}
 

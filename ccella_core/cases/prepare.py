@@ -21,8 +21,6 @@ from PIL import Image
 from pydantic import ValidationError
 
 from ccella_core.cases.case import SPLITS, Case, RejectedCase, SourceCases
-from ccella_core.cases.grid import LEAST_OVERLAP, centroid, coverage, onto, target_grid
-from ccella_core.cases.intensity import scaled
 from ccella_core.cases.outcome import Outcome, fingerprint_of, known_outcome, state_path
 from ccella_core.cases.prepared import (
     INDEX_NAME,
@@ -43,6 +41,8 @@ from ccella_core.errors import InputError, SaveError
 from ccella_core.files import alone_in, read_bytes, sha256_of, whole_file, write_text
 from ccella_core.fingerprints import refuse_other
 from ccella_core.generation.report_text import check_report
+from ccella_core.imaging.grid import LEAST_OVERLAP, centroid, coverage, onto, target_grid
+from ccella_core.imaging.intensity import scaled
 from ccella_core.imaging.orientation import affine_of
 from ccella_core.imaging.planes import middle_planes, side_by_side
 from ccella_core.imaging.scans import SPACING_TOLERANCE, read_scan
@@ -190,9 +190,9 @@ def prepare_case(case: Case, settings: PrepareSettings, out: Path) -> Outcome:
 
 
 def _prepared_images(case: Case, settings: PrepareSettings, out: Path, fingerprint: str) -> Outcome:
-    missing = [name for name in settings.sequences if name not in case.images]
-    if missing:
-        raise InputError(f"There is no {', '.join(missing)}.")
+    present = [name for name in settings.sequences if name in case.images]
+    if not present:
+        raise InputError(f"There is no {' and no '.join(settings.sequences)}; it needs one of the sequences at least.")
     warnings: list[str] = []
     reference = read_scan(case.images["t2w"], warnings.append)
     _compare_spacing(case, reference)
@@ -201,7 +201,7 @@ def _prepared_images(case: Case, settings: PrepareSettings, out: Path, fingerpri
     grid = target_grid(reference, settings.shape, settings.spacing, centre)
     within = coverage(grid, reference)
     volumes = {}
-    for name in settings.sequences:
+    for name in present:
         scan = reference if name == "t2w" else read_scan(case.images[name], warnings.append)
         scan, limits = with_limits(scan, name, settings, warnings.append)
         covered = coverage(grid, scan)
@@ -266,6 +266,7 @@ def _prepared_case(case: Case, outcome: Outcome) -> PreparedCase:
         source_spacing_mm=outcome.source_spacing_mm,
         source_shape=outcome.source_shape,
         has_regions=outcome.has_regions,
+        knows_lesion=outcome.has_regions and case.lesion is not None,
         sha256=outcome.sha256,
         warnings=case.warnings + outcome.warnings,
     )

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import nibabel as nib
 import numpy as np
@@ -20,12 +20,12 @@ from pydantic import Field, ValidationError, field_validator
 
 from ccella_core import __version__
 from ccella_core.cases.case import PiRads, PositiveMeans, ReportSource, Split, StructuredFields, is_safe_id
-from ccella_core.cases.intensity import scaled_range
 from ccella_core.config import StrictModel, sentence_of
 from ccella_core.errors import InputError
 from ccella_core.files import read_bytes, read_text, sha256_of, write_json, write_text
+from ccella_core.imaging.intensity import scaled_range
 from ccella_core.phantom.findings import Pathology
-from ccella_core.provenance import SequenceName
+from ccella_core.provenance import LabelName, SequenceName
 
 INDEX_NAME, CASES_NAME = "prepared.json", "cases.jsonl"
 VOLUMES, REGIONS, PICTURES, STATE = "volumes", "regions", "pictures", "state"
@@ -66,7 +66,8 @@ class PreparedCase(StrictModel):
     id: str
     patient: str
     split: Split
-    pathology: Pathology
+    pathology: Pathology | None
+    """``None``: unknown, which is not the same as negative."""
     pirads: PiRads | None
     reports: tuple[str, ...]
     report_source: ReportSource
@@ -74,6 +75,8 @@ class PreparedCase(StrictModel):
     source_spacing_mm: tuple[float, float, float]
     source_shape: tuple[int, int, int]
     has_regions: bool
+    knows_lesion: bool = False
+    """Whether a lesion was outlined, or an empty mask said that there is none."""
     sha256: dict[str, str]
     """By path in the folder, with forward slashes."""
     positive_means: PositiveMeans = "pirads"
@@ -86,6 +89,11 @@ class PreparedCase(StrictModel):
         if not is_safe_id(value):  # the table may have been altered by hand
             raise ValueError(f"{value[:60]!r} cannot be the name of a case: it could lead out of the folder")
         return value
+
+    @property
+    def positive(self) -> bool | None:
+        """The class; ``None`` where it is unknown."""
+        return None if self.pathology is None else self.pathology == "positive"
 
 
 class PreparedIndex(StrictModel):
@@ -128,11 +136,33 @@ class PreparedSet:
     @property
     def positive_means(self) -> tuple[PositiveMeans, ...]:
         """What the sources of the cases take for positive: one meaning, or a mixture."""
-        return tuple(sorted({case.positive_means for case in self.cases}))
+        known = [case for case in self.cases if case.pathology is not None]
+        return tuple(sorted({case.positive_means for case in known or self.cases}))
 
     def split(self, name: Split) -> list[PreparedCase]:
         """The cases of a split."""
         return [case for case in self.cases if case.split == name]
+
+    def has(self, case: PreparedCase, part: SequenceName | LabelName) -> bool:
+        """Whether a case has a sequence, or its masks tell the truth about a label."""
+        if part == "gland":
+            return case.has_regions
+        if part == "lesion":
+            return case.knows_lesion
+        return volume_path(case.id, part) in case.sha256
+
+    def part(self, case: PreparedCase, part: SequenceName | LabelName) -> np.ndarray:
+        """The volume of a sequence, or a label's mask as a volume: (X, Y, Z) float32 in 0 … 1.
+
+        Raises:
+            InputError: the file is missing or damaged, or the case does not have the part.
+        """
+        if part not in get_args(LabelName):
+            return self.voxels(case, part)  # type: ignore[arg-type]
+        regions = self.regions(case) if self.has(case, part) else None
+        if regions is None:
+            raise InputError(f"What is {part} in {case.id} is not known.")
+        return regions[get_args(LabelName).index(part)].astype(np.float32)
 
     def voxels(self, case: PreparedCase, sequence: SequenceName) -> np.ndarray:
         """(X, Y, Z) float32 in 0 … 1. Raises InputError where the file is missing, damaged or not prepared."""
@@ -155,7 +185,9 @@ class PreparedSet:
         path = self._path(name, case)
         try:
             if sha256_of(path) != case.sha256[name]:
-                raise InputError(f"{path} was altered since it was prepared; prepare the cases again.")
+                raise InputError(
+                    f"{path} is missing or damaged: it is not the file that was prepared; prepare the cases again."
+                )
             image = nib.Nifti1Image.from_filename(path, mmap=False)
             voxels = np.asarray(image.dataobj.get_unscaled())  # type: ignore[attr-defined]
         except (OSError, EOFError, ValueError, nib.filebasedimages.ImageFileError) as error:

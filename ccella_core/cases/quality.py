@@ -15,7 +15,8 @@ from ccella_core.report_page import bar_chart, render_page
 QUALITY_NAME = "quality.html"
 REPORT_BARS = 24
 COUNTS = [
-    "split", "cases", "patients", "negative", "positive", *(f"PI-RADS {score}" for score in range(1, 6)), "not scored",
+    "split", "cases", "patients", "negative", "positive", "class unknown",
+    *(f"PI-RADS {score}" for score in range(1, 6)), "not scored",
 ]  # fmt: skip
 SOURCE_WORDS = {"given": "given", "written": "written from structured fields", "none": "none (null report)"}
 
@@ -74,7 +75,7 @@ def write_quality_report(
         if lengths
         else None,
         scans=_scans(cases),
-        masks=_masks(prepared),
+        masks=" ".join(said for said in (_masks(prepared), _sequences(prepared)) if said),
         refused=[[each.id, each.reason] for each in refused],
         warnings=[["", warning] for warning in warnings]
         + [[case.id, warning] for case in cases for warning in case.warnings],
@@ -89,7 +90,7 @@ def _count(cases: Sequence[PreparedCase], split: str) -> list[object]:
     chosen = [case for case in cases if split in (case.split, "all")]
     classes, scores = Counter(case.pathology for case in chosen), Counter(case.pirads for case in chosen)
     patients = len({case.patient for case in chosen})
-    return [split, len(chosen), patients, classes["negative"], classes["positive"],
+    return [split, len(chosen), patients, classes["negative"], classes["positive"], classes[None],
             *(scores[score] for score in range(1, 6)), scores[None]]  # fmt: skip
 
 
@@ -119,11 +120,19 @@ def _masks(prepared: PreparedSet) -> str:
     return f"{masks} of {len(prepared.cases)} cases have a mask of the gland{cropped}."
 
 
+def _sequences(prepared: PreparedSet) -> str:
+    """How many cases have which sequence; empty where all have all."""
+    counts = {name: sum(prepared.has(case, name) for case in prepared.cases) for name in prepared.settings.sequences}
+    if all(count == len(prepared.cases) for count in counts.values()):
+        return ""
+    return "Sequences: " + ", ".join(f"{name} of {count}" for name, count in counts.items()) + " cases."
+
+
 def _pictured(case: PreparedCase) -> dict[str, str]:
     score = "" if case.pirads is None else f" · PI-RADS {case.pirads}"
     return {
         "id": case.id,
         "picture": picture_path(case.id),
         "report": case.reports[0] if case.reports else "no report",
-        "caption": f"{case.split} · {case.pathology}{score}",
+        "caption": f"{case.split} · {case.pathology or 'class unknown'}{score}",
     }

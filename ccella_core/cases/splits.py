@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Protocol
 
 from ccella_core.cases.case import SPLITS, Case, Split
 from ccella_core.errors import InputError
+from ccella_core.phantom.findings import Pathology
 
 DEFAULT_FRACTIONS = (0.8, 0.1, 0.1)
 
@@ -17,8 +19,9 @@ def assign_splits(
 ) -> tuple[Case, ...]:
     """Give a split to every case that has none; what the source says stays.
 
-    Patients with a positive examination and those without are divided alike. The result depends on the patients'
-    names and the seed alone, not on the order of the cases; the first of each kind are trained on.
+    Patients with a positive examination, those without and those of whom it is unknown are divided alike. The result
+    depends on the patients' names and the seed alone, not on the order of the cases; the first of each kind are trained
+    on.
 
     Args:
         cases: some of them, all or none with a split.
@@ -34,9 +37,10 @@ def assign_splits(
         )
     check_splits(cases)
     chosen: dict[str, Split] = {case.patient: case.split for case in cases if case.split is not None}
-    kinds: dict[bool, set[str]] = defaultdict(set)
+    kinds: dict[Pathology | None, set[str]] = defaultdict(set)
     for patient in {case.patient for case in cases} - chosen.keys():
-        kinds[any(case.pathology == "positive" for case in cases if case.patient == patient)].add(patient)
+        found = {case.pathology for case in cases if case.patient == patient}
+        kinds["positive" if "positive" in found else "negative" if "negative" in found else None].add(patient)
     for patients in kinds.values():
         in_turn = sorted(patients, key=lambda patient: hashlib.sha256(f"{seed}/{patient}".encode()).digest())
         train = max(1, round(fractions[0] * len(in_turn)))
@@ -48,7 +52,16 @@ def assign_splits(
     return tuple(case.model_copy(update={"split": chosen[case.patient]}) for case in cases)
 
 
-def check_splits(cases: Sequence[Case]) -> None:
+class _OfASplit(Protocol):
+    @property
+    def id(self) -> str: ...
+    @property
+    def patient(self) -> str: ...
+    @property
+    def split(self) -> Split | None: ...
+
+
+def check_splits(cases: Sequence[_OfASplit]) -> None:
     """Raises InputError where a patient stands in two splits: a test on them would mean nothing."""
     found: dict[str, Split] = {}
     for case in cases:

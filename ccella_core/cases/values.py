@@ -6,10 +6,10 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 
 from ccella_core.cases.case import Case
-from ccella_core.cases.grid import onto, share_inside
-from ccella_core.cases.intensity import adc_in_units, intensity_range, without_padding
 from ccella_core.cases.prepared import GLAND, LESION, PrepareSettings
 from ccella_core.errors import InputError
+from ccella_core.imaging.grid import onto, share_inside
+from ccella_core.imaging.intensity import adc_in_units, intensity_range, without_padding
 from ccella_core.imaging.raw_files import OnWarning
 from ccella_core.imaging.scans import read_mask
 from ccella_core.provenance import SequenceName
@@ -49,7 +49,8 @@ def read_masks(case: Case, scan: sitk.Image, on_warning: OnWarning) -> dict[str,
         if not sitk.GetArrayViewFromImage(mask).any():
             if name == "gland":
                 raise InputError("The mask of the gland is empty.")
-            on_warning(f"The mask of the {name} is empty.")
+            if case.pathology != "negative":
+                on_warning(f"The mask of the {name} is empty.")
             continue
         inside = share_inside(mask, scan)
         if inside < LEAST_INSIDE:

@@ -10,6 +10,7 @@ import typer
 from ccella_core import __version__
 from ccella_core.cli import (
     evaluate,
+    export_dicom,
     generate,
     models,
     phantom,
@@ -17,6 +18,7 @@ from ccella_core.cli import (
     study,
     synthesize,
     train,
+    worker,
 )
 from ccella_core.cli.output import EXIT_CODES
 
@@ -29,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("generate", epilog=EXIT_CODES)(generate.generate)
+app.command("export-dicom", epilog=EXIT_CODES)(export_dicom.export_dicom)
 app.add_typer(models.app, name="models")
 app.add_typer(evaluate.app, name="evaluate")
 app.command("prepare", epilog=EXIT_CODES)(prepare.prepare)
@@ -36,6 +39,7 @@ app.command("train", epilog=EXIT_CODES)(train.train)
 app.command("synthesize", epilog=EXIT_CODES)(synthesize.synthesize)
 app.command("study", epilog=EXIT_CODES)(study.study)
 app.command("phantom", epilog=EXIT_CODES)(phantom.phantom)
+app.command("worker", epilog=EXIT_CODES)(worker.worker)
 app.command("info", epilog=EXIT_CODES)(models.info)
 
 

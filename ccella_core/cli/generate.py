@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ccella_core.cli.options import Guidance, MemoryLimit, SchedulerOption, Steps, generation_options, seed_of
+from ccella_core.cli.options import (
+    Around,
+    Guidance,
+    Images,
+    Mask,
+    MemoryLimit,
+    Radius,
+    SchedulerOption,
+    Steps,
+    Strength,
+    generation_options,
+    scan_to_edit_of,
+    seed_of,
+)
 from ccella_core.cli.output import AsJson, ProgressDisplay, explained, print_json, print_message, quiet_libraries
+from ccella_core.cli.remote import connect
 from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder, read_text
 from ccella_core.limits import OutputRange
@@ -17,7 +33,11 @@ from ccella_core.limits import OutputRange
 if TYPE_CHECKING:
     from SimpleITK import Image
 
+    from ccella_core.generation.edit import ScanToEdit
+    from ccella_core.generation.remote_pipeline import RemotePipeline
     from ccella_core.imaging.volume import SyntheticVolume
+    from ccella_core.models.model import ModelFolder
+    from ccella_core.provenance import SequenceName
 
 ImageFormat = Literal["nii.gz", "nii", "nrrd", "mha"]
 DEFAULT_MODEL = "ccella-demo"
@@ -48,14 +68,24 @@ def generate(
     ] = "native",
     format: Annotated[ImageFormat, typer.Option(help="File format of the volumes.")] = "nii.gz",
     place_on: Annotated[Path | None, typer.Option(help="Lay the volumes where this real scan lies.")] = None,
+    image: Images = None,
+    strength: Strength = None,
+    mask: Mask = None,
+    around: Around = None,
+    radius: Radius = None,
     memory_limit: MemoryLimit = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    on: Annotated[
+        str | None,
+        typer.Option("--on", help="Another computer to generate on, by SSH: user@host. The report goes there."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Send the report to that computer without asking.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of the same name.")] = False,
     no_picture: Annotated[bool, typer.Option("--no-picture", help="Draw no contact sheet.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Generate synthetic volumes from a report."""
+    """Generate synthetic volumes from a report, or edit a real scan under it."""
     options = generation_options(
         pathology=pathology,
         seed=seed,
@@ -67,32 +97,31 @@ def generate(
         spacing=spacing,
         memory_limit=memory_limit,
         output_range=output_range,
+        strength=strength,
     ).with_seed()
     text = _report_text(report, report_file)
+    if image and place_on is not None:
+        raise InputError("An edited scan stays where it is: leave --place-on out.")
+    if image and on is not None:
+        raise InputError("Scans are edited on this computer: leave --on out.")
     reference = None if place_on is None else _reference(place_on)  # before minutes are spent on what would be lost
 
-    from ccella_core.models.search import resolve_model
+    remote = None if on is None else connect(on, model, device, dtype, agreed=yes)
+    with remote or contextlib.nullcontext():
+        found, name, sequences = _model(model, remote)
+        edit = scan_to_edit_of(image, mask, around, radius, sequences, _warn)
+        prepare_folder(out)
+        names = _names(out, name, sequences, edit, options.seeds, format, overwrite=overwrite)
+        quiet_libraries()
+        from ccella_core.generation.pipeline import CCELLAPipeline
 
-    found = resolve_model(model)
-    several = len(found.index.sequences) > 1
-    names = {
-        (each, sequence): out / f"SYNTHETIC_{found.index.name}_seed{each}{f'_{sequence}' if several else ''}.{format}"
-        for each in options.seeds
-        for sequence in found.index.sequences
-    }
-    taken = [str(path) for path in names.values() if path.exists()]
-    if taken and not overwrite:
-        raise InputError(f"{taken[0]} exists already: choose another folder or seed, or add --overwrite.")
-
-    prepare_folder(out)
-
-    quiet_libraries()
-    from ccella_core.generation.pipeline import CCELLAPipeline
-
-    started = time.monotonic()
-    with ProgressDisplay() as progress:
-        pipeline = CCELLAPipeline.from_pretrained(found, device=device, dtype=dtype)
-        volumes = pipeline(text, options, callback=progress)
+        started = time.monotonic()
+        with ProgressDisplay() as progress:
+            if remote is not None:
+                volumes = remote(text, options, callback=progress)
+            else:
+                pipeline = CCELLAPipeline.from_pretrained(found or model, device=device, dtype=dtype)
+                volumes = pipeline(text, options, image=edit, callback=progress)
     seconds = round(time.monotonic() - started, 2)
     saved = []
     for volume in volumes:
@@ -102,7 +131,8 @@ def generate(
         )
 
     if as_json:
-        print_json({"model": found.index.name, "model_sha256": found.sha256, "seconds": seconds, "volumes": saved})
+        sha256 = volumes[0].provenance.model_sha256
+        print_json({"model": name, "model_sha256": sha256, "seconds": seconds, "volumes": saved})
         return
     for entry in saved:
         _print_entry(entry)
@@ -110,10 +140,49 @@ def generate(
     typer.echo(f"{len(saved)} synthetic {volumes_word} in {seconds:g} s, not for diagnosis.")
 
 
+def _model(model: str, remote: RemotePipeline | None) -> tuple[ModelFolder | None, str, list[SequenceName]]:
+    """The model's folder, where it is on this computer, its name and its sequences."""
+    if remote is not None:
+        described = remote.describe_model()
+        return None, described["name"], described["sequences"]
+    from ccella_core.models.search import resolve_model
+
+    found = resolve_model(model)
+    return found, found.index.name, list(found.index.sequences)
+
+
+def _names(
+    out: Path,
+    name: str,
+    sequences: list[SequenceName],
+    edit: ScanToEdit | None,
+    seeds: Iterable[int],
+    suffix: str,
+    *,
+    overwrite: bool,
+) -> dict[tuple[int, SequenceName], Path]:
+    """The file of each seed and sequence. Raises InputError where one is taken."""
+    several = len(sequences) > 1
+    stem = name if edit is None else f"{edit.name}_{name}"
+    names = {
+        (seed, sequence): out / f"SYNTHETIC_{stem}_seed{seed}{f'_{sequence}' if several else ''}.{suffix}"
+        for seed in seeds
+        for sequence in (sequences if edit is None else edit.scans)
+    }
+    taken = [str(path) for path in names.values() if path.exists()]
+    if taken and not overwrite:
+        raise InputError(f"{taken[0]} exists already: choose another folder or seed, or add --overwrite.")
+    return names
+
+
 def _reference(path: Path) -> Image:
     from ccella_core.imaging.scans import read_scan
 
-    return read_scan(path, lambda warning: print_message(f"Warning: {warning}", style="yellow"))
+    return read_scan(path, _warn)
+
+
+def _warn(warning: str) -> None:
+    print_message(f"Warning: {warning}", style="yellow")
 
 
 def _report_text(report: str | None, file: Path | None) -> str | None:

@@ -41,9 +41,9 @@ def import_checkpoints(
     """Make a model of published checkpoints. They are read without running anything that may be in them."""
     quiet_libraries()
     show_log(logging.INFO)
-    from ccella_core.cases.intensity import scaled_range
     from ccella_core.config import checked
     from ccella_core.generation.import_published import import_model
+    from ccella_core.imaging.intensity import scaled_range
     from ccella_core.models.model import ModelIndex
     from ccella_core.networks.config import VARIANTS
     from ccella_core.training.frozen_networks import text_encoder_source

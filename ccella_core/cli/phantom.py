@@ -21,6 +21,9 @@ from ccella_core.parallel import MOST_JOBS, in_processes
 if TYPE_CHECKING:
     import numpy as np
 
+    from ccella_core.cases.prepared import PrepareSettings
+    from ccella_core.phantom.report import StyleChoice
+
 SEQUENCES = ("t2w", "adc", "hbv")
 MASKS = ("gland", "lesion")
 Split = Literal["train", "validation", "test"]
@@ -34,12 +37,18 @@ def phantom(
     count: Annotated[int, typer.Option(min=1, max=MAX_PATIENTS, help="Patients, with the seeds that follow.")] = 1,
     pathology: Annotated[Literal["negative", "positive"] | None, typer.Option(help="By default: as drawn.")] = None,
     sequence: Annotated[Literal["t2w", "adc", "hbv", "all"], typer.Option(help="What to render.")] = "all",
+    shape: Annotated[tuple[int, int, int], typer.Option(help="Voxels along X, Y, Z.")] = (96, 96, 32),
+    spacing: Annotated[tuple[float, float, float], typer.Option(help="Millimetres along X, Y, Z.")] = (1.0, 1.0, 3.0),
     format: Annotated[ImageFormat, typer.Option(help="File format of the volumes.")] = "nii.gz",
     manifest: Annotated[
         Split | None,
         typer.Option(help="Also list the patients in manifest.jsonl, in this split, with masks, for: ccella prepare"),
     ] = None,
     wordings: Annotated[int, typer.Option(min=1, help="Reports a patient in the manifest, in other words each.")] = 1,
+    style: Annotated[
+        Literal["classic", "structured", "telegram", "narrative", "short", "held-out", "any"],
+        typer.Option(help="Of the reports; any: one of those for training, drawn for each report."),
+    ] = "classic",
     jobs: Annotated[
         int, typer.Option(min=0, max=MOST_JOBS, help="Patients at once; 0: as many as there are processor cores.")
     ] = 1,
@@ -49,13 +58,26 @@ def phantom(
     """Render digital prostates: volumes, label map, report and findings."""
     if manifest is not None and sequence not in ("t2w", "all"):
         raise InputError("A manifest needs the T2-weighted volumes; choose --sequence t2w or all.")
+    from ccella_core.cases.prepared import PrepareSettings
+    from ccella_core.config import checked
+
+    grid = checked(PrepareSettings, {"shape": shape, "spacing": spacing}, "This grid")
     wanted = (*(SEQUENCES if sequence == "all" else (sequence,)), "labels", *(MASKS if manifest is not None else ()))
-    write = partial(_write_patient, out=out, wanted=wanted, pathology=pathology, format=format, overwrite=overwrite)
+    write = partial(
+        _write_patient,
+        out=out,
+        wanted=wanted,
+        pathology=pathology,
+        style=style,
+        grid=grid,
+        format=format,
+        overwrite=overwrite,
+    )
     with closing(in_processes(write, range(seed, seed + count), jobs)) as results:
         written = dict(results)
     patients = [written[each] for each in sorted(written)]
     if manifest is not None:
-        _list_patients(patients, out, manifest, wordings)
+        _list_patients(patients, out, manifest, wordings, style)
     if as_json:
         listed = [{"seed": each["seed"], "pathology": each["findings"].pathology, "report": each["report"],
                  "files": [str(file) for file in each["files"]]} for each in patients]  # fmt: skip
@@ -67,7 +89,15 @@ def phantom(
 
 
 def _write_patient(
-    seed: int, *, out: Path, wanted: tuple[str, ...], pathology: str | None, format: str, overwrite: bool
+    seed: int,
+    *,
+    out: Path,
+    wanted: tuple[str, ...],
+    pathology: str | None,
+    style: StyleChoice,
+    grid: PrepareSettings,
+    format: str,
+    overwrite: bool,
 ) -> dict[str, Any]:
     """Write the images that are wanted (sequences, labels, masks), report and findings; tells what was written."""
     import numpy as np
@@ -87,7 +117,7 @@ def _write_patient(
         raise InputError(f"{taken[0]} exists already: choose another folder or seed, or add --overwrite.")
 
     patient = draw_patient(seed, pathology=pathology)
-    report = write_report(patient.findings, seed=seed)
+    report = write_report(patient.findings, seed=seed, style=style)
     findings = {
         "synthetic": True,
         "label": SYNTHETIC_LABEL,
@@ -98,7 +128,7 @@ def _write_patient(
     }
     try:
         for name in [name for name in wanted if name in SEQUENCES]:
-            rendering = render(patient, name)
+            rendering = render(patient, name, shape=grid.shape, spacing=grid.spacing)
             _write_image(rendering.voxels, rendering.affine, images[name])
         _write_image(rendering.labels, rendering.affine, images["labels"])
         for name, tissues in (("gland", GLAND_TISSUES), ("lesion", (Tissue.LESION,))):
@@ -113,7 +143,7 @@ def _write_patient(
     return {"seed": seed, "findings": patient.findings, "report": report, "images": images, "files": files}
 
 
-def _list_patients(patients: list[dict[str, Any]], out: Path, split: Split, wordings: int) -> None:
+def _list_patients(patients: list[dict[str, Any]], out: Path, split: Split, wordings: int, style: StyleChoice) -> None:
     """Add the patients to ``manifest.jsonl``, in place of any of the same name."""
     from ccella_core.cases.case import Case
     from ccella_core.cases.manifest import read_manifest, write_manifest
@@ -131,7 +161,9 @@ def _list_patients(patients: list[dict[str, Any]], out: Path, split: Split, word
             id=name,
             patient=name,
             images=images,
-            reports=tuple(write_report(findings, seed=wordings * patient["seed"] + one) for one in range(wordings)),
+            reports=tuple(
+                write_report(findings, seed=wordings * patient["seed"] + one, style=style) for one in range(wordings)
+            ),
             report_source="given",
             pathology=findings.pathology,
             pirads=findings.pirads,

@@ -7,21 +7,29 @@ from pathlib import Path
 from typing import TypedDict
 
 import torch
-from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
 
 from ccella_core.errors import ModelError
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.generation.text_encoder import ReportEncoder
-from ccella_core.models.model import ModelFolder, ModelIndex, load_config, save_component, write_model
+from ccella_core.models.model import (
+    FORMAT_VERSION,
+    FORMAT_VERSION_WITHOUT_INT8,
+    ModelFolder,
+    ModelIndex,
+    load_config,
+    save_component,
+    write_model,
+)
 from ccella_core.models.weights import CONFIG_NAME, load_network
 from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser, DenoiserConfig, build_autoencoder
+from ccella_core.networks.autoencoder import Autoencoder
 
 
 class Components(TypedDict):
     """What a pipeline is made of."""
 
     denoiser: ConditionalDenoiser
-    autoencoder: AutoencoderKlMaisi
+    autoencoder: Autoencoder
     autoencoder_config: AutoencoderConfig
     scheduler_config: SchedulerConfig
     encoder: ReportEncoder | None
@@ -60,9 +68,11 @@ def save_components(
 ) -> ModelFolder:
     """Write a model, filling in ``variant``, ``components`` and the hashes of ``index``; see ``save_pretrained``."""
     denoiser, autoencoder, encoder = parts["denoiser"], parts["autoencoder"], parts["encoder"]
+    # What it decodes is what is looked at, and it is small.
+    decoder_dtype = torch.float16 if storage_dtype == torch.int8 else storage_dtype
     writers: dict[str, Callable[[Path], None]] = {
         "denoiser": lambda to: save_component(denoiser, denoiser.config, to, dtype=storage_dtype),
-        "autoencoder": lambda to: save_component(autoencoder, parts["autoencoder_config"], to, dtype=storage_dtype),
+        "autoencoder": lambda to: save_component(autoencoder, parts["autoencoder_config"], to, dtype=decoder_dtype),
         "scheduler": lambda to: _write_config(parts["scheduler_config"], to),
     }
     classes = {"denoiser": "ConditionalDenoiser", "autoencoder": "AutoencoderKlMaisi", "scheduler": "SchedulerConfig"}
@@ -70,10 +80,13 @@ def save_components(
         # The encoder writes both folders, the tokenizer's too; so that one has to be there already, empty.
         writers["tokenizer"] = lambda to: None
         # A T5 may not be rounded to float16; bfloat16 suits every language model.
-        rounded = None if storage_dtype is None else torch.bfloat16
+        rounded = torch.bfloat16 if storage_dtype == torch.float16 else storage_dtype
         writers["text_encoder"] = lambda to: encoder.save_pretrained(to, to.parent / "tokenizer", storage_dtype=rounded)
         classes |= {"tokenizer": "AutoTokenizer", "text_encoder": "AutoModelForTextEncoding"}
-    filled = index.model_copy(update={"variant": denoiser.config.variant, "components": classes})
+    version = FORMAT_VERSION if storage_dtype == torch.int8 else FORMAT_VERSION_WITHOUT_INT8
+    filled = index.model_copy(
+        update={"variant": denoiser.config.variant, "components": classes, "format_version": version}
+    )
     return write_model(path, filled, writers, overwrite=overwrite)
 
 

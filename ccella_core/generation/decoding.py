@@ -24,6 +24,8 @@ from torch.nn import functional as F
 
 from ccella_core.errors import Cancelled, InputError, NonFiniteError
 from ccella_core.limits import GIB
+from ccella_core.networks.autoencoder import Autoencoder
+from ccella_core.networks.lapped import LappedTransform
 
 SLAB_BYTES = 64 * 2**20
 """Float32 bytes of one slab of an activation: enough work for all cores, little beside the activations."""
@@ -50,7 +52,7 @@ _Prepare = Callable[[Tensor], Tensor]
 
 @torch.inference_mode()
 def decode(
-    autoencoder: AutoencoderKlMaisi,
+    autoencoder: Autoencoder,
     latents: Tensor,
     *,
     scale_factor: float,
@@ -78,16 +80,15 @@ def decode(
         Cancelled: ``callback`` returned ``False``.
     """
     check_finite(latents, "The latent")
+    if isinstance(autoencoder, LappedTransform):
+        return _decode_lapped(autoencoder, latents / scale_factor, memory_limit_gib, callback)
     dtype = torch.float32
     shape = tuple(latents.shape[2:])
     if memory_limit_gib is not None and estimate_decode_gib(autoencoder, shape) > memory_limit_gib:
         dtype = torch.float16
         needed = estimate_decode_gib(autoencoder, shape, dtype)
         if needed > memory_limit_gib:
-            raise InputError(
-                f"Decoding this volume takes {needed:.1f} GiB of memory and {memory_limit_gib:.1f} GiB are allowed; "
-                "ask for a smaller volume."
-            )
+            raise _too_little_memory(needed, memory_limit_gib)
     device = next(autoencoder.parameters()).device
     blocks = _blocks(autoencoder)
     volumes = []
@@ -111,8 +112,35 @@ def decode(
     return voxels
 
 
+def _decode_lapped(
+    autoencoder: LappedTransform, latents: Tensor, memory_limit_gib: float | None, callback: DecodeCallback | None
+) -> Tensor:
+    """Slices know nothing of each other: a few at a time give the numbers of the whole."""
+    needed = estimate_decode_gib(autoencoder, latents.shape[2:])
+    if memory_limit_gib is not None and needed > memory_limit_gib:
+        raise _too_little_memory(needed, memory_limit_gib)
+    device = next(autoencoder.parameters()).device
+    volumes = []
+    for number, latent in enumerate(latents.float().split(1), start=1):
+        slices = max(1, SLAB_BYTES // (torch.float32.itemsize * latent[..., 0].numel()))
+        parts = [autoencoder.decode(part.to(device)).cpu() for part in latent.split(slices, dim=-1)]
+        volumes.append(torch.cat(parts, dim=-1))
+        if callback is not None and callback(number, len(latents)) is False:
+            raise Cancelled("Decoding was stopped.")
+    voxels = torch.cat(volumes)
+    check_finite(voxels, "The decoded volume")
+    return voxels
+
+
+def _too_little_memory(needed: float, allowed: float) -> InputError:
+    return InputError(
+        f"Decoding this volume takes {needed:.1f} GiB of memory and {allowed:.1f} GiB are allowed; "
+        "ask for a smaller volume."
+    )
+
+
 def estimate_decode_gib(
-    autoencoder: AutoencoderKlMaisi, latent_shape: Sequence[int], dtype: torch.dtype = torch.float32
+    autoencoder: Autoencoder, latent_shape: Sequence[int], dtype: torch.dtype = torch.float32
 ) -> float:
     """Memory that ``decode`` takes for one volume beyond weights and program, in GiB; activations stored in ``dtype``.
 
@@ -122,6 +150,10 @@ def estimate_decode_gib(
         dtype: float32 or float16.
     """
     voxels = latent_shape[0] * latent_shape[1] * latent_shape[2]
+    if isinstance(autoencoder, LappedTransform):
+        # The volume and its parts before they are joined, and a slab on its way.
+        volume = voxels * autoencoder.values_of_block * torch.float32.itemsize
+        return (2 * volume + SLABS_ALIVE * min(SLAB_BYTES, volume)) / GIB
     held = peak = 0
     for block in _blocks(autoencoder):
         if isinstance(block, MaisiResBlock):
@@ -138,12 +170,14 @@ def estimate_decode_gib(
     return (peak + SLABS_ALIVE * min(SLAB_BYTES, widest * torch.float32.itemsize)) / GIB
 
 
-def check_volume_shape(shape: Sequence[int], *, multiple: int, maximum: int = MAX_AXIS) -> tuple[int, int, int]:
+def check_volume_shape(
+    shape: Sequence[int], *, multiples: tuple[int, int, int], maximum: int = MAX_AXIS
+) -> tuple[int, int, int]:
     """``shape`` if the networks can make such a volume.
 
     Args:
         shape: (X, Y, Z) in voxels.
-        multiple: the autoencoder's factor times ``latent_shape_multiple``; each axis must be a multiple of it.
+        multiples: see ``networks.config.volume_multiples``; each axis must be a multiple of its own.
         maximum: longest axis.
 
     Raises:
@@ -152,14 +186,15 @@ def check_volume_shape(shape: Sequence[int], *, multiple: int, maximum: int = MA
     if len(shape) != 3 or any(isinstance(size, bool) or not isinstance(size, int) for size in shape):
         raise InputError(f"A volume's shape is three whole numbers of voxels, not {shape!r}.")
     wrong = []
-    for axis, size in zip("XYZ", shape, strict=True):
+    for axis, size, multiple in zip("XYZ", shape, multiples, strict=True):
         if size % multiple or not multiple <= size <= maximum:
             below = min(size, maximum) // multiple * multiple
             above = -(-size // multiple) * multiple
             valid = sorted({v for v in (below, above) if multiple <= v <= maximum} or {multiple})
             wrong.append(f"{axis} = {size} (nearest: {' or '.join(map(str, valid))})")
     if wrong:
-        raise InputError(f"Each axis must be a multiple of {multiple} up to {maximum} voxels: {', '.join(wrong)}.")
+        of = str(multiples[0]) if len(set(multiples)) == 1 else " × ".join(map(str, multiples))
+        raise InputError(f"Each axis must be a multiple of {of} up to {maximum} voxels: {', '.join(wrong)}.")
     return (shape[0], shape[1], shape[2])
 
 

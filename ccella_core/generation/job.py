@@ -6,15 +6,18 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 
 from ccella_core.errors import InputError
 from ccella_core.generation.decoding import check_volume_shape
+from ccella_core.generation.edit import ScanToEdit
 from ccella_core.generation.options import GenerationOptions
 from ccella_core.generation.ready_schedulers import HandedInScheduler, ReadyScheduler, prepare_scheduler
 from ccella_core.generation.report_text import NULL_REPORT, check_report
 from ccella_core.generation.sampling import parse_pathology
 from ccella_core.generation.schedulers import Scheduler
 from ccella_core.limits import SchedulerName
+from ccella_core.networks.config import latent_shape
 from ccella_core.provenance import Provenance
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ BATCH_LATENT_VOXELS = 131_072
 MAX_BATCH = 8
 """Beyond this a batch is hardly faster, and the first volume is longer in coming."""
 INT16 = np.iinfo(np.int16)
+STRENGTH_IN_MASK, STRENGTH_OF_ALL = 1.0, 0.6
+"""Of an edit, where none is asked for: all new inside a mask; without one the anatomy stays."""
 FEWEST_LEVELS = 100
 """Whole numbers that a sequence's range must hold for rounding to be harmless: as many greys as an eye tells apart."""
 
@@ -42,6 +47,9 @@ class Job(NamedTuple):
     spacing: tuple[float, float, float]
     batches: list[list[int]]
     """Seeds of the examinations that are denoised together."""
+    edit: ScanToEdit | None = None
+    grid: sitk.Image | None = None
+    """Where the model's field of view lies in the scan to edit."""
 
 
 def prepare(
@@ -51,6 +59,7 @@ def prepare(
     scheduler: SchedulerName | ReadyScheduler | None = None,
     *,
     allow_null: bool = False,
+    edit: ScanToEdit | None = None,
 ) -> Job:
     """Check what depends on the model, and fill in what it has by default.
 
@@ -60,6 +69,7 @@ def prepare(
         options: checked by themselves.
         scheduler: see ``CCELLAPipeline.__call__``.
         allow_null: see ``CCELLAPipeline.__call__``.
+        edit: what is edited, if anything.
 
     Raises:
         InputError: an argument that this model cannot use.
@@ -71,10 +81,12 @@ def prepare(
         options.num_inference_steps,
         default_num_inference_steps=index.default_num_inference_steps,
     )
-    shape = check_volume_shape(options.shape or index.native_shape, multiple=pipeline.shape_multiple)
+    shape = check_volume_shape(options.shape or index.native_shape, multiples=pipeline.shape_multiples)
+    spacing = options.spacing or index.native_spacing_mm
+    options = _edit_options(options, edit)
     if options.output_range == "int16":
         _check_whole_numbers(index)
-    latent_voxels = math.prod(shape) // pipeline.autoencoder_config.factor ** len(shape)
+    latent_voxels = math.prod(latent_shape(pipeline.autoencoder_config, shape))
     size = max(1, min(MAX_BATCH, BATCH_LATENT_VOXELS // latent_voxels))
     options = options.with_seed()
     return Job(
@@ -82,8 +94,10 @@ def prepare(
         options=options,
         scheduler=ready,
         shape=shape,
-        spacing=options.spacing or index.native_spacing_mm,
+        spacing=spacing,
         batches=[options.seeds[start : start + size] for start in range(0, options.count, size)],
+        edit=edit,
+        grid=None if edit is None else edit.grid(shape, spacing),
     )
 
 
@@ -106,6 +120,18 @@ def provenance_of(pipeline: CCELLAPipeline, job: Job, seed: int, predicted: floa
         "warnings": _warnings(pipeline, job, predicted),
     }
     return Provenance.model_validate(content)
+
+
+def _edit_options(options: GenerationOptions, edit: ScanToEdit | None) -> GenerationOptions:
+    """With the strength that an edit has by default; refuses what belongs to an edit where there is none, or not."""
+    if edit is None:
+        if options.strength is not None:
+            raise InputError("The strength says how much of a scan is drawn anew: give a scan, or leave it out.")
+        return options
+    if options.output_range != "native":
+        raise InputError("An edited scan keeps the scan's own intensities: leave the output range out.")
+    usual = STRENGTH_OF_ALL if edit.mask is None else STRENGTH_IN_MASK
+    return options.model_copy(update={"strength": usual if options.strength is None else options.strength})
 
 
 def _checked_report(pipeline: CCELLAPipeline, report: str | None, *, allow_null: bool) -> str:

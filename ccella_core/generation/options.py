@@ -64,7 +64,7 @@ class GenerationOptions(StrictModel):
         1.0, description="classifier-free guidance; 1: off. Experimental: the published model is sampled without"
     )
     shape: tuple[Whole, Whole, Whole] | None = Field(
-        None, description="voxels along X, Y, Z, multiples of the pipeline's `shape_multiple`"
+        None, description="voxels along X, Y, Z, multiples of the pipeline's `shape_multiples`"
     )
     spacing: tuple[Length, Length, Length] | None = Field(
         None, description=f"mm along X, Y, Z, {MIN_SPACING_MM:g} … {MAX_SPACING_MM:g}"
@@ -74,6 +74,11 @@ class GenerationOptions(StrictModel):
     )
     memory_limit_gib: Annotated[Number, Field(gt=0)] | None = Field(
         None, description="GiB that decoding may take beyond weights and program; None: no limit"
+    )
+    strength: Annotated[Number, Field(gt=0, le=1)] | None = Field(
+        None,
+        description="of an edit: the share of the steps for which a scan that is given is drawn anew, above 0 and up "
+        "to 1, where nothing of it is left; None: 1 inside a mask, 0.6 without one",
     )
     output_range: OutputRange = Field(
         "native",
@@ -116,6 +121,7 @@ class GenerationKeywords(TypedDict, total=False):
     spacing: Sequence[float] | None
     pathology: str | float | None
     memory_limit_gib: float | None
+    strength: float | None
     output_range: OutputRange
 
 
@@ -155,6 +161,7 @@ _SENTENCES = {
     "shape": "A volume's shape is three whole numbers of voxels, not {value!r}.",
     "spacing": "The spacing is three lengths in mm, not {value!r}.",
     "pathology": "The pathology is 'negative', 'positive' or a probability from 0 to 1, not {value!r}.",
+    "strength": "The strength is a number above 0 and up to 1, not {value!r}.",
     "memory_limit_gib": "The memory limit is a number of GiB above 0, not {value!r}.",
 }
 """Said whatever is wrong with the value; an option that is missing here is explained in pydantic's words."""

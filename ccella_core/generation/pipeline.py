@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
 
 from ccella_core.devices import choose_device, choose_dtype, memory_explained
 from ccella_core.errors import Cancelled
 from ccella_core.generation.components import Components, check_components, load_components, save_components
 from ccella_core.generation.decoding import decode
-from ccella_core.generation.job import prepare, provenance_of
+from ccella_core.generation.edit import ScanToEdit, Source, Sphere, edit_of
+from ccella_core.generation.job import Job, prepare, provenance_of
+from ccella_core.generation.known_latent import encode_known
 from ccella_core.generation.options import GenerationKeywords, GenerationOptions, read_options
 from ccella_core.generation.ready_schedulers import ReadyScheduler
+from ccella_core.generation.remote_pipeline import DEFAULT_MODEL, RemotePipeline
 from ccella_core.generation.report_text import NULL_REPORT
-from ccella_core.generation.sampling import latent_shape_multiple, sample
+from ccella_core.generation.sampling import sample
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.generation.text_encoder import ReportEncoder
+from ccella_core.imaging.orientation import affine_of
 from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.limits import SchedulerName
 from ccella_core.models.model import ModelFolder, ModelIndex
 from ccella_core.models.search import resolve_model
 from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser
+from ccella_core.networks.autoencoder import Autoencoder
+from ccella_core.networks.config import latent_shape, volume_multiples
 from ccella_core.progress import GenerationProgress, ProgressCallback
 from ccella_core.provenance import Provenance, SequenceName
 
@@ -40,7 +46,7 @@ class CCELLAPipeline:
 
     Args:
         denoiser: in any variant.
-        autoencoder: built from ``autoencoder_config``; only its decoder is used.
+        autoencoder: built from ``autoencoder_config``; its encoder is used for edits alone.
         autoencoder_config: its size.
         scheduler_config: the noise schedule that ``denoiser`` was trained with.
         encoder: the report encoder that it was trained with; ``None`` for variants without text.
@@ -57,7 +63,7 @@ class CCELLAPipeline:
         self,
         *,
         denoiser: ConditionalDenoiser,
-        autoencoder: AutoencoderKlMaisi,
+        autoencoder: Autoencoder,
         autoencoder_config: AutoencoderConfig,
         scheduler_config: SchedulerConfig,
         encoder: ReportEncoder | None,
@@ -108,6 +114,25 @@ class CCELLAPipeline:
             **load_components(found, where), index=found.index, model_sha256=found.sha256, device=device, dtype=dtype
         )
 
+    @classmethod
+    def connect(cls, host: str, *, model: str = DEFAULT_MODEL, device: str = "auto") -> RemotePipeline:
+        """A pipeline on another computer, by SSH: it is called like this one, and the reports are sent there.
+
+        Args:
+            host: ``user@host``, or a name of the user's SSH configuration, in which port and key can be given.
+            model: as in ``from_pretrained``, there.
+            device: there.
+
+        Raises:
+            InputError: no name of a host.
+            RemoteError: it cannot be reached, has no ``ccella``, or one of another release.
+
+        Examples:
+            >>> with CCELLAPipeline.connect("me@workstation") as pipeline:
+            ...     (volume,) = pipeline("PI-RADS 5 lesion in the left peripheral zone.", seed=7)
+        """
+        return RemotePipeline(host, model=model, device=device)
+
     def save_pretrained(
         self, path: str | Path, *, overwrite: bool = False, storage_dtype: torch.dtype | None = torch.float16
     ) -> ModelFolder:
@@ -116,8 +141,9 @@ class CCELLAPipeline:
         Args:
             path: the new folder.
             overwrite: replace a model that is there.
-            storage_dtype: of the weights of denoiser and autoencoder on the disk; ``None`` keeps theirs. What is
-                loaded again computes in float32, from the rounded weights.
+            storage_dtype: of the weights of denoiser and autoencoder on the disk; ``None`` keeps theirs. With
+                ``torch.int8`` denoiser and text encoder have 8 bits and a scale a channel, the autoencoder 16 bits.
+                What is loaded again computes in float32, from the rounded weights.
 
         Raises:
             SaveError: ``path`` is taken, or the disk refuses.
@@ -135,9 +161,9 @@ class CCELLAPipeline:
         return model
 
     @property
-    def shape_multiple(self) -> int:
-        """Each axis of a volume must be a multiple of this many voxels."""
-        return self.autoencoder_config.factor * latent_shape_multiple(self.denoiser)
+    def shape_multiples(self) -> tuple[int, int, int]:
+        """Each axis of a volume must be a multiple of its own number of voxels."""
+        return volume_multiples(self.autoencoder_config, self.denoiser.config.unet)
 
     def __call__(
         self,
@@ -145,6 +171,8 @@ class CCELLAPipeline:
         options: GenerationOptions | None = None,
         *,
         scheduler: SchedulerName | ReadyScheduler | None = None,
+        image: ScanToEdit | Source | Mapping[SequenceName, Source] | None = None,
+        mask: Source | Sphere | None = None,
         allow_null: bool = False,
         callback: ProgressCallback | None = None,
         **keywords: Unpack[GenerationKeywords],
@@ -155,15 +183,20 @@ class CCELLAPipeline:
             report: the radiology report; ``None`` for variants that read none.
             options: what ``GenerationOptions`` has; by default everything as the model has it.
             scheduler: a name, or a ready object, for instance of Diffusers (see ``ReadyScheduler``), which is copied.
+            image: a scan to edit under the report, of the model's first sequence, or several by their sequence; see
+                ``scan_to_edit``, which can also read it before there is a pipeline.
+            mask: where the scan may change; by default within the model's field of view.
             allow_null: ``NULL_REPORT`` is no mistake: the case has no report.
             callback: called after every step; ``False`` stops with ``Cancelled``.
             **keywords: ``seed``, ``count``, ``num_inference_steps``, ``guidance_scale``, ``shape``, ``spacing``,
-                ``pathology``, ``memory_limit_gib``, ``output_range``: see ``GenerationOptions``; over ``options``.
+                ``pathology``, ``memory_limit_gib``, ``strength``, ``output_range``: see ``GenerationOptions``; over
+                ``options``.
 
         Returns:
             Volumes in RAS+, their centre at the origin, in the model's intensity range of the sequence unless
             ``output_range`` says otherwise. A model of several sequences gives each of them for every seed: those of
             the first seed, then of the next. Each can be made again alone from its provenance, equal up to rounding.
+            An edited volume has the grid and intensities of its scan; there is one for each scan that was given.
 
         Raises:
             InputError: an argument that cannot be used, or too little memory.
@@ -182,9 +215,11 @@ class CCELLAPipeline:
             >>> volumes = [v for report in reports for v in pipeline(report, options, scheduler=unipc)]
         """
         # 1. Check everything before anything slow begins.
-        job = prepare(self, report, read_options(options, **keywords), scheduler, allow_null=allow_null)
+        edit = edit_of(image, mask, self.index.sequences)
+        job = prepare(self, report, read_options(options, **keywords), scheduler, allow_null=allow_null, edit=edit)
         progress = GenerationProgress(callback, [len(seeds) for seeds in job.batches])
         factors = self.index.scale_factors
+        wanted = self.index.sequences if edit is None else list(edit.scans)
         volumes = []
         with memory_explained():
             # 2. Encode the report, and the empty one that guidance compares it with.
@@ -194,6 +229,7 @@ class CCELLAPipeline:
                 null_text = self.encoder.encode([NULL_REPORT]) if job.options.guidance_scale != 1 else None
                 if progress.encoded() is False:
                     raise Cancelled("Generation was stopped after the report was encoded.")
+            known = None if edit is None else encode_known(self, edit, job)
             for number, seeds in enumerate(job.batches):
                 # 3. Denoise.
                 latents, positive, _ = sample(
@@ -202,39 +238,42 @@ class CCELLAPipeline:
                     text=text,
                     null_text=null_text,
                     pathology=job.options.pathology,
-                    shape=[size // self.autoencoder_config.factor for size in job.shape],
+                    shape=latent_shape(self.autoencoder_config, job.shape),
                     spacing=job.spacing,
                     seeds=seeds,
                     scheduler=job.scheduler,
                     guidance_scale=job.options.guidance_scale,
                     dtype=self.dtype,
+                    known=known,
                     callback=partial(progress.denoised, number),
                 )
                 # 4. Decode, one sequence after the other; their latents are stacked.
+                stacked = zip(latents.chunk(len(factors), dim=1), factors, self.index.sequences, strict=True)
                 decoded = [
                     decode(
                         self.autoencoder,
                         latent,
                         scale_factor=factor,
                         memory_limit_gib=job.options.memory_limit_gib,
-                        callback=partial(progress.decoded, number, place, len(factors)),
+                        callback=partial(progress.decoded, number, place, len(wanted)),
                     )
-                    for place, (latent, factor) in enumerate(
-                        zip(latents.chunk(len(factors), dim=1), factors, strict=True)
-                    )
+                    for place, (latent, factor, _) in enumerate(each for each in stacked if each[2] in wanted)
                 ]
                 # 5. Record how each was made.
                 for row, seed in enumerate(seeds):
                     provenance = provenance_of(self, job, seed, None if positive is None else float(positive[row]))
                     volumes += [
-                        self._volume(voxels[row, 0].numpy(), sequence, provenance)
-                        for sequence, voxels in zip(self.index.sequences, decoded, strict=True)
+                        self._volume(voxels[row, 0].numpy(), sequence, provenance, job)
+                        for sequence, voxels in zip(wanted, decoded, strict=True)
                     ]
         return volumes
 
-    def _volume(self, decoded: np.ndarray, sequence: SequenceName, provenance: Provenance) -> SyntheticVolume:
+    def _volume(self, decoded: np.ndarray, sequence: SequenceName, provenance: Provenance, job: Job) -> SyntheticVolume:
         """Voxels (X, Y, Z) that the autoencoder gave in 0 … 1, in the requested range and with their geometry."""
         voxels = decoded.clip(0, 1)
+        if job.edit is not None and job.grid is not None:
+            edited, affine = job.edit.laid_back(job.grid, sequence, voxels), affine_of(job.edit.scans[sequence])
+            return SyntheticVolume(edited, affine, sequence, provenance.model_copy(update=job.edit.hashes(sequence)))
         if provenance.output_range != "0-1":
             low, high = self.index.intensity_range[sequence]
             voxels = low + (high - low) * voxels

@@ -15,6 +15,7 @@ from ccella_core.generation.schedulers import (
     DEFAULT_NUM_INFERENCE_STEPS,
     Scheduler,
     SchedulerConfig,
+    begin_at,
     check_num_inference_steps,
 )
 from ccella_core.limits import SchedulerName
@@ -75,6 +76,15 @@ class HandedInScheduler:
         self._check(config)
         parameters = inspect.signature(self._scheduler.step).parameters
         self._takes_generator, self._takes_return_dict = "generator" in parameters, "return_dict" in parameters
+
+    @property
+    def order(self) -> int:
+        """As ``Scheduler.order``: two of a solver of second order that evaluates twice a step."""
+        return int(getattr(self._scheduler, "order", 1))
+
+    def begin_at(self, step: int) -> None:
+        """As ``Scheduler.begin_at``."""
+        begin_at(self._scheduler, step)
 
     def step(self, prediction: Tensor, timestep: Tensor, x: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """As ``Scheduler.step``."""

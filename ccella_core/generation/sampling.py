@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ccella_core.devices import autocast
 from ccella_core.errors import Cancelled, InputError, NonFiniteError
+from ccella_core.generation.known_latent import KeptLatent, KnownLatent
 from ccella_core.generation.options import NUM_SEEDS
 from ccella_core.generation.ready_schedulers import ReadyScheduler, prepare_scheduler
 from ccella_core.generation.schedulers import DEFAULT_SCHEDULER, SchedulerConfig
@@ -91,11 +92,6 @@ def parse_pathology(value: str | float | None) -> float | None:
     raise InputError(f"The pathology is 'negative', 'positive' or a probability from 0 to 1, not {value!r}.")
 
 
-def latent_shape_multiple(denoiser: ConditionalDenoiser) -> int:
-    """Each axis of a latent must be a multiple of this for the U-Net's levels to meet."""
-    return denoiser.config.unet.shape_multiple
-
-
 @torch.inference_mode()
 def precompute_conditions(
     denoiser: ConditionalDenoiser, text: Tensor, timesteps: Tensor, *, batch: int = CONDITION_BATCH
@@ -137,6 +133,7 @@ def sample(
     num_inference_steps: int | None = None,
     guidance_scale: float = 1.0,
     dtype: torch.dtype = torch.float32,
+    known: KnownLatent | None = None,
     callback: StepCallback | None = None,
 ) -> SampleResult:
     """Draw one latent a seed.
@@ -151,7 +148,7 @@ def sample(
         null_text: that of the null report, (1, L, D); needed for guidance.
         pathology: see ``parse_pathology``; one for all samples or one a sample. It replaces, as the U-Net's input at
             all timesteps, the class that is predicted from the report at each.
-        shape: latent shape (x, y, z), multiples of ``latent_shape_multiple``.
+        shape: latent shape (x, y, z), multiples of the U-Net's ``shape_multiples``.
         spacing: voxel spacing in mm, (3,) or one a sample (B, 3).
         seeds: B whole numbers, 0 … 2**63 - 1.
         scheduler: see ``Scheduler`` and ``ReadyScheduler``; an object is copied.
@@ -159,6 +156,7 @@ def sample(
         guidance_scale: 1: off. Else classifier-free guidance against the null report, at twice the cost. Experimental:
             the published model is sampled without.
         dtype: precision of the network's arithmetic, see ``devices.choose_dtype``.
+        known: a latent that is given, and what of it is drawn anew; by default all is drawn.
         callback: called after every step.
 
     Raises:
@@ -201,16 +199,23 @@ def sample(
         return unconditional + guidance_scale * (conditional - unconditional)
 
     x = torch.cat([torch.randn((1, denoiser.config.latent_channels, *shape), generator=g) for g in generators])
-    for i, timestep in enumerate(stepper.timesteps):
+    kept = None if known is None else KeptLatent(known, scheduler_config, stepper, timesteps, noise=x)
+    first = 0
+    if kept is not None:
+        first = kept.first
+        x = kept.keep(x, first)
+    for i, timestep in enumerate(stepper.timesteps[first:], start=first):
         prediction = predict(x, i)
         if not torch.isfinite(prediction).all():
             raise NonFiniteError(
                 f"The denoiser gave NaN or infinity at step {i + 1} of {steps}; try float32, or check the model."
             )
         noisy, x = x, stepper.step(prediction, timestep, x, generators)
+        if kept is not None:
+            x = kept.keep(x, i + 1)
         if callback is not None:
             estimate = partial(scheduler_config.clean_estimate, noisy, prediction, int(timestep))
-            if callback(StepInfo(i + 1, steps, int(timestep), x, estimate)) is False:
+            if callback(StepInfo(i + 1 - first, steps - first, int(timestep), x, estimate)) is False:
                 raise Cancelled(f"Sampling was stopped after step {i + 1} of {steps}.")
 
     positive = None if predicted is None else predicted[-1, :, 1].cpu().expand(B).clone()
@@ -261,9 +266,9 @@ def _checked_spacing(spacing: Sequence[float] | Tensor, count: int) -> Tensor:
 
 
 def _check_shape(denoiser: ConditionalDenoiser, shape: Sequence[int]) -> None:
-    multiple = latent_shape_multiple(denoiser)
-    if len(shape) != 3 or any(size <= 0 or size % multiple for size in shape):
-        raise InputError(f"The latent shape {tuple(shape)} must be three positive multiples of {multiple}.")
+    multiples = denoiser.config.unet.shape_multiples
+    if len(shape) != 3 or any(size <= 0 or size % step for size, step in zip(shape, multiples, strict=True)):
+        raise InputError(f"The latent shape {tuple(shape)} must be three positive multiples of {multiples}.")
 
 
 def _check_text(

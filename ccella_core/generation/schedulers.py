@@ -156,6 +156,13 @@ class Scheduler:
         self.timesteps: Tensor = self._scheduler.timesteps.long()
         """(num_inference_steps,), falling; small ones may repeat: Karras' sigmas lie close together there."""
 
+    order = 1
+    """Evaluations of the network that belong together."""
+
+    def begin_at(self, step: int) -> None:
+        """The loop begins at this step, counted from 0."""
+        begin_at(self._scheduler, step)
+
     def step(self, prediction: Tensor, timestep: Tensor, x: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """The next, less noisy latent.
 
@@ -170,6 +177,12 @@ class Scheduler:
             return torch.cat([self._scheduler.step(p, int(timestep), row, g)[0] for p, row, g in rows])
         noise = {"generator": list(generators)} if self.name == "ddpm" else {}
         return self._scheduler.step(prediction, timestep, x, return_dict=False, **noise)[0]
+
+
+def begin_at(scheduler: Any, step: int) -> None:
+    """Tell a scheduler of Diffusers with which step it begins; those that count no steps need not know."""
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(step)
 
 
 def check_num_inference_steps(number: int, config: SchedulerConfig) -> None:

@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ccella_core.config import read_json_object
 from ccella_core.errors import CCELLAError, InputError, ModelError, NonFiniteError, first_line
 from ccella_core.files import usable_path
 from ccella_core.generation.report_cache import ReportCache, encoder_fingerprint
 from ccella_core.generation.report_text import NULL_REPORT, check_report
-from ccella_core.models.untrusted import refuse_code
-from ccella_core.models.weights import CONFIG_NAME
+from ccella_core.models.untrusted import refuse_code, refuse_depth
+from ccella_core.models.weights import WEIGHTS_NAME, load_tensors, save_tensors, stored_as_int8
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -100,29 +99,34 @@ class ReportEncoder:
         device = torch.device(device)
         if dtype is None:
             dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+        weights = folder / WEIGHTS_NAME
         try:
-            _refuse_depth(folder)
+            refuse_depth(folder)
             config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
             _refuse_half_precision_t5(config.model_type, dtype)
             loader = AutoModelForTextEncoding if config.model_type in T5_FAMILY else AutoModel
-            model, loading = loader.from_pretrained(
-                folder,
-                config=config,
-                dtype=dtype,
-                use_safetensors=True,
-                local_files_only=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-            )
+            if weights.is_file() and stored_as_int8(weights):
+                model = loader.from_config(config, trust_remote_code=False)
+                missing = _fill(model, load_tensors(weights))
+                model = model.to(dtype)
+            else:
+                model, loading = loader.from_pretrained(
+                    folder,
+                    config=config,
+                    dtype=dtype,
+                    use_safetensors=True,
+                    local_files_only=True,
+                    trust_remote_code=False,
+                    output_loading_info=True,
+                )
+                missing = loading["missing_keys"]
             tokenizer = load_tokenizer(tokenizer_folder)
-            with torch.inference_mode():  # settings that do not fit each other are met by the first token
-                model.get_encoder()(input_ids=torch.zeros(1, 1, dtype=torch.long))
         except CCELLAError:
             raise
         except Exception as error:  # whatever a library raises while it builds from a configuration
             raise ModelError(f"Cannot load the text encoder in {folder}: {first_line(error)}") from error
         # Transformers fills what a file lacks with random numbers; only the pooler is never used here.
-        missing = [name for name in loading["missing_keys"] if "pooler" not in name]
+        missing = [name for name in missing if "pooler" not in name]
         if missing:
             raise ModelError(f"The text encoder in {folder} lacks {len(missing)} weights, the first {missing[0]!r}.")
         if len(tokenizer) > (known := model.get_input_embeddings().weight.shape[0]):
@@ -132,6 +136,11 @@ class ReportEncoder:
             )
         if model.config.is_encoder_decoder and config.model_type not in T5_FAMILY:
             model = model.get_encoder()
+        try:
+            with torch.inference_mode():
+                model(input_ids=torch.zeros(1, 1, dtype=torch.long))
+        except Exception as error:  # settings that do not fit each other are met by the first token
+            raise ModelError(f"The text encoder in {folder} cannot read: {first_line(error)}") from error
         return cls(model.to(device), tokenizer, max_tokens=max_tokens, cache_dir=cache_dir)
 
     def count_tokens(self, report: str) -> TokenCount:
@@ -172,19 +181,29 @@ class ReportEncoder:
     ) -> None:
         """Write the model (safetensors) and the tokenizer, each to its folder of a model.
 
-        ``storage_dtype`` rounds the weights on the disk, bfloat16 for a T5; ``None`` keeps their type.
+        ``storage_dtype`` rounds the weights on the disk, bfloat16 for a T5, int8 for the smallest file; ``None`` keeps
+        their type.
         """
         model = self._loaded_model()
-        if storage_dtype is not None:
+        if storage_dtype is not None and storage_dtype != torch.int8:
             _refuse_half_precision_t5(model.config.model_type, storage_dtype)
             model = copy.deepcopy(model)
             torch.nn.Module.to(model, storage_dtype)
-        model.save_pretrained(text_encoder_dir)
+        one_file = {"max_shard_size": "1TB"} if storage_dtype == torch.int8 else {}
+        model.save_pretrained(text_encoder_dir, **one_file)
+        if storage_dtype == torch.int8:
+            # Rewritten rather than written: the library knows which weights are tied and stand in the file once.
+            weights = text_encoder_dir / WEIGHTS_NAME
+            save_tensors(load_tensors(weights), weights, dtype=torch.int8, owner=type(model).__name__)
         if self._tokenizer.is_fast:
             # It remembers how its last call cut and padded, and would write that: the same encoder, other files.
             self._tokenizer.backend_tokenizer.no_truncation()
             self._tokenizer.backend_tokenizer.no_padding()
         self._tokenizer.save_pretrained(tokenizer_dir)
+
+    def parts(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        """The model and its tokenizer, to make others of them. Raises InputError after ``release``."""
+        return self._loaded_model(), self._tokenizer
 
     def _loaded_model(self) -> PreTrainedModel:
         if self._model is None:
@@ -214,6 +233,17 @@ class ReportEncoder:
         return hashlib.sha256(f"{self._fingerprint}\n{self.max_tokens}\n{text}".encode()).hexdigest()
 
 
+def _fill(model: PreTrainedModel, tensors: dict[str, torch.Tensor]) -> list[str]:
+    """Give the model its weights; returns the names of those that it did not get. ValueError where one does not fit."""
+    own = model.state_dict()
+    for name, tensor in tensors.items():
+        if name in own and (own[name].shape != tensor.shape or not tensor.isfinite().all()):
+            raise ValueError(f"its weight {name} has another shape, or is NaN or infinite")
+    model.load_state_dict(tensors, strict=False)
+    filled = {own[name].data_ptr() for name in tensors if name in own}  # tied weights stand in the file once
+    return [name for name, tensor in own.items() if tensor.data_ptr() not in filled]
+
+
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The tokenizer in a folder; nothing in it is ever run, asked about or fetched. Raises ``ModelError``."""
     from transformers import AutoTokenizer
@@ -225,17 +255,6 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         return tokenizer
     except Exception as error:  # the library for tokenizers raises bare exceptions
         raise ModelError(f"Cannot load the tokenizer in {folder}: {first_line(error)}") from error
-
-
-MOST_LAYERS = 512
-"""Of a text encoder; ten times the deepest in use."""
-
-
-def _refuse_depth(folder: Path) -> None:
-    """A library builds a layer after the other, however many there are said to be."""
-    for key, value in read_json_object(folder / CONFIG_NAME).items():
-        if "layer" in key and isinstance(value, (int, float)) and value > MOST_LAYERS:
-            raise ModelError(f"{folder / CONFIG_NAME} asks for {key} {value}; at most {MOST_LAYERS} are read.")
 
 
 def _refuse_half_precision_t5(model_type: str, dtype: torch.dtype) -> None:

@@ -31,10 +31,12 @@ SLICES_PER_ROW, SLICE_ROWS = 6, 2
 # Lengths as fractions of the width of the sheet, so that every width gives the same picture.
 MARGIN, GAP, HEADER = 0.02, 0.012, 0.055
 TITLE_SIZE, TEXT_SIZE, LETTER_SIZE, NOTE_SIZE = 0.0225, 0.0125, 0.0115, 0.0095
+TITLE_CHARACTERS = 45  # that have room beside the model's name; longer titles are smaller
 LINE_HEIGHT = 1.35  # of the text size
 CHARACTER_WIDTH = 0.56  # of the text size: the mean of DejaVu Sans, a little generous
 LEAST_TEXT_HEIGHT = 0.14
 OUTLINE = (withStroke(linewidth=2.5, foreground=BACKGROUND),)  # keeps words readable on bright tissue
+DESCRIPTION = "Description"  # PNG's own keyword for what a picture shows
 DOTS_PER_INCH = 100
 POINTS_PER_INCH = 72
 
@@ -94,7 +96,9 @@ def draw_contact_sheet(volume: SyntheticVolume, *, width: int = 1600) -> Image.I
     tiles_top = HEADER + planes_height + 2 * GAP
     sheet = _Sheet(width, tiles_top + rows * (tile[1] + GAP) - GAP + MARGIN)
 
-    sheet.text(MARGIN, MARGIN * 0.8, SYNTHETIC_LABEL, TITLE_SIZE, WARNING, weight="bold")
+    label = volume.provenance.label
+    title_size = TITLE_SIZE * min(1, TITLE_CHARACTERS / len(label))
+    sheet.text(MARGIN, MARGIN * 0.8, label, title_size, WARNING, weight="bold")
     made_by = f"{volume.provenance.model_name} {volume.provenance.model_version}"
     sheet.text(1 - MARGIN, MARGIN, f"{volume.sequence.upper()}  ·  {made_by}", TEXT_SIZE, FAINT, ha="right")
 
@@ -118,7 +122,9 @@ def draw_contact_sheet(volume: SyntheticVolume, *, width: int = 1600) -> Image.I
         corner = (MARGIN + place * (tile[0] + GAP), tiles_top + row * (tile[1] + GAP))
         sheet.picture(*corner, tile, radiological(voxels[:, :, index]), window)
         sheet.text(corner[0] + GAP / 2, corner[1] + GAP / 2, f"{index + 1}", NOTE_SIZE)
-    return sheet.image()
+    picture = sheet.image()
+    picture.info[DESCRIPTION] = label
+    return picture
 
 
 def save_contact_sheet(sheet: Image.Image, path: Path) -> Path:
@@ -127,7 +133,7 @@ def save_contact_sheet(sheet: Image.Image, path: Path) -> Path:
     if path.suffix.lower() != ".png":
         raise InputError(f"A contact sheet is saved as .png, not {path.suffix or 'without extension'}.")
     label = PngImagePlugin.PngInfo()
-    label.add_text("Description", SYNTHETIC_LABEL)
+    label.add_text(DESCRIPTION, sheet.info.get(DESCRIPTION, SYNTHETIC_LABEL))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path, private=True) as temporary:  # the picture shows the report

@@ -45,6 +45,8 @@ NOT_A_SCAN = {
     b"SIMPLE": "a FITS file; give the scan itself",
 }
 LENGTH_OF_START = 512
+UNNAMED = Path("The image")
+"""What sentences call an image that was handed in and has no file."""
 
 
 def read_scan(path: Path, on_warning: OnWarning | None = None) -> sitk.Image:
@@ -61,14 +63,28 @@ def read_scan(path: Path, on_warning: OnWarning | None = None) -> sitk.Image:
     return _checked(_read(Path(path), on_warning or log.warning), Path(path), on_warning or log.warning)
 
 
+def as_scan(image: sitk.Image | Path | str, on_warning: OnWarning | None = None) -> sitk.Image:
+    """The same of what may be an image already, which is checked as one that was read. Raises InputError."""
+    if isinstance(image, sitk.Image):
+        return _checked(image, UNNAMED, on_warning or log.warning)
+    return read_scan(Path(image), on_warning)
+
+
 def read_mask(path: Path, on_warning: OnWarning | None = None) -> sitk.Image:
     """The same for a mask: uint8, 1 where the file holds anything but 0.
 
     Raises:
         InputError: as ``read_scan``, and where it holds probabilities, an image, or NaN.
     """
-    path, warn = Path(path), on_warning or log.warning
-    image = _checked(_read(path, warn, is_mask=True), path, warn, fewest_slices=1)
+    return as_mask(_read(Path(path), on_warning or log.warning, is_mask=True), on_warning, name=Path(path))
+
+
+def as_mask(image: sitk.Image | Path | str, on_warning: OnWarning | None = None, *, name: Path = UNNAMED) -> sitk.Image:
+    """The same of what may be an image already; ``name`` is for the sentences. Raises InputError."""
+    if not isinstance(image, sitk.Image):
+        return read_mask(Path(image), on_warning)
+    path = name
+    image = _checked(image, path, on_warning or log.warning, fewest_slices=1)
     voxels = sitk.GetArrayViewFromImage(image)
     values = np.unique(voxels)
     if len(values) and not np.equal(np.mod(values, 1), 0).all():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,13 +25,16 @@ from ccella_core.imaging.orientation import (
     spacing_of,
 )
 from ccella_core.imaging.scans import IMAGE_SUFFIXES, ITK_SUFFIXES, read_scan
-from ccella_core.provenance import SYNTHETIC_LABEL, SYNTHETIC_PREFIX, Provenance, SequenceName, Sidecar
+from ccella_core.limits import SYNTHETIC_PREFIX
+from ccella_core.provenance import Provenance, SequenceName, Sidecar
 
 LOCK_NAME = ".ccella-names.lock"
 """Held for the moment in which an image and its sidecar get their names."""
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from ccella_core.imaging.dicom_export import DicomSource
 
 NIFTI_DESCRIPTION_BYTES = 79  # the header field has 80, the last of which ends the string
 NIFTI_SCANNER_COORDINATES = 1
@@ -41,9 +45,9 @@ ITK_LABEL_KEY = "SyntheticLabel"
 class SyntheticVolume:
     """A generated scan.
 
-    ``voxels`` is (X, Y, Z), int16 if it is given so, else float32; ``affine`` (4, 4) float64 takes a voxel index to
-    RAS+ mm; ``sequence`` is "t2w", "hbv" or "adc". Raises ``InputError`` for another shape, a singular or non-finite
-    affine, an unknown sequence.
+    ``voxels`` is (X, Y, Z), int16 if it is given so, else float32; of an edited scan they keep the scan's type.
+    ``affine`` (4, 4) float64 takes a voxel index to RAS+ mm; ``sequence`` is "t2w", "hbv" or "adc". Raises
+    ``InputError`` for another shape, a singular or non-finite affine, an unknown sequence.
     """
 
     voxels: np.ndarray
@@ -53,7 +57,7 @@ class SyntheticVolume:
 
     def __post_init__(self) -> None:
         self.voxels = np.asarray(self.voxels)
-        if self.voxels.dtype != np.int16:
+        if self.voxels.dtype != np.int16 and self.provenance.source_sha256 is None:
             self.voxels = self.voxels.astype(np.float32, copy=False)
         self.affine = np.asarray(self.affine, dtype=np.float64)
         if self.voxels.ndim != 3 or 0 in self.voxels.shape:
@@ -77,9 +81,7 @@ class SyntheticVolume:
         """
         image_path = synthetic_name(Path(path))
         sidecar_path = sidecar_of(image_path)
-        if not np.isfinite(self.voxels).all():
-            count = int((~np.isfinite(self.voxels)).sum())
-            raise NonFiniteError(f"{count} voxels are NaN or infinite, so {image_path.name} was not saved.")
+        self._refuse_non_finite(image_path.name)
         try:
             _refuse_taken_names(image_path, sidecar_path, overwrite)
             image_path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,13 +91,8 @@ class SyntheticVolume:
                 whole_file(sidecar_path, private=True) as temporary_sidecar,
             ):
                 self._write(temporary_image)
-                sidecar = Sidecar(
-                    image=image_path.name,
-                    sha256=sha256_of(temporary_image),
-                    sequence=self.sequence,
-                    provenance=self.provenance,
-                )
-                temporary_sidecar.write_text(sidecar.model_dump_json(indent=2), encoding="utf-8")
+                sidecar = self._sidecar(image_path.name, sha256_of(temporary_image))
+                temporary_sidecar.write_text(sidecar, encoding="utf-8")
                 # Others may save under this name at the same time: both files are theirs or ours.
                 until_both_have_their_names.enter_context(locked(image_path.parent / LOCK_NAME, wait=True))
                 _refuse_taken_names(image_path, sidecar_path, overwrite)
@@ -108,17 +105,45 @@ class SyntheticVolume:
             ) from error
         return image_path
 
+    def to_bytes(self, name: str) -> tuple[bytes, bytes]:
+        """What ``save`` would write into ``name``, which ends in ``.nii``, and into its sidecar.
+
+        Raises:
+            NonFiniteError: NaN or infinity.
+        """
+        self._refuse_non_finite(name)
+        image = self._nifti().to_bytes()
+        return image, self._sidecar(name, hashlib.sha256(image).hexdigest()).encode()
+
+    def _refuse_non_finite(self, name: str) -> None:
+        if not np.isfinite(self.voxels).all():
+            count = int((~np.isfinite(self.voxels)).sum())
+            raise NonFiniteError(f"{count} voxels are NaN or infinite, so {name} was not saved.")
+
+    def _sidecar(self, name: str, sha256: str) -> str:
+        sidecar = Sidecar(
+            label=self.provenance.label,
+            image=name,
+            sha256=sha256,
+            sequence=self.sequence,
+            provenance=self.provenance,
+        )
+        return sidecar.model_dump_json(indent=2)
+
     def _write(self, path: Path) -> None:
         if image_suffix(path) in ITK_SUFFIXES:
             sitk.WriteImage(self.to_sitk(), str(path), useCompression=True)
             return
-        image = nib.Nifti1Image(self.voxels, self.affine)
+        self._nifti().to_filename(path)
+
+    def _nifti(self) -> nib.Nifti1Image:
+        image = nib.Nifti1Image(self.voxels, self.affine, dtype=self.voxels.dtype)
         image.set_qform(self.affine, NIFTI_SCANNER_COORDINATES)
         image.set_sform(self.affine, NIFTI_SCANNER_COORDINATES)
         image.header.set_xyzt_units(xyz="mm")
         maker = f"{self.sequence}, {self.provenance.model_name} {self.provenance.model_version}"
-        image.header["descrip"] = f"{SYNTHETIC_LABEL}; {maker}".encode()[:NIFTI_DESCRIPTION_BYTES]
-        image.to_filename(path)
+        image.header["descrip"] = f"{self.provenance.label}; {maker}".encode()[:NIFTI_DESCRIPTION_BYTES]
+        return image
 
     @classmethod
     def load(cls, path: Path | str) -> SyntheticVolume:
@@ -140,8 +165,15 @@ class SyntheticVolume:
         """The same volume as a SimpleITK image, whose physical space is LPS mm."""
         image = sitk.GetImageFromArray(np.ascontiguousarray(self.voxels.transpose(2, 1, 0)))
         set_affine(image, self.affine)
-        image.SetMetaData(ITK_LABEL_KEY, SYNTHETIC_LABEL)
+        image.SetMetaData(ITK_LABEL_KEY, self.provenance.label)
         return image
+
+    def dicom_source(self, name: str | None = None) -> DicomSource:
+        """The volume as ``imaging.dicom_export.export_dicom`` takes it; ``name`` is what its sentences call it."""
+        from ccella_core.imaging.dicom_export import DicomSource
+
+        made = self.provenance.model_dump(mode="json")
+        return DicomSource(name or f"The {self.sequence} volume", self.voxels, self.affine, self.sequence, made)
 
     def place_on(self, reference: sitk.Image | Path | str) -> SyntheticVolume:
         """The same voxels and spacing, laid along the axes of a real scan, with the centres at the same point.

@@ -35,7 +35,8 @@ from ccella_core.provenance import SequenceName
 __all__ = ["ModelFolder", "ModelIndex", "load_config", "load_state", "save_component", "write_model"]
 
 FORMAT = "ccella-model"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # since weights may be stored as int8
+FORMAT_VERSION_WITHOUT_INT8 = 1  # what older software reads as well
 INDEX_NAME = "model_index.json"
 # Formats that are pickles or may hold one. The model has no use for any of them.
 PICKLE_SUFFIXES = frozenset([".bin", ".ckpt", ".joblib", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth"])
@@ -59,7 +60,7 @@ class ModelIndex(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal["ccella-model"] = "ccella-model"
-    format_version: Annotated[int, Field(strict=True, ge=1)] = FORMAT_VERSION
+    format_version: Annotated[int, Field(strict=True, ge=1)] = FORMAT_VERSION_WITHOUT_INT8
     name: Name
     version: Words
     licence: Words

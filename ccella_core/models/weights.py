@@ -1,6 +1,10 @@
 """The parts of a model that are networks: weights as safetensors beside a JSON configuration, and nothing else.
 
 A pickle can run any program when it is read, so none is read here, whatever its name.
+
+Stored as int8, a tensor of two or more axes is two in the file: whole numbers from -127 to 127 under its own name, and
+under that name with `.int8_scale` one float32 for each index of its first axis, by which they are multiplied. Vectors
+keep their type: they are few. Networks never see this; they compute in float.
 """
 
 from __future__ import annotations
@@ -24,6 +28,8 @@ CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 LENGTH_BYTES = 8  # a safetensors file begins with the length of its JSON header, little-endian
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit
+SCALE_SUFFIX = ".int8_scale"
+LARGEST_INT8 = 127  # not -128, so that the range is the same on both sides
 
 KNOWN_BEGINNINGS = {
     b"PK\x03\x04": "a zip archive with a pickle inside, as torch.save writes",
@@ -42,28 +48,12 @@ KNOWN_BEGINNINGS = {
 def save_component(module: nn.Module, config: BaseModel, folder: Path, *, dtype: torch.dtype | None = None) -> None:
     """Write `config.json` and `model.safetensors` into `folder`, made if needed.
 
-    `dtype` is how floating-point tensors are stored, for instance `torch.float16` to halve the file; None keeps theirs.
+    `dtype` is how floating-point tensors are stored, for instance `torch.float16` to halve the file or `torch.int8` to
+    quarter it; None keeps theirs.
     Raises NonFiniteError where a weight is NaN or infinite, or becomes so in `dtype`.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    tensors = {}
-    for name, tensor in module.state_dict().items():
-        stored_dtype = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
-        # A copy, because safetensors refuses tensors that share memory, as tied weights do.
-        stored = tensor.detach().to("cpu", stored_dtype, copy=True).contiguous()
-        if not stored.isfinite().all():
-            raise NonFiniteError(
-                f"The weight {name} of {type(module).__name__} is NaN or infinite as {stored_dtype}; it is not saved."
-            )
-        tensors[name] = stored
-    folder.mkdir(parents=True, exist_ok=True)
+    save_tensors(module.state_dict(), folder / WEIGHTS_NAME, dtype=dtype, owner=type(module).__name__)
     (folder / CONFIG_NAME).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8", newline="\n")
-    try:
-        save_file(tensors, folder / WEIGHTS_NAME, metadata={"format": "pt"})
-    except SafetensorError as error:  # the disk is full: what calls this explains every OSError
-        raise OSError(str(error)) from error
 
 
 def load_network(build: Callable[[], Network], folder: Path) -> Network:
@@ -93,13 +83,13 @@ def load_network(build: Callable[[], Network], folder: Path) -> Network:
 def load_state(module: nn.Module, folder: Path) -> None:
     """Fill `module` from `model.safetensors` in `folder`; every tensor must be there, with its shape, and no other.
 
-    Tensors stored in half precision become the precision of the module. Raises ModelError naming what does not fit.
+    Tensors stored in half precision or as int8 become the precision of the module. Raises ModelError naming what does
+    not fit.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     path = folder / WEIGHTS_NAME
-    shapes, expected = stored_shapes(path), module.state_dict()
+    expected = module.state_dict()
+    shapes = {name: shape for name, shape in stored_shapes(path).items() if not name.endswith(SCALE_SUFFIX)}
+    # Before anything is loaded: a file may be any size.
     _refuse(
         path,
         module,
@@ -113,11 +103,16 @@ def load_state(module: nn.Module, folder: Path) -> None:
             ],
         },
     )
-    try:
-        stored = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is truncated or damaged ({error}); get the model again.") from error
-    _refuse(path, module, {"NaN or infinite": [name for name, each in stored.items() if not each.isfinite().all()]})
+    stored = load_tensors(path)
+    unlike = {
+        "of whole numbers where there should be fractions": [
+            name
+            for name, tensor in stored.items()
+            if expected[name].is_floating_point() and not tensor.is_floating_point()
+        ],
+        "NaN or infinite": [name for name, tensor in stored.items() if not tensor.isfinite().all()],
+    }
+    _refuse(path, module, unlike)
     if not any(tensor.is_meta for tensor in expected.values()):
         module.load_state_dict(stored)
         return
@@ -141,6 +136,92 @@ def stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         return {name: tuple(map(int, each["shape"])) for name, each in header.items() if name != "__metadata__"}
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise ModelError(f"{path} is truncated or damaged ({error}); get the model again.") from error
+
+
+def save_tensors(tensors: dict[str, torch.Tensor], path: Path, *, dtype: torch.dtype | None, owner: str) -> None:
+    """Write tensors as safetensors, floating-point ones as `dtype`, see `save_component`.
+
+    Raises NonFiniteError where a weight of the `owner` is NaN or infinite, or becomes so in `dtype`.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    content = {}
+    for name, tensor in tensors.items():
+        if dtype == torch.int8:
+            parts = _as_int8(name, tensor) if tensor.is_floating_point() and tensor.dim() > 1 else {name: tensor}
+        else:
+            parts = {name: tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor}
+        for key, part in parts.items():
+            # A copy, because safetensors refuses tensors that share memory, as tied weights do.
+            stored = part.detach().to("cpu", copy=True).contiguous()
+            if not stored.isfinite().all():
+                raise NonFiniteError(f"The weight {name} of {owner} is NaN or infinite as {dtype}; it is not saved.")
+            content[key] = stored
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        save_file(content, path, metadata={"format": "pt"})
+    except SafetensorError as error:  # the disk is full: what calls this explains every OSError
+        raise OSError(str(error)) from error
+
+
+def load_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors in a safetensors file, those stored as int8 as the float32 that they stand for.
+
+    Raises ModelError where the file is damaged or something else, or a scale does not go with its tensor.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    check_safetensors(path)
+    try:
+        content = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} is truncated or damaged ({error}); get the model again.") from error
+    for key in [key for key in content if key.endswith(SCALE_SUFFIX)]:
+        name, scale = key.removesuffix(SCALE_SUFFIX), content.pop(key)
+        codes = content.get(name)
+        if codes is None or not _is_int8_with(codes, scale):
+            raise ModelError(f"The scale {key} in {path} does not go with a tensor of int8; get the model again.")
+        content[name] = codes.float() * scale.view(-1, *[1] * (codes.dim() - 1))
+    return content
+
+
+def stored_as_int8(path: Path) -> bool:
+    """Whether the safetensors file `path` holds tensors as int8 with their scales; reads its header alone."""
+    from safetensors import SafetensorError, safe_open
+
+    check_safetensors(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return any(key.endswith(SCALE_SUFFIX) for key in file.keys())  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} is truncated or damaged ({error}); get the model again.") from error
+
+
+def _as_int8(name: str, tensor: torch.Tensor) -> dict[str, torch.Tensor]:
+    import torch
+
+    values = tensor.detach().cpu().float()
+    largest = values.flatten(1).abs().amax(dim=1)
+    # Without its last eight bits 127 times the scale is exact: weights that are stored a second time stay the same.
+    scale = ((largest / LARGEST_INT8).view(torch.int32) & ~0xFF).view(torch.float32)
+    scale = torch.where(scale == 0, 1, scale)
+    codes = (values / scale.view(-1, *[1] * (values.dim() - 1))).round().clamp(-LARGEST_INT8, LARGEST_INT8)
+    return {name: codes.to(torch.int8), name + SCALE_SUFFIX: torch.where(largest.isfinite(), scale, largest)}
+
+
+def _is_int8_with(codes: torch.Tensor, scale: torch.Tensor) -> bool:
+    import torch
+
+    return (
+        codes.dtype == torch.int8
+        and codes.dim() > 1
+        and scale.dtype == torch.float32
+        and scale.shape == codes.shape[:1]
+        and bool(scale.isfinite().all())
+    )
 
 
 def check_safetensors(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The autoencoder between voxels and latents: MONAI's ``AutoencoderKlMaisi``."""
+"""The autoencoder between voxels and latents: MONAI's ``AutoencoderKlMaisi``, or a lapped block transform."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ from monai.apps.generation.maisi.networks.autoencoderkl_maisi import Autoencoder
 from torch import nn
 
 from ccella_core.networks.config import AutoencoderConfig
+from ccella_core.networks.lapped import LappedTransform
+
+Autoencoder = AutoencoderKlMaisi | LappedTransform
 
 
-def build_autoencoder(config: AutoencoderConfig, *, norm_float16: bool = False) -> AutoencoderKlMaisi:
+def build_autoencoder(config: AutoencoderConfig, *, norm_float16: bool = False) -> Autoencoder:
     """An untrained autoencoder of (B, 1, X, Y, Z) voxels.
 
     Args:
         config: its size.
         norm_float16: halve the memory of the normalised activations; only useful on a GPU.
     """
+    if config.kind == "lapped":
+        return LappedTransform(config)
     levels = len(config.num_channels)
     autoencoder = AutoencoderKlMaisi(
         spatial_dims=3,

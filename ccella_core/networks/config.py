@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from ccella_core.config import StrictModel
 
 Variant = Literal["ccella", "first", "last", "shared", "decoupled", "ellamaisi", "radmaisi", "maisi", "modality"]
+Triple = tuple[int, int, int]
 HeadPlacement = Literal["per_block", "first", "last", "shared"]
 
 
@@ -76,8 +77,11 @@ def _refuse_uneven_groups(num_channels: Sequence[int], groups: int) -> None:
 
 
 class UNetConfig(StrictModel):
-    """The U-Net, MONAI's ``DiffusionModelUNetMaisi``. Defaults: the published size."""
+    """The U-Net: MONAI's ``DiffusionModelUNetMaisi``, or ``PlanarUNet``. Defaults: the published one and its size."""
 
+    kind: Literal["maisi", "planar"] = Field(
+        "maisi", description="the published one, or one that halves planes alone, for latents of `lapped` autoencoders"
+    )
     latent_channels: Channels = Field(4, description="the autoencoder's, times the sequences")
     num_channels: tuple[Channels, ...] = Field(
         (64, 128, 256, 512), min_length=1, max_length=MOST_LEVELS, description="of each level, each half as fine"
@@ -97,8 +101,9 @@ class UNetConfig(StrictModel):
         if not len(self.num_channels) == len(self.attention_levels) == len(self.num_head_channels):
             raise ValueError("num_channels, attention_levels and num_head_channels need one entry a level each")
         _refuse_uneven_groups(self.num_channels, self.norm_num_groups)
-        attending = [level for level, attends in enumerate(self.attention_levels[:-1]) if attends]
-        for level in (*attending, len(self.num_channels) - 1):  # the middle attends with the last level's heads
+        # The published one attends in the middle as well, with the last level's heads.
+        last = len(self.num_channels) - 1 if self.kind == "maisi" else None
+        for level in [each for each, attends in enumerate(self.attention_levels) if attends or each == last]:
             channels, head = self.num_channels[level], self.num_head_channels[level]
             if head == 0 or channels % head:
                 raise ValueError(
@@ -107,9 +112,15 @@ class UNetConfig(StrictModel):
         return self
 
     @property
-    def shape_multiple(self) -> int:
-        """Every axis of the latent must be a multiple of this, or the skip connections do not meet."""
-        return int(2 ** (len(self.num_channels) - 1))
+    def halved(self) -> Triple:
+        """By how much each level shrinks the axes of the one above."""
+        return (2, 2, 2) if self.kind == "maisi" else (2, 2, 1)
+
+    @property
+    def shape_multiples(self) -> Triple:
+        """Each axis of the latent must be a multiple of its own, or the skip connections do not meet."""
+        x, y, z = (int(step ** (len(self.num_channels) - 1)) for step in self.halved)
+        return (x, y, z)
 
 
 class DenoiserConfig(StrictModel):
@@ -129,6 +140,8 @@ class DenoiserConfig(StrictModel):
         if self.uses_modality != (self.unet.modality_labels is not None):
             verb = "needs" if self.uses_modality else "takes no"
             raise ValueError(f"variant {self.variant!r} {verb} modality_labels")
+        if self.uses_modality and self.unet.kind == "planar":
+            raise ValueError("a planar U-Net knows no modalities")
         return self
 
     @property
@@ -158,8 +171,12 @@ class DenoiserConfig(StrictModel):
 
 
 class AutoencoderConfig(StrictModel):
-    """MONAI's ``AutoencoderKlMaisi``. Defaults: the published MAISI autoencoder, which shrinks each axis four times."""
+    """The autoencoder. Defaults: MONAI's ``AutoencoderKlMaisi`` as published, which shrinks each axis four times."""
 
+    kind: Literal["maisi", "lapped"] = Field(
+        "maisi", description="MAISI's, or a linear transform of overlapping blocks that shrinks planes alone"
+    )
+    block: int = Field(8, gt=1, le=64, description="voxels along the sides of a block; for `lapped`, without levels")
     latent_channels: Channels = Field(4, description="numbers that a latent voxel holds")
     num_channels: tuple[Channels, ...] = Field(
         (64, 128, 256),
@@ -179,9 +196,24 @@ class AutoencoderConfig(StrictModel):
         return self
 
     @property
-    def factor(self) -> int:
+    def factors(self) -> Triple:
         """Voxels per latent element along each axis."""
-        return int(2 ** (len(self.num_channels) - 1))
+        if self.kind == "lapped":
+            return (self.block, self.block, 1)
+        factor = int(2 ** (len(self.num_channels) - 1))
+        return (factor, factor, factor)
+
+
+def latent_shape(autoencoder: AutoencoderConfig, shape: Triple) -> Triple:
+    """(x, y, z) of the latent of a volume (X, Y, Z), whose axes are multiples of ``volume_multiples``."""
+    x, y, z = (size // factor for size, factor in zip(shape, autoencoder.factors, strict=True))
+    return (x, y, z)
+
+
+def volume_multiples(autoencoder: AutoencoderConfig, unet: UNetConfig) -> Triple:
+    """Each axis of a volume must be a multiple of its own number of voxels for the two networks to take it."""
+    x, y, z = (a * b for a, b in zip(autoencoder.factors, unet.shape_multiples, strict=True))
+    return (x, y, z)
 
 
 def published_denoiser(variant: Variant = "ccella") -> DenoiserConfig:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ccella_core.networks.adapter import Adapter
 from ccella_core.networks.config import VARIANTS, DenoiserConfig, UNetConfig
+from ccella_core.networks.planar import PlanarUNet
 
 # The published networks were trained on class probabilities and spacings multiplied by 100: the raw numbers are small
 # beside the timestep's embedding, and trained weights expect the scaled ones.
@@ -39,7 +40,7 @@ class ConditionalDenoiser(nn.Module):
             if config.adapter is not None
             else None
         )
-        self.unet = ConditionalUNet(
+        self.unet = (ConditionalUNet if config.unet.kind == "maisi" else PlanarUNet)(
             config.unet,
             num_classes=config.num_classes if config.uses_class else None,
             cross_attention_dim=config.adapter.width if config.adapter is not None else None,
@@ -74,6 +75,8 @@ class ConditionalDenoiser(nn.Module):
             modality: labels (B,), whole numbers; for the variant with one.
             spacing: voxel spacing in mm, (B, 3).
         """
+        if isinstance(self.unet, PlanarUNet):
+            return self.unet(x, timesteps, tokens=tokens, class_probability=class_probability, spacing=spacing)
         scaled_spacing = spacing * SPACING_INPUT_SCALE
         if self.config.uses_modality:
             # NVIDIA's script feeds the network spacings in half precision: 66.4 becomes 66.375.

@@ -39,6 +39,7 @@ class LesionFields(StrictModel):
     pirads: PiRads | None = None
     isup: Isup | None = None
     extraprostatic: bool | None = None
+    significant: bool | None = Field(None, description="clinically significant cancer or not, as its source has it")
 
     def mirrored(self) -> LesionFields:
         """The same lesion on the other side."""
@@ -88,7 +89,7 @@ class StructuredFields(StrictModel):
 
     def to_findings(self) -> Findings | None:
         """The same as `Findings`, which know no biopsy; None where a fact is unknown or two contradict each other."""
-        known = self.model_dump(exclude={"isup": True, "lesions": {"__all__": {"isup"}}})
+        known = self.model_dump(exclude={"isup": True, "lesions": {"__all__": {"isup", "significant"}}})
         if None in known.values() or any(None in lesion.values() for lesion in known["lesions"]):
             return None
         lesions = tuple(known.pop("lesions"))

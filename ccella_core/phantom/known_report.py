@@ -11,11 +11,35 @@ import random
 from .fields import LesionFields, StructuredFields
 from .report import BLADDER, HYPERPLASIA, LEVEL_WORDS, NEGATIVE, RECTUM, ZONE_WORDS
 
+LAYOUTS = (
+    ("CLINICAL HISTORY: ", "TECHNIQUE: ", "FINDINGS: ", "IMPRESSION: "),
+    ("Clinical history: ", "Technique: ", "Findings: ", "Impression: "),
+    ("Indication: ", "Technique: ", "Findings: ", "Conclusion: "),
+    ("", "MRI prostate, ", "", "Impression: "),
+)
+"""What stands before history, technique, findings and impression."""
+VOLUME_UNITS = ("mL", "cc", "ml")
+SIGNIFICANCE = {
+    True: ("clinically significant cancer", "clinically significant"),
+    False: ("no clinically significant cancer", "not clinically significant"),
+}
 
-def write_known_report(known: StructuredFields, *, seed: int = 0) -> str | None:
-    """A report that states what is known; ``seed`` chooses the words. ``None`` where nothing is known."""
+
+def write_known_report(known: StructuredFields, *, seed: int = 0, technique: str | None = None) -> str | None:
+    """A report that states what is known.
+
+    Args:
+        known: of the patient.
+        seed: chooses the words, never the facts, and nothing by a side: the report of the mirrored patient is the
+            mirrored report.
+        technique: what kind of scan it is, "3 T, no endorectal coil" for instance.
+
+    Returns:
+        The report; ``None`` where nothing is known.
+    """
     rng = random.Random(seed)
-    history = _history(known)
+    layout = rng.choice(LAYOUTS)
+    history = _history(known, rng)
     findings = [
         *_gland(known, rng),
         *([] if known.hyperplasia is None else [rng.choice(HYPERPLASIA[known.hyperplasia])]),
@@ -27,22 +51,29 @@ def write_known_report(known: StructuredFields, *, seed: int = 0) -> str | None:
         *([] if known.pirads is None else [f"Overall PI-RADS {known.pirads}."]),
         *([] if known.isup is None else [f"Histology: {_grade(known.isup)}."]),
     ]
-    sections = (("CLINICAL HISTORY", history), ("FINDINGS", findings), ("IMPRESSION", impression))
-    return "\n".join(f"{title}: {' '.join(sentences)}" for title, sentences in sections if sentences) or None
+    sections = (history, [] if technique is None else [f"{technique}."], findings, impression)
+    return "\n".join(f"{title}{' '.join(said)}" for title, said in zip(layout, sections, strict=True) if said) or None
 
 
-def _history(known: StructuredFields) -> list[str]:
-    age = None if known.age_years is None else f"{int(known.age_years)}-year-old man"
+def _history(known: StructuredFields, rng: random.Random) -> list[str]:
+    words = rng.choice(("{}-year-old man", "{} year old male", "{}-year-old patient", "age {}"))
+    age = None if known.age_years is None else words.format(int(known.age_years))
     psa = None if known.psa_ng_ml is None else f"PSA {known.psa_ng_ml:.1f} ng/mL"
     said = ", ".join(part for part in (age, psa) if part is not None)
-    return [f"{said}."] if said else []
+    return [f"{said[0].upper()}{said[1:]}."] if said else []
 
 
 def _gland(known: StructuredFields, rng: random.Random) -> list[str]:
     if known.gland_volume_ml is None:
         return []
-    volume = f"{known.gland_volume_ml:.0f} mL"
-    return [rng.choice((f"The prostate volume is {volume}.", f"Prostate volume: {volume}."))]
+    volume = f"{known.gland_volume_ml:.0f} {rng.choice(VOLUME_UNITS)}"
+    sentences = (
+        f"The prostate volume is {volume}.",
+        f"Prostate volume: {volume}.",
+        f"The gland measures {volume}.",
+        f"Estimated gland volume of {volume}.",
+    )
+    return [rng.choice(sentences)]
 
 
 def _lesions(known: StructuredFields, rng: random.Random) -> list[str]:
@@ -55,12 +86,14 @@ def _lesions(known: StructuredFields, rng: random.Random) -> list[str]:
 
 
 def _lesion(lesion: LesionFields, rng: random.Random) -> str:
+    zone = rng.choice(ZONE_WORDS[lesion.zone]) if lesion.zone else None
     said = (
-        " ".join(part for part in (lesion.side, lesion.zone and ZONE_WORDS[lesion.zone][0]) if part),
+        " ".join(part for part in (lesion.side, zone) if part),
         rng.choice(LEVEL_WORDS[lesion.level]) if lesion.level else None,
         f"{lesion.size_mm:.0f} mm" if lesion.size_mm else None,
         f"PI-RADS {lesion.pirads}" if lesion.pirads else None,
         "extraprostatic extension" if lesion.extraprostatic else None,
+        None if lesion.significant is None else rng.choice(SIGNIFICANCE[lesion.significant]),
         None if lesion.isup is None else _grade(lesion.isup),
     )
     return ", ".join(part for part in said if part)

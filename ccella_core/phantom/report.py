@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from typing import Literal, get_args
 
+from . import report_styles
 from .findings import Findings, Lesion
+from .held_out_style import held_out
+from .phrasing import Phrasing
+
+ReportStyle = Literal["classic", "structured", "telegram", "narrative", "short", "held-out"]
+"""``classic`` states everything and nothing of the scan; ``short`` leaves out what people leave out; no training sees
+``held-out``."""
+TRAINING_STYLES: tuple[ReportStyle, ...] = ("classic", "structured", "telegram", "narrative", "short")
+StyleChoice = Literal[ReportStyle, "any"]
+"""``any``: the seed draws one of those for training."""
 
 ZONE_WORDS = {"peripheral": ("peripheral zone", "PZ"), "transition": ("transition zone", "TZ")}
 LEVEL_WORDS = {
@@ -53,25 +65,59 @@ NEGATIVE = (
 )
 
 
-def write_report(findings: Findings, *, seed: int = 0) -> str:
-    """The report of `findings`; `seed` chooses the words, never the facts."""
+def write_report(
+    findings: Findings, *, seed: int = 0, style: StyleChoice = "classic", technique: str | None = None
+) -> str:
+    """The report of some findings.
+
+    Args:
+        findings: what it states.
+        seed: chooses the words, never the facts.
+        style: in whose way.
+        technique: what kind of scan it is said to be, "3 T, no endorectal coil" for instance. By default the classic
+            style is as it always was, and the others mostly say that the images are simulated.
+    """
     # No draw depends on a side, so the report of mirrored findings is the mirrored report.
-    writer = _Writer(findings, random.Random(seed))
+    if style == "any":
+        rng = random.Random(f"{seed} of any style")
+        style = TRAINING_STYLES[int(rng.random() * len(TRAINING_STYLES))]
+        if style == "classic" and technique is None:
+            technique = "simulated images"
+    if style not in get_args(ReportStyle):
+        raise ValueError(f"style must be one of {', '.join(get_args(ReportStyle))}, any; got {style!r}")
+    if style != "classic":
+        return STYLES[style](Phrasing(findings, random.Random(seed), technique))
+    return _classic(_Writer(findings, random.Random(seed), technique))
+
+
+STYLES: dict[ReportStyle, Callable[[Phrasing], str]] = {
+    "structured": report_styles.structured,
+    "telegram": report_styles.telegram,
+    "narrative": report_styles.narrative,
+    "short": report_styles.short,
+    "held-out": held_out,
+}
+
+
+def _classic(writer: _Writer) -> str:
     layout = writer.pick(("titled", "short", "plain"))
+    history, said = writer.history(), writer.how is not None
     if layout == "titled":
-        parts = [f"CLINICAL HISTORY: {writer.history()}"]
-        if writer.chance(0.5):
+        parts = [f"CLINICAL HISTORY: {history}"]
+        if writer.chance(0.5) or said:
             parts.append(f"TECHNIQUE: {writer.technique()}")
         parts += [f"FINDINGS: {writer.findings_text()}", f"IMPRESSION: {writer.impression()}"]
     elif layout == "short":
         parts = [
-            f"Indication: {writer.history()}",
+            f"Indication: {history}",
+            *([f"Technique: {writer.technique()}"] if said else []),
             f"Findings: {writer.findings_text()}",
             f"Conclusion: {writer.impression()}",
         ]
     else:
         parts = [
-            f"MRI prostate. {writer.history()}",
+            f"MRI prostate. {history}",
+            *([writer.technique()] if said else []),
             writer.findings_text(),
             f"Impression: {writer.impression()}",
         ]
@@ -81,8 +127,9 @@ def write_report(findings: Findings, *, seed: int = 0) -> str:
 class _Writer:
     """Chooses among synonyms; abbreviations and units stay the same throughout one report."""
 
-    def __init__(self, findings: Findings, rng: random.Random) -> None:
+    def __init__(self, findings: Findings, rng: random.Random, technique: str | None) -> None:
         self.findings = findings
+        self.how = technique or None
         self.rng = rng
         self.abbreviates = self.chance(0.4)
         self.abbreviates_sides = self.chance(0.2)
@@ -116,6 +163,8 @@ class _Writer:
         )
 
     def technique(self) -> str:
+        if self.how is not None:
+            return f"{self.how[:1].upper()}{self.how[1:]}."
         return self.pick(
             (
                 "Multiplanar T2-weighted and diffusion-weighted imaging of the prostate at 3 T.",

@@ -135,13 +135,16 @@ def _of_refused(count: int, config: StudyConfig) -> list[str]:
 def _checked_cases(config: StudyConfig, prepared: PreparedSet) -> Cases:
     """How many there are. Raises InputError where a part of the study has too few, or not what it needs."""
     counts = {split: len(prepared.split(split)) for split in SPLITS}
-    positive = {split: sum(case.pathology == "positive" for case in prepared.split(split)) for split in SPLITS}
+    positive, negative = (
+        {split: sum(case.pathology == kind for case in prepared.split(split)) for split in SPLITS}
+        for kind in ("positive", "negative")
+    )
     for split in ("train", "test") if config.classifiers is None else SPLITS:
-        fewest = min(positive[split], counts[split] - positive[split])
+        fewest = min(positive[split], negative[split])
         if fewest < FEWEST_OF_A_CLASS:
             raise InputError(
                 f"A study needs at least {FEWEST_OF_A_CLASS} positive and as many negative cases for {split}; "
-                f"{prepared.folder} has {positive[split]} and {counts[split] - positive[split]}."
+                f"{prepared.folder} has {positive[split]} and {negative[split]}."
             )
     patients = len({case.patient for case in prepared.split("test")})
     if patients < FEWEST_TEST_PATIENTS:

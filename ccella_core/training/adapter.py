@@ -16,6 +16,7 @@ import torch
 from accelerate import Accelerator
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ccella_core.config import BatchSize, LearningRate, Seed, Steps, StrictModel
 from ccella_core.errors import InputError
@@ -29,6 +30,8 @@ from ccella_core.runs.trainer import Trainer
 from ccella_core.training.data.cached_cases import CachedCases, CacheEntry
 from ccella_core.training.facts import FactHeads, facts_of, stated_facts
 
+UNKNOWN_CLASS = -100  # torch's default for targets that count for nothing
+
 
 class AdapterTraining(StrictModel):
     """How an adapter is taught to read."""
@@ -41,7 +44,7 @@ class AdapterTraining(StrictModel):
 
 
 class _Learner(nn.Module):
-    """The adapter with heads on the mean of its tokens: what stands there, any query of the U-Net meets."""
+    """The adapter, with heads on the mean of its tokens, which any query of the U-Net meets; its own read the class."""
 
     def __init__(self, denoiser: ConditionalDenoiser) -> None:
         super().__init__()
@@ -50,8 +53,12 @@ class _Learner(nn.Module):
         self.facts = FactHeads(self.adapter.latents.shape[-1])
 
     def forward(self, text: Tensor, timesteps: Tensor, facts: dict[str, Tensor]) -> Tensor:
-        tokens, _ = self.adapter(text, timesteps)
-        return self.facts.loss(tokens.mean(dim=1, keepdim=True), facts)
+        tokens, classes = self.adapter(text, timesteps)
+        loss = self.facts.loss(tokens.mean(dim=1, keepdim=True), facts)
+        if classes is not None and "positive" in facts:
+            # The class is read from the same words. What is unknown has the index that cross-entropy leaves out.
+            loss = loss + F.cross_entropy(classes, facts["positive"].nan_to_num(UNKNOWN_CLASS).long())
+        return loss
 
 
 def train_adapter(
@@ -80,12 +87,15 @@ def train_adapter(
         logger: receives every step.
 
     Raises:
-        InputError: no case has a report.
+        InputError: no case has a report of which anything is known.
         NonFiniteError: the loss became NaN or infinite; the last checkpoint is whole.
     """
-    reported = [number for number, row in enumerate(cases.rows) if row.reports]
+    taught = {number for number, row in enumerate(cases.rows) if row.reports and facts_of([_facts(row)])}
+    reported = [row for row in cases.epoch if row in taught]
     if not reported:
-        raise InputError("The adapter cannot learn to read: no case has a report. Remove read_first.")
+        raise InputError(
+            "The adapter cannot learn to read: no case has a report of which anything is known. Remove read_first."
+        )
     torch.manual_seed(config.seed)
     trainer = Trainer(
         _Learner(denoiser), checkpoints, config, schedule=one_cycle(config, rising=0.1), accelerator=accelerator

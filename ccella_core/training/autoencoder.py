@@ -16,7 +16,6 @@ from typing import Annotated, Literal, Protocol
 import numpy as np
 import torch
 from accelerate import Accelerator
-from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
 from monai.losses import PatchAdversarialLoss
 from monai.networks.nets import PatchDiscriminator
 from pydantic import Field, model_validator
@@ -25,19 +24,24 @@ from torch.nn import functional as F
 from torch.utils.data import get_worker_info
 
 from ccella_core.cases.case import Split
-from ccella_core.cases.prepared import PreparedSet
 from ccella_core.config import MOST_STEPS, BatchSize, LearningRate, Seed, Side, Steps, StrictModel, Weight
 from ccella_core.errors import InputError
-from ccella_core.networks.autoencoder import build_autoencoder
+from ccella_core.networks.autoencoder import Autoencoder, build_autoencoder
 from ccella_core.networks.config import AutoencoderConfig
-from ccella_core.provenance import SequenceName
+from ccella_core.networks.lapped import LappedTransform
+from ccella_core.provenance import LabelName, SequenceName
 from ccella_core.runs.batches import Batches, DataLoading
 from ccella_core.runs.logging import TrainLogger
 from ccella_core.runs.schedules import one_cycle
 from ccella_core.runs.trainer import Trainer
+from ccella_core.training.data.sets import JoinedSet
 from ccella_core.training.perceptual import RadImageNetLoss
 
 INITIAL_LOG_VARIANCE = -6.0
+FIRST_CROPS = 256
+"""Whose principal components a lapped transform begins with: some hundred thousand blocks."""
+BEFORE_ALL_STEPS = 2**40
+"""The number that stands for a step where those crops are drawn."""
 DISCRIMINATOR_CHANNELS, DISCRIMINATOR_LAYERS = 32, 2
 """Of the first layer, and how many: each output judges a patch of some twenty voxels, the size of a nodule."""
 LEAST_JUDGED = 16
@@ -53,6 +57,10 @@ class AutoencoderTraining(StrictModel):
     batch_size: BatchSize = Field(2, description="crops a step, over all processes")
     crop: tuple[Side, Side, Side] = Field((64, 64, 64), description="voxels along X, Y, Z, cut out at random")
     learning_rate: LearningRate = Field(1e-4, description="of AdamW, at its highest")
+    error: Literal["l1", "l2"] = Field("l1", description="what is averaged over the voxels, absolute or squared")
+    balance: float = Field(
+        0.5, ge=0, le=1, description="of a lapped transform: 0 all components alike, 1 each as strong as in the image"
+    )
     kl_weight: Weight = Field(1e-7, description="of the distance of the latents from a normal distribution")
     frequency_weight: Weight = Field(0.1, description="of the L1 between the magnitudes of the two spectra")
     perceptual_weight: Weight = Field(0.0, description="of MONAI's perceptual loss")
@@ -69,8 +77,8 @@ class AutoencoderTraining(StrictModel):
 
     @model_validator(mode="after")
     def _options_fit(self) -> AutoencoderTraining:
-        if any(side % self.network.factor for side in self.crop):
-            raise ValueError(f"each side of crop must be a multiple of {self.network.factor}")
+        if any(side % factor for side, factor in zip(self.crop, self.network.factors, strict=True)):
+            raise ValueError(f"the sides of crop must be multiples of {self.network.factors}")
         if self.adversarial_weight and min(self.crop) < LEAST_JUDGED:
             raise ValueError(f"a discriminator needs crops of at least {LEAST_JUDGED} voxels along each side")
         if self.perceptual_weight and self.perceptual_weights_file is None:
@@ -90,7 +98,7 @@ class VolumeSource(Protocol):
 class _Learner(nn.Module):
     """The autoencoder with what it needs only while it learns; its output is the loss of a batch, and its parts."""
 
-    def __init__(self, autoencoder: AutoencoderKlMaisi, config: AutoencoderTraining) -> None:
+    def __init__(self, autoencoder: Autoencoder, config: AutoencoderTraining) -> None:
         super().__init__()
         self.autoencoder, self.config = autoencoder, config
         # In a list, so that it is no part of the network: it never learns, and belongs into no checkpoint.
@@ -114,7 +122,8 @@ class _Learner(nn.Module):
             "l1": F.l1_loss(reconstruction, batch),
             "kl": 0.5 * (mean.square() + sigma.square() - torch.log(sigma.square() + 1e-8) - 1).mean(),
         }
-        loss = metrics["l1"] + config.kl_weight * metrics["kl"]
+        error = metrics["l1"] if config.error == "l1" else F.mse_loss(reconstruction, batch)
+        loss = error + config.kl_weight * metrics["kl"]
         if config.frequency_weight:
             metrics["frequency"] = frequency_loss(reconstruction, batch)
             loss = loss + config.frequency_weight * metrics["frequency"]
@@ -144,12 +153,12 @@ def train_autoencoder(
     config: AutoencoderTraining,
     checkpoints: Path,
     *,
-    refine: AutoencoderKlMaisi | None = None,
+    refine: Autoencoder | None = None,
     loading: DataLoading | None = None,
     accelerator: Accelerator | None = None,
     logger: TrainLogger | None = None,
-    after_step: Callable[[Trainer, AutoencoderKlMaisi], None] | None = None,
-) -> AutoencoderKlMaisi:
+    after_step: Callable[[Trainer, Autoencoder], None] | None = None,
+) -> Autoencoder:
     """Train on random crops, going on from the last of ``checkpoints`` where there is one.
 
     Args:
@@ -169,13 +178,20 @@ def train_autoencoder(
     """
     torch.manual_seed(config.seed)
     model = build_autoencoder(config.network)
-    # MONAI starts with a posterior as wide as the latents themselves; a narrow one lets the decoder see them at once.
-    log_variance = model.quant_conv_log_sigma.get_submodule("conv")
-    assert isinstance(log_variance, torch.nn.Conv3d) and log_variance.bias is not None
-    torch.nn.init.constant_(log_variance.bias, INITIAL_LOG_VARIANCE)
+    if isinstance(model, LappedTransform):
+        places = range(min(len(volumes), FIRST_CROPS))
+        crops = torch.stack([_random_crop(volumes, config, BEFORE_ALL_STEPS, place) for place in places])
+        model.set_principal_components(crops, config.balance)
+        encoding: tuple[nn.Module, ...] = (model.encoder,)
+    else:
+        # MONAI's posterior is at first as wide as the latents; a narrow one lets the decoder see them at once.
+        log_variance = model.quant_conv_log_sigma.get_submodule("conv")
+        assert isinstance(log_variance, torch.nn.Conv3d) and log_variance.bias is not None
+        torch.nn.init.constant_(log_variance.bias, INITIAL_LOG_VARIANCE)
+        encoding = (model.encoder, model.quant_conv_mu, model.quant_conv_log_sigma)
     if refine is not None:
         model.load_state_dict(refine.state_dict())
-        for part in (model.encoder, model.quant_conv_mu, model.quant_conv_log_sigma):
+        for part in encoding:
             part.requires_grad_(False)
     trainer = Trainer(
         _Learner(model, config),
@@ -231,15 +247,13 @@ def frequency_loss(a: Tensor, b: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def encode_mean(model: AutoencoderKlMaisi, volumes: Tensor) -> Tensor:
+def encode_mean(model: Autoencoder, volumes: Tensor) -> Tensor:
     """The autoencoder's mean latent (B, C, x, y, z) of (B, 1, X, Y, Z) voxels in 0 … 1, not yet scaled."""
     return model.encode(volumes)[0]
 
 
 @torch.inference_mode()
-def reconstruction_scores(
-    model: AutoencoderKlMaisi, volumes: VolumeSource, crop: tuple[int, int, int]
-) -> dict[str, float]:
+def reconstruction_scores(model: Autoencoder, volumes: VolumeSource, crop: tuple[int, int, int]) -> dict[str, float]:
     """L1 and peak signal-to-noise ratio (dB, for a range of 1) of the middle of each volume, from its mean latent."""
     errors, squares = [], []
     device = next(model.parameters()).device
@@ -262,22 +276,31 @@ KEPT_BYTES = 2 << 30
 
 
 class PreparedVolumes:
-    """All volumes of a split, of one or several sequences, each (X, Y, Z) float16 in 0 … 1; the last ones are kept."""
+    """All volumes of a split, of sequences and labels, each (X, Y, Z) float16 in 0 … 1; the last ones are kept.
 
-    def __init__(self, prepared: PreparedSet, split: Split, sequences: tuple[SequenceName, ...]) -> None:
+    Training cases of a folder that is repeated stand there as often, in the same memory.
+    """
+
+    def __init__(self, prepared: JoinedSet, split: Split, parts: tuple[SequenceName | LabelName, ...]) -> None:
         self.prepared = prepared
-        self._items = [(case, sequence) for case in prepared.split(split) for sequence in sequences]
+        self._items = [(case, part) for case in prepared.split(split) for part in parts if prepared.has(case, part)]
+        self._order = [
+            number
+            for number, (case, _) in enumerate(self._items)
+            for _ in range(prepared.repeats[prepared.source(case)] if split == "train" else 1)
+        ]
         self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
         self._bytes = 0
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._order)
 
     def __getitem__(self, index: int, /) -> np.ndarray:
+        index = self._order[index]
         if index in self._kept:
             self._kept.move_to_end(index)
             return self._kept[index]
-        volume = self.prepared.voxels(*self._items[index]).astype(np.float16)
+        volume = self.prepared.part(*self._items[index]).astype(np.float16)
         self._kept[index] = volume
         self._bytes += volume.nbytes
         worker = get_worker_info()

@@ -47,6 +47,7 @@ class DenoiserTraining(StrictModel):
     decay_steps: Steps | None = Field(None, description="length of the decay, where more training follows")
     decay_power: Power = Field(2.0, description="of the polynomial decay to zero")
     gradient_clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    error: Literal["l1", "l2"] = Field("l1", description="of the prediction; l1 is the published one")
     focal_weight: Weight = Field(FOCAL_WEIGHT, description="λ of the joint loss")
     ema_decay: float | None = Field(None, gt=0, lt=1, description="of an average of the weights")
     report_dropout: float = Field(0.0, ge=0, lt=1, description="share of cases shown the null report, for guidance")
@@ -66,7 +67,7 @@ class DenoiserTraining(StrictModel):
         return self
 
     def for_cases(self, count: int) -> DenoiserTraining:
-        """With ``steps`` filled in for a training set of ``count`` cases."""
+        """With ``steps`` filled in for a training set of ``count`` cases an epoch."""
         return (
             self if self.steps else self.model_copy(update={"steps": math.ceil(self.epochs * count / self.batch_size)})
         )
@@ -88,7 +89,7 @@ class NetworkBatch(NamedTuple):
     target: Tensor
     text: Tensor | None
     class_one_hot: Tensor
-    has_report: Tensor
+    reads_class: Tensor
     spacing: Tensor
 
 
@@ -101,7 +102,7 @@ def noised(batch: CaseBatch, cases: DeviceCases, scheduler: SchedulerConfig) -> 
         target=scheduler.target(clean, batch.noise, batch.timesteps),
         text=None if batch.text is None else cases.text(batch.text),
         class_one_hot=batch.class_one_hot,
-        has_report=batch.has_report,
+        reads_class=batch.reads_class,
         spacing=cases.spacing.expand(len(clean), 3),
     )
 
@@ -144,7 +145,7 @@ def train_denoiser(
         NonFiniteError: loss or gradient became NaN or infinite; the last checkpoint is whole.
         SaveError: a checkpoint could not be written.
     """
-    config = config.for_cases(len(cases))
+    config = config.for_cases(len(cases.epoch))
     torch.manual_seed(config.seed)
     model = ConditionalDenoiser(config.network)
     if start is not None:
@@ -175,23 +176,25 @@ def _loss(
     """Of a micro-batch; summed over those of all processes it is the loss of the step."""
     batch = noised(micro_batch, cases, config.scheduler)
     prediction, logits = predict(trainer.model, batch, config.network)
-    gamma, reported = config.min_snr_gamma, micro_batch.reported
+    gamma, readers = config.min_snr_gamma, micro_batch.readers
     loss = joint_loss(
         prediction,
         batch.target,
         logits,
         batch.class_one_hot,
-        batch.has_report,
+        batch.reads_class,
+        error=config.error,
         focal_weight=config.focal_weight,
         voxel_weight=micro_batch.voxel_weight,
+        channel_weight=micro_batch.channel_weight,
         case_weight=None if gamma is None else config.scheduler.min_snr_weight(batch.timesteps, gamma),
         batch=config.batch_size,
-        reported=reported,
+        readers=readers,
     )
     focal = accuracy = torch.full_like(loss.denoising, math.nan)
-    if logits is not None and reported:
-        right = (logits.argmax(1) == batch.class_one_hot.argmax(1)) & batch.has_report
-        focal, accuracy = loss.focal, right.sum() / reported
+    if logits is not None and readers:
+        right = (logits.argmax(1) == batch.class_one_hot.argmax(1)) & batch.reads_class
+        focal, accuracy = loss.focal, right.sum() / readers
     # The trainer averages over the processes, and their shares of a batch are to add up.
     processes = trainer.accelerator.num_processes
     metrics = {"loss/denoising": loss.denoising, "loss/focal": focal, "accuracy": accuracy}
@@ -200,14 +203,14 @@ def _loss(
 
 def _refuse_mismatched(cases: CachedCases, config: DenoiserTraining, accelerator: Accelerator) -> None:
     channels, *shape = cases.latent_shape
-    multiple = config.network.unet.shape_multiple
+    multiples = config.network.unet.shape_multiples
     if channels != config.network.latent_channels:
         raise InputError(
             f"The latents have {channels} channels and the network takes {config.network.latent_channels}; "
             f"set denoiser.network.unet.latent_channels to {channels}."
         )
-    if any(size % multiple for size in shape):
-        raise InputError(f"The latents are {shape}; this network needs multiples of {multiple} along each axis.")
+    if any(size % multiple for size, multiple in zip(shape, multiples, strict=True)):
+        raise InputError(f"The latents are {shape}; this network needs multiples of {multiples}.")
     if config.batch_size < accelerator.num_processes:
         raise InputError(f"A batch of {config.batch_size} cannot be shared by {accelerator.num_processes} processes.")
     adapter = config.network.adapter

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
+import torch
 from pydantic import Field
 
 from ccella_core.config import StrictModel
@@ -16,6 +18,8 @@ from ccella_core.training.frozen_networks import autoencoder_source, text_encode
 from ccella_core.training.lineage import stages_of
 from ccella_core.training.train import DenoiserRecord, load_denoiser
 from ccella_core.training.train_config import TrainConfig
+
+StorageName = Literal["float16", "int8"]
 
 
 class About(StrictModel):
@@ -32,7 +36,14 @@ class About(StrictModel):
 
 
 def export_run(
-    run: Path, out: Path, about: About, *, best: bool = False, autoencoder: str | None = None, overwrite: bool = False
+    run: Path,
+    out: Path,
+    about: About,
+    *,
+    best: bool = False,
+    autoencoder: str | None = None,
+    storage: StorageName = "float16",
+    overwrite: bool = False,
 ) -> ModelFolder:
     """Write a model of what a training left, whole or not at all.
 
@@ -42,6 +53,7 @@ def export_run(
         about: what the model says of itself.
         best: the weights that did best on the validation cases, instead of the last.
         autoencoder: instead of the one that the latents were made with; only its decoder is used.
+        storage: of the weights on the disk, see ``CCELLAPipeline.save_pretrained``.
         overwrite: replace a model that is there.
 
     Raises:
@@ -53,7 +65,8 @@ def export_run(
     # Refused here rather than at the first use.
     Scheduler(about.default_scheduler, config.denoiser.scheduler, about.default_num_inference_steps)  # type: ignore[arg-type]
     source = autoencoder_source(autoencoder or config.autoencoder)
-    if source.config.latent_channels * len(config.sequences) != config.denoiser.network.latent_channels:
+    parts = len(config.sequences) + len(config.labels)
+    if source.config.latent_channels * parts != config.denoiser.network.latent_channels:
         raise InputError(f"The autoencoder in {autoencoder} has other latents than the training.")
     encoder = None
     if config.text_encoder is not None:
@@ -67,6 +80,7 @@ def export_run(
         description=about.description,
         variant=config.denoiser.network.variant,
         sequences=list(config.sequences),
+        **({"labels": list(config.labels)} if config.labels else {}),
         native_shape=record.native_shape,
         native_spacing_mm=record.native_spacing_mm,
         intensity_range=record.intensity_range or dict.fromkeys(config.sequences, (0.0, 1.0)),
@@ -87,4 +101,4 @@ def export_run(
         index=index,
         device="cpu",
     )
-    return pipeline.save_pretrained(out, overwrite=overwrite)
+    return pipeline.save_pretrained(out, overwrite=overwrite, storage_dtype=getattr(torch, storage))

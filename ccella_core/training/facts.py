@@ -17,18 +17,18 @@ UNKNOWN = float("nan")
 NUMBER_WEIGHT = 4.0  # the errors of log-volume and of centimetres are small numbers beside cross-entropies
 
 
-def stated_facts(fields: StructuredFields, *, positive: bool) -> dict[str, float]:
+def stated_facts(fields: StructuredFields, *, positive: bool | None) -> dict[str, float]:
     """What a report states, as numbers: classes as indices, ``nan`` where nothing is stated or known.
 
     Args:
         fields: what is known of the case.
-        positive: its pathology.
+        positive: its pathology; ``None`` where it is unknown.
     """
     lesions = fields.lesions
     first = max(lesions, key=lambda lesion: lesion.size_mm or 0.0, default=None) if lesions else None
     sides = None if lesions is None else {lesion.side for lesion in lesions}
     return {
-        "positive": float(positive),
+        "positive": UNKNOWN if positive is None else float(positive),
         "pirads": UNKNOWN if fields.pirads is None else fields.pirads - 1,
         "left": UNKNOWN if sides is None or None in sides else float("left" in sides),
         "right": UNKNOWN if sides is None or None in sides else float("right" in sides),

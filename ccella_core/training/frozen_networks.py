@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
 
 from ccella_core.errors import InputError, ModelError
 from ccella_core.files import sha256_of, usable_path
@@ -17,6 +16,7 @@ from ccella_core.models.model import load_config
 from ccella_core.models.search import resolve_model
 from ccella_core.models.weights import CONFIG_NAME, WEIGHTS_NAME, load_network
 from ccella_core.networks import AutoencoderConfig, build_autoencoder
+from ccella_core.networks.autoencoder import Autoencoder
 
 HASHED_END_BYTES = 1 << 20
 """Of each of a text encoder's files the beginning and the end are hashed: reading 20 GB anew would take minutes."""
@@ -40,7 +40,7 @@ class AutoencoderSource:
             (sha256_of(self.folder / WEIGHTS_NAME) + self.config.model_dump_json()).encode()
         ).hexdigest()[:16]
 
-    def load(self) -> AutoencoderKlMaisi:
+    def load(self) -> Autoencoder:
         """The network, frozen, on the CPU."""
         config = self.config
         return load_network(lambda: build_autoencoder(config), self.folder).eval().requires_grad_(False)

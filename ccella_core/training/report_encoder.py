@@ -111,7 +111,7 @@ class LabelledReport(NamedTuple):
 
     text: str
     fields: StructuredFields
-    positive: bool
+    positive: bool | None
 
 
 def train_report_encoder(

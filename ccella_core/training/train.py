@@ -9,12 +9,11 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
 from pydantic import BaseModel, Field, FiniteFloat, PositiveFloat, PositiveInt
 
-from ccella_core.cases.prepared import PreparedSet
 from ccella_core.devices import check_trainable
 from ccella_core.errors import InputError
+from ccella_core.networks.autoencoder import Autoencoder
 from ccella_core.networks.config import DenoiserConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.progress import OnProgress
@@ -26,6 +25,7 @@ from ccella_core.runs.trainer import Trainer, load_trained, new_accelerator
 from ccella_core.training.adapter import train_adapter
 from ccella_core.training.data.cache import build_cache
 from ccella_core.training.data.cached_cases import CachedCases
+from ccella_core.training.data.sets import JoinedSet
 from ccella_core.training.denoiser import train_denoiser
 from ccella_core.training.frozen_networks import autoencoder_source, text_encoder_source
 from ccella_core.training.train_config import TrainConfig
@@ -59,13 +59,14 @@ def train(config: TrainConfig, *, progress: OnProgress | None = None) -> Path:
     with torch.device("meta"):
         network = ConditionalDenoiser(config.denoiser.network)
     check_trainable(network, accelerator.device)
-    prepared = PreparedSet.open(config.data)
+    prepared = JoinedSet.of(config.data)
     start = None if config.start_from is None else load_denoiser(config.start_from, config.denoiser.network)
     # 2. Every case through the frozen networks, once.
     frozen = _Frozen(config, prepared, accelerator)
     folder = frozen.cache(progress)
     cases, held_out = (
-        CachedCases(folder, split, verify=accelerator.is_local_main_process) for split in ("train", "validation")
+        CachedCases(folder, split, verify=accelerator.is_local_main_process, repeats=repeats)
+        for split, repeats in (("train", prepared.repeats), ("validation", ()))
     )
     if accelerator.is_main_process:
         write_run(config.output, config, _about(config, network, prepared, cases, held_out, accelerator))
@@ -86,7 +87,7 @@ def train(config: TrainConfig, *, progress: OnProgress | None = None) -> Path:
                 logger=logger,
             )
     # 4. Train the denoiser, and look at it now and then.
-    steps = config.denoiser.for_cases(len(cases)).steps
+    steps = config.denoiser.for_cases(len(cases.epoch)).steps
     with open_own_log(config.output, config.output / CHECKPOINTS, steps=steps) as logger:
         observer = _Observer(config, held_out, frozen.autoencoder, logger)
         train_denoiser(
@@ -126,13 +127,13 @@ class _Frozen:
     """The networks that make the cache and the pictures; the text encoder is loaded only where a case is not cached."""
 
     config: TrainConfig
-    prepared: PreparedSet
+    prepared: JoinedSet
     accelerator: Accelerator
 
     def __post_init__(self) -> None:
         self._autoencoder_source = autoencoder_source(self.config.autoencoder)
         self._text_source = None if self.config.text_encoder is None else text_encoder_source(self.config.text_encoder)
-        self.autoencoder: AutoencoderKlMaisi = self._autoencoder_source.load()
+        self.autoencoder: Autoencoder = self._autoencoder_source.load()
 
     def cache(self, progress: OnProgress | None) -> Path:
         config, text = self.config, self._text_source
@@ -143,7 +144,7 @@ class _Frozen:
             "max_tokens": None if text is None else config.max_tokens,
             "mixed_precision": config.mixed_precision,
         }
-        folder = config.cache_folder or config.data / "cache" / "-".join(config.sequences)
+        folder = config.cache_folder or self.prepared.folder / "cache" / "-".join((*config.sequences, *config.labels))
         build_cache(
             self.prepared,
             config.sequences,
@@ -151,6 +152,7 @@ class _Frozen:
             None if text is None else lambda: text.load(config.max_tokens, self.accelerator.device),
             config.cache,
             folder,
+            labels=config.labels,
             depends_on=depends_on,
             accelerator=self.accelerator,
             progress=progress,
@@ -162,7 +164,7 @@ class _Observer:
     """Validates and pictures pictures, every so many steps and after the last."""
 
     def __init__(
-        self, config: TrainConfig, held_out: CachedCases, autoencoder: AutoencoderKlMaisi, logger: TrainLogger
+        self, config: TrainConfig, held_out: CachedCases, autoencoder: Autoencoder, logger: TrainLogger
     ) -> None:
         self.config, self.held_out, self.autoencoder, self.logger = config, held_out, autoencoder, logger
 
@@ -209,7 +211,7 @@ class DenoiserRecord(BaseModel):
 def _about(
     config: TrainConfig,
     network: ConditionalDenoiser,
-    prepared: PreparedSet,
+    prepared: JoinedSet,
     cases: CachedCases,
     held_out: CachedCases,
     accelerator: Accelerator,
@@ -218,7 +220,7 @@ def _about(
     return {
         "name": config.name,
         "data": {
-            "folder": str(config.data),
+            "folder": prepared.folders,
             "fingerprint": prepared.fingerprint,
             "cases": {"train": len(cases), "validation": len(held_out)},
         },

@@ -6,16 +6,14 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
 from pydantic import Field
 
-from ccella_core.cases.prepared import PreparedSet
 from ccella_core.config import MixedPrecision, Steps, StrictModel
 from ccella_core.devices import check_trainable
 from ccella_core.errors import InputError
 from ccella_core.models.model import save_component
-from ccella_core.networks import build_autoencoder
-from ccella_core.provenance import SequenceName
+from ccella_core.networks.autoencoder import Autoencoder, build_autoencoder
+from ccella_core.provenance import LabelName, SequenceName
 from ccella_core.runs.batches import DataLoading
 from ccella_core.runs.folder import CHECKPOINTS, alone_in_output, open_log, refuse_other_run, write_run
 from ccella_core.runs.logging import TrackerName, TrainLogger
@@ -27,6 +25,7 @@ from ccella_core.training.autoencoder import (
     reconstruction_scores,
     train_autoencoder,
 )
+from ccella_core.training.data.sets import JoinedSet, TrainingData
 from ccella_core.training.frozen_networks import autoencoder_source
 
 COMPONENT = "autoencoder"
@@ -37,9 +36,10 @@ class AutoencoderConfigFile(StrictModel):
     """One training of an autoencoder."""
 
     name: str = Field("autoencoder", description="of the run")
-    data: Path = Field(description="the folder that `ccella prepare` made")
+    data: TrainingData = Field(description="the folder that `ccella prepare` made, or several on one grid")
     output: Path = Field(description="folder of the run; a run that was stopped goes on there")
     sequences: tuple[SequenceName, ...] = Field(("t2w",), min_length=1, description="one network learns all of them")
+    labels: tuple[LabelName, ...] = Field((), description="masks that it learns as images of 0 and 1")
     autoencoder: AutoencoderTraining
     refine: str | None = Field(None, description="an autoencoder whose decoder alone learns on; its latents stay")
     mixed_precision: MixedPrecision = Field("no", description="half precision where it is safe")
@@ -61,17 +61,17 @@ def train(config: AutoencoderConfigFile) -> Path:
     refuse_other_run(config.output, config, may_change=MAY_CHANGE)
     with torch.device("meta"):
         check_trainable(build_autoencoder(config.autoencoder.network), accelerator.device)
-    prepared = PreparedSet.open(config.data)
-    volumes, held_out = (PreparedVolumes(prepared, split, config.sequences) for split in ("train", "validation"))
+    prepared = JoinedSet.of(config.data)
+    volumes, held_out = (
+        PreparedVolumes(prepared, split, (*config.sequences, *config.labels)) for split in ("train", "validation")
+    )
     if not len(volumes):
-        raise InputError(f"There are no training cases in {config.data}.")
+        raise InputError(f"There are no training cases in {prepared.folders}.")
     if any(side > size for side, size in zip(config.autoencoder.crop, prepared.settings.shape, strict=True)):
         raise InputError(
-            f"autoencoder.crop: {config.autoencoder.crop} is larger than the volumes in {config.data}, "
+            f"autoencoder.crop: {config.autoencoder.crop} is larger than the volumes in {prepared.folders}, "
             f"{prepared.settings.shape}; choose a smaller one."
         )
-    for split in ("train", "validation"):
-        prepared.check_volumes(prepared.split(split), config.sequences)
     refine = None if config.refine is None else _to_refine(config)
     settings = config.autoencoder
     checkpoints = config.output / CHECKPOINTS
@@ -101,7 +101,7 @@ def train(config: AutoencoderConfigFile) -> Path:
     return config.output
 
 
-def _to_refine(config: AutoencoderConfigFile) -> AutoencoderKlMaisi:
+def _to_refine(config: AutoencoderConfigFile) -> Autoencoder:
     source = autoencoder_source(str(config.refine))
     if source.config != config.autoencoder.network:
         raise InputError(f"The autoencoder in {config.refine} is another network than the one configured.")
@@ -110,7 +110,7 @@ def _to_refine(config: AutoencoderConfigFile) -> AutoencoderKlMaisi:
 
 def _validate(
     trainer: Trainer,
-    model: AutoencoderKlMaisi,
+    model: Autoencoder,
     held_out: PreparedVolumes,
     config: AutoencoderConfigFile,
     logger: TrainLogger,
@@ -124,12 +124,12 @@ def _validate(
 
 
 def _about(
-    config: AutoencoderConfigFile, prepared: PreparedSet, train: int, validation: int, accelerator: Accelerator
+    config: AutoencoderConfigFile, prepared: JoinedSet, train: int, validation: int, accelerator: Accelerator
 ) -> dict[str, object]:
     return {
         "name": config.name,
         "data": {
-            "folder": str(config.data),
+            "folder": prepared.folders,
             "fingerprint": prepared.fingerprint,
             "cases": {"train": train, "validation": validation},
         },

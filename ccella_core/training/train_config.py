@@ -15,10 +15,11 @@ from ccella_core.generation.schedulers import MAX_TRAIN_TIMESTEPS
 from ccella_core.generation.text_encoder import DEFAULT_MAX_TOKENS, PUBLISHED_ENCODER
 from ccella_core.limits import MAX_COUNT
 from ccella_core.networks.config import REPORT_VARIANTS, VARIANTS, demo_denoiser, published_denoiser
-from ccella_core.provenance import SequenceName
+from ccella_core.provenance import LabelName, SequenceName
 from ccella_core.runs.logging import TrackerName
 from ccella_core.training.adapter import AdapterTraining
-from ccella_core.training.data.cache import CacheSettings
+from ccella_core.training.data.sets import TrainingData
+from ccella_core.training.data.shards import CacheSettings
 from ccella_core.training.denoiser import CaseLoading, DenoiserTraining
 
 DEMO_MODEL = "ccella-demo"
@@ -41,12 +42,13 @@ class TrainConfig(StrictModel):
     """One training of a denoiser, from prepared cases to checkpoints. Paths are taken from the current folder."""
 
     name: str = Field("ccella", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="of the run, and of its model")
-    data: Path = Field(description="the folder that `ccella prepare` made")
+    data: TrainingData = Field(description="the folder that `ccella prepare` made, or several on one grid")
     output: Path = Field(description="folder of the run; a run that was stopped goes on there")
     autoencoder: str = Field(description="a trained autoencoder's folder, or a model whose autoencoder is taken")
     text_encoder: str | None = Field(None, description="a Hugging Face encoder's folder or name, or a model")
     max_tokens: MaxTokens = Field(DEFAULT_MAX_TOKENS, description="to which reports are padded or cut on the left")
     sequences: tuple[SequenceName, ...] = Field(("t2w",), min_length=1, description="several are stacked in the latent")
+    labels: tuple[LabelName, ...] = Field((), description="masks that are drawn too, stacked after the sequences")
     mixed_precision: MixedPrecision = Field("no", description="half precision where it is safe")
     cache: CacheSettings = CacheSettings()
     cache_folder: Path | None = Field(None, description="by default a folder in `data`, named after what it holds")
@@ -64,6 +66,8 @@ class TrainConfig(StrictModel):
             raise ValueError(f"the variant {self.denoiser.network.variant} reads no reports: remove text_encoder")
         if len(set(self.sequences)) != len(self.sequences):
             raise ValueError("a sequence stands twice in sequences")
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("a label stands twice in labels")
         if self.denoiser.network.latent_channels % len(self.sequences):
             raise ValueError(
                 f"denoiser.network.unet.latent_channels: {self.denoiser.network.latent_channels} cannot be shared by "

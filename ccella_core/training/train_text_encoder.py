@@ -1,4 +1,4 @@
-"""``train text-encoder``: a small language model of one's own, for models that must be small.
+"""``train text-encoder``: a small language model, for models that must be small: one's own, or a pretrained one.
 
 The published model reads with FLAN-T5-XXL, which needs no training. This is for a demonstration, or for a computer on
 which five billion parameters find no room.
@@ -6,6 +6,7 @@ which five billion parameters find no room.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import Field, model_validator
@@ -13,11 +14,13 @@ from pydantic import Field, model_validator
 from ccella_core.cases.prepared import PreparedSet
 from ccella_core.config import Seed, StrictModel
 from ccella_core.errors import InputError
+from ccella_core.generation.text_encoder import ReportEncoder
 from ccella_core.phantom.fields import StructuredFields
 from ccella_core.phantom.patient import draw_findings
-from ccella_core.phantom.report import write_report
+from ccella_core.phantom.report import StyleChoice, write_report
 from ccella_core.runs.folder import CHECKPOINTS, alone_in_output, open_log, refuse_other_run, write_run
 from ccella_core.runs.summary import write_summary
+from ccella_core.training.pretrained_encoder import PretrainedEncoder, import_encoder
 from ccella_core.training.report_encoder import (
     LabelledReport,
     ReportEncoderTraining,
@@ -35,6 +38,7 @@ class PhantomReports(StrictModel):
 
     first_seed: Seed = Field(10_000, description="of the first patient")
     count: int = Field(gt=0, le=MAX_PATIENTS, description="patients with the seeds that follow")
+    style: StyleChoice = Field("classic", description="of the reports; any: one of those for training, drawn anew each")
 
 
 class TextEncoderConfigFile(StrictModel):
@@ -44,7 +48,14 @@ class TextEncoderConfigFile(StrictModel):
     output: Path = Field(description="folder of the run; a run that was stopped goes on there")
     phantom_reports: PhantomReports | None = None
     data: Path | None = Field(None, description="prepared cases, whose training reports are read as well")
-    text_encoder: ReportEncoderTraining
+    text_encoder: ReportEncoderTraining | None = Field(None, description="one that is trained from nothing")
+    pretrained: PretrainedEncoder | None = Field(None, description="instead: one that others have trained, made small")
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> TextEncoderConfigFile:
+        if (self.text_encoder is None) == (self.pretrained is None):
+            raise ValueError("give either text_encoder or pretrained")
+        return self
 
     @model_validator(mode="after")
     def _there_are_reports(self) -> TextEncoderConfigFile:
@@ -58,24 +69,34 @@ def train(config: TextEncoderConfigFile) -> Path:
     """Train, or go on with a training that was stopped; returns the folder, in which ``text_encoder`` is the result.
 
     Raises:
-        InputError: there are no reports, or ``output`` holds another run.
+        InputError: there are no reports, ``output`` holds another run, or ``pretrained`` cannot be used.
+        ModelError: there is no text encoder where ``pretrained`` says.
         NonFiniteError: the loss became NaN or infinite; the last checkpoint is whole.
         SaveError: the disk refuses; the last checkpoint is whole.
     """
     refuse_other_run(config.output, config, may_change=MAY_CHANGE)
-    check_encoder(config.text_encoder)
+    if config.text_encoder is not None:
+        check_encoder(config.text_encoder)
     reports = list(_reports(config))
     if not reports:
         raise InputError(f"There are no reports of training cases in {config.data}.")
-    write_run(config.output, config, {"name": config.name, "data": {"reports": len(reports)}})
-    checkpoints = config.output / CHECKPOINTS
-    with open_log(config.output, checkpoints, steps=config.text_encoder.steps, log_with=()) as logger:
-        encoder = train_report_encoder(reports, config.text_encoder, checkpoints, logger=logger)
-    folder = config.output / COMPONENT
-    folder.mkdir(exist_ok=True)
-    encoder.save_pretrained(folder, folder)
+    folder, about = config.output / COMPONENT, {"name": config.name, "data": {"reports": len(reports)}}
+    if config.pretrained is not None:
+        # First, because what cannot be used is found by doing it; it takes seconds, and leaves nothing where it fails.
+        import_encoder(config.pretrained, (report.text for report in reports), folder)
+        write_run(config.output, config, about)
+    else:
+        assert config.text_encoder is not None
+        write_run(config.output, config, about)
+        _trained(config.output, config.text_encoder, reports).save_pretrained(folder, folder)
     write_summary(config.output)
     return config.output
+
+
+def _trained(output: Path, config: ReportEncoderTraining, reports: Sequence[LabelledReport]) -> ReportEncoder:
+    checkpoints = output / CHECKPOINTS
+    with open_log(output, checkpoints, steps=config.steps, log_with=()) as logger:
+        return train_report_encoder(reports, config, checkpoints, logger=logger)
 
 
 def _reports(config: TextEncoderConfigFile) -> list[LabelledReport]:
@@ -85,9 +106,15 @@ def _reports(config: TextEncoderConfigFile) -> list[LabelledReport]:
         for seed in range(first, first + config.phantom_reports.count):
             findings = draw_findings(seed)
             fields = StructuredFields.from_findings(findings)
-            reports.append(LabelledReport(write_report(findings, seed=seed), fields, findings.pathology == "positive"))
+            reports.append(
+                LabelledReport(
+                    write_report(findings, seed=seed, style=config.phantom_reports.style),
+                    fields,
+                    findings.pathology == "positive",
+                )
+            )
     if config.data is not None:
         for case in PreparedSet.open(config.data).split("train"):
             fields = case.fields or StructuredFields()
-            reports += [LabelledReport(report, fields, case.pathology == "positive") for report in case.reports]
+            reports += [LabelledReport(report, fields, case.positive) for report in case.reports]
     return reports

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object, send_to_device
-from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
 from monai.metrics import compute_roc_auc
 from PIL import Image
 from torch import nn
@@ -18,6 +17,7 @@ from ccella_core.generation.decoding import decode
 from ccella_core.generation.sampling import sample
 from ccella_core.generation.schedulers import DEFAULT_SCHEDULER
 from ccella_core.imaging.planes import middle_planes, side_by_side, stacked
+from ccella_core.networks.autoencoder import Autoencoder
 from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.training.data.batches import Draw, make_batch
 from ccella_core.training.data.cached_cases import CachedCases, DeviceCases
@@ -28,6 +28,8 @@ TIMESTEPS_A_CASE = 4
 """Each case is seen at as many, spread over the whole range and the same at every validation."""
 VALIDATION_SEED = 20_250_610
 """Of the noise of validation; any number that is never changed."""
+UNKNOWN_CLASS = 0.5
+"""The probability of a positive class where it is unknown."""
 
 
 @torch.no_grad()
@@ -36,8 +38,8 @@ def validate(
 ) -> dict[str, float]:
     """Losses, and accuracy and AUROC of the class head, each on the same noise as every time before.
 
-    The probability of a case is the mean over its timesteps. ``nan`` where there is nothing to say: no class head, no
-    reports, or one class alone. Processes share the cases.
+    The probability of a case is the mean over its timesteps; cases of an unknown class are left out. ``nan`` where
+    there is nothing to say: no class head, no reports, or one class alone. Processes share the cases.
     """
     rows = range(len(cases))[accelerator.process_index :: accelerator.num_processes]
     on_device = DeviceCases(cases, accelerator.device)
@@ -85,8 +87,15 @@ def _seen(
     micro_batch = send_to_device(make_batch(cases, draws, config.network), on_device.spacing.device)
     batch = noised(micro_batch, on_device, config.scheduler)
     prediction, logits = predict(model, batch, config.network)
-    loss = joint_loss(prediction, batch.target, logits, batch.class_one_hot, batch.has_report)
-    reads = logits is not None and draws[0].shows_report
+    loss = joint_loss(
+        prediction,
+        batch.target,
+        logits,
+        batch.class_one_hot,
+        batch.reads_class,
+        channel_weight=micro_batch.channel_weight,
+    )
+    reads = logits is not None and bool(micro_batch.reads_class[0])
     return {
         "row": row,
         "denoising": float(loss.denoising),
@@ -97,7 +106,7 @@ def _seen(
 
 def draw_samples(
     denoiser: ConditionalDenoiser,
-    autoencoder: AutoencoderKlMaisi,
+    autoencoder: Autoencoder,
     cases: CachedCases,
     config: DenoiserTraining,
     *,
@@ -106,7 +115,7 @@ def draw_samples(
 ) -> Image.Image:
     """A picture of what the network makes of the reports of some cases: three planes each, seeds 0, 1, … every time.
 
-    Sequences that are stacked in the latent are drawn one below the other.
+    Sequences and labels that are stacked in the latent are drawn one below the other.
     """
     network = config.network
     columns = []
@@ -114,7 +123,9 @@ def draw_samples(
         text = null = None
         if network.uses_text:
             text = (cases.text(row, 0) if cases.has_report[row] else cases.null_text)[None]  # type: ignore[index]
-        pathology = None if network.predicts_class or not network.uses_class else float(cases.positive[row])
+        pathology = None
+        if network.uses_class and not network.predicts_class:
+            pathology = float(cases.positive[row]) if cases.knows_class[row] else UNKNOWN_CLASS
         latents, *_ = sample(
             denoiser,
             config.scheduler,
@@ -127,11 +138,8 @@ def draw_samples(
             scheduler=DEFAULT_SCHEDULER,
             num_inference_steps=steps,
         )
-        sequences = latents.chunk(len(cases.index.scale_factors), dim=1)
-        volumes = [
-            decode(autoencoder, latent, scale_factor=factor)[0, 0].numpy()
-            for latent, factor in zip(sequences, cases.index.scale_factors, strict=True)
-        ]
+        parts = (latents / cases.scale.to(latents.device)).chunk(len(cases.index.parts), dim=1)
+        volumes = [decode(autoencoder, latent, scale_factor=1.0)[0, 0].numpy() for latent in parts]
         columns.append(
             stacked([plane for volume in volumes for plane in middle_planes(volume, cases.spacing.tolist())])
         )

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-from ccella_core.worker.protocol import encode
+from ccella_core.client.protocol import encode
 
 STDIN, STDOUT, STDERR = 0, 1, 2  # as the operating system numbers them
 

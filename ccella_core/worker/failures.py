@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import NamedTuple
 
+from ccella_core.client.protocol import ProtocolError
 from ccella_core.errors import Cancelled, CCELLAError, InputError, ModelError, NonFiniteError, SaveError
-from ccella_core.worker.protocol import ProtocolError
 
 HINTS = {
     "input": "Change the request as the sentence says, and try again.",

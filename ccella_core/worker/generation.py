@@ -8,12 +8,13 @@ from typing import Any
 from transformers.utils.logging import disable_progress_bar
 
 from ccella_core.devices import memory_explained
+from ccella_core.generation.edit import ScanToEdit, edit_of
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.models.model import ModelFolder
 from ccella_core.models.search import resolve_model
 from ccella_core.provenance import Provenance
 from ccella_core.worker.hardware import device_id
-from ccella_core.worker.output import checked_name, save, writable_folder
+from ccella_core.worker.output import checked_name, save, send, writable_folder
 from ccella_core.worker.params import GenerateParams, read_params
 from ccella_core.worker.reporter import Reporter
 from ccella_core.worker.tasks import Task, WorkerState
@@ -23,7 +24,13 @@ logger = logging.getLogger(__name__)
 
 
 def run_generation(
-    task: Task, state: WorkerState, params: GenerateParams, model: ModelFolder, name: str, reporter: Reporter
+    task: Task,
+    state: WorkerState,
+    params: GenerateParams,
+    model: ModelFolder,
+    edit: ScanToEdit | None,
+    name: str,
+    reporter: Reporter,
 ) -> dict[str, Any]:
     """The value of ``generate``.
 
@@ -33,7 +40,7 @@ def run_generation(
     """
     device = device_id(params.device)
     seeds = params.options.with_seed().seeds
-    folder = writable_folder(params.output_dir)
+    folder = None if params.output_dir is None else writable_folder(params.output_dir)
     pipeline = load(model, device, state, reporter)
     load_seconds = reporter.seconds("load")
     saved: list[dict[str, Any]] = []
@@ -41,13 +48,16 @@ def run_generation(
     for seed in seeds:
         reporter.begin_volume()
         options = params.options.model_copy(update={"seed": seed, "count": 1})
-        volumes = pipeline(params.report, options, callback=reporter)
+        volumes = pipeline(params.report, options, image=edit, callback=reporter)
         reporter.tell("save", 0, 1)
         for volume in volumes:
-            sequence = f"_{volume.sequence}" if len(volumes) > 1 else ""
-            saved.append(save(volume, folder, f"{name}_seed{seed}{sequence}"))
+            sequence = f"_{volume.sequence}" if len(model.index.sequences) > 1 else ""
+            stem = f"{name}_seed{seed}{sequence}"
+            saved.append(send(volume, task, stem) if folder is None else save(volume, folder, stem))
         reporter.tell("save", 1, 1)
-    _keep_timing(volume.provenance, reporter, state)
+    # An edit takes fewer steps, and the times are for whole generations; nothing is left on somebody else's computer.
+    if edit is None and folder is not None:
+        _keep_timing(volume.provenance, reporter, state)
     return {"volumes": saved, "seconds": round(reporter.total_seconds(), 3), "load_seconds": round(load_seconds, 3)}
 
 
@@ -92,8 +102,11 @@ def generate(task: Task, state: WorkerState) -> dict[str, Any]:
     params = read_params(GenerateParams, task)
     model = resolve_model(params.model)
     name = checked_name(params.name or model.index.name)
+    edit = edit_of(params.image, params.where, model.index.sequences)
+    if edit is not None:
+        name = checked_name(f"{edit.name}_{name}")
     reporter = Reporter(task, volumes=params.count, spacing=params.spacing or model.index.native_spacing_mm)
     reporter.begin_loading()
     with state.importing:
         from ccella_core.worker.generation import run_generation
-    return run_generation(task, state, params, model, name, reporter)
+    return run_generation(task, state, params, model, edit, name, reporter)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from ccella_core.client.protocol import SCHEDULERS
 from ccella_core.errors import InputError, ModelError
 from ccella_core.files import usable_path
 from ccella_core.models.model import INDEX_NAME, ModelFolder
@@ -22,7 +23,6 @@ from ccella_core.models.search import (
 )
 from ccella_core.worker.hardware import list_devices
 from ccella_core.worker.params import DeleteParams, DescribeParams, DownloadParams, read_params
-from ccella_core.worker.protocol import SCHEDULERS
 from ccella_core.worker.tasks import Task, WorkerState
 
 Origin = Literal["shipped", "user", "home", "folder"]

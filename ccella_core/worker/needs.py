@@ -14,7 +14,7 @@ from ccella_core.limits import GIB
 from ccella_core.models.model import ModelFolder, load_config
 from ccella_core.models.weights import stored_shapes
 from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser, DenoiserConfig, build_autoencoder
-from ccella_core.networks.config import UNetConfig
+from ccella_core.networks.config import UNetConfig, latent_shape, volume_multiples
 
 FLOAT32_BYTES = torch.float32.itemsize
 COPIES_A_BLOCK = 8
@@ -58,7 +58,7 @@ class Need:
 
     def check_shape(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
         """``shape`` (X, Y, Z) if the networks can make it. Raises InputError."""
-        return check_volume_shape(shape, multiple=self.autoencoder.factor * self.unet.shape_multiple)
+        return check_volume_shape(shape, multiples=volume_multiples(self.autoencoder, self.unet))
 
     def scale(self, shape: tuple[int, int, int]) -> float:
         """How many times the voxels of the model's own shape ``shape`` has."""
@@ -71,15 +71,15 @@ class Need:
 
     def activations_gib(self, shape: tuple[int, int, int], *, guided: bool) -> float:
         """An upper guess; with guidance the U-Net works on two volumes at once."""
-        latent_shape = [size // self.autoencoder.factor for size in shape]
+        latent = latent_shape(self.autoencoder, shape)
         with torch.device("meta"):
-            decode = estimate_decode_gib(build_autoencoder(self.autoencoder), latent_shape)
-        voxels = math.prod(latent_shape)
+            decode = estimate_decode_gib(build_autoencoder(self.autoencoder), latent)
+        voxels = math.prod(latent)
         values = COPIES_A_BLOCK * (self.unet.num_res_blocks + 1) * voxels * self.unet.num_channels[0]
         if True in self.unet.attention_levels:
             level = self.unet.attention_levels.index(True)
             heads = self.unet.num_channels[level] / self.unet.num_head_channels[level]
-            values += COPIES_OF_SCORES * heads * (voxels / 8**level) ** 2
+            values += COPIES_OF_SCORES * heads * (voxels / math.prod(self.unet.halved) ** level) ** 2
         return max((2 if guided else 1) * values * FLOAT32_BYTES / GIB, decode)
 
 
@@ -91,21 +91,21 @@ def need_of(model: ModelFolder) -> Need:
     """
     denoiser_config = load_config(DenoiserConfig, model.component_path("denoiser"))
     autoencoder_config = load_config(AutoencoderConfig, model.component_path("autoencoder"))
-    latent_shape = [size // autoencoder_config.factor for size in model.index.native_shape]
+    latent = latent_shape(autoencoder_config, model.index.native_shape)
     with torch.device("meta"), torch.no_grad():
         denoiser = ConditionalDenoiser(denoiser_config).eval()
         autoencoder = build_autoencoder(autoencoder_config).eval()
         adapter = denoiser_config.adapter
         with FlopCounterMode(display=False) as of_step:
             denoiser.denoise(
-                torch.empty(1, denoiser_config.latent_channels, *latent_shape),
+                torch.empty(1, denoiser_config.latent_channels, *latent),
                 torch.empty(1),
                 tokens=torch.empty(1, adapter.num_latents, adapter.width) if adapter is not None else None,
                 class_probability=torch.empty(1, denoiser_config.num_classes) if denoiser_config.uses_class else None,
                 spacing=torch.empty(1, 3),
             )
         with FlopCounterMode(display=False) as of_decoding:
-            autoencoder.decoder(torch.empty(1, autoencoder_config.latent_channels, *latent_shape))
+            autoencoder.decoder(torch.empty(1, autoencoder_config.latent_channels, *latent))
     values = {
         name: stored_values(model.component_path(name))
         for name in ("denoiser", "autoencoder", "text_encoder")

@@ -1,16 +1,18 @@
-"""Where volumes are written, and under which names."""
+"""Where volumes are written, or that they are sent, and under which names."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ccella_core.client.transfer import chunks_of
 from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder, usable_path
 from ccella_core.limits import MAX_NAME_CHARACTERS, is_file_name
 
 if TYPE_CHECKING:
     from ccella_core.imaging.volume import SyntheticVolume
+    from ccella_core.worker.tasks import Task
 
 IMAGE_SUFFIX = ".nii"
 """Uncompressed: the client reads it at once, and compressing a volume takes longer than denoising a step."""
@@ -47,6 +49,19 @@ def save(volume: SyntheticVolume, folder: Path, stem: str) -> dict[str, Any]:
     path = volume.save(_free_path(folder, stem))
     provenance = volume.provenance.model_dump(mode="json")
     return {"path": str(path), "sidecar": str(sidecar_of(path)), "provenance": provenance}
+
+
+def send(volume: SyntheticVolume, task: Task, stem: str) -> dict[str, Any]:
+    """Send image and sidecar through the pipe; nothing is written here. Returns the entry of ``volumes``."""
+    from ccella_core.imaging.volume import sidecar_of, synthetic_name
+
+    path = synthetic_name(Path(f"{stem}{IMAGE_SUFFIX}"))
+    for name, content in zip((path.name, sidecar_of(path).name), volume.to_bytes(path.name), strict=True):
+        for chunk in chunks_of(name, content):
+            task.stop_if_cancelled()
+            task.tell("file", **chunk)
+    provenance = volume.provenance.model_dump(mode="json")
+    return {"path": path.name, "sidecar": sidecar_of(path).name, "provenance": provenance}
 
 
 def _free_path(folder: Path, stem: str) -> Path:

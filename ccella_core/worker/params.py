@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ccella_core.client.protocol import ProtocolError
 from ccella_core.errors import InputError
 from ccella_core.generation.options import GenerationOptions, refusal
-from ccella_core.worker.protocol import ProtocolError
+from ccella_core.provenance import SequenceName
 from ccella_core.worker.tasks import Task
+
+if TYPE_CHECKING:
+    from ccella_core.generation.edit import Sphere
 
 WRONG_TYPES = ("_type", "_parsing", "missing", "extra_forbidden", "too_long")
 """Endings of pydantic's names for what a client must mend; all else is a value that a person chose."""
@@ -47,8 +51,23 @@ class GenerateParams(GenerationOptions):
     report: str | None = None
     model: str
     device: str = "auto"
-    output_dir: str
+    output_dir: str | None = None
     name: str | None = None
+    image: str | dict[SequenceName, str] | None = None
+    mask: str | None = None
+    around: tuple[float, float, float] | None = None
+    radius: float | None = None
+
+    @property
+    def where(self) -> Sphere | str | None:
+        """Where the image may change. Raises InputError where more than one place is given, or half of one."""
+        if (self.around is None) != (self.radius is None) or (self.around is not None and self.mask is not None):
+            raise InputError("Give a mask, or a point with a radius, and not both.")
+        if self.around is None or self.radius is None:
+            return self.mask
+        from ccella_core.generation.edit import Sphere
+
+        return Sphere(self.around, self.radius)
 
     @property
     def options(self) -> GenerationOptions:

@@ -17,10 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 from ccella_core import __version__
-from ccella_core.limits import MAX_REQUEST_BYTES
-from ccella_core.worker.channel import Channel
-from ccella_core.worker.failures import Failure, explain, failure
-from ccella_core.worker.protocol import (
+from ccella_core.client.protocol import (
     EXIT_PARENT_GONE,
     EXIT_SHUTDOWN,
     HEARTBEAT_SECONDS,
@@ -30,6 +27,9 @@ from ccella_core.worker.protocol import (
     encode,
     parse_request,
 )
+from ccella_core.limits import MAX_REQUEST_BYTES
+from ccella_core.worker.channel import Channel
+from ccella_core.worker.failures import Failure, explain, failure
 from ccella_core.worker.tasks import Task, resident_gib
 
 PATIENCE_SECONDS = 0.5

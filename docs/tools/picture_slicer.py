@@ -25,6 +25,11 @@ PICTURES = ROOT / "docs" / "pictures"
 REPORT = ROOT / "Resources" / "Examples" / "report_positive.txt"
 SEED = 7
 PHANTOM_SEED = 11
+EDIT_REPORT = (
+    "Left peripheral zone at mid-gland: focal lesion, 18 mm, markedly hypointense on T2. No other suspicious lesion. "
+    "PI-RADS 5."
+)
+EDIT_SIZE_MM, EDIT_PLACE = 18, (-17.0, -12.0, 0.0)  # in RAS mm
 PANEL_WIDTH = 460  # pixels; as wide as Slicer's module panel usually is
 VIEWS = (1400, 900)
 PATIENCE = 300.0  # seconds for a run of the worker
@@ -82,6 +87,30 @@ def draw(bench: Any, real_folder: Path | None, screenshots: Path, pictures: Path
     bench.render_layout(screenshots / "comparison.png", *VIEWS)
     bench.grab(widget.parent, screenshots / "panel.png", PANEL_WIDTH)
     ui.compareButton.click()
+    draw_edit(bench, ui, pictures)
+
+
+def draw_edit(bench: Any, ui: Any, pictures: Path) -> None:
+    """A lesion put into a digital prostate that has none."""
+    import slicer
+
+    scan = digital_prostate(pathology="negative")
+    point = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Lesion")
+    point.CreateDefaultDisplayNodes()
+    point.AddControlPointWorld(*EDIT_PLACE)
+    ui.reportEdit.plainText = EDIT_REPORT
+    ui.editSection.collapsed = False
+    ui.editScanBox.setCurrentNode(scan)
+    ui.editPointBox.setCurrentNode(point)
+    ui.lesion1Size.value = EDIT_SIZE_MM
+    ui.differenceCheck.checked = True
+    ui.editButton.click()
+    bench.wait_until(lambda: ui.generateButton.text == "Generate", PATIENCE)
+    bench.process_events(1)
+    point.SetDisplayVisibility(False)
+    bench.render_layout(pictures / "slicer_edit.png", *VIEWS)
+    bench.grab(ui.editSection, pictures / "slicer_edit_section.png", PANEL_WIDTH)
+    ui.compareButton.click()
 
 
 def real_scan(folder: Path | None) -> Any:
@@ -89,13 +118,7 @@ def real_scan(folder: Path | None) -> Any:
     import slicer
 
     if folder is None:
-        from ccella_core.phantom.patient import draw_patient
-        from ccella_core.phantom.render import render
-
-        rendering = render(draw_patient(PHANTOM_SEED), "t2w")
-        return slicer.util.addVolumeFromArray(
-            np.ascontiguousarray(rendering.voxels.T), rendering.affine, "Digital prostate"
-        )
+        return digital_prostate()
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
     image = reader.Execute()
@@ -104,6 +127,19 @@ def real_scan(folder: Path | None) -> Any:
     affine[:3, :3] = ras_from_lps @ np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
     affine[:3, 3] = ras_from_lps @ image.GetOrigin()
     return slicer.util.addVolumeFromArray(sitk.GetArrayFromImage(image), affine, "T2 axial")
+
+
+def digital_prostate(pathology: str | None = None) -> Any:
+    """A node with one; ``pathology``: with a lesion or without, by default as its seed has it."""
+    import slicer
+
+    from ccella_core.phantom.patient import draw_patient
+    from ccella_core.phantom.render import render
+
+    rendering = render(draw_patient(PHANTOM_SEED, pathology=pathology), "t2w")
+    return slicer.util.addVolumeFromArray(
+        np.ascontiguousarray(rendering.voxels.T), rendering.affine, "Digital prostate"
+    )
 
 
 if __name__ == "__main__":

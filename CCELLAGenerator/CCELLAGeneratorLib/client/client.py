@@ -10,12 +10,13 @@ import base64
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import qt
 
 from . import errors as client_errors
-from .command import ONLINE, worker_protocol
+from .command import ONLINE, default_command, host_command, shared_transfer, worker_protocol
 from .errors import ClientError
 from .link import WorkerLink
 
@@ -34,6 +35,7 @@ class _Request:
     on_error: Callable[[ClientError], None]
     on_progress: Callable[[dict[str, Any]], None] | None
     on_preview: Callable[[bytes], None] | None
+    files: Any = None  # ReceivedFiles, where they come from another computer
     sent: bool = False
     cancelled: bool = False
 
@@ -45,9 +47,13 @@ class WorkerClient:
         command: program and arguments that start the worker, see `default_command`.
         environment: variables to add to Slicer's own.
         on_log: gets each line of the worker's log.
+        host: the other computer that the command starts it on; empty for this one.
     """
 
-    def __init__(self, command: list[str], environment: dict[str, str], on_log: Callable[[str], None]) -> None:
+    def __init__(
+        self, command: list[str], environment: dict[str, str], on_log: Callable[[str], None], host: str = ""
+    ) -> None:
+        self.host = host
         self._command = command
         self._environment = environment
         self._on_log = on_log
@@ -81,6 +87,8 @@ class WorkerClient:
         if method == DOWNLOAD and not self._environment.items() >= ONLINE.items():
             self._download(request)
             return request.id
+        if self.host:
+            self._bring_files_here(request)
         self._requests[request.id] = request
         if self._link is None:
             self._start()
@@ -118,6 +126,12 @@ class WorkerClient:
         self._requests.clear()
         self._end_link()
 
+    def use(self, host: str) -> None:
+        """End the worker, and run the next one on another computer, or on this one where ``host`` is empty."""
+        self.close()
+        self.host = host
+        self._command, self._environment = host_command(host) if host else default_command()
+
     # The process.
 
     def _start(self) -> None:
@@ -128,6 +142,7 @@ class WorkerClient:
             on_message=self._receive,
             on_log=self._on_log,
             on_broken=self._broken,
+            host=self.host,
         )
         self._link.watch(answer_is_owed=True)
 
@@ -178,20 +193,48 @@ class WorkerClient:
         request.sent = True
         self._link.send(request.id, request.method, request.params)
 
+    def _bring_files_here(self, request: _Request) -> None:
+        """The other computer cannot write into our folders: files come through the pipe."""
+        folder = request.params.get("output_dir")
+        if folder is not None:
+            request.files = shared_transfer().ReceivedFiles(Path(folder))
+            request.params = {name: value for name, value in request.params.items() if name != "output_dir"}
+
+    def _take_file(self, request: _Request, message: dict[str, Any]) -> None:
+        try:
+            request.files.take(message)
+        except Exception as error:  # damaged on the way, or the disk is full: what comes after it is of no use
+            self._end_link()
+            self._finish(request.id, client_errors.not_brought(error))
+            self._start_where_needed()
+
     def _receive(self, message: dict[str, Any]) -> None:
         event, number = message.get("event"), message.get("id")
         request = self._requests.get(number) if isinstance(number, int) else None
         if request is None:
             if event == "error":  # of no request: the worker could not make out which
                 self._on_log(str(message.get("message", "")))
+        elif event == "file" and request.files is not None:
+            self._take_file(request, message)
         elif event == "result":
-            self._finish(request.id, message.get("value", {}))
+            self._finish(request.id, self._here(request, message.get("value", {})))
         elif event == "error":
-            self._finish(request.id, client_errors.of_worker(message))
+            here = self._here(request, message)
+            self._finish(request.id, here if isinstance(here, ClientError) else client_errors.of_worker(here))
         elif event == "progress":
             self._tell(request, request.on_progress, message)
         elif event == "preview":
             self._tell(request, request.on_preview, base64.b64decode(message.get("png", "")))
+
+    @staticmethod
+    def _here(request: _Request, value: dict[str, Any]) -> dict[str, Any] | ClientError:
+        """The files that a value names, where they lie on this computer; or that one of them never came."""
+        if request.files is None or "volumes" not in value:
+            return value
+        try:
+            return request.files.here(value)
+        except Exception as error:
+            return client_errors.not_brought(error)
 
     def _tell(self, request: _Request, callback: Callable[[Any], None] | None, what: Any) -> None:
         if callback is not None and not request.cancelled:
@@ -217,7 +260,8 @@ class WorkerClient:
 
     def _download(self, request: _Request) -> None:
         """In a process of its own, which may use the network, and can be ended without losing the warm one."""
-        client = WorkerClient(self._command, {**self._environment, **ONLINE}, self._on_log)
+        command = host_command(self.host, online=True)[0] if self.host else self._command
+        client = WorkerClient(command, {**self._environment, **ONLINE}, self._on_log, self.host)
         self._downloads[request.id] = client
 
         def then(callback: Callable[[Any], None]) -> Callable[[Any], None]:

@@ -42,9 +42,9 @@ def ensure_core_on_path() -> Path:
 
 
 def worker_protocol() -> ModuleType:
-    """`ccella_core.worker.protocol`: the words that worker and client share."""
+    """`ccella_core.client.protocol`: the words that worker and client share."""
     ensure_core_on_path()
-    from ccella_core.worker import protocol
+    from ccella_core.client import protocol
 
     return protocol
 
@@ -55,6 +55,22 @@ def shared_limits() -> ModuleType:
     from ccella_core import limits
 
     return limits
+
+
+def shared_ssh() -> ModuleType:
+    """`ccella_core.client.ssh`: how a worker on another computer is started, and what its failures mean."""
+    ensure_core_on_path()
+    from ccella_core.client import ssh
+
+    return ssh
+
+
+def shared_transfer() -> ModuleType:
+    """`ccella_core.client.transfer`: files that come through the pipe."""
+    ensure_core_on_path()
+    from ccella_core.client import transfer
+
+    return transfer
 
 
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
@@ -74,6 +90,11 @@ def default_command() -> tuple[list[str], dict[str, str]]:
         **OFFLINE,
     }
     return [slicer_python(), "-m", "ccella_core.worker"], environment
+
+
+def host_command(host: str, *, online: bool = False) -> tuple[list[str], dict[str, str]]:
+    """Command and environment of a worker on another computer, by the user's own SSH."""
+    return shared_ssh().ssh_command(host, online=online), {}
 
 
 def slicer_python() -> str:

@@ -7,6 +7,8 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from .command import shared_ssh
+
 SIGKILL = 9
 WINDOWS_NO_MEMORY = 0xC0000017 - 2**32  # STATUS_NO_MEMORY, as Qt reports it
 # 9: killed by a signal, as Qt reports it; 137 = 128 + 9 and -9: the same, told by a process in between.
@@ -21,7 +23,8 @@ class ClientError(Exception):
     """Why a request was not answered.
 
     Attributes:
-        code: the worker's own ("input", "model", "memory", …), or "start", "version", "died", "hung", "rubbish".
+        code: the worker's own ("input", "model", "memory", …), or "start", "version", "died", "hung", "rubbish",
+            or "host": another computer that cannot be reached, or whose connection was lost.
         message: one sentence that says what happened.
         hint: one that says what to do.
         finished: what the worker had completed before, under the names of a result ("volumes").
@@ -65,6 +68,44 @@ def other_version(theirs: object, ours: int) -> ClientError:
         ),
         _("Two releases are mixed: install the extension again and restart Slicer."),
     )
+
+
+def checked_host(host: str) -> str:
+    """``host`` as SSH may have it. Raises ClientError where it is none."""
+    try:
+        return shared_ssh().check_host(host)
+    except ValueError as error:
+        raise ClientError("input", str(error)) from error
+
+
+def elsewhere(host: str, exit_code: int, last_lines: Sequence[str], *, was_ready: bool) -> ClientError:
+    """The connection to another computer could not be made, or was lost."""
+    return ClientError("host", *shared_ssh().explain(host, exit_code, last_lines, was_ready=was_ready))
+
+
+def no_ssh(reason: str) -> ClientError:
+    """SSH's own program could not be started."""
+    return ClientError(
+        "host",
+        _("ssh cannot be started: {reason}").format(reason=_ended(reason)),
+        _("Install OpenSSH's client on this computer."),
+    )
+
+
+def other_release(host: str, theirs: object, ours: int) -> ClientError:
+    """The `ccella` on another computer speaks another version of the protocol."""
+    return ClientError(
+        "version",
+        _("The ccella on {host} speaks version {theirs} of the protocol, and this module version {ours}.").format(
+            host=host, theirs=theirs, ours=ours
+        ),
+        shared_ssh().same_release(host),
+    )
+
+
+def not_brought(error: Exception) -> ClientError:
+    """A file did not come whole from another computer, or could not be written here."""
+    return ClientError("save" if isinstance(error, OSError) else "host", str(error))
 
 
 def hung(seconds: float) -> ClientError:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 class Client(Protocol):
     """Answers requests through callbacks, in Qt's event loop and never from within a call."""
 
+    host: str
+    """The other computer that the worker runs on; empty for this one."""
+
     def request(
         self,
         method: str,
@@ -40,6 +43,10 @@ class Client(Protocol):
 
     def cancel(self, request_id: int) -> None:
         """Stop a request: `on_error` gets the code "cancelled" within a second. An unknown number is no error."""
+        ...
+
+    def use(self, host: str) -> None:
+        """End the worker, and run the next one on another computer, or on this one where ``host`` is empty."""
         ...
 
     def close(self) -> None:

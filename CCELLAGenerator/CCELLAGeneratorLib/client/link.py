@@ -33,6 +33,7 @@ class WorkerLink:
         on_message: gets every message from then on.
         on_log: gets every line of the log, and what is no message.
         on_broken: it could not be started, died, hung or made no sense; nothing more comes after that.
+        host: the other computer that it runs on; empty for this one.
     """
 
     def __init__(
@@ -44,8 +45,10 @@ class WorkerLink:
         on_message: Callable[[dict[str, Any]], None],
         on_log: Callable[[str], None],
         on_broken: Callable[[ClientError], None],
+        host: str = "",
     ) -> None:
         self.ready = False
+        self._host = host
         self._protocol = worker_protocol()
         self._on_ready = on_ready
         self._on_message = on_message
@@ -62,7 +65,7 @@ class WorkerLink:
             on_line=self._receive,
             on_log=on_log,
             on_ended=self._ended,
-            on_failed=lambda reason: self._break(client_errors.not_started(reason)),
+            on_failed=self._failed,
         )
 
     def send(self, message_id: int, method: str, params: dict[str, Any]) -> None:
@@ -103,9 +106,11 @@ class WorkerLink:
     def _greet(self, message: dict[str, Any]) -> None:
         theirs, ours = message.get("protocol"), self._protocol.PROTOCOL_VERSION
         if theirs != ours:
-            self._break(client_errors.other_version(theirs, ours))
+            of_host = client_errors.other_release(self._host, theirs, ours) if self._host else None
+            self._break(of_host or client_errors.other_version(theirs, ours))
             return
-        self._process.pid = message["pid"]
+        if not self._host:  # there, the number is another process's
+            self._process.pid = message["pid"]
         self.ready = True
         self._on_ready()
 
@@ -122,7 +127,15 @@ class WorkerLink:
         if self._silent_ticks > HANG_TICKS:
             self._break_of(client_errors.hung(HANG_SECONDS))
 
+    def _failed(self, reason: str) -> None:
+        self._break(client_errors.no_ssh(reason) if self._host else client_errors.not_started(reason))
+
     def _ended(self, exit_code: int, crashed: bool) -> None:
+        if self._host:
+            code = -exit_code if crashed else exit_code  # ssh itself was killed
+            lines = self._process.last_lines
+            self._break(client_errors.elsewhere(self._host, code, lines, was_ready=self.ready))
+            return
         self._break_of(client_errors.died(exit_code, crashed, self._process.last_lines))
 
     def _break_of(self, error: ClientError) -> None:

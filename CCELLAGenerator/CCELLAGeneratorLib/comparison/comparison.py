@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 from ..scene.geometry import has_extent, sample_both
 from ..scene.nodes import TemporaryNodes
 from ..scene.volumes import NAME_PREFIX, is_synthetic
+from .difference import add_difference, can_be_shown, middle_of_change, show_over
 from .former_views import FormerViews
 from .layout import (
     PLOT_VIEW,
@@ -33,17 +34,21 @@ class ComparisonError(RuntimeError):
 class Comparison:
     """Shows a synthetic volume above a real scan until it is stopped; then everything is as it was before.
 
-    While it is `active`: `overlap` says whether the two share a part of the world. Only then do the two rows move
-    together and can be faded into each other.
+    While it is `active`: `has_difference` says whether one was edited from the other, and `overlap` whether the two
+    share a part of the world. Only then do the two rows move together and can be faded into each other.
     """
 
     def __init__(self, layout_manager: slicer.qMRMLLayoutManager | None = None) -> None:
         self._layout_manager = layout_manager
         self._undo = ExitStack()
         self._synthetic_row: SliceRow | None = None
+        self._real_row: SliceRow | None = None
         self._window_level: MatchedWindowLevel | None = None
+        self._nodes: TemporaryNodes | None = None
+        self._difference: slicer.vtkMRMLScalarVolumeNode | None = None
         self.active = False
         self.overlap = False
+        self.has_difference = False
 
     def start(self, synthetic: slicer.vtkMRMLScalarVolumeNode, real: slicer.vtkMRMLScalarVolumeNode) -> None:
         """Switch to the comparison of two scalar volumes; another one that is shown is stopped first.
@@ -71,6 +76,12 @@ class Comparison:
             real_row.show(linked=samples.overlap)
             align(synthetic_row, real_row, samples.overlap)
             ranges = robust_range(samples.synthetic), robust_range(samples.real)
+            has_difference = can_be_shown(synthetic, real)
+            if has_difference:  # one scale for both, so that what was not edited looks the same
+                ranges = ranges[1], ranges[1]
+                if (place := middle_of_change(synthetic, real)) is not None:
+                    synthetic_row.jump_to(place)
+                    real_row.jump_to(place)
             window_level = MatchedWindowLevel(_display(synthetic), ranges[0], _display(real), ranges[1])
             undo.callback(window_level.stop)
             window_level.start()
@@ -81,13 +92,14 @@ class Comparison:
             undo.callback(hide_slices, synthetic_row.nodes.values())
             _show_in_3d(nodes, synthetic_row, real_row)
             self._undo = undo.pop_all()
-        self._synthetic_row, self._window_level = synthetic_row, window_level
-        self.active, self.overlap = True, samples.overlap
+        self._synthetic_row, self._real_row, self._window_level = synthetic_row, real_row, window_level
+        self._nodes = nodes
+        self.active, self.overlap, self.has_difference = True, samples.overlap, has_difference
 
     def stop(self) -> None:
         """Put layout, views, window and level back as they were. Does nothing where nothing is compared."""
-        self.active = self.overlap = False
-        self._synthetic_row = self._window_level = None
+        self.active = self.overlap = self.has_difference = False
+        self._synthetic_row = self._real_row = self._window_level = self._nodes = self._difference = None
         self._undo.close()
 
     def set_fade(self, fraction: float) -> None:
@@ -100,6 +112,18 @@ class Comparison:
             raise ComparisonError(_("The volumes do not overlap, so there is nothing to fade between."))
         for composite in self._synthetic_row.composites:
             composite.SetForegroundOpacity(1.0 - min(max(fraction, 0.0), 1.0))
+
+    def show_difference(self, visible: bool) -> None:
+        """Lay what an edit changed over the real row, in colour, or take it away.
+
+        Raises ComparisonError where nothing is compared, or not an edit with the scan that it was made from.
+        """
+        self._require_active()
+        if not self.has_difference:
+            raise ComparisonError(_("The synthetic volume was not edited from this scan."))
+        if visible and self._difference is None:
+            self._difference = add_difference(self._nodes, self._synthetic_row.volume, self._real_row.volume)
+        show_over(self._real_row, self._difference if visible else None)
 
     @property
     def window_level(self) -> tuple[float, float]:

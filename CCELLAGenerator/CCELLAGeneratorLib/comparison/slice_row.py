@@ -84,6 +84,12 @@ class SliceRow:
             node.SetXYZOrigin(*other.nodes[plane].GetXYZOrigin())
             node.UpdateMatrices()
 
+    def jump_to(self, point: np.ndarray) -> None:
+        """Show the planes through a point (3,) in RAS mm, where the views lie already."""
+        for logic in self._logics.values():
+            logic.GetSliceNode().JumpSliceByOffsetting(*point)
+            logic.SnapSliceOffsetToIJK()
+
     def needed_scale(self, sizes: dict[str, np.ndarray]) -> float:
         """The mm a pixel at which every view shows so many mm (width, height)."""
         return max(

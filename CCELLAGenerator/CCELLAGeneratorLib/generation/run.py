@@ -38,13 +38,14 @@ class GenerationRun:
             the run's folder is deleted.
         nodes: of the scene, without which the result is of no use; if one is removed, the result is dropped.
         in_scene: the result goes into the scene; if that is closed, the run is cancelled.
+        inputs: writes into the run's own folder what the worker is to read, and gives the parameters that name it.
         parent_folder: where the run's own folder is made; by default where Slicer keeps temporary files.
         on_finished, on_error: called at the end, one of them, unless the run was abandoned.
         on_progress, on_preview: passed on to the client.
         log: takes a line.
 
     Raises:
-        OSError: no folder can be made.
+        OSError: no folder can be made, or nothing be written into it. What ``inputs`` raises is passed on.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class GenerationRun:
         *,
         nodes: Sequence[slicer.vtkMRMLNode] = (),
         in_scene: bool = True,
+        inputs: Callable[[Path], dict[str, Any]] | None = None,
         parent_folder: Path | None = None,
         on_finished: Callable[[list[Any]], None] | None = None,
         on_error: Callable[[ClientError], None] | None = None,
@@ -72,12 +74,17 @@ class GenerationRun:
         self._log = log
         self._dropped: ClientError | None = None
         self._folder = Path(tempfile.mkdtemp(prefix=".ccella-", dir=parent_folder or slicer.app.temporaryPath))
+        try:
+            written = {} if inputs is None else inputs(self._folder)
+        except Exception:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
         self._scene = slicer.mrmlScene
         closing = slicer.vtkMRMLScene.StartCloseEvent
         self._observer = self._scene.AddObserver(closing, self._scene_closes) if in_scene else None
         self.request_id = client.request(
             "generate",
-            {**params, "output_dir": str(self._folder)},
+            {**params, **written, "output_dir": str(self._folder)},
             on_result=self._receive,
             on_error=self._fail,
             on_progress=on_progress,

@@ -24,6 +24,8 @@ class CompareSection:
         self._volumes: tuple[Any, Any] = (None, None)
         ui.compareButton.connect("toggled(bool)", self._toggled)
         ui.fadeSlider.connect("valueChanged(double)", self._fade)
+        ui.flickerButton.connect("clicked(bool)", self._flicker)
+        ui.differenceCheck.connect("toggled(bool)", self._show_difference)
         ui.windowSlider.connect("valueChanged(double)", self._change_window_level)
         ui.levelSlider.connect("valueChanged(double)", self._change_window_level)
         self._show()
@@ -40,6 +42,11 @@ class CompareSection:
             if self.active:
                 self._start() if self._why_not() == "" else self._stop()
         self._show()
+
+    def begin(self) -> None:
+        """Show both, as if the button had been pressed; where that cannot be done, nothing."""
+        if not self.active and not self._why_not():
+            self._ui.compareButton.checked = True
 
     def forget(self, node: slicer.vtkMRMLNode) -> None:
         """A node is about to leave the scene; a comparison with it ends, whatever may be chosen in its place."""
@@ -68,6 +75,7 @@ class CompareSection:
             return
         self._set_sliders(real)
         self._fade(self._ui.fadeSlider.value)
+        self._show_difference(self._ui.differenceCheck.checked)
         legend = _("S, above: the synthetic volume. R, below: the real scan.")
         apart = _("They do not overlap; place the next one on the real scan.")
         set_text(self._ui.compareHint, legend if self._comparison.overlap else f"{apart} {legend}")
@@ -95,6 +103,14 @@ class CompareSection:
         if self.active and self._comparison.overlap:
             self._comparison.set_fade(percent / PERCENT)
 
+    def _flicker(self, _checked: bool) -> None:
+        """From the one to the other in the same place, at once: the eye sees what changes."""
+        self._ui.fadeSlider.value = 0.0 if self._ui.fadeSlider.value > PERCENT / 2 else PERCENT
+
+    def _show_difference(self, visible: bool) -> None:
+        if self.active and self._comparison.has_difference:
+            self._comparison.show_difference(visible)
+
     def _change_window_level(self, _value: float) -> None:
         if self.active:
             self._comparison.set_window_level(self._ui.windowSlider.value, self._ui.levelSlider.value)
@@ -117,6 +133,13 @@ class CompareSection:
         idle = "" if active else _("Press Compare first.")
         apart = "" if self._comparison.overlap else _("They do not overlap, so there is nothing to fade between.")
         ui = self._ui
+        enable_or_explain(
+            ui.flickerButton, idle or apart, _("Changes between the two in the same place, as does the key F8.")
+        )
+        not_edited = "" if self._comparison.has_difference else _("The synthetic volume was not edited from this scan.")
+        enable_or_explain(
+            ui.differenceCheck, idle or not_edited, _("Shows over the real scan, in colour, what the edit changed.")
+        )
         enable_or_explain(
             ui.fadeSlider,
             idle or apart,

@@ -101,6 +101,12 @@ class Composer:
             rectum=_chosen(ui.rectumBox),
         )
 
+    @property
+    def lesion_mm(self) -> float | None:
+        """The size of the first lesion; ``None`` where there is none."""
+        sizes = [self._of(prefix, "Size").value for prefix in LESION_WIDGETS if self._of(prefix, "Group").checked]
+        return float(sizes[0]) if sizes else None
+
     def _first_findings(self) -> Findings:
         lesion = self._library.Lesion("left", "peripheral", "mid", size_mm=12, pirads=4)
         return self._library.Findings(gland_volume_ml=45, psa_ng_ml=6.5, age_years=65, pirads=4, lesions=(lesion,))

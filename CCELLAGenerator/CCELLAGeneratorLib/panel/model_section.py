@@ -52,6 +52,8 @@ class ModelSection:
         self._models: dict[str, Description] | None = None
         self._estimated: dict[str, Any] | None = None
         self._query = DebouncedQuery(logic.estimate, self._show_estimate)
+        self.computer = ""
+        """The other computer on which the models lie; empty for this one."""
         self.chosen: Description | None = None
         """What the worker told of the chosen model; ``None`` where it does not know it, or was not asked yet."""
         ui.addFolderButton.connect("clicked(bool)", self._add_folder)
@@ -70,6 +72,8 @@ class ModelSection:
     def why_not(self) -> str:
         """Why nothing can be generated with the chosen model, in a sentence; empty where it can."""
         if self.known and self.chosen is None:
+            if self.computer:
+                return _("This model is not on {host}: choose another one.").format(host=self.computer)
             return _("This model is not on this computer: choose another one, or add or download it.")
         if self.chosen is not None and self.chosen["problem"]:
             return _("This model cannot be used: {problem}").format(problem=self.chosen["problem"])
@@ -81,7 +85,8 @@ class ModelSection:
         """What the worker found."""
         self._models = keyed(descriptions)
         items = [(_title(model), key) for key, model in self._models.items()]
-        fill(self._ui.modelBox, items, _("{value} (not on this computer)"))
+        there = _("{value} (not there)") if self.computer else _("{value} (not on this computer)")
+        fill(self._ui.modelBox, items, there)
 
     def refresh(self, key: str, requested: dict[str, Any], *, again: bool = False) -> None:
         """Show the model of that key, and its estimate for what is requested: parameters of the logic's `estimate`.
@@ -107,6 +112,7 @@ class ModelSection:
 
     def _update_buttons(self, _text: str = "") -> None:
         """Switch the buttons on, or say why they are off."""
+        elsewhere = _("The models of another computer are managed there.") if self.computer else ""
         busy = _("Wait until what is under way has ended.") if self._job.running else ""
         early = "" if self.known else _("Wait until it is known which models are on this computer.")
         unknown = early or ("" if self.chosen else _("The model is not on this computer."))
@@ -115,14 +121,19 @@ class ModelSection:
         nameless = "" if "/" in named else _("Type the model's name first, as hf:owner/name.")
         not_added = "" if self._added_folder else _("Only folders that were added can be taken off the list.")
         enable_or_explain(
-            self._ui.removeFolderButton, not_added, _("Takes the model's folder off the list; its files stay.")
+            self._ui.removeFolderButton,
+            elsewhere or not_added,
+            _("Takes the model's folder off the list; its files stay."),
         )
-        enable_or_explain(self._ui.openFolderButton, unknown, _("Shows the model's files."))
+        enable_or_explain(self._ui.addFolderButton, elsewhere, _("Add a folder with models that is on this computer."))
+        enable_or_explain(self._ui.openFolderButton, elsewhere or unknown, _("Shows the model's files."))
         enable_or_explain(
-            self._ui.deleteModelButton, unknown or kept or busy, _("Deletes the model from this computer.")
+            self._ui.deleteModelButton, elsewhere or unknown or kept or busy, _("Deletes the model from this computer.")
         )
         enable_or_explain(
-            self._ui.downloadButton, early or nameless or busy, _("Fetches the model from the Hugging Face Hub.")
+            self._ui.downloadButton,
+            elsewhere or early or nameless or busy,
+            _("Fetches the model from the Hugging Face Hub."),
         )
 
     def _add_folder(self, _checked: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,8 @@ from .. import dependencies
 from ..client.errors import ClientError
 from ..scene.volumes import ATTRIBUTE_PREFIX, is_synthetic
 from .compare_section import CompareSection
+from .computer_section import ComputerSection
+from .edit_section import EditSection
 from .job_section import JobSection, LogPane
 from .model_section import ModelSection, model_folders
 from .parameters import MAX_SEED, MODELS_OWN_STEPS, CCELLAGeneratorParameterNode, connect_widgets, forget_node
@@ -42,7 +45,9 @@ class Panel:
         self.report = ReportSection(ui, logic)
         self.model = ModelSection(ui, logic, self.job, self.describe, self._update_buttons)
         self.settings = SettingsSection(ui)
+        self.computer = ComputerSection(ui, logic, self.job, self._switched)
         self.compare = CompareSection(ui)
+        self.edit = EditSection(ui, self.report.composer, self._edit)
         self.report.show_prediction(None)
 
     def set_parameters(self, parameters: CCELLAGeneratorParameterNode | None) -> None:
@@ -56,13 +61,14 @@ class Panel:
 
     def describe(self) -> None:
         """Ask the worker for models and devices, once what it needs is installed."""
-        missing = dependencies.missing()
+        missing = [] if self._logic.host else dependencies.missing()
         if missing:
             names = ", ".join(requirement.split(">=")[0] for requirement in missing)
             sentence = _("The first press of Generate installs what is missing, after asking: {names}.")
             self.job.show_status(sentence.format(names=names))
             return
-        self._logic.describe(model_folders(), onResult=self._described, onError=self._not_described)
+        folders = [] if self._logic.host else model_folders()  # which are on this computer
+        self._logic.describe(folders, onResult=self._described, onError=self._not_described)
 
     def refresh(self, _caller: Any = None, _event: Any = None) -> None:
         """A parameter or what it refers to changed."""
@@ -107,6 +113,14 @@ class Panel:
         self.settings.set_devices(value["devices"])
         self.refresh()
 
+    def _switched(self, value: dict[str, Any] | None) -> None:
+        """Another computer generates: it has other models and devices, which it has told already or is asked now."""
+        self.model.computer = self._logic.host
+        if value is None:
+            self.describe()
+        else:
+            self._described(value)
+
     def _not_described(self, error: ClientError) -> None:
         self.job.show_status(str(error))
         self._log.write(str(error))
@@ -120,10 +134,27 @@ class Panel:
         return self.model.why_not
 
     def _update_buttons(self) -> None:
-        self.job.update_button(self._why_not())
+        why_not = self._why_not()
+        self.job.update_button(why_not)
+        self.computer.refresh()
+        self.edit.refresh(self._parameters, self._why_no_edit(why_not))
+
+    def _why_no_edit(self, why_not: str) -> str:
+        if self.job.running:
+            return _("Something is under way.")
+        if self._logic.host:
+            return _("Scans are edited on this computer: choose one of its devices.")
+        return why_not
 
     def _generate(self) -> None:
-        installed = dependencies.ensure(_("CCELLA"))
+        self._run(self._start_generation)
+
+    def _edit(self) -> None:
+        self._run(self._start_edit)
+
+    def _run(self, start: Callable[[CCELLAGeneratorParameterNode, dict[str, Any]], object]) -> None:
+        """Begin a run with ``start``, which takes the parameters and what all runs have in common of them."""
+        installed = bool(self._logic.host) or dependencies.ensure(_("CCELLA"))
         if not self.model.known:
             self.describe()
         if not installed or self._why_not():  # much can happen while that takes its time
@@ -134,27 +165,54 @@ class Panel:
         self.report.history.remember(parameters.report)
         self.report.show_prediction(None)
         self.job.begin(_("Starting…"), self._logic.cancel)
+        common = {
+            "report": parameters.report if parameters.report.strip() else None,
+            "pathology": parameters.pathology.value,
+            "model": parameters.model,
+            "seed": parameters.seed,
+            "count": parameters.count,
+            "scheduler": parameters.scheduler.value,
+            "device": parameters.device,
+            "outputVolume": parameters.outputVolume,
+            "wait": False,
+            "onProgress": self.job.show_progress,
+            "onPreview": self.job.show_preview,
+            "onError": self._failed,
+        }
         try:
-            self._logic.process(
-                report=parameters.report if parameters.report.strip() else None,
-                pathology=parameters.pathology.value,
-                model=parameters.model,
-                seed=parameters.seed,
-                count=parameters.count,
-                numInferenceSteps=_steps(parameters),
-                scheduler=parameters.scheduler.value,
-                guidanceScale=parameters.guidance,
-                device=parameters.device,
-                referenceVolume=parameters.realScan,
-                outputVolume=parameters.outputVolume,
-                wait=False,
-                onProgress=self.job.show_progress,
-                onPreview=self.job.show_preview,
-                onFinished=partial(self._finished, parameters.report),
-                onError=self._failed,
-            )
+            start(parameters, common)
         except ClientError as error:
             self._failed(error)
+
+    def _start_generation(self, parameters: CCELLAGeneratorParameterNode, common: dict[str, Any]) -> None:
+        self._logic.process(
+            numInferenceSteps=_steps(parameters),
+            guidanceScale=parameters.guidance,
+            referenceVolume=parameters.realScan,
+            onFinished=partial(self._finished, parameters.report),
+            **common,
+        )
+
+    def _start_edit(self, parameters: CCELLAGeneratorParameterNode, common: dict[str, Any]) -> None:
+        self._logic.edit(
+            parameters.editScan,
+            where=self.edit.where,
+            radius=self.edit.radius,
+            strength=parameters.editStrength,
+            num_inference_steps=_steps(parameters),
+            guidance_scale=parameters.guidance,
+            onFinished=partial(self._edited, parameters.report, parameters.editScan),
+            **common,
+        )
+
+    def _edited(
+        self, report: str, scan: slicer.vtkMRMLScalarVolumeNode, nodes: list[slicer.vtkMRMLScalarVolumeNode]
+    ) -> None:
+        """Before and after, in linked views."""
+        if self._parameters is not None:
+            self._parameters.realScan = scan
+        self._finished(report, nodes)
+        self.compare.begin()
 
     def _finished(self, report: str, nodes: list[slicer.vtkMRMLScalarVolumeNode]) -> None:
         self.job.end(_("Done: {names}.").format(names=", ".join(node.GetName() for node in nodes)))

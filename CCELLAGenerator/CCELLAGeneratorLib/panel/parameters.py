@@ -6,7 +6,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Annotated, Any, get_type_hints
 
-from slicer import vtkMRMLNode, vtkMRMLScalarVolumeNode
+from slicer import vtkMRMLMarkupsFiducialNode, vtkMRMLNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
@@ -20,6 +20,8 @@ LIMITS = shared_limits()
 MAX_SEED = 2**31 - LIMITS.MAX_COUNT
 """What a spin box can hold, also for the last volume of a run. Scripts may use seeds up to 2**63 - 1."""
 MAX_GUIDANCE = 10.0
+MAX_RADIUS_MM = 60.0
+MIN_STRENGTH = 0.05
 
 
 class PathologyChoice(Enum):
@@ -62,7 +64,10 @@ class SchedulerChoice(Enum):
 
 @parameterNodeWrapper
 class CCELLAGeneratorParameterNode:
-    """``model`` and ``device`` are the worker's names for them; steps 0: the model's own; guidance 1: off."""
+    """``model`` and ``device`` are the worker's names for them; steps 0: the model's own; guidance 1: off.
+
+    ``editRadius`` in mm, 0: as the composer's lesion is large.
+    """
 
     report: str = ""
     pathology: PathologyChoice = PathologyChoice.FROM_REPORT
@@ -77,6 +82,11 @@ class CCELLAGeneratorParameterNode:
     device: str = AUTOMATIC_DEVICE
     outputVolume: vtkMRMLScalarVolumeNode
     result: vtkMRMLScalarVolumeNode
+    editScan: vtkMRMLScalarVolumeNode
+    editPoint: vtkMRMLMarkupsFiducialNode
+    editSegmentation: vtkMRMLSegmentationNode
+    editRadius: Annotated[float, WithinRange(0.0, MAX_RADIUS_MM)] = 0.0
+    editStrength: Annotated[float, WithinRange(MIN_STRENGTH, 1.0)] = 1.0
 
 
 NODE_PARAMETERS = tuple(

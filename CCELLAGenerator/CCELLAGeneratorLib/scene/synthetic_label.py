@@ -9,7 +9,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from .volumes import is_synthetic
+from .volumes import edited_from, is_synthetic
 
 CORNER = (0.99, 0.01)
 """Bottom right, as a fraction of the view: the one corner in which Slicer itself writes nothing."""
@@ -66,7 +66,7 @@ class _ViewLabel:
         self._window = window
         self._logic = logic
         self._renderer: vtk.vtkRenderer | None = None
-        self._actor = _text_actor(_("SYNTHETIC – not for diagnosis"))
+        self._actor = _text_actor(_words())
         self._observer = window.AddObserver(vtk.vtkCommand.StartEvent, self._before_drawing)
 
     def remove(self) -> None:
@@ -86,7 +86,9 @@ class _ViewLabel:
         width_in_points = self._window.GetSize()[0] * POINTS_PER_INCH / self._window.GetDPI()
         fitting = int(width_in_points * FONT_SIZE_OF_WIDTH)
         self._actor.GetTextProperty().SetFontSize(min(max(fitting, smallest), largest))
-        self._actor.SetVisibility(any(map(is_synthetic, visible_volumes(self._logic.GetSliceCompositeNode()))))
+        synthetic = [node for node in visible_volumes(self._logic.GetSliceCompositeNode()) if is_synthetic(node)]
+        self._actor.SetVisibility(bool(synthetic))
+        self._actor.SetInput(_words(next(filter(None, map(edited_from, synthetic)), "")))
 
 
 def visible_volumes(composite: slicer.vtkMRMLSliceCompositeNode | None) -> Iterator[slicer.vtkMRMLVolumeNode]:
@@ -106,6 +108,13 @@ def visible_volumes(composite: slicer.vtkMRMLSliceCompositeNode | None) -> Itera
         volume = composite.GetScene().GetNodeByID(identifier) if identifier and opacity > 0 else None
         if volume is not None:
             yield volume
+
+
+def _words(source: str = "") -> str:
+    """What is written; ``source``: the digits that name what a volume was edited from."""
+    if not source:
+        return _("SYNTHETIC – not for diagnosis")
+    return _("SYNTHETIC\n(EDITED FROM {source})\nnot for diagnosis").format(source=source)  # for narrow views too
 
 
 def _text_actor(text: str) -> vtk.vtkTextActor:

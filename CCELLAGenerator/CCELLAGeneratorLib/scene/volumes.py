@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ NAME_PREFIX = "SYNTHETIC"
 FOLDER_NAME = "SYNTHETIC – CCELLA"
 ATTRIBUTE_PREFIX = "CCELLA."
 SYNTHETIC_ATTRIBUTE = f"{ATTRIBUTE_PREFIX}Synthetic"
+SOURCE_ATTRIBUTE = f"{ATTRIBUTE_PREFIX}SourceSha256"
+SOURCE_ROLE = f"{ATTRIBUTE_PREFIX}EditedFrom"
+SOURCE_DIGITS = 8
 PROVENANCE_ROLE = f"{ATTRIBUTE_PREFIX}Provenance"
 GREY = "vtkMRMLColorTableNodeGrey"
 WINDOW_PERCENTILES = (1, 99)
@@ -32,7 +36,7 @@ def add_volumes(
     *,
     title: str = "",
 ) -> list[slicer.vtkMRMLScalarVolumeNode]:
-    """Put the volumes of one generation into the scene.
+    """Put the volumes of one generation into the scene; those of an edit: see ``add_edited``.
 
     Args:
         result: the value of the worker's ``generate``.
@@ -65,6 +69,41 @@ def add_volumes(
         _file(node, _provenance_text(node, sidecar))
         nodes.append(node)
     return nodes
+
+
+def add_edited(
+    result: dict[str, Any],
+    scan: slicer.vtkMRMLScalarVolumeNode,
+    output_node: slicer.vtkMRMLScalarVolumeNode | None = None,
+) -> list[slicer.vtkMRMLScalarVolumeNode]:
+    """Put the volumes that were edited from a scan into the scene: where the scan lies, under its transforms.
+
+    Args:
+        result: the value of the worker's ``generate``.
+        scan: what they were edited from.
+        output_node: as in ``add_volumes``.
+
+    Raises:
+        OSError: a file cannot be read; the scene is then as before.
+    """
+    nodes = add_volumes(result, output_node=output_node)
+    for node in nodes:
+        node.CopyOrientation(scan)
+        node.SetAndObserveTransformNodeID(scan.GetTransformNodeID())
+        node.SetNodeReferenceID(SOURCE_ROLE, scan.GetID())
+    return nodes
+
+
+def source_of(node: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLScalarVolumeNode | None:
+    """The scan of the scene that a volume was edited from, if it was and is there."""
+    return node.GetNodeReference(SOURCE_ROLE)
+
+
+def edited_from(node: slicer.vtkMRMLNode) -> str:
+    """The first digits of the hash of what a volume was edited from, also of one that was loaded from a file."""
+    source = node.GetAttribute(SOURCE_ATTRIBUTE) or ""
+    named = re.match(rf"{NAME_PREFIX}.EDITED_FROM_([0-9a-f]+)", node.GetName() or "")
+    return source[:SOURCE_DIGITS] or (named.group(1) if named else "")
 
 
 def is_synthetic(node: slicer.vtkMRMLNode | None) -> bool:
@@ -106,7 +145,9 @@ def _describe(node: slicer.vtkMRMLScalarVolumeNode, sidecar: dict[str, Any]) -> 
 
 def _name(node: slicer.vtkMRMLScalarVolumeNode, sidecar: dict[str, Any], title: str) -> None:
     made = sidecar["provenance"]
-    words = [NAME_PREFIX, *([title] if title else []), sidecar["sequence"]]
+    source = edited_from(node)
+    first = f"{NAME_PREFIX} (EDITED FROM {source})" if source else NAME_PREFIX
+    words = [first, *([title] if title else []), sidecar["sequence"]]
     name = f"{' '.join(words)} seed {made['seed']} ({made['model_name']})"
     if not (node.GetName() or "").startswith(name):  # a node whose volume is made again keeps its number
         node.SetName(slicer.mrmlScene.GenerateUniqueName(name))

@@ -3,7 +3,7 @@
 import pytest
 
 from ccella_core import limits
-from ccella_core.worker.protocol import SCHEDULERS
+from ccella_core.client.protocol import SCHEDULERS
 
 
 @pytest.fixture

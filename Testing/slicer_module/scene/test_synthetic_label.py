@@ -14,6 +14,7 @@ import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 WORDS = "SYNTHETIC – not for diagnosis"
+EDITED_WORDS = "SYNTHETIC\n(EDITED FROM 1a2b3c4d)\nnot for diagnosis"
 RED, GREEN, BLUE = 0, 1, 2
 
 
@@ -47,7 +48,7 @@ def actors_in(window: Any) -> list[Any]:
         for renderer in window.GetRenderers()
         for index in range(renderer.GetViewProps().GetNumberOfItems())
     ]
-    return [prop for prop in props if prop.IsA("vtkTextActor") and prop.GetInput() == WORDS]
+    return [prop for prop in props if prop.IsA("vtkTextActor") and prop.GetInput() in (WORDS, EDITED_WORDS)]
 
 
 def is_labelled(window: Any) -> bool:
@@ -73,6 +74,20 @@ def test_only_what_is_synthetic_is_labelled(label: Any) -> None:
     assert is_labelled(red.window) and not is_labelled(view("Green").window)
     red.composite.SetBackgroundVolumeID(real.GetID())
     assert not is_labelled(red.window)
+
+
+@pytest.mark.parametrize("name", ["SYNTHETIC_EDITED_FROM_1a2b3c4d_tiny_seed7", "T2 of a patient"])
+def test_what_was_edited_from_a_scan_says_so(label: Any, name: str) -> None:
+    """Whether it came from a run or from a file."""
+    volume = add_volume(name)
+    if not name.startswith("SYNTHETIC"):
+        volume.SetAttribute("CCELLA.Synthetic", "1")
+        volume.SetAttribute("CCELLA.SourceSha256", "1a2b3c4d" + "0" * 56)
+    red = view()
+    red.composite.SetBackgroundVolumeID(volume.GetID())
+    assert is_labelled(red.window) and actors_in(red.window)[0].GetInput() == EDITED_WORDS
+    red.composite.SetBackgroundVolumeID(add_volume("SYNTHETIC t2w").GetID())
+    assert is_labelled(red.window) and actors_in(red.window)[0].GetInput() == WORDS
 
 
 def test_every_layer_counts_unless_it_is_transparent(label: Any) -> None:
@@ -215,9 +230,14 @@ def test_the_words_fit_into_the_view(slicer_bench: Any, width: int, dpi: int) ->
     assert is_labelled(manager.window)
     (actor,) = actors_in(manager.window)
     box = [0.0] * 4
-    actor.GetBoundingBox(manager.window.GetRenderers().GetFirstRenderer(), box)
-    words_wide = box[1] - box[0]
-    assert words_wide < 0.97 * width
+    volume = slicer.mrmlScene.GetNodeByID(manager.logic.GetSliceCompositeNode().GetBackgroundVolumeID())
+    for source in ("1a2b3c4d" + "0" * 56, None):
+        volume.SetAttribute("CCELLA.SourceSha256", source)
+        manager.window.Render()
+        assert actor.GetInput() == (EDITED_WORDS if source else WORDS)
+        actor.GetBoundingBox(manager.window.GetRenderers().GetFirstRenderer(), box)
+        words_wide = box[1] - box[0]
+        assert words_wide < 0.97 * width
     assert words_wide * 72 / dpi > 120  # points: small, and still to be read
 
 

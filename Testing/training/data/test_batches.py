@@ -8,11 +8,11 @@ from collections import Counter
 
 import pytest
 import torch
-from latent_cases import FakePrepared, cached, tiny_network
+from latent_cases import FakePrepared, build, cached, tiny_network
 
 from ccella_core.runs.batches import StepSampler
-from ccella_core.training.data.batches import BatchMaker, draw_batch
-from ccella_core.training.data.cached_cases import DeviceCases
+from ccella_core.training.data.batches import BatchMaker, Draw, draw_batch, make_batch
+from ccella_core.training.data.cached_cases import CachedCases, DeviceCases
 from ccella_core.training.data.regions import RegionWeights
 from ccella_core.training.denoiser import DenoiserTraining, noised
 
@@ -73,7 +73,7 @@ def test_processes_and_micro_batches_share_a_batch(cases, processes, size):
         )
     ]
     assert sorted(int(t) for each in made for t in each.timesteps) == sorted(draw.timestep for draw in batch)
-    assert all(1 <= len(each.timesteps) <= (size or 8) and each.reported == 8 for each in made)
+    assert all(1 <= len(each.timesteps) <= (size or 8) and each.readers == 8 for each in made)
 
 
 def test_what_lies_on_the_device_is_what_comes_with_a_batch(cases):
@@ -96,3 +96,24 @@ def test_a_worker_that_is_started_anew_makes_the_same_batch(cases):
     (here,), (there,) = make(3, range(4)), pickle.loads(pickle.dumps(make))(3, range(4))
     for one, other in zip(here, there, strict=True):
         assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
+def test_a_case_of_unknown_class_is_read_by_nobody_and_given_as_either(tmp_path):
+    prepared = FakePrepared(lacking=[("case1", "lesion")])
+    prepared.split("train")[0].pathology = prepared.split("train")[0].positive = None
+    cases = cached(tmp_path, prepared=prepared, labels=("lesion",))
+    shown = [Draw(row=row, wording=0, timestep=5, shows_report=True, noise_seed=row) for row in (0, 1)]
+    batch = make_batch(cases, shown, tiny_network())
+    assert batch.has_report.tolist() == [True, True] and batch.reads_class.tolist() == [False, True]
+    assert batch.class_one_hot.tolist() == [[0.5, 0.5], [0.0, 1.0]]
+    assert batch.channel_weight.tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
+    config = DenoiserTraining(network=tiny_network(), batch_size=5)
+    (made,) = BatchMaker(cases, config)(0, range(5))
+    assert made.readers == 4
+
+
+def test_repeated_cases_come_as_often(tmp_path):
+    build(tmp_path)
+    cases = CachedCases(tmp_path, "train", repeats=(2,))
+    drawn = [draw.row for draw in draws(cases, 0, batch_size=10)]
+    assert sorted(drawn) == [row for row in range(5) for _ in range(2)]

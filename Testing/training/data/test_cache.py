@@ -8,9 +8,9 @@ import torch
 from latent_cases import CHANNELS, LATENT_SHAPE, SPACING, FakeEncoder, FakePrepared, build, cached, tiny_autoencoder
 
 from ccella_core.errors import InputError, NonFiniteError, SaveError
-from ccella_core.training.data import cache
-from ccella_core.training.data.cache import mirrored_report
+from ccella_core.training.data import shards
 from ccella_core.training.data.cached_cases import CachedCases
+from ccella_core.training.data.shards import mirrored_report
 
 
 def mean_latent(prepared, case, *, flipped=False, sequence="t2w"):
@@ -65,6 +65,76 @@ def test_several_sequences_are_stacked_and_scaled_each_by_its_own(tmp_path):
     torch.testing.assert_close(cases.latents([2])[0, CHANNELS:], expected, atol=5e-3, rtol=5e-3)
 
 
+def test_what_a_case_lacks_is_zeros_and_said_to_be_absent(tmp_path):
+    prepared = FakePrepared(lacking=[("case1", "adc"), ("case2", "t2w"), ("case100", "adc")])
+    cases = cached(tmp_path, prepared=prepared, sequences=("t2w", "adc"))
+    assert cases.present.tolist() == [[True, True], [True, False], [False, True], [True, True], [True, True]]
+    assert not cases.latents([1])[0, CHANNELS:].any() and not cases.latents([2])[0, :CHANNELS].any()
+    there = torch.cat([cases.latents([row])[0, CHANNELS:] for row in (0, 2, 3, 4)])
+    assert there.std() == pytest.approx(1, rel=2e-3), "those that are not there do not count"
+    assert cases.channel_weight([0, 3]) is None
+    assert cases.channel_weight([0, 1]).tolist() == [[1] * 4, [1, 1, 0, 0]]
+    with pytest.raises(InputError, match="No training case in prepared has the hbv"):
+        build(tmp_path / "none", FakePrepared(lacking=[(f"case{n}", "hbv") for n in range(5)]), sequences=("hbv",))
+
+
+def test_labels_follow_the_sequences(tmp_path):
+    prepared = FakePrepared(lacking=[("case3", "lesion")])
+    cases = cached(tmp_path, prepared=prepared, labels=("gland", "lesion"), mirror=True)
+    assert cases.index.parts == ("t2w", "gland", "lesion") and cases.latent_shape[0] == 3 * CHANNELS
+    gland, lesion = (torch.from_numpy(mask.astype(np.float32)) for mask in prepared.regions(prepared.split("train")[1]))
+    with torch.inference_mode():
+        for number, mask in ((1, gland), (2, lesion)):
+            expected = cases.index.scale_factors[number] * tiny_autoencoder().encode(mask[None, None])[0][0]
+            found = cases.latents([2])[0, number * CHANNELS : (number + 1) * CHANNELS]
+            torch.testing.assert_close(found, expected, atol=2e-2, rtol=5e-3)
+    assert cases.present[6].tolist() == cases.present[7].tolist() == [True, True, False]
+    # Case 3 has a lesion that nobody outlined, case 0 has none.
+    assert [cases.rows[2 * case].has_lesion for case in (0, 1, 3)] == [False, True, None]
+
+
+def test_one_scale_factor_a_channel(tmp_path):
+    prepared = FakePrepared(lacking=[("case1", "adc")])
+    cases = cached(tmp_path, prepared=prepared, sequences=("t2w", "adc"), scale="channel")
+    assert len(cases.index.scale_factors) == 2 * CHANNELS
+    latents = torch.cat([cases.latents([row]) for row in (0, 2, 3, 4)])
+    spread = latents[:, CHANNELS:].transpose(0, 1).flatten(1).std(1)
+    torch.testing.assert_close(spread, torch.ones(CHANNELS), atol=5e-3, rtol=0)
+
+
+def test_random_copies_of_training_cases(tmp_path):
+    prepared, settings = FakePrepared(train=2, validation=1), {"copies": 3, "rotation": 10.0}
+    cases = cached(tmp_path / "a", prepared=prepared, mirror=True, augment=settings, shard_cases=6)
+    shown = [(row.mirrored, row.variation) for row in cases.rows if row.id == "case1"]
+    assert shown == [(False, 0), (True, 0), (False, 1), (True, 2), (False, 3)]
+    assert [shard.rows for shard in cases.index.shards["train"]] == [5, 5]
+    assert len(CachedCases(tmp_path / "a", "validation")) == 2, "validation cases stay as they are"
+    side = prepared.split("train")[1].fields.lesions[0].side
+    assert [row.fields.lesions[0].side == side for row in cases.rows[5:]] == [True, False, True, False, True]
+    again = cached(tmp_path / "b", prepared=prepared, mirror=True, augment=settings, shard_cases=6)
+    rows = list(range(len(cases)))
+    assert torch.equal(cases.latents(rows), again.latents(rows))
+    assert (cases.latents([5]) - cases.latents([7])).abs().mean() > 0.1
+    prepared.shares = tuple(share.model_copy(update={"augment": False}) for share in prepared.shares)
+    assert len(cached(tmp_path / "c", prepared=prepared, mirror=True, augment=settings)) == 4
+
+
+def test_an_unknown_class_is_neither(tmp_path):
+    prepared = FakePrepared()
+    prepared.split("train")[0].pathology = prepared.split("train")[0].positive = None
+    prepared.lacking.add(("case0", "lesion"))
+    cases = cached(tmp_path, prepared=prepared)
+    assert cases.rows[0].positive is None and cases.knows_class.tolist() == [False, True, True, True, True]
+    assert cases.rows[0].has_lesion is None
+
+
+def test_an_epoch_sees_cases_as_often_as_their_source_is_repeated(tmp_path):
+    build(tmp_path)
+    cases = CachedCases(tmp_path, "train", repeats=(3,))
+    assert cases.epoch == [row for row in range(5) for _ in range(3)] and len(cases) == 5
+    assert CachedCases(tmp_path, "train").epoch == [0, 1, 2, 3, 4]
+
+
 def test_a_draw_is_not_the_mean_but_always_the_same(tmp_path):
     mean, draw, again = (
         cached(tmp_path / name, latents=latents).latents([1])
@@ -83,7 +153,7 @@ def test_it_is_made_once(tmp_path):
 def test_a_stopped_run_goes_on_with_the_shards_that_are_missing(tmp_path, monkeypatch):
     whole = cached(tmp_path / "whole", shard_cases=2)
     written = []
-    save = cache._save
+    save = shards.save_tensors
 
     def die_at_the_third(tensors, header, path):
         if len(written) == 2:
@@ -92,7 +162,7 @@ def test_a_stopped_run_goes_on_with_the_shards_that_are_missing(tmp_path, monkey
         save(tensors, header, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cache, "_save", die_at_the_third)
+        patch.setattr(shards, "save_tensors", die_at_the_third)
         with pytest.raises(KeyboardInterrupt):
             build(tmp_path / "stopped", shard_cases=2)
     with pytest.raises(InputError, match="no finished cache"):
@@ -159,7 +229,7 @@ def test_no_training_cases_and_a_full_disk_are_explained(tmp_path, monkeypatch):
     def no_room(*_, **__):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(cache, "save_file", no_room)
+    monkeypatch.setattr(shards, "save_file", no_room)
     with pytest.raises(SaveError, match=r"No space left on device. What is finished stays"):
         build(tmp_path)
 

@@ -51,3 +51,13 @@ def test_without_any_lesion_the_gland_alone_counts(tmp_path):
     prepared = FakePrepared(train=1)
     weights = RegionWeights(cached(tmp_path, prepared=prepared), "candidates")
     assert relative(weights, 0).max() == pytest.approx(GLAND_WEIGHT)
+
+
+def test_where_a_lesion_may_be_nothing_but_the_gland_is_weighed(tmp_path):
+    """Case 0 of an unknown class, case 3 with a lesion that nobody outlined: neither is lent a place."""
+    prepared = FakePrepared(lacking=[("case0", "lesion"), ("case3", "lesion")])
+    prepared.split("train")[0].pathology = prepared.split("train")[0].positive = None
+    weights = RegionWeights(cached(tmp_path, prepared=prepared), "candidates")
+    assert weights.lenders == [0, 1, 1, 3, 1]
+    for row in (0, 3):
+        assert relative(weights, row).max() == pytest.approx(GLAND_WEIGHT)

@@ -174,7 +174,9 @@ def _stated(volumes: VolumeSet, prepared: PreparedSet) -> list[StatedFinding]:
     """What the report of each volume says. Raises InputError as `read_set` does, before the first is read."""
     check_readable(volumes.shape, volumes.spacing)
     stated_of = {
-        case.id: None if case.fields is None else StatedFinding.known(case.pathology, case.fields)
+        case.id: None
+        if case.fields is None or case.pathology is None
+        else StatedFinding.known(case.pathology, case.fields)
         for case in prepared.cases
     }
     found = []
@@ -186,7 +188,8 @@ def _stated(volumes: VolumeSet, prepared: PreparedSet) -> list[StatedFinding]:
         stated = stated_of[member.case]
         if stated is None:
             raise InputError(
-                f"What the report of {member.case} says is not known: give the cases `fields` and prepare them again."
+                f"What the report of {member.case} says is not known: give the cases a class and `fields` and "
+                "prepare them again."
             )
         found.append(stated)
     return found

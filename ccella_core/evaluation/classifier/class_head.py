@@ -57,11 +57,15 @@ def evaluate_class_head(
             cases[row.case].append(row)
     if not cases:
         raise InputError(f"There are no cases of the split {split} in {folder}." if split else f"{folder} is empty.")
-    predicted = {case: probability for case, rows in cases.items() if (probability := _mean(rows)) is not None}
+    predicted = {
+        case: probability
+        for case, rows in cases.items()
+        if rows[0].pathology is not None and (probability := _mean(rows)) is not None
+    }
     if not predicted:
         raise InputError(
-            f"The model of {folder}, {settings.model_name}, reads no class from reports, or no case has one; nothing "
-            "to score."
+            f"The model of {folder}, {settings.model_name}, reads no class from reports, or no case has one, or no "
+            "case's class is known; nothing to score."
         )
     result = ClassHeadResult(
         model=f"{settings.model_name} {settings.model_version}",
@@ -87,7 +91,9 @@ def class_head_markdown(result: ClassHeadResult) -> str:
     """The scores as a table, with what they are of."""
     scores = result.scores
     left_out = (
-        f" {result.without_prediction} cases without a prediction are left out." if result.without_prediction else ""
+        f" {result.without_prediction} cases without a prediction, or of an unknown class, are left out."
+        if result.without_prediction
+        else ""
     )
     parts = [
         f"# Class head of {result.model}",

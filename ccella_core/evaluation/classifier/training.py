@@ -261,8 +261,8 @@ def _training_cases(cases: list[Labelled], config: ClassifierConfig, seed: int) 
 def _refuse_other_data(run: Path, now: dict[str, Any]) -> None:
     """Raises InputError where the cases are no longer those that the run in ``run`` was begun on.
 
-    Its networks may be trained already: what run.json says of their patients must stay true, because the test goes by
-    it. Runs that were begun before fingerprints were kept are compared by their patients, which is all that is known.
+    What run.json says of its patients must stay true, because the test goes by it. Runs that were begun before
+    fingerprints were kept are compared by their patients, which is all that is known.
     """
     if not (run / RUN_NAME).exists():
         return

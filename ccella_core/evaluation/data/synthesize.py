@@ -32,10 +32,10 @@ from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.generation.ready_schedulers import prepare_scheduler
 from ccella_core.generation.report_text import NULL_REPORT, check_report
 from ccella_core.imaging.volume import SyntheticVolume, read_sidecar, sidecar_of
-from ccella_core.limits import SchedulerName
+from ccella_core.limits import SYNTHETIC_PREFIX, SchedulerName
 from ccella_core.phantom.findings import Pathology
 from ccella_core.progress import OnProgress
-from ccella_core.provenance import SYNTHETIC_PREFIX, Provenance, SequenceName
+from ccella_core.provenance import Provenance, SequenceName
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -219,6 +219,8 @@ def _plan(pipeline: CCELLAPipeline, prepared: PreparedSet, settings: SynthesisSe
     if not cases:
         of_split = "" if settings.split is None else f" of the split {settings.split}"
         raise InputError(f"There are no cases{of_split} in {prepared.folder}.")
+    if settings.pathology == "case" and (unknown := [case.id for case in cases if case.pathology is None]):
+        raise InputError(f"The pathology of {unknown[0]} is unknown, and {settings.model_name} must be given one.")
     return [
         _Examination(
             case=case,

@@ -52,7 +52,7 @@ class SyntheticCase(StrictModel):
     patient: str
     split: Split
     sequence: SequenceName
-    pathology: Pathology = Field(description="the case's own class")
+    pathology: Pathology | None = Field(description="the case's own class; None: it is unknown")
     predicted_pathology: Pathology | None = Field(description="what the model read; None: no head, or no report")
     predicted_positive_probability: float | None = Field(ge=0, le=1)
     seed: int = Field(ge=0)

@@ -129,10 +129,10 @@ def _of_prepared(folder: Path, sequence: SequenceName, split: Split | None) -> V
             read=lambda case=case: prepared.voxels(case, sequence),  # type: ignore[misc]
         )
         for case in prepared.cases
-        if split in (None, case.split)
+        if split in (None, case.split) and prepared.has(case, sequence)
     ]
     if not members:
-        raise InputError(f"There are no cases{_of_split(split)} in {folder}.")
+        raise InputError(f"There are no cases{_of_split(split)} with {sequence} in {folder}.")
     return VolumeSet(str(folder), members, prepared.settings.shape, prepared.settings.spacing)
 
 

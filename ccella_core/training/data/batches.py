@@ -64,7 +64,8 @@ def draw_batch(
         seed: of all that is drawn.
     """
     draws = []
-    for place, row in enumerate(shuffled_rows(len(cases), step, batch_size=batch_size, seed=seed)):
+    for place, seen in enumerate(shuffled_rows(len(cases.epoch), step, batch_size=batch_size, seed=seed)):
+        row = cases.epoch[seen]
         rng = np.random.default_rng([seed, 2, step, place])
         where = (place + rng.random()) / batch_size if stratified else rng.random()
         kept = rng.random() >= report_dropout
@@ -92,9 +93,13 @@ class CaseBatch(NamedTuple):
     class_one_hot: Tensor
     has_report: Tensor
     """(B,) bool: whether a case shows its own report."""
+    reads_class: Tensor
+    """(B,) bool: whether it shows its report and its class is known, so that reading the class can be learnt."""
     voxel_weight: Tensor | None
-    reported: int
-    """Cases in the whole batch of the step that show their report."""
+    channel_weight: Tensor | None
+    """(B, C): 0 for parts of the latent that a case does not have; ``None``: all have all."""
+    readers: int
+    """Cases in the whole batch of the step from which reading the class is learnt."""
 
 
 def make_batch(
@@ -105,7 +110,7 @@ def make_batch(
     weights: RegionWeights | None = None,
     by_row: bool = False,
     by_number: bool = False,
-    reported: int = 0,
+    readers: int = 0,
 ) -> CaseBatch:
     """What a micro-batch draws and shows, on the CPU.
 
@@ -116,7 +121,7 @@ def make_batch(
         weights: how much each latent voxel counts.
         by_row: the latents lie on the device.
         by_number: the reports lie on the device.
-        reported: cases in the whole batch of the step that show their report.
+        readers: cases in the whole batch of the step that show their report and whose class is known.
 
     Raises:
         InputError: the network reads reports, and the cache has none.
@@ -130,15 +135,21 @@ def make_batch(
             cases.report_number(draw.row, draw.wording) if draw.shows_report else cases.report_count for draw in draws
         ]
         text = torch.tensor(numbers) if by_number else torch.stack([cases.stored_report(each) for each in numbers])
+    shows_report = torch.tensor([draw.shows_report for draw in draws])
+    known = cases.knows_class[rows]
+    one_hot = F.one_hot(cases.positive[rows].long(), network.num_classes).float()
     return CaseBatch(
         latents=torch.tensor(rows) if by_row else cases.stored_latents(rows),
         text=text,
         noise=torch.stack([draw.noise(cases.latent_shape) for draw in draws]),
         timesteps=torch.tensor([draw.timestep for draw in draws]),
-        class_one_hot=F.one_hot(cases.positive[rows].long(), network.num_classes).float(),
-        has_report=torch.tensor([draw.shows_report for draw in draws]),
+        # An unknown class is every class alike, for variants that are given it.
+        class_one_hot=torch.where(known[:, None], one_hot, 1 / network.num_classes),
+        has_report=shows_report,
+        reads_class=shows_report & known,
         voxel_weight=None if weights is None else weights(rows),
-        reported=reported,
+        channel_weight=cases.channel_weight(rows),
+        readers=readers,
     )
 
 
@@ -171,9 +182,9 @@ class BatchMaker:
             report_dropout=config.report_dropout,
             seed=config.seed,
         )
-        reported = sum(draw.shows_report for draw in draws)
+        readers = sum(draw.shows_report and bool(self.cases.knows_class[draw.row]) for draw in draws)
         return [
             make_batch(self.cases, some, config.network, weights=self.weights, by_row=self.by_row,
-                       by_number=self.by_number, reported=reported)
+                       by_number=self.by_number, readers=readers)
             for some in micro_batches([draws[place] for place in places], config.micro_batch_size)
         ]  # fmt: skip

@@ -8,6 +8,7 @@ its header a line for each case. Shards are mapped into memory, which the proces
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -22,21 +23,30 @@ from ccella_core.config import StrictModel, read_json
 from ccella_core.errors import InputError
 from ccella_core.files import read_bytes, sha256_of
 from ccella_core.phantom.fields import StructuredFields
+from ccella_core.provenance import LabelName, SequenceName
 
 CACHE_NAME, NULL_NAME = "cache.json", "null-report.safetensors"
 GLAND, LESION = 1, 2  # bits of a latent voxel's region
 
 
 class CacheEntry(StrictModel):
-    """One line of a shard: a case, or its mirror image."""
+    """One line of a shard: a case, its mirror image, or a random copy."""
 
     id: str
     mirrored: bool = False
-    positive: bool
+    variation: int = 0
+    """0: as it was prepared; above: the number of a random copy."""
+    source: int = 0
+    """Which of several folders of prepared cases it is from."""
+    positive: bool | None
+    """``None``: its class is unknown, and nothing is learnt of it."""
+    present: tuple[bool, ...]
+    """Which parts of the latent it has; those that it lacks are zeros, from which nothing is learnt."""
     reports: tuple[int, ...]
     """Rows of ``text``, each the case's report in other words; none: the case has no report."""
     fields: StructuredFields | None = None
-    has_lesion: bool = False
+    has_lesion: bool | None = None
+    """Whether the region of a lesion is marked; ``None``: there may be one that is not."""
 
 
 class Shard(StrictModel):
@@ -51,11 +61,13 @@ class CacheIndex(StrictModel):
     """What ``cache.json`` holds."""
 
     format: Literal["ccella-cache"] = "ccella-cache"
-    format_version: Literal[1] = 1
+    format_version: Literal[2] = 2
     depends_on: dict[str, Any]
     """Everything that the cache was made from, by a name that a person understands."""
+    parts: tuple[SequenceName | LabelName, ...]
+    """What the latent is made of: sequences, then labels, each as wide as the autoencoder's latent."""
     scale_factors: tuple[float, ...]
-    """One a sequence: it gives the training latents unit variance."""
+    """One a part, or one a channel: it gives the training latents unit variance."""
     spacing_mm: tuple[float, float, float]
     has_regions: bool
     null_sha256: str | None
@@ -80,12 +92,13 @@ class CachedCases:
         folder: of the cache.
         split: which cases.
         verify: compare every shard with its hash first, a second or two per GB.
+        repeats: times that a case of each source is seen in an epoch; empty: once.
 
     Raises:
         InputError: there is no cache, or a shard is missing or damaged, named.
     """
 
-    def __init__(self, folder: Path, split: Split, *, verify: bool = True) -> None:
+    def __init__(self, folder: Path, split: Split, *, verify: bool = True, repeats: Sequence[int] = ()) -> None:
         index = read_index(folder)
         if index is None:
             raise InputError(f"There is no finished cache in {folder}.")
@@ -108,7 +121,18 @@ class CachedCases:
             self._first_reports.append(self.report_count)
             if "text" in file.keys():  # noqa: SIM118 - not a dict
                 self.report_count += file.get_slice("text").get_shape()[0]
-        self.positive = torch.tensor([row.positive for row in self.rows], dtype=torch.bool)
+        self.repeats = tuple(repeats)
+        self.epoch = [
+            number
+            for number, row in enumerate(self.rows)
+            for _ in range(self.repeats[row.source] if self.repeats else 1)
+        ]
+        """The rows that are seen in an epoch, in no order."""
+        self.knows_class = torch.tensor([row.positive is not None for row in self.rows], dtype=torch.bool)
+        self.positive = torch.tensor([bool(row.positive) for row in self.rows], dtype=torch.bool)
+        """``False`` as well where the class is unknown: see ``knows_class``."""
+        self.present = torch.tensor([row.present for row in self.rows], dtype=torch.bool).view(len(self.rows), -1)
+        """(N, P): which parts of the latent each row has."""
         self.has_report = torch.tensor([bool(row.reports) for row in self.rows], dtype=torch.bool)
         self.null_text = None
         if index.null_sha256 is not None:
@@ -120,7 +144,7 @@ class CachedCases:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # For workers that are started anew: they map the same files.
-        return partial(CachedCases, verify=False), (self.folder, self.split)
+        return partial(CachedCases, verify=False, repeats=self.repeats), (self.folder, self.split)
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
@@ -132,6 +156,18 @@ class CachedCases:
         """(C, 1, 1, 1): what gives the latents of the training set unit variance."""
         factors = torch.tensor(self.index.scale_factors)
         return factors.repeat_interleave(self.latent_shape[0] // len(factors)).view(-1, 1, 1, 1)
+
+    @property
+    def channels_a_part(self) -> int:
+        """Of the latent."""
+        return self.latent_shape[0] // len(self.index.parts)
+
+    def channel_weight(self, rows: list[int]) -> Tensor | None:
+        """(B, C) float32, 1 where a channel is of a part that the case has and 0 elsewhere; ``None``: they have all."""
+        present = self.present[rows]
+        if bool(present.all()):
+            return None
+        return present.float().repeat_interleave(self.channels_a_part, dim=1)
 
     def stored_latents(self, rows: list[int]) -> Tensor:
         """(B, C, x, y, z) float16, not scaled."""

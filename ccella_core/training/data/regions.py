@@ -2,7 +2,8 @@
 
 A lesion fills one latent voxel in three hundred, so that with equal weights the pelvis is learnt and the report hardly
 heard. Weighing the lesion alone would teach to draw one everywhere; so the same place on the other side and, in a
-patient without a lesion, the place of another patient's weigh as much: "here, not there" is what counts.
+patient without a lesion, the place of another patient's weigh as much: "here, not there" is what counts. Where it is
+unknown whether there is a lesion, or where, nothing but the gland is weighed.
 """
 
 from __future__ import annotations
@@ -40,8 +41,9 @@ class RegionWeights:
     def __init__(self, cases: CachedCases, weighting: RegionWeighting) -> None:
         self.cases, self.weighting = cases, weighting
         present = [number for number, row in enumerate(cases.rows) if row.has_lesion]
-        self.lenders = [next((other for other in present if other >= row), present[0]) if present else row
-                        for row in range(len(cases))]  # fmt: skip
+        self.lenders = [next((other for other in present if other >= row), present[0])
+                        if present and entry.has_lesion is not None else row
+                        for row, entry in enumerate(cases.rows)]  # fmt: skip
         self._mean = 1.0
         blocks = [range(start, min(start + BLOCK, len(cases))) for start in range(0, len(cases), BLOCK)]
         total = sum(float(self(list(block)).double().mean()) * len(block) for block in blocks)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
-from ccella_core.cases.grid import centroid, coverage, onto, target_grid
 from ccella_core.errors import InputError
+from ccella_core.imaging.grid import centroid, coverage, onto, target_grid
 from ccella_core.imaging.orientation import RAS_FROM_LPS, affine_of
 
 LANDMARK = np.array([12.0, -7.0, 20.0])  # in RAS mm

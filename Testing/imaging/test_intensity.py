@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ccella_core.cases.intensity import intensity_range, scaled
 from ccella_core.errors import InputError
+from ccella_core.imaging.intensity import intensity_range, scaled
 
 
 @pytest.mark.parametrize("sequence", ["t2w", "hbv"])

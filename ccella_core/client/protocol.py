@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, get_args
 from ccella_core.errors import CCELLAError
 from ccella_core.limits import SchedulerName
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """A client refuses a worker whose ``ready`` names another one."""
 
 JOBS = ("generate", "download", "delete")
@@ -22,7 +22,7 @@ CONTROLS = ("cancel", "shutdown")
 """Methods that are answered at once."""
 METHODS = (*JOBS, *QUESTIONS, *CONTROLS)
 
-EVENTS = ("ready", "progress", "preview", "heartbeat", "log", "result", "error")
+EVENTS = ("ready", "progress", "preview", "file", "heartbeat", "log", "result", "error")
 STAGES = ("load", "encode", "denoise", "decode", "save")
 ERROR_CODES = (
     "input",
@@ -40,6 +40,8 @@ ERROR_CODES = (
 SCHEDULERS: tuple[str, ...] = get_args(SchedulerName)
 
 HEARTBEAT_SECONDS = 2.0
+SILENCE_SECONDS = 60.0
+"""After which a worker that owes an answer counts as hung: loading a library from a slow disk holds heartbeats up."""
 EXIT_SHUTDOWN = 0
 EXIT_PARENT_GONE = 3
 """Nobody reads or writes any more: stdin was closed without ``shutdown``, or stdout was."""

@@ -10,9 +10,9 @@ from typing import Any, get_args
 
 import pytest
 
-from ccella_core.worker import protocol
+from ccella_core.client import protocol
+from ccella_core.client.protocol import ProtocolError, Request, decode, encode, parse_request
 from ccella_core.worker.failures import HINTS
-from ccella_core.worker.protocol import ProtocolError, Request, decode, encode, parse_request
 from ccella_core.worker.tasks import MODULES
 
 ROOT = Path(__file__).resolve().parent.parent.parent

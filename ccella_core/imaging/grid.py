@@ -44,10 +44,18 @@ def target_grid(
     return grid
 
 
-def onto(grid: sitk.Image, image: sitk.Image, *, labels: bool = False) -> np.ndarray:
-    """The image's voxels on the grid, (X, Y, Z) float32, 0 outside of it; ``labels``: nearest neighbour."""
+def onto(grid: sitk.Image, image: sitk.Image, *, labels: bool = False, beyond_edges: bool = False) -> np.ndarray:
+    """The image's voxels on the grid, (X, Y, Z) float32, 0 outside of it.
+
+    Args:
+        grid: where they are wanted.
+        image: where they are.
+        labels: nearest neighbour, not interpolated.
+        beyond_edges: outside of the image its nearest voxel, not 0.
+    """
     interpolator = sitk.sitkNearestNeighbor if labels else sitk.sitkLinear
-    placed = sitk.Resample(sitk.Cast(image, sitk.sitkFloat32), grid, sitk.Transform(), interpolator, 0.0)
+    values = sitk.Cast(image, sitk.sitkFloat32)
+    placed = sitk.Resample(values, grid, sitk.Transform(), interpolator, 0.0, sitk.sitkFloat32, beyond_edges)
     return sitk.GetArrayFromImage(placed).transpose(2, 1, 0)
 
 

@@ -1,0 +1,73 @@
+"""``ccella generate --on``: what leaves this computer is said and asked once, and volumes come back."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from loopback_host import ALIAS, LoopbackHost, gone, loopback_host
+from typer.testing import CliRunner, Result
+
+from ccella_core.cli import app, remote
+from ccella_core.client.protocol import EXIT_PARENT_GONE, decode
+from ccella_core.imaging.volume import SyntheticVolume
+
+__all__ = ["loopback_host"]
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+REPORT = "IMPRESSION: PI-RADS 4 lesion in the left apex."
+
+
+@pytest.fixture(autouse=True)
+def no_agreement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has agreed to anything yet."""
+    monkeypatch.setattr(remote, "_file", lambda: tmp_path / "settings" / "hosts.json")
+
+
+def generate(model: Path, out: Path, *more: object) -> Result:
+    arguments = ("generate", "--model", model, "--report", REPORT, "--device", "cpu", "--out", out, "--seed", 7, *more)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_nothing_is_sent_before_somebody_agreed(tiny_model: Path, tmp_path: Path) -> None:
+    result = generate(tiny_model, tmp_path / "out", "--on", "me@nowhere.invalid")
+    assert result.exit_code == 2
+    assert "These leave this computer for me@nowhere.invalid: the reports" in result.stderr
+    assert "Agree to it with --yes" in result.stderr and not (tmp_path / "settings").exists()
+
+
+def test_what_cannot_be_is_a_sentence(tiny_model: Path, tmp_path: Path) -> None:
+    result = generate(tiny_model, tmp_path / "out", "--on", "-oProxyCommand=x", "--yes")
+    assert result.exit_code == 2 and "is no other computer" in result.stderr
+    result = generate(tiny_model, tmp_path / "out", "--on", "somewhere", "--yes", "--dtype", "float16")
+    assert result.exit_code == 2 and "leave --dtype out" in result.stderr
+
+
+@pytest.mark.medium
+def test_the_worker_of_others_says_that_it_is_ready_and_ends_with_its_input() -> None:
+    command = [sys.executable, "-m", "ccella_core", "worker"]
+    ended = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True)
+    assert decode(ended.stdout)["event"] == "ready" and ended.returncode == EXIT_PARENT_GONE
+    assert ended.stderr == b""
+
+
+@pytest.mark.medium
+def test_asked_once_for_a_host(
+    loopback_host: LoopbackHost, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(remote, "_ask", asked.append)
+    for overwrite in ((), ("--overwrite",)):
+        result = generate(
+            tiny_model, tmp_path / "out", "--on", ALIAS, "--steps", 1, "--no-picture", "--json", *overwrite
+        )
+        assert result.exit_code == 0, result.stderr
+    assert asked == [ALIAS]
+    (entry,) = json.loads(result.stdout)["volumes"]
+    volume = SyntheticVolume.load(entry["volume"])
+    assert volume.provenance.seed == 7 and volume.provenance.report == REPORT
+    assert Path(entry["volume"]).name == "SYNTHETIC_tiny_seed7.nii.gz"
+    assert gone(loopback_host.workers) and loopback_host.left_behind() == []

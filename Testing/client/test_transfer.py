@@ -1,0 +1,98 @@
+"""Files through the pipe: whole and as they were sent, or not at all and a sentence."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ccella_core.client.transfer import CHUNK_BYTES, ReceivedFiles, TransferError, chunks_of
+from ccella_core.errors import SaveError
+
+NAME = "SYNTHETIC_größer_seed7.nii"
+
+
+def content(size: int) -> bytes:
+    return np.random.default_rng(0).bytes(size)
+
+
+def receive(folder: Path, chunks: list[dict[str, Any]]) -> ReceivedFiles:
+    files = ReceivedFiles(folder)
+    for chunk in chunks:
+        files.take(chunk)
+    return files
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES])
+def test_what_was_sent_is_there(tmp_path: Path, size: int) -> None:
+    sent = content(size)
+    chunks = list(chunks_of(NAME, sent))
+    assert len(chunks) == max(1, -(-size // CHUNK_BYTES))
+    files = receive(tmp_path / "new", [*chunks, *chunks_of("SYNTHETIC_größer_seed7.json", b"{}")])
+    value = files.here({"volumes": [{"path": NAME, "sidecar": "SYNTHETIC_größer_seed7.json", "n": 1}], "seconds": 2})
+    assert value["seconds"] == 2 and value["volumes"][0]["n"] == 1
+    assert Path(value["volumes"][0]["path"]).read_bytes() == sent
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted([NAME, "SYNTHETIC_größer_seed7.json"])
+
+
+def test_two_files_may_come_at_once(tmp_path: Path) -> None:
+    one, two = (list(chunks_of(f"SYNTHETIC_{name}.nii", content(2 * CHUNK_BYTES) + name.encode())) for name in "ab")
+    receive(tmp_path, [chunk for pair in zip(one, two, strict=True) for chunk in pair])
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def damaged(**changes: Any) -> list[dict[str, Any]]:
+    first, second = chunks_of(NAME, content(CHUNK_BYTES + 10))
+    return [first, {**second, **changes}]
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        damaged()[1:],  # the first one is missing
+        damaged(offset=0),
+        damaged(data=base64.b64encode(b"0123456789").decode()),  # others than were sent
+        damaged(data=base64.b64encode(b"01234567890").decode()),  # more than announced
+        damaged(data="no base64!"),
+        damaged(data=None),
+        damaged(size="many"),
+        damaged(size=2**40),
+        damaged(sha256="0" * 64),
+        damaged(sha256=None),
+    ],
+)
+def test_what_came_otherwise_is_refused_and_not_written(tmp_path: Path, chunks: list[dict[str, Any]]) -> None:
+    with pytest.raises(TransferError, match="came damaged from the other computer; try again"):
+        receive(tmp_path, chunks)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["../SYNTHETIC_x.nii", "/etc/passwd", "SYNTHETIC_/x", "C:\\SYNTHETIC_x", "x.nii", "", None, 7]
+)
+def test_names_cannot_lead_anywhere_else(tmp_path: Path, name: object) -> None:
+    (chunk,) = chunks_of(NAME, b"x")
+    with pytest.raises(TransferError, match="a name that is not expected"):
+        receive(tmp_path / "in", [{**chunk, "name": name}])
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_a_file_that_is_named_and_never_came(tmp_path: Path) -> None:
+    files = receive(tmp_path, damaged()[:1])  # half of it
+    with pytest.raises(TransferError, match="did not come from the other computer"):
+        files.here({"volumes": [{"path": NAME, "sidecar": NAME}]})
+
+
+def test_a_disk_that_refuses_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(SaveError, match="free disk space or choose another folder"):
+        receive(tmp_path / "taken", list(chunks_of(NAME, b"x")))
+
+
+def test_the_hash_is_of_the_whole_file() -> None:
+    sent = content(2 * CHUNK_BYTES + 5)
+    assert {chunk["sha256"] for chunk in chunks_of(NAME, sent)} == {hashlib.sha256(sent).hexdigest()}

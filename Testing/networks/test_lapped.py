@@ -1,0 +1,72 @@
+"""The lapped block transform: its shapes, its beginning as principal components, and what blocks see of each other."""
+
+from __future__ import annotations
+
+import torch
+
+from ccella_core.networks import AutoencoderConfig, build_autoencoder
+from ccella_core.networks.lapped import BlockJoin, BlockSplit, LappedTransform
+
+
+def lapped(channels: int = 6, block: int = 4) -> LappedTransform:
+    transform = build_autoencoder(AutoencoderConfig(kind="lapped", latent_channels=channels, block=block))
+    assert isinstance(transform, LappedTransform)
+    return transform
+
+
+def smooth(count: int = 3) -> torch.Tensor:
+    noise = torch.rand(count, 1, 16, 24, 3, generator=torch.Generator().manual_seed(0))
+    return torch.nn.functional.avg_pool3d(noise, (5, 5, 1), stride=1, padding=(2, 2, 0))
+
+
+def test_split_and_join_are_inverse() -> None:
+    voxels = torch.rand(2, 1, 8, 12, 3)
+    blocks = BlockSplit(4)(voxels)
+    assert blocks.shape == (2, 16, 2, 3, 3)
+    assert torch.equal(blocks[0, :, 1, 2, 1].view(4, 4), voxels[0, 0, 4:8, 8:12, 1])
+    assert torch.equal(BlockJoin(4)(blocks), voxels)
+
+
+def test_all_components_give_the_volume_back() -> None:
+    voxels = smooth()
+    transform = lapped(channels=16)
+    transform.set_principal_components(voxels, 0.5)
+    again, latent, width = transform(voxels)
+    assert latent.shape == (3, 16, 4, 6, 3) and not width.any()
+    assert torch.allclose(again, voxels, atol=1e-5)
+
+
+def test_first_components_are_the_strongest() -> None:
+    voxels = smooth()
+    errors = []
+    for channels in (1, 4, 8):
+        transform = lapped(channels)
+        transform.set_principal_components(voxels, 0.5)
+        errors.append(float((transform(voxels)[0].detach() - voxels).square().mean()))
+    assert errors[0] > 2 * errors[1] > 4 * errors[2]
+
+
+def test_balance_says_how_unlike_the_strengths_are() -> None:
+    voxels = smooth()
+    ratios = {}
+    for balance in (0.0, 0.5, 1.0):
+        transform = lapped(4)
+        transform.set_principal_components(voxels, balance)
+        widths = transform.encode(voxels)[0].std((0, 2, 3, 4))
+        ratios[balance] = float(widths[0] / widths[3])
+    assert abs(ratios[0.0] - 1) < 1e-3
+    assert abs(ratios[0.5] ** 2 / ratios[1.0] - 1) < 1e-3
+
+
+def test_slices_know_nothing_of_each_other() -> None:
+    transform, voxels = lapped(), smooth(1)
+    whole = transform(voxels)[0]
+    assert torch.allclose(whole[..., 1:2], transform(voxels[..., 1:2])[0], atol=1e-6)
+
+
+def test_a_block_sees_its_neighbours() -> None:
+    transform, voxels = lapped(), smooth(1).requires_grad_()
+    transform.encode(voxels)[0][0, :, 1, 1, 0].sum().backward()
+    assert voxels.grad is not None
+    seen = voxels.grad[0, 0, :, :, 0] != 0
+    assert seen[:12, :12].all() and not seen[12:].any() and not seen[:, 12:].any()
