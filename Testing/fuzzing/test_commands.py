@@ -114,6 +114,7 @@ def test_a_network_that_is_accepted_can_be_built_and_run() -> None:
         content = {
             "variant": draw(sorted(VARIANTS)),
             "unet": {
+                "kind": draw(("maisi", "planar")),
                 "latent_channels": draw((1, 3)),
                 "num_channels": channels,
                 "attention_levels": [draw((True, False)) for _ in levels],
@@ -130,24 +131,23 @@ def test_a_network_that_is_accepted_can_be_built_and_run() -> None:
         content["unet"]["modality_labels"] = 3 if traits.uses_modality else None
         try:
             denoiser = checked(DenoiserConfig, content, "It")
-            autoencoder = checked(
-                AutoencoderConfig,
-                {"num_channels": channels, "num_res_blocks": [1 for _ in channels], "norm_num_groups": draw((1, 2, 4))},
-                "It",
-            )
+            blocks, groups = [1 for _ in channels], draw((1, 2, 4))
+            levels = {"num_channels": channels, "num_res_blocks": blocks, "norm_num_groups": groups}
+            kind = {"kind": draw(("maisi", "lapped")), "block": draw((2, 4, 8)), "latent_channels": draw((1, 4))}
+            autoencoder = checked(AutoencoderConfig, levels | kind, "It")
         except CCELLAError:
             continue
-        side, adapter = 2 * denoiser.unet.shape_multiple, denoiser.adapter
+        sides, adapter = [2 * each for each in denoiser.unet.shape_multiples], denoiser.adapter
         with torch.device("meta"), torch.no_grad():
             ConditionalDenoiser(denoiser)(
-                torch.zeros(1, denoiser.latent_channels, side, side, side),
+                torch.zeros(1, denoiser.latent_channels, *sides),
                 torch.zeros(1),
                 text=None if adapter is None else torch.zeros(1, 4, adapter.text_width),
                 class_probability=torch.zeros(1, 2) if denoiser.uses_class else None,
                 modality=torch.zeros(1, dtype=torch.long) if denoiser.uses_modality else None,
                 spacing=torch.ones(1, 3),
             )
-            build_autoencoder(autoencoder)(torch.zeros(1, 1, side, side, side))
+            build_autoencoder(autoencoder)(torch.zeros(1, 1, *(2 * each for each in autoencoder.factors)))
         built += 1
     assert built > 4
 

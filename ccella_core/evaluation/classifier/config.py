@@ -107,6 +107,11 @@ class SeedRecord(BaseModel):
     steps: int
 
 
+def seed_folder(run: Path, seed: int) -> Path:
+    """Where the network of a seed lies in the folder of a run."""
+    return run / f"seed-{seed}"
+
+
 PRESETS: dict[str, dict[str, Any]] = {
     "published": {"classifier": {"preprocessing": {"spacing": list(PUBLISHED_SPACING)}}},
     "small": {

@@ -19,10 +19,10 @@ from accelerate import Accelerator
 
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
-from ccella_core.evaluation.classifier.config import ClassifierConfig, ClassifierRecord, SeedRecord
+from ccella_core.evaluation.classifier.config import ClassifierConfig, ClassifierRecord, SeedRecord, seed_folder
 from ccella_core.evaluation.classifier.data import ClassifierImages, labelled, refuse_shared
 from ccella_core.evaluation.classifier.network import build_classifier
-from ccella_core.evaluation.classifier.training import predict, seed_folder
+from ccella_core.evaluation.classifier.training import predict
 from ccella_core.evaluation.data.volume_set import VolumeSet
 from ccella_core.evaluation.statistics.class_scores import (
     RESAMPLES,

@@ -17,7 +17,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor, nn
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.classifier.config import ClassifierConfig, ClassifierRecord, ClassifierTraining
+from ccella_core.evaluation.classifier.config import ClassifierConfig, ClassifierRecord, ClassifierTraining, seed_folder
 from ccella_core.evaluation.classifier.data import (
     ClassifierImages,
     Labelled,
@@ -245,11 +245,6 @@ def train_classifier(config: ClassifierConfig) -> Path:
             write_summary(folder)
         accelerator.free_memory()
     return config.output
-
-
-def seed_folder(run: Path, seed: int) -> Path:
-    """Where the network of a seed lies in the folder of a run."""
-    return run / f"seed-{seed}"
 
 
 def _training_cases(cases: list[Labelled], config: ClassifierConfig, seed: int) -> list[Labelled]:
