@@ -17,6 +17,8 @@ MAX_COUNT = 64
 """Examinations of one request: they are all held in memory, and a longer list is better made in several calls."""
 MAX_STEPS = 1000
 """Inference steps, of every noise schedule so far; a model with a shorter one says so itself."""
+NUM_SEEDS = 2**63
+"""A seed is a whole number from 0 to one less than this: what a torch.Generator takes, without the negative ones."""
 MAX_NAME_CHARACTERS = 100
 """Of a name that files get."""
 MAX_NAME_BYTES = 180

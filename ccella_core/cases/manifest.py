@@ -43,7 +43,7 @@ from ccella_core.cases.tables import (
     read_table,
     says_nothing,
 )
-from ccella_core.config import StrictModel, sentence_of
+from ccella_core.config import MOST_CHARACTERS_GIVEN, StrictModel, sentence_of
 from ccella_core.errors import InputError
 from ccella_core.files import write_text
 from ccella_core.generation.markup import plain_text
@@ -297,7 +297,7 @@ def _written(path: Path, folder: Path) -> str:
 
 def _unknown(name: str) -> str:
     nearest = difflib.get_close_matches(name, COLUMNS, n=1, cutoff=0)
-    return f"there is no column {name!r}; the nearest is {nearest[0]!r}"
+    return f"there is no column {name[:MOST_CHARACTERS_GIVEN]!r}; the nearest is {nearest[0]!r}"
 
 
 def _explained(error: ValidationError) -> str:

@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import zlib
 from collections import Counter
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -168,6 +170,12 @@ class PreparedSet:
         """(X, Y, Z) float32 in 0 … 1. Raises InputError where the file is missing, damaged or not prepared."""
         return self._read(volume_path(case.id, sequence), case).astype(np.float32) / WHITE
 
+    def check_volumes(self, cases: Iterable[PreparedCase], sequences: Iterable[SequenceName]) -> None:
+        """Raises InputError unless a file is there for every case and sequence; none is read."""
+        for case, sequence in itertools.product(cases, sequences):
+            if not self._path(volume_path(case.id, sequence), case).is_file():
+                raise InputError(f"{self.folder / volume_path(case.id, sequence)} is missing; prepare the cases again.")
+
     def regions(self, case: PreparedCase) -> tuple[np.ndarray, np.ndarray] | None:
         """Gland (the lesion within it too) and lesion, (X, Y, Z) bool; ``None`` where there were no masks."""
         if not case.has_regions:
@@ -176,9 +184,7 @@ class PreparedSet:
         return labels > 0, labels == LESION
 
     def _read(self, name: str, case: PreparedCase) -> np.ndarray:
-        if name not in case.sha256:
-            raise InputError(f"{case.id} was prepared without {name}; prepare the cases again with that sequence.")
-        path = self.folder / name
+        path = self._path(name, case)
         try:
             altered = sha256_of(path) != case.sha256[name]
             image = nib.Nifti1Image.from_filename(path, mmap=False)
@@ -190,6 +196,11 @@ class PreparedSet:
         if stored.shape != self.settings.shape:
             raise InputError(f"{path} has {stored.shape} voxels, not {self.settings.shape}; prepare the cases again.")
         return stored
+
+    def _path(self, name: str, case: PreparedCase) -> Path:
+        if name not in case.sha256:
+            raise InputError(f"{case.id} was prepared without {name}; prepare the cases again with that sequence.")
+        return self.folder / name
 
     @cached_property
     def fingerprint(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,6 +11,7 @@ import typer
 
 from ccella_core.cli import evaluate_adherence, evaluate_classifier
 from ccella_core.cli.evaluate_adherence import SplitName
+from ccella_core.cli.options import seed_of
 from ccella_core.cli.output import (
     EXIT_CODES,
     AsJson,
@@ -20,7 +22,6 @@ from ccella_core.cli.output import (
     print_message,
 )
 from ccella_core.errors import InputError
-from ccella_core.files import prepare_folder
 
 if TYPE_CHECKING:
     from ccella_core.evaluation.data.volume_set import VolumeSet
@@ -36,7 +37,7 @@ def class_head(
     synthetic: Annotated[Path, typer.Argument(help="A folder of `ccella synthesize`.")],
     split: Annotated[SplitName | None, typer.Option(help="Only cases of this split; by default all.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for class_head.json and class_head.md.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(parser=seed_of, metavar="INTEGER", help="Of the bootstrap.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Score the class that a model read from reports against the cases' own."""
@@ -50,7 +51,7 @@ def class_head(
 
 
 @app.command("images", epilog=EXIT_CODES)
-@explained
+@partial(explained, writes="out")
 def images(
     real: Annotated[Path, typer.Argument(help="A folder of `ccella prepare`, or of images.")],
     synthetic: Annotated[Path, typer.Argument(help="A folder of `ccella synthesize`, or of images.")],
@@ -72,14 +73,15 @@ def images(
     ] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch weights that are missing from the hub.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Of random halves, subsets and pairs.")] = 0,
+    seed: Annotated[
+        int, typer.Option(parser=seed_of, metavar="INTEGER", help="Of random halves, subsets and pairs.")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Compare synthetic volumes with real ones: FID, KID, precision, recall, density, coverage, MS-SSIM.
 
     By default all cases of each folder; against the training cases, copies of them would count as good.
     """
-    prepare_folder(out)
     from ccella_core.devices import choose_device
     from ccella_core.evaluation.data.volume_set import open_volume_set
     from ccella_core.evaluation.features.features import available_kinds, check_kind, load_extractors
@@ -131,7 +133,7 @@ def images(
 
 
 @app.command("privacy", epilog=EXIT_CODES)
-@explained
+@partial(explained, writes="out")
 def privacy(
     synthetic: Annotated[Path, typer.Argument(help="A folder of `ccella synthesize`, or of images.")],
     training: Annotated[Path, typer.Argument(help="What the model was trained on: prepared cases, or images.")],
@@ -164,7 +166,6 @@ def privacy(
 
     Without held-out volumes, each training case is compared with the others to learn how near real cases lie.
     """
-    prepare_folder(out)
     from ccella_core.evaluation.data.volume_set import open_volume_set
     from ccella_core.evaluation.features.features import available_kinds, check_kind, load_extractor
     from ccella_core.evaluation.images.images import FEATURES

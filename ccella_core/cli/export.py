@@ -70,18 +70,20 @@ def export(
 ) -> None:
     """Make a model of a training: denoiser, autoencoder, text encoder and what they were trained on."""
     quiet_libraries()
+    from ccella_core.config import checked
     from ccella_core.training.export import About, export_run
 
-    about = About(
-        name=name,
-        version=version,
-        licence=licence,
-        intended_use=intended_use,
-        description=description,
-        trained_on=trained_on,
-        default_scheduler=scheduler,
-        default_num_inference_steps=steps,
-    )
+    content = {
+        "name": name,
+        "version": version,
+        "licence": licence,
+        "intended_use": intended_use,
+        "description": description,
+        "trained_on": trained_on,
+        "default_scheduler": scheduler,
+        "default_num_inference_steps": steps,
+    }
+    about = checked(About, content, "What the model is to say of itself")
     model = export_run(
         run, out, about, best=weights == "best", autoencoder=autoencoder, storage=storage, overwrite=overwrite
     )

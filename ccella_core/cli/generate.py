@@ -23,6 +23,7 @@ from ccella_core.cli.options import (
     Strength,
     generation_options,
     scan_to_edit_of,
+    seed_of,
 )
 from ccella_core.cli.output import AsJson, ProgressDisplay, explained, print_json, print_message, quiet_libraries
 from ccella_core.cli.remote import connect
@@ -55,7 +56,10 @@ def generate(
         str | None,
         typer.Option(help="negative, positive, or a probability of positive; by default as the report says."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Same seed, same volume; by default a new one.")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(parser=seed_of, metavar="INTEGER", help="Same seed, same volume; by default a new one."),
+    ] = None,
     count: Annotated[int, typer.Option(help="Volumes, with the seeds that follow.")] = 1,
     sequences: Sequences = None,
     labels: Labels = True,

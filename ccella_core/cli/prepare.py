@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ccella_core.cli.options import seed_of
 from ccella_core.cli.output import (
     AsJson,
     StepDisplay,
@@ -17,6 +18,7 @@ from ccella_core.cli.output import (
     print_message,
     show_log,
 )
+from ccella_core.parallel import MOST_JOBS
 
 if TYPE_CHECKING:
     from ccella_core.cases.quality import ReportLength
@@ -59,14 +61,16 @@ def prepare(
         tuple[float, float, float],
         typer.Option(help="Of patients for train, validation and test, where the source gives no split."),
     ] = (0.8, 0.1, 0.1),
-    seed: Annotated[int, typer.Option(min=0, help="Of the division into splits.")] = 0,
+    seed: Annotated[int, typer.Option(parser=seed_of, metavar="INTEGER", help="Of the division into splits.")] = 0,
     jobs: Annotated[
-        int, typer.Option(min=0, max=1024, help="Cases at once; 0: as many as there are processor cores.")
+        int, typer.Option(min=0, max=MOST_JOBS, help="Cases at once; 0: as many as there are processor cores.")
     ] = 0,
     tokenizer: Annotated[
         str | None, typer.Option(help="A text encoder (folder, name or model) in whose tokens reports are counted.")
     ] = None,
-    max_tokens: Annotated[int, typer.Option(min=1, help="The length to which that encoder cuts reports.")] = 512,
+    max_tokens: Annotated[
+        int, typer.Option(min=1, max=2**16, help="The length to which that encoder cuts reports.")
+    ] = 512,
     as_json: AsJson = False,
 ) -> None:
     """Register, crop, scale and check examinations, and write a page that shows them."""

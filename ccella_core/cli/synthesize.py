@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -20,6 +21,7 @@ from ccella_core.cli.options import (
     Sequences,
     Steps,
     generation_options,
+    seed_of,
 )
 from ccella_core.cli.output import (
     AsJson,
@@ -31,7 +33,6 @@ from ccella_core.cli.output import (
     quiet_libraries,
     show_log,
 )
-from ccella_core.files import prepare_folder
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -41,7 +42,7 @@ PATIENCE = timedelta(days=30)
 and a launch ends all its processes anyway where one fails."""
 
 
-@explained
+@partial(explained, writes="out")
 def synthesize(
     data: Annotated[Path, typer.Argument(help="A folder of prepared cases.")],
     out: Annotated[Path, typer.Option(help="Folder for volumes and table; a run that was stopped goes on there.")],
@@ -51,7 +52,9 @@ def synthesize(
         typer.Option(help="Whose reports are used: train for classifiers, test to be measured."),
     ] = "train",
     per_case: Annotated[int, typer.Option(help="Volumes of each case, each from another wording of its report.")] = 1,
-    seed: Annotated[int, typer.Option(help="From which the seed of each volume follows.")] = 0,
+    seed: Annotated[
+        int, typer.Option(parser=seed_of, metavar="INTEGER", help="From which the seed of each volume follows.")
+    ] = 0,
     pathology: Annotated[
         Literal["report", "case"] | None,
         typer.Option(help="Read from the report, or given as the case has it; by default read, where the model can."),
@@ -82,7 +85,6 @@ def synthesize(
         guidance=guidance,
         memory_limit=memory_limit,
     )
-    prepare_folder(out)
     quiet_libraries()
     from ccella_core.cases.prepared import PreparedSet
     from ccella_core.evaluation.data.synthesize import synthesize as run

@@ -18,12 +18,11 @@ from ccella_core.models.model import (
     ModelFolder,
     ModelIndex,
     load_config,
-    load_state,
     save_component,
     write_model,
 )
 from ccella_core.models.report_profile import ReportProfile, read_profile, write_profile
-from ccella_core.models.weights import CONFIG_NAME
+from ccella_core.models.weights import CONFIG_NAME, load_network
 from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser, DenoiserConfig, build_autoencoder
 from ccella_core.networks.autoencoder import Autoencoder
 
@@ -45,11 +44,11 @@ def load_components(model: ModelFolder, encoder_device: torch.device) -> Compone
     Raises:
         ModelError: a part is missing or its weights do not fit; nothing is ever left at random.
     """
-    denoiser = ConditionalDenoiser(load_config(DenoiserConfig, model.component_path("denoiser")))
-    load_state(denoiser, model.component_path("denoiser"))
-    autoencoder_config = load_config(AutoencoderConfig, model.component_path("autoencoder"))
-    autoencoder = build_autoencoder(autoencoder_config)
-    load_state(autoencoder, model.component_path("autoencoder"))
+    denoiser_folder, autoencoder_folder = model.component_path("denoiser"), model.component_path("autoencoder")
+    denoiser_config = load_config(DenoiserConfig, denoiser_folder)
+    denoiser = load_network(lambda: ConditionalDenoiser(denoiser_config), denoiser_folder)
+    autoencoder_config = load_config(AutoencoderConfig, autoencoder_folder)
+    autoencoder = load_network(lambda: build_autoencoder(autoencoder_config), autoencoder_folder)
     encoder = None
     if denoiser.config.uses_text:
         encoder = ReportEncoder.from_pretrained(

@@ -7,9 +7,9 @@ that are missing.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,9 +20,9 @@ from torch import Tensor
 
 from ccella_core.cases.case import Split
 from ccella_core.cases.prepared import PreparedCase
-from ccella_core.config import shorten
+from ccella_core.config import read_json, shorten
 from ccella_core.errors import InputError
-from ccella_core.files import sha256_of, write_json
+from ccella_core.files import LOCK_NAME, locked, prepare_folder, sha256_of, write_json
 from ccella_core.fingerprints import refuse_other
 from ccella_core.generation.report_text import NULL_REPORT
 from ccella_core.generation.text_encoder import ReportEncoder
@@ -92,8 +92,7 @@ def build_cache(
                   **settings.model_dump(mode="json")}  # fmt: skip
     if settings.mirror:
         depends_on["mirroring of reports"] = MIRRORING
-    if (index := read_index(folder)) is not None:
-        refuse_other(folder, index.depends_on, depends_on, what=CACHE_OF_ANOTHER)
+    if (index := _finished(folder, depends_on)) is not None:
         _tell(index.left_out)
         return index
     if not prepared.split("train"):
@@ -101,26 +100,41 @@ def build_cache(
     for part in parts:
         if not any(prepared.has(case, part) for case in prepared.split("train")):
             raise InputError(f"No training case in {prepared.folders} has the {part}.")
-    autoencoder = autoencoder.to(accelerator.device)
-    encoder = load_encoder() if load_encoder is not None else None
-    writer = ShardWriter(prepared, parts, autoencoder, encoder, settings, accelerator)
-    plan = _plan(prepared, settings, folder)
-    done, total = 0, sum(len(cases) for _, cases in plan)
-    for number, (path, cases) in enumerate(plan):
-        if number % accelerator.num_processes == accelerator.process_index and not _is_done(path, depends_on):
-            writer.write(path, cases, depends_on)
-        done += len(cases)
-        if progress is not None:
-            progress(done, total)
-    if accelerator.is_main_process and encoder is not None:
-        save_tensors({"text": in_half(encoder.encode([NULL_REPORT])[0], "the null report")}, {}, folder / NULL_NAME)
-    accelerator.wait_for_everyone()
-    autoencoder.to("cpu")
     if accelerator.is_main_process:
-        _write_index(folder, prepared, parts, plan, depends_on, settings.scale, has_text=encoder is not None)
-    accelerator.wait_for_everyone()
+        prepare_folder(folder)
+    # Two trainings that share a cache and begin at once: the second waits for what the first makes.
+    with locked(folder / LOCK_NAME, wait=True) if accelerator.is_main_process else nullcontext():
+        accelerator.wait_for_everyone()
+        if (index := _finished(folder, depends_on)) is not None:
+            return index
+        autoencoder = autoencoder.to(accelerator.device)
+        encoder = load_encoder() if load_encoder is not None else None
+        writer = ShardWriter(prepared, parts, autoencoder, encoder, settings, accelerator)
+        plan = _plan(prepared, settings, folder)
+        done, total = 0, sum(len(cases) for _, cases in plan)
+        for number, (path, cases) in enumerate(plan):
+            if number % accelerator.num_processes == accelerator.process_index and not _is_done(path, depends_on):
+                writer.write(path, cases, depends_on)
+            done += len(cases)
+            if progress is not None:
+                progress(done, total)
+        if accelerator.is_main_process and encoder is not None:
+            save_tensors({"text": in_half(encoder.encode([NULL_REPORT])[0], "the null report")}, {}, folder / NULL_NAME)
+        accelerator.wait_for_everyone()
+        autoencoder.to("cpu")
+        if accelerator.is_main_process:
+            _write_index(folder, prepared, parts, plan, depends_on, settings.scale, has_text=encoder is not None)
+        accelerator.wait_for_everyone()
+        index = read_index(folder)
+        assert index is not None
+        return index
+
+
+def _finished(folder: Path, depends_on: dict[str, Any]) -> CacheIndex | None:
+    """The index of the cache in a folder where it is whole; InputError where it is one of something else."""
     index = read_index(folder)
-    assert index is not None
+    if index is not None:
+        refuse_other(folder, index.depends_on, depends_on, what=CACHE_OF_ANOTHER)
     return index
 
 
@@ -142,7 +156,7 @@ def _plan(prepared: JoinedSet, settings: CacheSettings, folder: Path) -> list[tu
 def _is_done(path: Path, depends_on: dict[str, Any]) -> bool:
     try:
         with safe_open(path, framework="pt") as file:
-            found = json.loads(file.metadata()["depends_on"])
+            found = dict(read_json(file.metadata()["depends_on"]))
     except FileNotFoundError:
         return False
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):

@@ -7,7 +7,6 @@ its header a line for each case. Shards are mapped into memory, which the proces
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from collections.abc import Sequence
 from functools import partial
@@ -20,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ccella_core.cases.case import Split
-from ccella_core.config import StrictModel
+from ccella_core.config import StrictModel, read_json
 from ccella_core.errors import InputError
 from ccella_core.files import read_bytes, sha256_of
 from ccella_core.phantom.fields import StructuredFields
@@ -212,13 +211,16 @@ class CachedCases:
 
 
 def rows_of(file: Any) -> list[CacheEntry]:
-    """The lines in the header of a shard."""
-    return [CacheEntry.model_validate(row) for row in json.loads(file.metadata()["rows"])]
+    """The lines in the header of a shard. Raises InputError where they are no cases."""
+    try:
+        return [CacheEntry.model_validate(row) for row in read_json(file.metadata()["rows"])]
+    except (LookupError, TypeError, ValueError) as error:
+        raise InputError("A file of the cache does not say which cases it holds; remove the cache.") from error
 
 
 def left_out_of(file: Any) -> dict[str, str]:
     """What the header of a shard says of the cases that are not in it."""
-    found: dict[str, str] = json.loads(file.metadata().get("left_out", "{}"))
+    found: dict[str, str] = read_json(file.metadata().get("left_out", "{}"))
     return found
 
 

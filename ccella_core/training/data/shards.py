@@ -46,7 +46,7 @@ class CacheSettings(StrictModel):
     )
     augment: Literal["none"] | RandomCopies = Field("none", description="random copies of each training case")
     scale: Literal["sequence", "channel"] = Field("sequence", description="unit variance of each sequence or channel")
-    shard_cases: int = Field(256, gt=0, description="cases a file, with their mirror images and copies")
+    shard_cases: int = Field(256, gt=0, le=2**16, description="cases a file, with their mirror images and copies")
 
 
 class _Row(NamedTuple):
