@@ -10,7 +10,6 @@ objects, or an object with one such list for each split, as MONAI's data lists a
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 from ccella_core.cases.case import Case, RejectedCase, SourceCases, Split, with_own_names
 from ccella_core.cases.manifest import case_of
 from ccella_core.cases.tables import read_any_text
+from ccella_core.config import read_json
 from ccella_core.errors import InputError
 from ccella_core.imaging.scans import IMAGE_SUFFIXES
 from ccella_core.provenance import SequenceName
@@ -96,10 +96,10 @@ def _lists_in(folder: Path) -> dict[Path, Split]:
 def _parts(path: Path, split: Split | None = None) -> list[tuple[Split | None, list[Any]]]:
     """The lists in a file; ``split``: that of a file that is one list."""
     try:
-        content = json.loads(read_any_text(path))
+        content = read_json(read_any_text(path))
     except InputError:
         raise
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{path} cannot be read as JSON: {error}.") from error
     if isinstance(content, list):
         return [(split, content)]

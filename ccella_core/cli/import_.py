@@ -44,7 +44,7 @@ def import_checkpoints(
         tuple[float, float, float] | None,
         typer.Option(help="Millimetres along X, Y, Z; by default 0.5 each, of NVIDIA's network 0.66 0.66 0.70."),
     ] = None,
-    max_tokens: Annotated[int, typer.Option(min=1, help="To which reports are padded or cut.")] = 512,
+    max_tokens: Annotated[int, typer.Option(min=1, max=2**16, help="To which reports are padded or cut.")] = 512,
     version: Annotated[str, typer.Option(help="Of the model.")] = "1.0.0",
     description: Annotated[str | None, typer.Option(help="One sentence.")] = None,
     scheduler: Annotated[

@@ -19,7 +19,7 @@ from ccella_core.generation.schedulers import Scheduler
 from ccella_core.limits import SchedulerName
 from ccella_core.models.trained_on import far_from_training
 from ccella_core.networks.config import latent_shape
-from ccella_core.provenance import Provenance, SequenceName
+from ccella_core.provenance import LabelName, Provenance, SequenceName
 
 if TYPE_CHECKING:
     from ccella_core.generation.pipeline import CCELLAPipeline
@@ -45,11 +45,11 @@ class Job(NamedTuple):
     """With a seed, and the model's guidance where none was requested."""
     guidance_scale: float
     """That of the options."""
-    sequences: list[SequenceName]
-    """Of which there will be a volume each."""
     scheduler: Scheduler | HandedInScheduler
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
+    parts: tuple[SequenceName | LabelName, ...]
+    """Of the model's, those that are decoded."""
     batches: list[list[int]]
     """Seeds of the examinations that are denoised together."""
     edit: ScanToEdit | None = None
@@ -100,14 +100,29 @@ def prepare(
         report=_checked_report(pipeline, report, allow_null=allow_null),
         options=options,
         guidance_scale=guidance_scale,
-        sequences=index.drawn(options.sequences if edit is None else list(edit.scans)),
         scheduler=ready,
         shape=shape,
         spacing=spacing,
+        parts=wanted_parts(index, options, edit),
         batches=[options.seeds[start : start + size] for start in range(0, options.count, size)],
         edit=edit,
         grid=None if edit is None else edit.grid(shape, spacing),
     )
+
+
+def wanted_parts(
+    index: ModelIndex, options: GenerationOptions, edit: ScanToEdit | None = None
+) -> tuple[SequenceName | LabelName, ...]:
+    """Sequences and labels that are decoded, in the model's order; of an edit those of its scans, without labels.
+
+    Raises:
+        InputError: a sequence that the model does not draw, or of which there is no scan to edit.
+    """
+    wanted = options.sequences if edit is None else options.sequences or tuple(edit.scans)
+    drawn = index.drawn(wanted)
+    if edit is not None and (missing := [name for name in drawn if name not in edit.scans]):
+        raise InputError(f"There is no {missing[0]} scan to edit; leave it out of the sequences.")
+    return (*drawn, *(index.labels if options.labels and edit is None else ()))
 
 
 def provenance_of(pipeline: CCELLAPipeline, job: Job, seed: int, predicted: float | None) -> Provenance:
@@ -139,8 +154,8 @@ def _edit_options(options: GenerationOptions, edit: ScanToEdit | None) -> Genera
         return options
     if options.output_range != "native":
         raise InputError("An edited scan keeps the scan's own intensities: leave the output range out.")
-    if options.crop_mm is not None or options.sequences is not None:
-        raise InputError("An edited scan keeps its grid, and there is one of each scan: leave crop and sequences out.")
+    if options.crop_mm is not None:
+        raise InputError("An edited scan keeps its own grid: leave the crop out.")
     usual = STRENGTH_OF_ALL if edit.mask is None else STRENGTH_IN_MASK
     return options.model_copy(update={"strength": usual if options.strength is None else options.strength})
 
@@ -171,6 +186,9 @@ def _warnings(pipeline: CCELLAPipeline, job: Job, predicted: float | None) -> li
             f"The report is {count.tokens} tokens long and the model reads the last {count.limit}: "
             "its beginning was not read."
         )
+    if pipeline.report_profile is not None and job.report != NULL_REPORT:
+        wording = pipeline.report_profile.wording(job.report)
+        warnings += [wording.warning] if wording.warning else []
     requested = parse_pathology(job.options.pathology)
     if requested is not None and predicted is not None and (requested - 0.5) * (predicted - 0.5) < 0:
         words = "positive" if requested > 0.5 else "negative"

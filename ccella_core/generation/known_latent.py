@@ -45,15 +45,17 @@ def encode_known(pipeline: CCELLAPipeline, edit: ScanToEdit, job: Job) -> KnownL
     config = pipeline.autoencoder_config
     size = config.latent_channels
     clean = []
-    stacked = pipeline.index.stacked(job.sequences)
-    scales = dict(zip(pipeline.index.sequences, pipeline.index.scale_factors, strict=True))
-    for sequence in stacked:
-        if sequence in edit.scans:
-            voxels = torch.from_numpy(edit.on(job.grid, sequence))[None, None].to(pipeline.device)
-            clean.append(pipeline.autoencoder.encode(voxels)[0].float().cpu() * scales[sequence])
+    index = pipeline.index
+    stacked = index.stacked(job.parts)
+    scales = dict(zip(index.parts, index.scale_factors, strict=True))
+    for part in stacked:
+        if part in index.sequences and part in edit.scans:
+            voxels = torch.from_numpy(edit.on(job.grid, part))[None, None].to(pipeline.device)  # type: ignore[arg-type]
+            scale = torch.tensor(scales[part]).view(-1, 1, 1, 1)
+            clean.append(pipeline.autoencoder.encode(voxels)[0].float().cpu() * scale)
         else:
             clean.append(torch.zeros((1, size, *latent_shape(config, job.shape))))
-    missing = [sequence not in edit.scans for sequence in stacked for _ in range(size)]
+    missing = [part not in edit.scans for part in stacked for _ in range(size)]
     drawn = torch.from_numpy(edit.drawn(job.grid)).float()
     return KnownLatent(
         clean=torch.cat(clean, dim=1),

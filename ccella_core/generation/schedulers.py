@@ -14,7 +14,7 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 from monai.networks.schedulers import DDPMScheduler as ReferenceDDPMScheduler
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from ccella_core.config import StrictModel
@@ -24,6 +24,8 @@ from ccella_core.limits import SchedulerName
 
 DEFAULT_SCHEDULER: SchedulerName = "dpm++"
 DEFAULT_NUM_INFERENCE_STEPS = 30
+MAX_TRAIN_TIMESTEPS = 100_000
+"""A hundred times the published; a number is kept for each."""
 
 
 class SchedulerConfig(StrictModel):
@@ -36,7 +38,9 @@ class SchedulerConfig(StrictModel):
     same way in the other direction, at timesteps between the whole numbers, see ``rectified_flow``.
     """
 
-    num_train_timesteps: int = Field(default=1000, ge=1, description="from almost clean to noise")
+    num_train_timesteps: int = Field(
+        default=1000, ge=1, le=MAX_TRAIN_TIMESTEPS, description="from almost clean to noise"
+    )
     beta_start: float = Field(default=0.0015, gt=0, lt=1, description="variance that the first adds")
     beta_end: float = Field(default=0.0195, gt=0, lt=1, description="variance that the last adds")
     beta_schedule: Literal["scaled_linear"] = Field("scaled_linear", description="how it rises in between")
@@ -49,6 +53,12 @@ class SchedulerConfig(StrictModel):
     def is_flow(self) -> bool:
         """Whether it is a rectified flow, in either direction."""
         return self.prediction_type in ("flow", "rflow")
+
+    @model_validator(mode="after")
+    def _rises(self) -> SchedulerConfig:
+        if self.beta_start > self.beta_end:
+            raise ValueError("beta_start must not be above beta_end")
+        return self
 
     def alphas_cumprod(self) -> Tensor:
         """Fraction of the signal's variance that is left at each timestep, (num_train_timesteps,), falling from 1."""

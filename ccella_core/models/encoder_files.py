@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ccella_core.errors import ModelError
+from ccella_core.files import usable_path
 
 PUBLISHED_ENCODER = "google/flan-t5-xxl"
 FETCHED_FILES = ("*.json", "*.safetensors", "*.model", "*.txt")  # all but pickles, which are of no use
@@ -16,8 +17,8 @@ def folder_of(source: str | Path, local_files_only: bool) -> Path:
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    if Path(source).is_dir():
-        return Path(source)
+    if usable_path(Path(source)).is_dir():
+        return usable_path(Path(source))
     fetch = f'hf download {PUBLISHED_ENCODER} {FETCH_OPTIONS} --local-dir "{source}"'
     looked_in = Path(source)
     if isinstance(source, str):

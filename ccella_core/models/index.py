@@ -19,12 +19,13 @@ from pydantic import (
     model_validator,
 )
 
+from ccella_core.config import MaxTokens, Side
 from ccella_core.errors import InputError
-from ccella_core.provenance import SequenceName
+from ccella_core.provenance import LabelName, SequenceName
 
-FORMAT_VERSION = 2  # since weights may be stored as int8
-FORMAT_VERSION_WITHOUT_INT8 = 1  # what older software reads as well
-LATER_FIELDS = ("default_guidance_scale", "modality_labels", "trained_shape", "trained_spacing_mm")
+FORMAT_VERSION = 2  # since weights may be stored as int8, and labels drawn
+FORMAT_VERSION_WITHOUT_INT8 = 1  # what older software reads as well, where there are no labels
+LATER_FIELDS = ("labels", "default_guidance_scale", "modality_labels", "trained_shape", "trained_spacing_mm")
 """Of the index; models are older than they are."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -33,6 +34,8 @@ AtLeast0 = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]  # becomes a folder on every system
 Whole = tuple[PositiveInt, PositiveInt]
 Range = tuple[Positive, Positive]
+Words = Annotated[str, Field(pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$")]
+"""Printed as it is, so that it holds nothing that a terminal would obey."""
 ComponentName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -45,24 +48,25 @@ class ModelIndex(BaseModel):
     format: Literal["ccella-model"] = "ccella-model"
     format_version: Annotated[int, Field(strict=True, ge=1)] = FORMAT_VERSION_WITHOUT_INT8
     name: Name
-    version: str
-    licence: str
-    intended_use: str
-    description: str
-    variant: str
-    sequences: Annotated[list[SequenceName], Field(min_length=1)]
-    native_shape: tuple[PositiveInt, PositiveInt, PositiveInt]  # voxels along X, Y, Z
+    version: Words
+    licence: Words
+    intended_use: Words
+    description: Words
+    variant: Words
+    sequences: Annotated[list[SequenceName], Field(min_length=1)]  # the parts of the latent that are images …
+    labels: list[LabelName] = []  # … and those after them, which are labels
+    native_shape: tuple[Side, Side, Side]  # voxels along X, Y, Z
     native_spacing_mm: tuple[Positive, Positive, Positive]
     intensity_range: dict[SequenceName, tuple[Finite, Finite]]  # what the network's 0 and 1 stand for
-    latent_scale_factor: Positive | tuple[Positive, ...]  # or one for each of several stacked sequences
-    max_report_tokens: PositiveInt
-    default_scheduler: str
-    default_num_inference_steps: PositiveInt
+    latent_scale_factor: Positive | tuple[Positive, ...]  # or one for each part of the latent, or for each channel
+    max_report_tokens: MaxTokens
+    default_scheduler: Words
+    default_num_inference_steps: Annotated[int, Field(gt=0, le=10**5)]
     default_guidance_scale: AtLeast0 = 1.0
     modality_labels: dict[SequenceName, NonNegativeInt] = Field(default_factory=dict)  # of a variant that has labels
     trained_shape: tuple[Whole, Whole, Whole] | None = None  # smallest and largest along each axis, where known
     trained_spacing_mm: tuple[Range, Range, Range] | None = None  # the same
-    trained_on: str
+    trained_on: Words
     training: dict[str, JsonValue]
     measured: dict[str, JsonValue] = Field(default_factory=dict)
     components: dict[ComponentName, str]  # folder: name of the class that reads it
@@ -79,17 +83,26 @@ class ModelIndex(BaseModel):
         return files
 
     @property
-    def scale_factors(self) -> tuple[float, ...]:
-        """The latent scale factor of each sequence."""
+    def parts(self) -> tuple[SequenceName | LabelName, ...]:
+        """Of the latent, each as many channels wide as the autoencoder's."""
+        return (*self.sequences, *self.labels)
+
+    @property
+    def scale_factors(self) -> tuple[tuple[float, ...], ...]:
+        """The latent scale factors of each part: one, or one for each of its channels."""
         factor = self.latent_scale_factor
-        return factor if isinstance(factor, tuple) else (factor,) * len(self.sequences)
+        factors = factor if isinstance(factor, tuple) else (factor,) * len(self.parts)
+        channels = len(factors) // len(self.parts)
+        return tuple(factors[start : start + channels] for start in range(0, len(factors), channels or 1))
 
     @model_validator(mode="after")
     def _agree(self) -> ModelIndex:
-        if len(set(self.sequences)) != len(self.sequences):
-            raise ValueError("a sequence stands twice in sequences")
-        if len(self.scale_factors) != len(self.sequences):
-            raise ValueError("latent_scale_factor must hold one number for each of the sequences")
+        if len(set(self.parts)) < len(self.parts):
+            raise ValueError("a sequence or a label is named twice")
+        if len(self.scale_factors) != len(self.parts):
+            raise ValueError(
+                "latent_scale_factor must hold one number for each of the sequences and labels, or for each channel"
+            )
         if set(self.intensity_range) != set(self.sequences):
             raise ValueError("intensity_range must name exactly the sequences")
         if self.modality_labels and set(self.modality_labels) != set(self.sequences):
@@ -120,9 +133,9 @@ class ModelIndex(BaseModel):
             raise InputError(f"The model {self.name} draws one sequence at a time, not {', '.join(wanted)} together.")
         return [name for name in self.sequences if name in wanted]
 
-    def stacked(self, drawn: list[SequenceName]) -> list[SequenceName]:
-        """The sequences whose latents are made together, where these are drawn."""
-        return drawn if self.modality_labels else self.sequences
+    def stacked(self, drawn: Sequence[SequenceName | LabelName]) -> tuple[SequenceName | LabelName, ...]:
+        """The parts whose latents are made together, where these are drawn."""
+        return tuple(drawn) if self.modality_labels else self.parts
 
     @model_serializer(mode="wrap")
     def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

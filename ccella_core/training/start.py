@@ -12,7 +12,7 @@ from ccella_core.models.model import ModelFolder, load_config, load_state
 from ccella_core.models.search import resolve_model
 from ccella_core.networks.config import DenoiserConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
-from ccella_core.provenance import SequenceName
+from ccella_core.provenance import LabelName, SequenceName
 from ccella_core.runs.folder import CHECKPOINTS, RUN_NAME, read_run, read_run_config
 from ccella_core.runs.trainer import load_trained
 from ccella_core.training.train_config import TrainConfig
@@ -23,7 +23,7 @@ class Start(NamedTuple):
 
     denoiser: ConditionalDenoiser
     scale_factors: tuple[float, ...]
-    """Of each sequence."""
+    """Of each part of the latent, or of each of its channels."""
 
 
 def load_start(where: Path, config: TrainConfig) -> Start:
@@ -35,16 +35,16 @@ def load_start(where: Path, config: TrainConfig) -> Start:
     """
     if (where / RUN_NAME).is_file():
         run = read_run_config(where, TrainConfig)
-        _refuse_other(where, run.denoiser.network, run.denoiser.scheduler, run.sequences, config)
+        _refuse_other(where, run.denoiser.network, run.denoiser.scheduler, (*run.sequences, *run.labels), config)
         return Start(load_denoiser(where), tuple(read_run(where)["latent_scale_factor"]))
     model = model_of_start(where)
     folder = model.component_path("denoiser")
     network = load_config(DenoiserConfig, folder)
     scheduler = load_config(SchedulerConfig, model.component_path("scheduler"))
-    _refuse_other(where, network, scheduler, model.index.sequences, config)
+    _refuse_other(where, network, scheduler, model.index.parts, config)
     denoiser = ConditionalDenoiser(network)
     load_state(denoiser, folder)
-    return Start(denoiser.eval(), model.index.scale_factors)
+    return Start(denoiser.eval(), tuple(factor for part in model.index.scale_factors for factor in part))
 
 
 def model_of_start(where: Path) -> ModelFolder:
@@ -72,7 +72,7 @@ def _refuse_other(
     where: Path,
     network: DenoiserConfig,
     scheduler: SchedulerConfig,
-    sequences: Sequence[SequenceName],
+    parts: Sequence[SequenceName | LabelName],
     config: TrainConfig,
 ) -> None:
     if network != config.denoiser.network:
@@ -82,5 +82,5 @@ def _refuse_other(
             f"{where} was trained with another noise schedule (it predicts {scheduler.prediction_type}) than the one "
             "configured; set denoiser.scheduler as it was."
         )
-    if tuple(sequences) != config.sequences:
-        raise InputError(f"{where} draws {', '.join(sequences)} in this order; set sequences to the same.")
+    if tuple(parts) != (*config.sequences, *config.labels):
+        raise InputError(f"{where} draws {', '.join(parts)} in this order; set sequences and labels to the same.")

@@ -23,6 +23,8 @@ MAX_SEED = 2**31 - LIMITS.MAX_COUNT
 MAX_GUIDANCE = 20.0
 CROP_MM = (128.0, 128.0, 64.0)
 """What is kept around the gland: the field of view of the published CCELLA model."""
+MAX_ADC = 5000
+"""In 10⁻⁶ mm²/s, as the ends of the ADC's window are; free water has 3000."""
 MAX_RADIUS_MM = 60.0
 MIN_STRENGTH = 0.05
 
@@ -89,6 +91,7 @@ class SequenceChoice(Enum):
 class CCELLAGeneratorParameterNode:
     """``model`` and ``device`` are the worker's names for them; steps and guidance 0: the model's own.
 
+    ``realAdc`` and ``realHighB`` go with ``realScan``; where they are not chosen, they are looked for.
     ``editRadius`` in mm, 0: as the composer's lesion is large.
     """
 
@@ -106,6 +109,10 @@ class CCELLAGeneratorParameterNode:
     guidance: Annotated[float, WithinRange(0.0, MAX_GUIDANCE)] = MODELS_OWN_GUIDANCE
     device: str = AUTOMATIC_DEVICE
     outputVolume: vtkMRMLScalarVolumeNode
+    realAdc: vtkMRMLScalarVolumeNode
+    realHighB: vtkMRMLScalarVolumeNode
+    adcLow: Annotated[int, WithinRange(0, MAX_ADC)] = 0
+    adcHigh: Annotated[int, WithinRange(0, MAX_ADC)] = 2000
     result: vtkMRMLScalarVolumeNode
     editScan: vtkMRMLScalarVolumeNode
     editPoint: vtkMRMLMarkupsFiducialNode
