@@ -77,7 +77,7 @@ def test_only_what_is_asked_for_is_decoded_and_it_is_the_same(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"sequences": ["flair"]}, "a list of some of t2w, adc, hbv, not 'flair'"),
+        ({"sequences": ["flair"]}, "a list of some of t2w, hbv, adc, not 'flair'"),
         ({"sequences": []}, "a list of some of t2w"),
         ({"sequences": "t2w"}, "a list of some of t2w"),
         ({"sequences": ["adc"]}, "The model tiny draws t2w, and no adc"),

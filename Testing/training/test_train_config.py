@@ -92,7 +92,7 @@ def test_ccella_plus_plus_has_three_sequences():
 def test_nvidia_s_network_is_not_trained(tmp_path):
     network = published_denoiser("modality").model_dump(mode="json")
     content = {"data": "d", "output": "o", "autoencoder": "a", "denoiser": {"network": network}}
-    with pytest.raises(InputError, match="the variant modality is not trained here"):
+    with pytest.raises(InputError, match="variant modality is not trained here"):
         read_config(written(tmp_path, content))
 
 

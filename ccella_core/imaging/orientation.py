@@ -131,3 +131,22 @@ def radiological(plane: np.ndarray) -> np.ndarray:
         at the left.
     """
     return plane.T[::-1, ::-1]
+
+
+def middle_of(voxels: np.ndarray, affine: np.ndarray, size_mm: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """The middle of an image, where it lies: voxels (X, Y, Z) and their affine.
+
+    Args:
+        voxels: (X, Y, Z).
+        affine: (4, 4), in mm.
+        size_mm: what is kept along each axis, to the nearest voxel: one at least, and at most all of them.
+    """
+    kept = [
+        min(count, max(1, round(length / step)))
+        for count, length, step in zip(voxels.shape, size_mm, spacing_of(affine), strict=True)
+    ]
+    first = [(count - left) // 2 for count, left in zip(voxels.shape, kept, strict=True)]
+    within = tuple(slice(start, start + count) for start, count in zip(first, kept, strict=True))
+    moved = affine.copy()
+    moved[:3, 3] += affine[:3, :3] @ first
+    return np.ascontiguousarray(voxels[within]), moved

@@ -21,6 +21,7 @@ from ccella_core.imaging.orientation import (
     centre_of,
     centred_affine,
     directions_of,
+    middle_of,
     nearest_directions,
     set_affine,
     spacing_of,
@@ -230,19 +231,12 @@ class SyntheticVolume(SyntheticImage):
         return replace(self, affine=affine, labels=None if self.labels is None else replace(self.labels, affine=affine))
 
     def cropped(self, size_mm: Sequence[float]) -> SyntheticVolume:
-        """The middle of the volume, where it lies: ``size_mm`` along each axis, to the nearest voxel.
-
-        At least one voxel is kept, and at most all of them.
-        """
-        kept = [
-            min(count, max(1, round(length / step)))
-            for count, length, step in zip(self.voxels.shape, size_mm, self.spacing, strict=True)
-        ]
-        first = [(count - left) // 2 for count, left in zip(self.voxels.shape, kept, strict=True)]
-        within = tuple(slice(start, start + count) for start, count in zip(first, kept, strict=True))
-        affine = self.affine.copy()
-        affine[:3, 3] += affine[:3, :3] @ first
-        return replace(self, voxels=np.ascontiguousarray(self.voxels[within]), affine=affine)
+        """The middle of the volume and of its labels, see ``middle_of``."""
+        voxels, affine = middle_of(self.voxels, self.affine, size_mm)
+        labels = self.labels
+        if labels is not None:
+            labels = replace(labels, voxels=middle_of(labels.voxels, labels.affine, size_mm)[0], affine=affine)
+        return replace(self, voxels=voxels, affine=affine, labels=labels)
 
     def contact_sheet(self, path: Path | str | None = None, *, width: int = 1600) -> Image:
         """A picture of the volume, ``width`` pixels wide, labelled synthetic; also saved as PNG when a path is given.

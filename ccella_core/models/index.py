@@ -25,7 +25,7 @@ from ccella_core.provenance import LabelName, SequenceName
 
 FORMAT_VERSION = 2  # since weights may be stored as int8, and labels drawn
 FORMAT_VERSION_WITHOUT_INT8 = 1  # what older software reads as well, where there are no labels
-LATER_FIELDS = ("labels", "default_guidance_scale", "modality_labels", "trained_shape", "trained_spacing_mm")
+LATER_FIELDS = ("default_guidance_scale", "modality_labels", "trained_shape", "trained_spacing_mm")
 """Of the index; models are older than they are."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]

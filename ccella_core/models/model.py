@@ -71,7 +71,7 @@ class ModelFolder:
         known of a model does not change what it draws. So are `labels` where there are none: a model that was made
         before there were any keeps its hash.
         """
-        left_out = {"measured"}
+        left_out = {"measured"} if self.index.labels else {"measured", "labels"}
         content = self.index.model_dump(mode="json", exclude=left_out)
         for listed in ("components", "sha256", "size_bytes"):
             content[listed] = {name: of for name, of in content[listed].items() if name.partition("/")[0] != PROFILE}

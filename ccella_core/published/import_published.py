@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 import torch
 from monai.data.meta_tensor import MetaTensor
 from monai.utils.enums import MetaKeys, SpaceKeys, TraceKeys
+from pydantic import ValidationError
 from torch import Tensor, nn
 
-from ccella_core.config import shorten
+from ccella_core.config import sentence_of, shorten
 from ccella_core.errors import InputError, ModelError, SaveError
 from ccella_core.files import replace_folder, sha256_of
 from ccella_core.generation.components import Components, check_components, save_components
@@ -154,7 +155,7 @@ def read_denoiser(path: Path, variant: Variant | None = None) -> PublishedCheckp
         config = denoiser_config_of(tensors, found)
         model = ConditionalDenoiser(config)
     except (KeyError, IndexError, ValueError) as error:
-        raise InputError(f"{path} holds no network that is known ({error} is missing or odd).") from error
+        raise InputError(f"{path} holds no network that is known ({_what(error)} is missing or odd).") from error
     fill(model, {name: tensors.get(published_name(name, found)) for name in model.state_dict()}, tensors, path,
           {published_name(name, found) for name in model.state_dict()})  # fmt: skip
     return PublishedCheckpoint(model.eval(), _scale_factors(content[SCALE_KEY], path))
@@ -168,7 +169,7 @@ def read_autoencoder(path: Path) -> tuple[Any, AutoencoderConfig]:
         config = autoencoder_config_of(tensors)
         model = build_autoencoder(config)
     except (KeyError, IndexError, ValueError) as error:
-        raise InputError(f"{path} does not hold the MAISI autoencoder ({error} is missing or odd).") from error
+        raise InputError(f"{path} does not hold the MAISI autoencoder ({_what(error)} is missing or odd).") from error
     names = set(model.state_dict())
     fill(model, {name: tensors.get(name) for name in names}, tensors, path, names)
     return model.eval(), config
@@ -269,3 +270,7 @@ def _scale_factors(value: Any, path: Path) -> tuple[float, ...]:
     if not factors or not all(0 < factor < float("inf") for factor in factors):
         raise InputError(f"The scale factor in {path} is {value!r}; it must be above 0 and finite.")
     return factors
+
+
+def _what(error: Exception) -> str:
+    return sentence_of(error) if isinstance(error, ValidationError) else str(error)

@@ -70,8 +70,6 @@ class TrainConfig(StrictModel):
             raise ValueError(f"the variant {self.denoiser.network.variant} reads reports: give text_encoder")
         if not self.denoiser.network.uses_text and (self.text_encoder is not None or self.read_first is not None):
             raise ValueError(f"the variant {self.denoiser.network.variant} reads no reports: remove text_encoder")
-        if self.denoiser.network.uses_modality:
-            raise ValueError("the variant modality is not trained here")
         if len(set(self.sequences)) != len(self.sequences):
             raise ValueError("a sequence stands twice in sequences")
         if len(set(self.labels)) != len(self.labels):
