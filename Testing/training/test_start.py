@@ -83,7 +83,7 @@ def test_an_imported_model_is_tuned_at_its_own_scale(work: Path, tuned: Path) ->
     said = ["--licence", "x", "--intended-use", "x", "--trained-on", "x"]
     run("models", "export", tuned, "--out", work / "exported", *said)
     model = ModelFolder.open(work / "exported")
-    assert model.index.scale_factors == pytest.approx((SCALE,))
+    assert model.index.latent_scale_factor == pytest.approx(SCALE)
     stages = model.index.training["stages"]
     assert [stage["stage"] for stage in stages] == ["autoencoder", "start", "denoiser"]  # type: ignore[index,union-attr]
     assert stages[1]["model"] == "authors 1.0.0"  # type: ignore[index,call-overload]
