@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -9,11 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from ccella_core.errors import InputError
+from ccella_core.limits import NUM_SEEDS
 
 if TYPE_CHECKING:
     from ccella_core.generation.edit import ScanToEdit
     from ccella_core.generation.options import GenerationOptions
     from ccella_core.provenance import SequenceName
+
+
+def seed_of(text: str | int) -> int:
+    """A seed as it is written in digits alone. Raises typer.BadParameter."""
+    # Python's own reading lets pass 1_000, which somebody may have meant otherwise, and digits of other scripts.
+    if not re.fullmatch(r"[0-9]{1,19}", str(text)) or int(text) >= NUM_SEEDS:
+        raise typer.BadParameter(f"A seed is a whole number from 0 to 2**63 - 1, not {text!r}.")
+    return int(text)
+
 
 Steps = Annotated[int | None, typer.Option("--steps", help="Denoising steps; by default the model's.")]
 SchedulerOption = Annotated[
@@ -21,6 +32,13 @@ SchedulerOption = Annotated[
     typer.Option("--scheduler", help="dpm++, unipc, ddim, ddpm or ddpm-reference; by default the model's."),
 ]
 Guidance = Annotated[float, typer.Option("--guidance", help="Classifier-free guidance; 1 is off. Experimental.")]
+Sequences = Annotated[
+    str | None,
+    typer.Option("--sequences", help="Those to draw, such as t2w,adc; by default all of the model's."),
+]
+Labels = Annotated[
+    bool, typer.Option("--labels/--no-labels", help="A label map of gland and lesion, where the model draws one.")
+]
 MemoryLimit = Annotated[float | None, typer.Option("--memory-limit", help="GiB that decoding may take.")]
 
 
@@ -95,6 +113,7 @@ def generation_options(
     guidance: float,
     memory_limit: float | None = None,
     pathology: str | None = None,
+    sequences: str | None = None,
     **others: Any,
 ) -> GenerationOptions:
     """What was requested, checked.
@@ -104,6 +123,7 @@ def generation_options(
         guidance: ``guidance_scale``.
         memory_limit: ``memory_limit_gib``.
         pathology: a number where the text is one.
+        sequences: names with commas between them.
         **others: options by their own name.
 
     Raises:
@@ -117,6 +137,7 @@ def generation_options(
             "guidance_scale": guidance,
             "memory_limit_gib": memory_limit,
             "pathology": _number_or_word(pathology),
+            "sequences": None if sequences is None else [name.strip() for name in sequences.split(",")],
             **others,
         }
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ccella_core.generation.decoding import check_volume_shape, estimate_decode_gib
 from ccella_core.limits import GIB
 from ccella_core.models.model import ModelFolder, load_config
-from ccella_core.models.weights import LENGTH_BYTES, check_safetensors
+from ccella_core.models.weights import stored_shapes
 from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser, DenoiserConfig, build_autoencoder
 from ccella_core.networks.config import UNetConfig, latent_shape, volume_multiples
 
@@ -52,7 +51,7 @@ class Need:
     step: Operations
     """The U-Net once, for one volume."""
     decode: Operations
-    """Of all sequences."""
+    """Of one sequence or label."""
     native_shape: tuple[int, int, int]
     unet: UNetConfig
     autoencoder: AutoencoderConfig
@@ -116,7 +115,7 @@ def need_of(model: ModelFolder) -> Need:
         network_values=values["denoiser"] + values["autoencoder"],
         encoder_values=values.get("text_encoder", 0),
         step=_counted(of_step),
-        decode=_counted(of_decoding, times=len(model.index.sequences)),
+        decode=_counted(of_decoding),
         native_shape=model.index.native_shape,
         unet=denoiser_config.unet,
         autoencoder=autoencoder_config,
@@ -127,17 +126,14 @@ def stored_values(folder: Path) -> int:
     """How many numbers the safetensors files in ``folder`` hold; only their headers are read."""
     count = 0
     for path in folder.glob("*.safetensors"):
-        check_safetensors(path)
-        with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(LENGTH_BYTES), "little")))
-        count += sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+        count += sum(map(math.prod, stored_shapes(path).values()))
     return count
 
 
-def _counted(counter: FlopCounterMode, times: int = 1) -> Operations:
+def _counted(counter: FlopCounterMode) -> Operations:
     by_operator = counter.get_flop_counts().get("Global", {})
     by_pair = sum(count for operator, count in by_operator.items() if _is_attention(str(operator)))
-    return Operations(by_voxel=times * (sum(by_operator.values()) - by_pair), by_pair=times * by_pair)
+    return Operations(by_voxel=sum(by_operator.values()) - by_pair, by_pair=by_pair)
 
 
 def _is_attention(operator: str) -> bool:
