@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
+import psutil
 import pytest
+from patience import PATIENCE_SECONDS
 
 from ccella_core.errors import InputError
 from ccella_core.parallel import in_processes
@@ -40,3 +47,41 @@ def test_what_the_work_raises_arrives_as_it_is(jobs: int):
 
 def test_nothing_to_do():
     assert list(in_processes(_square, [], jobs=0)) == []
+
+
+STARTS_OTHERS = {
+    "pool": """
+import time
+from ccella_core.parallel import in_processes
+if __name__ == "__main__":
+    list(in_processes(time.sleep, [600, 600], 2))
+""",
+    "loader": """
+import time
+import torch
+from ccella_core.runs.batches import Batches, DataLoading
+def make(step, places):
+    time.sleep(600)
+if __name__ == "__main__":
+    next(Batches(make, 2, DataLoading(workers=2))(range(4), torch.device("cpu")))
+""",
+}
+
+
+@pytest.mark.medium
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("kind", STARTS_OTHERS)
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL", "SIGINT", "Ctrl-C"])
+def test_no_process_outlives_the_one_that_started_it(kind: str, how: str, tmp_path: Path):
+    program = tmp_path / "program.py"
+    program.write_text(STARTS_OTHERS[kind])
+    parent = subprocess.Popen([sys.executable, str(program)], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while len(children := psutil.Process(parent.pid).children()) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if how == "Ctrl-C":  # reaches all processes of a terminal
+        os.killpg(parent.pid, signal.SIGINT)
+    else:
+        os.kill(parent.pid, signal.Signals[how])
+    _, alive = psutil.wait_procs(children, timeout=PATIENCE_SECONDS)
+    assert not alive and parent.wait(PATIENCE_SECONDS) != 0

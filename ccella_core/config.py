@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from ccella_core.errors import InputError, ModelError
-from ccella_core.files import read_text
+from ccella_core.files import read_text, usable_path
+from ccella_core.limits import NUM_SEEDS
+
+if TYPE_CHECKING:
+    import yaml
 
 
 class StrictModel(BaseModel):
-    """Unknown keys are errors, and values do not change after they were checked."""
+    """Unknown keys are errors, numbers are finite, paths can exist, and what was checked does not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _paths_can_exist(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: usable_path(each) if isinstance(each, Path) else each for key, each in value.items()}
+        return usable_path(value) if isinstance(value, Path) else value
 
 
 Config = TypeVar("Config", bound=BaseModel)
@@ -27,6 +40,24 @@ Config = TypeVar("Config", bound=BaseModel)
 MixedPrecision = Annotated[
     Literal["no", "fp16", "bf16"], BeforeValidator(lambda value: "no" if value is False else value)
 ]
+
+
+Seed = Annotated[int, Field(ge=0, lt=NUM_SEEDS)]
+MOST_STEPS = 10**8
+"""More than a year of a graphics card's."""
+Steps = Annotated[int, Field(gt=0, le=MOST_STEPS)]
+"""Of an optimiser, or between two events."""
+BatchSize = Annotated[int, Field(gt=0, le=2**16)]
+Side = Annotated[int, Field(gt=0, le=4096)]
+"""Voxels along an axis."""
+MaxTokens = Annotated[int, Field(gt=0, le=2**16)]
+"""To which reports are padded or cut."""
+LearningRate = Annotated[float, Field(gt=0, le=1)]
+"""Of AdamW, which moves every weight by about as much at each step."""
+Power = Annotated[float, Field(gt=0, le=100)]
+"""Of a decay."""
+Weight = Annotated[float, Field(ge=0, le=1e6)]
+"""Of a part of a loss."""
 
 
 def read_settings(
@@ -68,30 +99,76 @@ def as_yaml(config: StrictModel) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def _read_yaml(file: Path) -> dict[str, Any]:
+MOST_CHARACTERS_OF_SETTINGS = 1 << 20
+"""Of a YAML file: a thousand times the longest; PyYAML needs seconds for it."""
+
+MOST_BRACKETS = 64
+"""One inside the other."""
+
+
+def read_yaml(text: str) -> Any:
+    """What a YAML text holds.
+
+    Raises:
+        ValueError: it is no YAML, is nested too deeply, far too long, names a key twice, or repeats a part by an alias,
+            of which a few make more than any memory holds.
+    """
     import yaml
 
+    if len(text) > MOST_CHARACTERS_OF_SETTINGS:
+        raise ValueError(f"it is longer than {MOST_CHARACTERS_OF_SETTINGS} characters")
     try:
-        content = yaml.safe_load(read_text(file))
+        return yaml.load(text, _yaml_loader())
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+@lru_cache
+def _yaml_loader() -> type[yaml.SafeLoader]:
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
+            if self.flow_level >= MOST_BRACKETS:  # PyYAML's time grows with the square of the depth
+                raise yaml.YAMLError("it is nested too deeply")
+            super().fetch_flow_collection_start(token)
+
+        def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError(f"the alias *{self.peek_event().anchor}: write the part out")
+            return super().compose_node(parent, index)
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            if twice := {key for key in keys if keys.count(key) > 1}:
+                raise yaml.YAMLError(f"the key {min(twice)} stands twice")
+            return super().construct_mapping(node, deep)
+
+    return Loader
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        content = read_yaml(read_text(file))
     except FileNotFoundError as error:
         raise InputError(f"There is no configuration {file}.") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{file} cannot be read as YAML: {' '.join(str(error).split())}.") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} cannot be read as YAML: {getattr(error, 'strerror', None) or error}.") from error
     if not isinstance(content, dict):
         raise InputError(f"{file} holds no keys and values.")
     return content
 
 
 def _parsed_override(text: str) -> dict[str, Any]:
-    import yaml
-
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise InputError(f"{text!r} is no override; write key=value, for instance denoiser.batch_size=4.")
     try:
-        content: Any = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise InputError(f"The value in {text!r} is not YAML.") from error
+        content: Any = read_yaml(value)
+    except ValueError as error:
+        raise InputError(f"The value in {text[:MOST_CHARACTERS_GIVEN]!r} is not YAML: {error}.") from error
     for part in reversed(key.strip().split(".")):
         content = {part: content}
     return content
@@ -114,7 +191,7 @@ def sentence_of(error: ValidationError, model: type[Any] | None = None, *, priva
         model: that was validated, from whose keys the nearest to an unknown one is named.
         private: what was given is left out, because it may be a report.
     """
-    return "; ".join(_problems(error, model, private=private))
+    return "; ".join(shortened(_problems(error, model, private=private), PROBLEMS_IN_A_MESSAGE))
 
 
 def _problems(error: ValidationError, model: type[Any] | None, *, private: bool = False) -> list[str]:
@@ -122,7 +199,7 @@ def _problems(error: ValidationError, model: type[Any] | None, *, private: bool 
 
 
 def _explained(problem: dict[str, Any], model: type[Any] | None, *, private: bool) -> str:
-    place = ".".join(map(str, problem["loc"]))
+    place = ".".join(str(part)[:MOST_CHARACTERS_GIVEN] for part in problem["loc"])
     if problem["type"] == "missing":
         return f"{place} is missing"
     if problem["type"] == "extra_forbidden":
@@ -151,18 +228,37 @@ def _nearest_key(place: tuple[str | int, ...], model: type[Any]) -> str | None:
 
 MOST_CHARACTERS_GIVEN = 60
 """Of what was given, in a message: a longer text would hide the reason."""
+PROBLEMS_IN_A_MESSAGE = 8  # all that a person makes at once
 NAMES_IN_A_MESSAGE = 3  # enough to see the pattern, short enough to stay one sentence
 
 
-def read_json_object(path: Path) -> dict[str, object]:
+_HALF_A_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def read_json(text: str | bytes) -> Any:
+    """What a JSON text holds.
+
+    Raises:
+        ValueError: it is no JSON, is nested too deeply, or holds half of a character, which nothing can be done with.
+    """
+    try:
+        content = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if _HALF_A_CHARACTER.search(text if isinstance(text, str) else text.decode("utf-8", "replace")):
+        json.dumps(content, ensure_ascii=False).encode()  # two halves that belong together are one again
+    return content
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
     """The JSON object in a UTF-8 file; ModelError in one sentence otherwise."""
     try:
-        content = json.loads(read_text(path))
+        content = read_json(read_text(path))
     except FileNotFoundError as error:
         raise ModelError(f"{path} is missing; is {path.parent} a whole model?") from error
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ModelError(f"{path} is not JSON ({error}); get the model again.") from error
     if not isinstance(content, dict):
         raise ModelError(f"{path} holds no JSON object; get the model again.")
@@ -180,5 +276,10 @@ def validated(model_class: type[Config], content: dict[str, object], path: Path)
 
 def shorten(names: list[str]) -> str:
     """The first few of `names`, and how many more there are."""
-    more = len(names) - NAMES_IN_A_MESSAGE
-    return ", ".join(names[:NAMES_IN_A_MESSAGE]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(shortened(names, NAMES_IN_A_MESSAGE))
+
+
+def shortened(names: list[str], most: int) -> list[str]:
+    """The first of `names`, and at the end how many more there are."""
+    more = len(names) - most
+    return [*names[: most - 1], f"{names[most - 1]} and {more} more"] if more > 0 else names

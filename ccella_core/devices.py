@@ -10,11 +10,14 @@ from typing import Any, Literal
 
 import psutil
 import torch
+from torch import nn
 
 from ccella_core.errors import InputError
 from ccella_core.limits import GIB
 
 DTypeName = Literal["auto", "float32", "bfloat16", "float16"]
+BYTES_A_WEIGHT_IN_TRAINING = 16
+"""In float32: the weight, its gradient, and the two moments of AdamW."""
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _OUT_OF_MEMORY = "There is not enough memory for this; ask for a smaller volume or use another device."
 _CPU_MEMORY_WORDS = ("can't allocate memory", "not enough memory")
@@ -64,6 +67,30 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     if name == "float16" and device.type == "cpu":
         raise InputError("A CPU does not compute in float16; choose auto, float32 or bfloat16.")
     return _DTYPES[name]
+
+
+def check_trainable(network: nn.Module, device: torch.device) -> None:
+    """Refuse a network that the device cannot hold while it is trained, whatever else is kept beside it.
+
+    Args:
+        network: may lie on ``meta``, without memory.
+        device: on which it would be trained.
+
+    Raises:
+        InputError: saying how much is needed and how much there is.
+    """
+    values = sum(parameter.numel() for parameter in network.parameters())
+    needed = values * BYTES_A_WEIGHT_IN_TRAINING / GIB
+    total = next((each.memory_total_gib for each in describe_devices() if _is(each, device)), None)
+    if total is not None and needed > total:
+        raise InputError(
+            f"A network of {values:,} weights needs {needed:.1f} GiB to be trained, and {device} has {total:.1f} GiB; "
+            "make it smaller, in levels, channels, width or layers."
+        )
+
+
+def _is(info: DeviceInfo, device: torch.device) -> bool:
+    return info.kind == device.type and info.index == (device.index or 0)
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:

@@ -6,9 +6,17 @@ else. Any other exception is a fault of this software and keeps its traceback.
 
 from __future__ import annotations
 
+MOST_CHARACTERS_OF_A_LIBRARY = 200
+
 
 class CCELLAError(Exception):
     """A failure whose text tells the reader what is wrong and what to do about it."""
+
+
+def first_line(error: BaseException) -> str:
+    """What a library says of a failure, short enough to stand in a sentence of ours."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= MOST_CHARACTERS_OF_A_LIBRARY else f"{line[:MOST_CHARACTERS_OF_A_LIBRARY]}…"
 
 
 class InputError(CCELLAError, ValueError):

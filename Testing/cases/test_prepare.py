@@ -211,11 +211,11 @@ def test_a_killed_run_goes_on(tmp_path):
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + PATIENCE_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
-        if state.is_dir() and len(list(state.glob("*.json"))) >= 2:
+        if state.is_dir() and len(list(state.glob("[!.]*.json"))) >= 2:
             process.kill()
         time.sleep(0.002)
     process.wait(PATIENCE_SECONDS)
-    times = {path.name: path.stat().st_mtime_ns for path in state.glob("*.json")}
+    times = {path.name: path.stat().st_mtime_ns for path in state.glob("[!.]*.json")}
     assert 2 <= len(times) < 12, "it was over before it could be killed"
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
     assert len(PreparedSet.open(tmp_path / "out").cases) == 12

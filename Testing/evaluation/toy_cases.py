@@ -19,6 +19,7 @@ from ccella_core.cases.prepared import (
     write_index,
 )
 from ccella_core.evaluation.data.synthetic_set import SynthesisSettings, SyntheticCase, write_settings, write_table
+from ccella_core.files import sha256_of
 from ccella_core.generation.options import GenerationOptions
 
 SIDE = 16
@@ -61,7 +62,7 @@ def toy_prepared(folder: Path, counts: dict[str, int]) -> Path:
                     split=split,
                     pathology="positive" if positive else "negative",
                     pirads=None,
-                    sha256={path: "0" * 64},
+                    sha256={path: sha256_of(folder / path)},
                 )
             )
     write_index(folder, PrepareSettings(shape=(SIDE,) * 3, spacing=SPACING))

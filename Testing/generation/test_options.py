@@ -35,7 +35,7 @@ NAMES = set(GenerationOptions.model_fields)
         ({"scheduler": "x"}, "There is no scheduler 'x'; choose one of dpm++, unipc, ddim, ddpm, ddpm-reference."),
         ({"guidance_scale": float("nan")}, "The guidance scale is a number from 0 up, not nan."),
         ({"shape": (1, 2)}, "A volume's shape is three whole numbers of voxels, not (1, 2)."),
-        ({"spacing": (1, 2, 0)}, "Each spacing is above 0 and at most 100 mm, not 0."),
+        ({"spacing": (1, 2, 0)}, "Each spacing is from 0.01 to 100 mm, not 0."),
         ({"spacing": 1}, "The spacing is three lengths in mm, not 1."),
         ({"pathology": 2}, "The pathology is 'negative', 'positive' or a probability from 0 to 1, not 2."),
         ({"memory_limit_gib": 0}, "The memory limit is a number of GiB above 0, not 0."),

@@ -3,6 +3,7 @@
 import errno
 import itertools
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -293,3 +294,26 @@ def test_place_on_a_real_oblique_scan() -> None:
     own, real = np.reshape(image.GetDirection(), (3, 3)), np.reshape(scan.GetDirection(), (3, 3))
     np.testing.assert_allclose(own, real * [-1, -1, 1], atol=1e-9)  # RAS against the scan's LPS, the same lines
     assert abs(real[2, 2]) < 0.96  # the scan is tilted by 18 degrees, or this would test little
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_of_saves_of_one_name_at_once_image_and_sidecar_are_of_the_same(tmp_path: Path, overwrite: bool) -> None:
+    path = tmp_path / "a.nii"
+    volumes = [make(seed=seed) for seed in range(12)]
+    for number, volume in enumerate(volumes):
+        volume.voxels += number
+
+    def save(volume: SyntheticVolume) -> bool:
+        try:
+            volume.save(path, overwrite=overwrite)
+        except InputError as error:
+            assert "exists already" in str(error) or "belongs to" in str(error)
+            return False
+        return True
+
+    with ThreadPoolExecutor(len(volumes)) as pool:
+        saved = sum(pool.map(save, volumes))
+    assert saved == (len(volumes) if overwrite else 1)
+    kept = SyntheticVolume.load(tmp_path / "SYNTHETIC_a.nii")  # refuses an image that is not its sidecar's
+    assert np.array_equal(kept.voxels, volumes[kept.provenance.seed].voxels.astype(np.float32))
+    assert len(list(tmp_path.iterdir())) == 2

@@ -9,13 +9,13 @@ folder with ``train.json`` and ``test.json``, as the authors have it, is read as
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from ccella_core.cases.case import Case, RejectedCase, SourceCases, Split, with_own_names
 from ccella_core.cases.manifest import case_of
 from ccella_core.cases.tables import read_any_text
+from ccella_core.config import read_json
 from ccella_core.errors import InputError
 from ccella_core.imaging.scans import IMAGE_SUFFIXES
 
@@ -66,10 +66,10 @@ def _lists_in(folder: Path) -> dict[Path, Split]:
 def _parts(path: Path, split: Split | None = None) -> list[tuple[Split | None, list[Any]]]:
     """The lists in a file; ``split``: that of a file that is one list."""
     try:
-        content = json.loads(read_any_text(path))
+        content = read_json(read_any_text(path))
     except InputError:
         raise
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{path} cannot be read as JSON: {error}.") from error
     if isinstance(content, list):
         return [(split, content)]

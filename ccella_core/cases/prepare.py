@@ -7,19 +7,16 @@ started again after a few cases were mended, does only what is left.
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Generator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
-from filelock import FileLock, Timeout
 from PIL import Image
 from pydantic import ValidationError
 
@@ -41,7 +38,7 @@ from ccella_core.cases.prepared import (
 from ccella_core.cases.splits import check_splits
 from ccella_core.cases.values import read_masks, regions_on, with_limits
 from ccella_core.errors import InputError, SaveError
-from ccella_core.files import prepare_folder, read_bytes, sha256_of, whole_file, write_text
+from ccella_core.files import alone_in, read_bytes, sha256_of, whole_file, write_text
 from ccella_core.fingerprints import refuse_other
 from ccella_core.generation.report_text import check_report
 from ccella_core.imaging.grid import LEAST_OVERLAP, centroid, coverage, onto, target_grid
@@ -49,12 +46,10 @@ from ccella_core.imaging.intensity import scaled
 from ccella_core.imaging.orientation import affine_of
 from ccella_core.imaging.planes import middle_planes, side_by_side
 from ccella_core.imaging.scans import SPACING_TOLERANCE, read_scan
-from ccella_core.parallel import in_processes
+from ccella_core.parallel import in_processes, processes
 from ccella_core.progress import OnProgress
 
 log = logging.getLogger(__name__)
-
-LOCK_NAME = ".prepare.lock"
 
 
 def prepare(
@@ -80,13 +75,13 @@ def prepare(
     check_splits(listing.cases)
     _refuse_other_settings(out, settings)
     cases, refused = _with_usable_reports(listing)
-    prepare_folder(out)
-    with _alone_in(out):
+    with alone_in(out):
         outcomes: dict[str, Outcome] = {}
-        for done, (case, outcome) in enumerate(_outcomes(cases, settings, out, jobs), start=1):
-            outcomes[case.id] = outcome
-            if progress is not None:
-                progress(done, len(cases))
+        with closing(_outcomes(cases, settings, out, jobs)) as found:
+            for done, (case, outcome) in enumerate(found, start=1):
+                outcomes[case.id] = outcome
+                if progress is not None:
+                    progress(done, len(cases))
         finished = []
         for case in cases:
             outcome = outcomes[case.id]
@@ -124,25 +119,9 @@ def _log(refused: Sequence[RejectedCase], finished: Sequence[PreparedCase]) -> N
             log.warning("%s: %s", case.id, warning)
 
 
-@contextmanager
-def _alone_in(out: Path) -> Iterator[None]:
-    """Two at once with different settings would mix what they write; the lock ends with its process."""
-    lock = FileLock(out / LOCK_NAME)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise InputError(f"Another process prepares cases in {out}; wait for it, or name another folder.") from error
-    except OSError as error:
-        raise SaveError(f"Nothing can be written into {out}: {error.strerror or error}.") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def _outcomes(
     cases: tuple[Case, ...], settings: PrepareSettings, out: Path, jobs: int
-) -> Iterator[tuple[Case, Outcome]]:
+) -> Generator[tuple[Case, Outcome], None, None]:
     """Those that are known first, then the others as they are finished.
 
     Where the system ends a process, the cases that were in hand are tried again, each in a process of its own; one that
@@ -159,9 +138,10 @@ def _outcomes(
     in_hand = min(jobs or os.cpu_count() or 1, len(left))
     while left:
         try:
-            for case, outcome in in_processes(work, tuple(left), jobs):
-                left.remove(case)
-                yield case, outcome
+            with closing(in_processes(work, tuple(left), jobs)) as results:
+                for case, outcome in results:
+                    left.remove(case)
+                    yield case, outcome
         except BrokenProcessPool:
             # Cases are begun in their order, so that those in hand are the first that are not finished.
             suspects, left = left[:in_hand], left[in_hand:]
@@ -171,7 +151,7 @@ def _outcomes(
 
 def _tried_alone(case: Case, settings: PrepareSettings, out: Path) -> Outcome:
     try:
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with processes(1) as pool:
             return pool.submit(prepare_case, case, settings, out).result()
     except BrokenProcessPool:
         return Outcome(
@@ -199,7 +179,7 @@ def prepare_case(case: Case, settings: PrepareSettings, out: Path) -> Outcome:
             outcome = Outcome(
                 fingerprint=fingerprint, refused=f"It could not be prepared ({type(error).__name__}: {last})."
             )
-        write_text(state_path(case, out), outcome.model_dump_json())
+        write_text(state_path(case, out), outcome.model_dump_json(), private=True)
     except OSError as error:
         cause = getattr(error.__cause__, "strerror", None) or error.strerror or error
         raise SaveError(

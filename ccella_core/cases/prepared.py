@@ -7,7 +7,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import zlib
 from collections import Counter
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -17,11 +20,12 @@ import numpy as np
 from pydantic import Field, ValidationError, field_validator
 
 from ccella_core import __version__
-from ccella_core.cases.case import PiRads, PositiveMeans, ReportSource, Split, StructuredFields, is_safe_id
+from ccella_core.cases.case import PiRads, PositiveMeans, ReportSource, Split, StructuredFields
 from ccella_core.config import StrictModel, sentence_of
 from ccella_core.errors import InputError
-from ccella_core.files import read_bytes, read_text, write_json, write_text
+from ccella_core.files import read_bytes, read_text, sha256_of, write_json, write_text
 from ccella_core.imaging.intensity import scaled_range
+from ccella_core.limits import is_file_name
 from ccella_core.phantom.findings import Pathology
 from ccella_core.provenance import LabelName, SequenceName
 
@@ -84,7 +88,7 @@ class PreparedCase(StrictModel):
     @field_validator("id")
     @classmethod
     def _id_is_a_file_name(cls, value: str) -> str:
-        if not is_safe_id(value):  # the table may have been altered by hand
+        if not is_file_name(value):  # the table may have been altered by hand
             raise ValueError(f"{value[:60]!r} cannot be the name of a case: it could lead out of the folder")
         return value
 
@@ -166,6 +170,12 @@ class PreparedSet:
         """(X, Y, Z) float32 in 0 … 1. Raises InputError where the file is missing, damaged or not prepared."""
         return self._read(volume_path(case.id, sequence), case).astype(np.float32) / WHITE
 
+    def check_volumes(self, cases: Iterable[PreparedCase], sequences: Iterable[SequenceName]) -> None:
+        """Raises InputError unless a file is there for every case and sequence; none is read."""
+        for case, sequence in itertools.product(cases, sequences):
+            if not self._path(volume_path(case.id, sequence), case).is_file():
+                raise InputError(f"{self.folder / volume_path(case.id, sequence)} is missing; prepare the cases again.")
+
     def regions(self, case: PreparedCase) -> tuple[np.ndarray, np.ndarray] | None:
         """Gland (the lesion within it too) and lesion, (X, Y, Z) bool; ``None`` where there were no masks."""
         if not case.has_regions:
@@ -174,14 +184,23 @@ class PreparedSet:
         return labels > 0, labels == LESION
 
     def _read(self, name: str, case: PreparedCase) -> np.ndarray:
+        path = self._path(name, case)
+        try:
+            altered = sha256_of(path) != case.sha256[name]
+            image = nib.Nifti1Image.from_filename(path, mmap=False)
+            stored = np.asarray(image.dataobj.get_unscaled())  # type: ignore[attr-defined]
+        except (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError) as error:
+            raise InputError(f"{path} is missing or damaged ({error}); prepare the cases again.") from error
+        if altered:
+            raise InputError(f"{path} was altered since {case.id} was prepared; prepare the cases again.")
+        if stored.shape != self.settings.shape:
+            raise InputError(f"{path} has {stored.shape} voxels, not {self.settings.shape}; prepare the cases again.")
+        return stored
+
+    def _path(self, name: str, case: PreparedCase) -> Path:
         if name not in case.sha256:
             raise InputError(f"{case.id} was prepared without {name}; prepare the cases again with that sequence.")
-        path = self.folder / name
-        try:
-            image = nib.Nifti1Image.from_filename(path, mmap=False)
-            return np.asarray(image.dataobj.get_unscaled())  # type: ignore[attr-defined]
-        except (OSError, EOFError, ValueError, nib.filebasedimages.ImageFileError) as error:
-            raise InputError(f"{path} is missing or damaged ({error}); prepare the cases again.") from error
+        return self.folder / name
 
     @cached_property
     def fingerprint(self) -> str:

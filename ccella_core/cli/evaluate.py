@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,9 +11,17 @@ import typer
 
 from ccella_core.cli import evaluate_adherence, evaluate_classifier
 from ccella_core.cli.evaluate_adherence import SplitName
-from ccella_core.cli.output import EXIT_CODES, AsJson, StepDisplay, explained, print_json, print_message
+from ccella_core.cli.options import seed_of
+from ccella_core.cli.output import (
+    EXIT_CODES,
+    AsJson,
+    StepDisplay,
+    end_with_left_out,
+    explained,
+    print_json,
+    print_message,
+)
 from ccella_core.errors import InputError
-from ccella_core.files import prepare_folder
 
 if TYPE_CHECKING:
     from ccella_core.evaluation.data.volume_set import VolumeSet
@@ -28,7 +37,7 @@ def class_head(
     synthetic: Annotated[Path, typer.Argument(help="A folder of `ccella synthesize`.")],
     split: Annotated[SplitName | None, typer.Option(help="Only cases of this split; by default all.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for class_head.json and class_head.md.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(parser=seed_of, metavar="INTEGER", help="Of the bootstrap.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Score the class that a model read from reports against the cases' own."""
@@ -42,7 +51,7 @@ def class_head(
 
 
 @app.command("images", epilog=EXIT_CODES)
-@explained
+@partial(explained, writes="out")
 def images(
     real: Annotated[Path, typer.Argument(help="A folder of `ccella prepare`, or of images.")],
     synthetic: Annotated[Path, typer.Argument(help="A folder of `ccella synthesize`, or of images.")],
@@ -64,14 +73,15 @@ def images(
     ] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch weights that are missing from the hub.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Of random halves, subsets and pairs.")] = 0,
+    seed: Annotated[
+        int, typer.Option(parser=seed_of, metavar="INTEGER", help="Of random halves, subsets and pairs.")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Compare synthetic volumes with real ones: FID, KID, precision, recall, density, coverage, MS-SSIM.
 
     By default all cases of each folder; against the training cases, copies of them would count as good.
     """
-    prepare_folder(out)
     from ccella_core.devices import choose_device
     from ccella_core.evaluation.data.volume_set import open_volume_set
     from ccella_core.evaluation.features.features import available_kinds, check_kind, load_extractors
@@ -90,6 +100,8 @@ def images(
     kinds = list(dict.fromkeys(extractor or available_kinds()))
     for kind in kinds:
         check_kind(kind, real_set.shape, real_set.spacing, sequence)
+    real_set, synthetic_set = _checked(real_set, "real"), _checked(synthetic_set, "synthetic")
+    check_image_sets(real_set, synthetic_set)
     loaded = {}
     for kind in sorted(kinds, key=lambda kind: kind == "phantom"):  # the last, because it may have to be trained
         with StepDisplay("Training the stand-in, once") as on_progress:
@@ -114,13 +126,14 @@ def images(
     save_image_scores(scores, out)
     if as_json:
         print_json(json.loads(scores.model_dump_json()))
-        return
-    typer.echo(images_markdown(scores))
-    print_message(f"Also in {out}.")
+    else:
+        typer.echo(images_markdown(scores))
+        print_message(f"Also in {out}.")
+    end_with_left_out((*real_set.left_out, *synthetic_set.left_out))
 
 
 @app.command("privacy", epilog=EXIT_CODES)
-@explained
+@partial(explained, writes="out")
 def privacy(
     synthetic: Annotated[Path, typer.Argument(help="A folder of `ccella synthesize`, or of images.")],
     training: Annotated[Path, typer.Argument(help="What the model was trained on: prepared cases, or images.")],
@@ -153,7 +166,6 @@ def privacy(
 
     Without held-out volumes, each training case is compared with the others to learn how near real cases lie.
     """
-    prepare_folder(out)
     from ccella_core.evaluation.data.volume_set import open_volume_set
     from ccella_core.evaluation.features.features import available_kinds, check_kind, load_extractor
     from ccella_core.evaluation.images.images import FEATURES
@@ -170,6 +182,8 @@ def privacy(
     check_sets(synthetic_set, training_set, held_out_set, false_alarms)
     kind = extractor or available_kinds()[0]
     check_kind(kind, training_set.shape, training_set.spacing, sequence)
+    synthetic_set, training_set = _checked(synthetic_set, "synthetic"), _checked(training_set, "training")
+    held_out_set = None if held_out_set is None else _checked(held_out_set, "held-out")
     with StepDisplay("Training the stand-in, once") as on_progress:
         network = load_extractor(
             kind,  # type: ignore[arg-type]  # refused where there is none of that name
@@ -189,9 +203,17 @@ def privacy(
     save_privacy(scores, synthetic_set, training_set, out)
     if as_json:
         print_json(json.loads(scores.model_dump_json()))
-        return
-    typer.echo(privacy_markdown(scores))
-    print_message(f"Also in {out}, with pictures.")
+    else:
+        typer.echo(privacy_markdown(scores))
+        print_message(f"Also in {out}, with pictures.")
+    held_out_left = () if held_out_set is None else held_out_set.left_out
+    end_with_left_out((*synthetic_set.left_out, *training_set.left_out, *held_out_left))
+
+
+def _checked(volumes: VolumeSet, words: str) -> VolumeSet:
+    """Without those that cannot be used, which is met before anything slow begins."""
+    with StepDisplay(f"Looking at {words} volumes") as display:
+        return volumes.checked(display)
 
 
 @app.command("readers", epilog=EXIT_CODES)

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ccella_core.cli.generate import DEFAULT_MODEL
-from ccella_core.cli.options import Guidance, SchedulerOption, Steps, generation_options
-from ccella_core.cli.output import AsJson, StepDisplay, explained, print_json, quiet_libraries, show_log
+from ccella_core.cli.options import Guidance, SchedulerOption, Steps, generation_options, seed_of
+from ccella_core.cli.output import (
+    AsJson,
+    StepDisplay,
+    end_with_left_out,
+    explained,
+    print_json,
+    quiet_libraries,
+    show_log,
+)
 from ccella_core.errors import InputError
-from ccella_core.files import prepare_folder
 
 if TYPE_CHECKING:
     from ccella_core.config import StrictModel
@@ -22,7 +30,7 @@ ALL_FACTS = "side,zone,level,size,volume,pathology"
 SplitName = Literal["train", "validation", "test"]
 
 
-@explained
+@partial(explained, writes="out")
 def adherence(
     out: Annotated[Path, typer.Option(help="Folder for tables and pictures; a run that was stopped goes on there.")],
     phantom_reader: Annotated[
@@ -42,7 +50,7 @@ def adherence(
         int, typer.Option(help="Of these, for each fact: reports that are generated again with it changed.")
     ] = 16,
     facts: Annotated[str, typer.Option(help="Which facts are changed in reports, one at a time.")] = ALL_FACTS,
-    seed: Annotated[int, typer.Option(min=0, help="Of the first volume.")] = 0,
+    seed: Annotated[int, typer.Option(parser=seed_of, metavar="INTEGER", help="Of the first volume.")] = 0,
     steps: Steps = None,
     scheduler: SchedulerOption = None,
     guidance: Guidance = 1.0,
@@ -57,7 +65,6 @@ def adherence(
     if (synthetic is None) != (data is None):
         raise InputError("--synthetic and --data go together: the volumes, and the cases that they were made from.")
     options = generation_options(steps=steps, scheduler=scheduler, guidance=guidance)
-    prepare_folder(out)
     show_log(logging.INFO)
     from ccella_core.evaluation.adherence.counterfactual import read_changed_facts
     from ccella_core.evaluation.adherence.phantom_reader import PhantomReader
@@ -95,6 +102,7 @@ def adherence(
             )
     if as_json:
         print_json(json.loads(result.model_dump_json()))
-        return
-    typer.echo((out / "adherence.md").read_text(encoding="utf-8"))
-    typer.echo(f"Tables and pictures are in {out}")
+    else:
+        typer.echo((out / "adherence.md").read_text(encoding="utf-8"))
+        typer.echo(f"Tables and pictures are in {out}")
+    end_with_left_out(getattr(result, "left_out", {}).items())

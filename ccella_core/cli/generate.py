@@ -23,11 +23,12 @@ from ccella_core.cli.options import (
     Strength,
     generation_options,
     scan_to_edit_of,
+    seed_of,
 )
 from ccella_core.cli.output import AsJson, ProgressDisplay, explained, print_json, print_message, quiet_libraries
 from ccella_core.cli.remote import connect
 from ccella_core.errors import InputError
-from ccella_core.files import prepare_folder, read_text
+from ccella_core.files import prepare_folder
 from ccella_core.limits import OutputRange
 
 if TYPE_CHECKING:
@@ -48,12 +49,17 @@ DEFAULT_MODEL = "ccella-demo"
 def generate(
     out: Annotated[Path, typer.Option(help="Folder for the volumes; made if needed.")],
     report: Annotated[str | None, typer.Option(help="The radiology report.")] = None,
-    report_file: Annotated[Path | None, typer.Option(help="A UTF-8 text file with the report.")] = None,
+    report_file: Annotated[
+        Path | None, typer.Option(help="A file with the report: text, or RTF or an HL7 message that hold it.")
+    ] = None,
     pathology: Annotated[
         str | None,
         typer.Option(help="negative, positive, or a probability of positive; by default as the report says."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Same seed, same volume; by default a new one.")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(parser=seed_of, metavar="INTEGER", help="Same seed, same volume; by default a new one."),
+    ] = None,
     count: Annotated[int, typer.Option(help="Volumes, with the seeds that follow.")] = 1,
     sequences: Sequences = None,
     labels: Labels = True,
@@ -190,21 +196,19 @@ def _reference(path: Path) -> Image:
     return read_scan(path, _warn)
 
 
-def _warn(warning: str) -> None:
-    print_message(f"Warning: {warning}", style="yellow")
-
-
 def _report_text(report: str | None, file: Path | None) -> str | None:
     if file is None:
         return report
     if report is not None:
         raise InputError("Give either --report or --report-file, not both.")
-    try:
-        return read_text(file)
-    except OSError as error:
-        raise InputError(f"The report {file} cannot be read: {error.strerror or error}.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"The report {file} is not UTF-8 text; save it as UTF-8.") from error
+    from ccella_core.cases.tables import read_any_text
+    from ccella_core.generation.markup import plain_text
+
+    return plain_text(read_any_text(file, _warn), _warn)
+
+
+def _warn(warning: str) -> None:
+    print_message(f"Warning: {warning}", style="yellow")
 
 
 def _save(volume: SyntheticVolume, path: Path, *, picture: bool, overwrite: bool) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def import_checkpoints(
     sequences: Annotated[str, typer.Option(help="What it draws; for CCELLA++ t2w,hbv,adc.")] = "t2w",
     shape: Annotated[tuple[int, int, int], typer.Option(help="Voxels along X, Y, Z.")] = (256, 256, 128),
     spacing: Annotated[tuple[float, float, float], typer.Option(help="Millimetres along X, Y, Z.")] = (0.5, 0.5, 0.5),
-    max_tokens: Annotated[int, typer.Option(min=1, help="To which reports are padded or cut.")] = 512,
+    max_tokens: Annotated[int, typer.Option(min=1, max=2**16, help="To which reports are padded or cut.")] = 512,
     version: Annotated[str, typer.Option(help="Of the model.")] = "1.0.0",
     description: Annotated[str, typer.Option(help="One sentence.")] = "",
     scheduler: Annotated[str, typer.Option(help="The model's default scheduler.")] = "dpm++",

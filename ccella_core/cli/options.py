@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -9,11 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from ccella_core.errors import InputError
+from ccella_core.limits import NUM_SEEDS
 
 if TYPE_CHECKING:
     from ccella_core.generation.edit import ScanToEdit
     from ccella_core.generation.options import GenerationOptions
     from ccella_core.provenance import SequenceName
+
+
+def seed_of(text: str | int) -> int:
+    """A seed as it is written in digits alone. Raises typer.BadParameter."""
+    # Python's own reading lets pass 1_000, which somebody may have meant otherwise, and digits of other scripts.
+    if not re.fullmatch(r"[0-9]{1,19}", str(text)) or int(text) >= NUM_SEEDS:
+        raise typer.BadParameter(f"A seed is a whole number from 0 to 2**63 - 1, not {text!r}.")
+    return int(text)
+
 
 Steps = Annotated[int | None, typer.Option("--steps", help="Denoising steps; by default the model's.")]
 SchedulerOption = Annotated[

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
 
-from ccella_core.errors import Cancelled, CCELLAError, InputError
+from ccella_core.errors import Cancelled, CCELLAError, InputError, first_line
+from ccella_core.files import alone_in, usable_path, write_text
+from ccella_core.parallel import is_first
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -30,7 +35,6 @@ EXIT_CODES = (
 )
 STAGE_WORDS = {"encode": "Reading the report", "denoise": "Denoising", "decode": "Decoding"}
 PLAIN_LINES = 4  # lines a stage, where there is no terminal to draw a bar on
-MOST_CHARACTERS_OF_A_FAULT = 200  # of a library's words
 SPEED_WINDOW_SECONDS = 3600.0  # over which speed is measured: Rich's half a minute may see no step end
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and all else on stderr.")]
@@ -38,13 +42,21 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def explained(command: Callable[P, R]) -> Callable[P, R]:
-    """End a command that fails for a known reason with one sentence and the exit code that goes with it."""
+def explained(command: Callable[P, R], *, writes: str | None = None) -> Callable[P, R]:
+    """End a command that fails for a known reason with one sentence and the exit code that goes with it.
+
+    Args:
+        command: it.
+        writes: its option with a folder that no other process may write into meanwhile, see ``alone_in``.
+    """
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return command(*args, **kwargs)
+            usable = {name: _usable(value) for name, value in kwargs.items()}
+            folder = usable.get(writes) if writes is not None and is_first() else None
+            with nullcontext() if folder is None else alone_in(folder):
+                return command(*args, **usable)  # type: ignore[arg-type]
         except (KeyboardInterrupt, Cancelled) as error:
             print_message("Stopped.", style="red")
             raise typer.Exit(EXIT_STOPPED) from error
@@ -56,11 +68,29 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
         except MemoryError as error:
             print_message("There is not enough memory for this; ask for less, or use another computer.", style="red")
             raise typer.Exit(EXIT_FAILED) from error
+        except BrokenProcessPool as error:
+            print_message(
+                "The system ended one of its processes: there may be too little memory; try it with fewer jobs. What "
+                "is finished stays.",
+                style="red",
+            )
+            raise typer.Exit(EXIT_FAILED) from error
+        except OSError as error:  # a full or closed standard output, for instance
+            what = f"{error.filename}: " if error.filename else "What was to be written or printed: "
+            print_message(f"{what}{error.strerror or error}; free disk space, or choose another place.", style="red")
+            raise typer.Exit(EXIT_FAILED) from error
         except Exception as error:  # the last one: whatever it is, a person reads a sentence
             print_message(_fault(error), style="red")
             raise typer.Exit(EXIT_FAILED) from error
 
     return run
+
+
+def _usable(value: Any) -> Any:
+    """What was given to an option, paths in it checked."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_usable, value))
+    return usable_path(value) if isinstance(value, Path) else value
 
 
 def _fault(error: Exception) -> str:
@@ -69,10 +99,7 @@ def _fault(error: Exception) -> str:
 
     import platformdirs
 
-    from ccella_core.files import write_text
-
-    reason = (str(error).strip() or type(error).__name__).partition("\n")[0][:MOST_CHARACTERS_OF_A_FAULT]
-    said = f"This is a fault of the software ({type(error).__name__}: {reason})."
+    said = f"This is a fault of the software ({type(error).__name__}: {first_line(error)})."
     where = platformdirs.user_log_path("ccella", appauthor=False) / f"fault-{datetime.now():%Y%m%d-%H%M%S}.txt"
     try:
         write_text(where, "".join(traceback.format_exception(error)), private=True)
@@ -85,6 +112,16 @@ def print_message(text: str, *, style: str | None = None) -> None:
     """A line for a person, on stderr."""
     # Neither markup nor wrapping: the text may hold brackets and paths that a person copies.
     Console(stderr=True).print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def end_with_left_out(left_out: Iterable[tuple[str, str]]) -> None:
+    """Name what was left out, each with the reason, and end with the exit code for it; nothing where all went well."""
+    left_out = list(left_out)
+    for name, reason in left_out:
+        print_message(f"Left out: {name}: {reason}", style="yellow")
+    if left_out:
+        print_message(f"{len(left_out)} left out.", style="yellow")
+        raise typer.Exit(EXIT_LEFT_OUT)
 
 
 def print_json(content: dict[str, Any]) -> None:

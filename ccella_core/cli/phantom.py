@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ccella_core.cli.generate import ImageFormat
+from ccella_core.cli.options import seed_of
 from ccella_core.cli.output import AsJson, explained, print_json
 from ccella_core.errors import InputError, SaveError
-from ccella_core.files import prepare_folder, whole_file
-from ccella_core.parallel import in_processes
+from ccella_core.files import whole_file
+from ccella_core.parallel import MOST_JOBS, in_processes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,9 +30,9 @@ Split = Literal["train", "validation", "test"]
 MAX_PATIENTS = 100_000
 
 
-@explained
+@partial(explained, writes="out")
 def phantom(
-    seed: Annotated[int, typer.Option(min=0, help="The first patient.")],
+    seed: Annotated[int, typer.Option(parser=seed_of, metavar="INTEGER", help="The first patient.")],
     out: Annotated[Path, typer.Option(help="Folder for the files; made if needed.")],
     count: Annotated[int, typer.Option(min=1, max=MAX_PATIENTS, help="Patients, with the seeds that follow.")] = 1,
     pathology: Annotated[Literal["negative", "positive"] | None, typer.Option(help="By default: as drawn.")] = None,
@@ -47,7 +49,9 @@ def phantom(
         Literal["classic", "structured", "telegram", "narrative", "short", "held-out", "any"],
         typer.Option(help="Of the reports; any: one of those for training, drawn for each report."),
     ] = "classic",
-    jobs: Annotated[int, typer.Option(min=0, help="Patients at once; 0: as many as there are processor cores.")] = 1,
+    jobs: Annotated[
+        int, typer.Option(min=0, max=MOST_JOBS, help="Patients at once; 0: as many as there are processor cores.")
+    ] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of the same name.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -58,7 +62,6 @@ def phantom(
     from ccella_core.config import checked
 
     grid = checked(PrepareSettings, {"shape": shape, "spacing": spacing}, "This grid")
-    prepare_folder(out)
     wanted = (*(SEQUENCES if sequence == "all" else (sequence,)), "labels", *(MASKS if manifest is not None else ()))
     write = partial(
         _write_patient,
@@ -70,7 +73,8 @@ def phantom(
         format=format,
         overwrite=overwrite,
     )
-    written = dict(in_processes(write, range(seed, seed + count), jobs))
+    with closing(in_processes(write, range(seed, seed + count), jobs)) as results:
+        written = dict(results)
     patients = [written[each] for each in sorted(written)]
     if manifest is not None:
         _list_patients(patients, out, manifest, wordings, style)

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ccella_core.cli.output import EXIT_LEFT_OUT, AsJson, StepDisplay, explained, print_json, print_message, show_log
+from ccella_core.cli.options import seed_of
+from ccella_core.cli.output import (
+    AsJson,
+    StepDisplay,
+    end_with_left_out,
+    explained,
+    print_json,
+    print_message,
+    show_log,
+)
+from ccella_core.parallel import MOST_JOBS
 
 if TYPE_CHECKING:
     from ccella_core.cases.quality import ReportLength
@@ -51,14 +61,16 @@ def prepare(
         tuple[float, float, float],
         typer.Option(help="Of patients for train, validation and test, where the source gives no split."),
     ] = (0.8, 0.1, 0.1),
-    seed: Annotated[int, typer.Option(min=0, help="Of the division into splits.")] = 0,
+    seed: Annotated[int, typer.Option(parser=seed_of, metavar="INTEGER", help="Of the division into splits.")] = 0,
     jobs: Annotated[
-        int, typer.Option(min=0, max=1024, help="Cases at once; 0: as many as there are processor cores.")
+        int, typer.Option(min=0, max=MOST_JOBS, help="Cases at once; 0: as many as there are processor cores.")
     ] = 0,
     tokenizer: Annotated[
         str | None, typer.Option(help="A text encoder (folder, name or model) in whose tokens reports are counted.")
     ] = None,
-    max_tokens: Annotated[int, typer.Option(min=1, help="The length to which that encoder cuts reports.")] = 512,
+    max_tokens: Annotated[
+        int, typer.Option(min=1, max=2**16, help="The length to which that encoder cuts reports.")
+    ] = 512,
     as_json: AsJson = False,
 ) -> None:
     """Register, crop, scale and check examinations, and write a page that shows them."""
@@ -97,12 +109,9 @@ def prepare(
             "case_warnings": {case.id: case.warnings for case in prepared.cases if case.warnings},
         })  # fmt: skip
     else:
-        for each in refused:
-            print_message(f"Left out: {each.id}: {each.reason}", style="yellow")
         odd = f" {warned} have warnings." if warned else ""
         typer.echo(f"{len(prepared.cases)} cases are in {out}; {len(refused)} were left out.{odd} Look at {page}")
-    if refused:
-        raise typer.Exit(EXIT_LEFT_OUT)
+    end_with_left_out(refused)
 
 
 def _token_length(tokenizer: str, max_tokens: int) -> ReportLength:

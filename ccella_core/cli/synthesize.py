@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -20,9 +21,18 @@ from ccella_core.cli.options import (
     Sequences,
     Steps,
     generation_options,
+    seed_of,
 )
-from ccella_core.cli.output import AsJson, StepDisplay, explained, print_json, quiet_libraries, show_log
-from ccella_core.files import prepare_folder
+from ccella_core.cli.output import (
+    AsJson,
+    StepDisplay,
+    end_with_left_out,
+    explained,
+    print_json,
+    print_message,
+    quiet_libraries,
+    show_log,
+)
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -32,7 +42,7 @@ PATIENCE = timedelta(days=30)
 and a launch ends all its processes anyway where one fails."""
 
 
-@explained
+@partial(explained, writes="out")
 def synthesize(
     data: Annotated[Path, typer.Argument(help="A folder of prepared cases.")],
     out: Annotated[Path, typer.Option(help="Folder for volumes and table; a run that was stopped goes on there.")],
@@ -42,7 +52,9 @@ def synthesize(
         typer.Option(help="Whose reports are used: train for classifiers, test to be measured."),
     ] = "train",
     per_case: Annotated[int, typer.Option(help="Volumes of each case, each from another wording of its report.")] = 1,
-    seed: Annotated[int, typer.Option(help="From which the seed of each volume follows.")] = 0,
+    seed: Annotated[
+        int, typer.Option(parser=seed_of, metavar="INTEGER", help="From which the seed of each volume follows.")
+    ] = 0,
     pathology: Annotated[
         Literal["report", "case"] | None,
         typer.Option(help="Read from the report, or given as the case has it; by default read, where the model can."),
@@ -73,11 +85,10 @@ def synthesize(
         guidance=guidance,
         memory_limit=memory_limit,
     )
-    prepare_folder(out)
     quiet_libraries()
     from ccella_core.cases.prepared import PreparedSet
     from ccella_core.evaluation.data.synthesize import synthesize as run
-    from ccella_core.evaluation.data.synthetic_set import CSV_NAME
+    from ccella_core.evaluation.data.synthetic_set import CSV_NAME, read_left_out
     from ccella_core.generation.pipeline import CCELLAPipeline
 
     prepared = PreparedSet.open(data)
@@ -103,10 +114,22 @@ def synthesize(
     if not accelerator.is_main_process:
         return
     seconds = round(time.monotonic() - started, 2)
+    left_out = read_left_out(out)
+    outside = sum(bool(row.report_is_outside) for row in rows)
+    if outside:
+        print_message(
+            f"Warning: {outside} of {len(rows)} volumes were made of a report that is worded unlike those that the "
+            f"model was trained on (report_is_outside in {CSV_NAME}): what it read from them may be wrong.",
+            style="yellow",
+        )
     if as_json:
-        print_json({"volumes": len(rows), "folder": str(out), "table": CSV_NAME, "seconds": seconds})
-        return
-    typer.echo(f"{len(rows)} synthetic volumes are in {out}, and their table in {out / CSV_NAME}; not for diagnosis.")
+        print_json({"volumes": len(rows), "folder": str(out), "table": CSV_NAME, "seconds": seconds,
+                    "reports_outside": outside, "left_out": [each._asdict() for each in left_out]})  # fmt: skip
+    else:
+        typer.echo(
+            f"{len(rows)} synthetic volumes are in {out}, and their table in {out / CSV_NAME}; not for diagnosis."
+        )
+    end_with_left_out(left_out)
 
 
 def _processes(device: str) -> Accelerator:

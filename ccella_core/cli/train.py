@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ccella_core.cli.output import StepDisplay, explained, quiet_libraries, show_log
+from ccella_core.cli.output import StepDisplay, end_with_left_out, explained, quiet_libraries, show_log
 from ccella_core.errors import InputError
+from ccella_core.parallel import end_with, is_first
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +56,8 @@ def train(
     On several GPUs or computers: accelerate launch -m ccella_core train NETWORK CONFIG.
     """
     quiet_libraries()
+    if "LOCAL_RANK" in os.environ:  # one of several processes of a launch, which outlive a launcher that is killed
+        end_with(os.getppid())
     # Of several processes of a launch only the first talks.
     show_log(logging.INFO if is_first() else logging.ERROR)
     if preset is not None and network not in ("denoiser", "classifier"):
@@ -69,11 +72,10 @@ def train(
     if is_first():
         page = "a folder for each seed" if network == "classifier" else "look at its summary.html"
         typer.echo(f"The run is in {folder}; {page}. {NEXT_STEP[network]}")
+        if network == "denoiser":
+            from ccella_core.runs.folder import read_run
 
-
-def is_first() -> bool:
-    """Whether this is the first process of a launch, or the only one."""
-    return os.environ.get("RANK", "0") == "0"  # set by every launcher of several processes
+            end_with_left_out(read_run(folder)["cache"].get("left_out", {}).items())
 
 
 def _denoiser(file: Path | None, preset: str | None, overrides: Sequence[str]) -> Prepared:

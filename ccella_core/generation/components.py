@@ -14,14 +14,15 @@ from ccella_core.generation.text_encoder import ReportEncoder
 from ccella_core.models.model import (
     FORMAT_VERSION,
     FORMAT_VERSION_WITHOUT_INT8,
+    PROFILE,
     ModelFolder,
     ModelIndex,
     load_config,
-    load_state,
     save_component,
     write_model,
 )
-from ccella_core.models.weights import CONFIG_NAME
+from ccella_core.models.report_profile import ReportProfile, read_profile, write_profile
+from ccella_core.models.weights import CONFIG_NAME, load_network
 from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser, DenoiserConfig, build_autoencoder
 from ccella_core.networks.autoencoder import Autoencoder
 
@@ -34,6 +35,7 @@ class Components(TypedDict):
     autoencoder_config: AutoencoderConfig
     scheduler_config: SchedulerConfig
     encoder: ReportEncoder | None
+    report_profile: ReportProfile | None
 
 
 def load_components(model: ModelFolder, encoder_device: torch.device) -> Components:
@@ -42,11 +44,11 @@ def load_components(model: ModelFolder, encoder_device: torch.device) -> Compone
     Raises:
         ModelError: a part is missing or its weights do not fit; nothing is ever left at random.
     """
-    denoiser = ConditionalDenoiser(load_config(DenoiserConfig, model.component_path("denoiser")))
-    load_state(denoiser, model.component_path("denoiser"))
-    autoencoder_config = load_config(AutoencoderConfig, model.component_path("autoencoder"))
-    autoencoder = build_autoencoder(autoencoder_config)
-    load_state(autoencoder, model.component_path("autoencoder"))
+    denoiser_folder, autoencoder_folder = model.component_path("denoiser"), model.component_path("autoencoder")
+    denoiser_config = load_config(DenoiserConfig, denoiser_folder)
+    denoiser = load_network(lambda: ConditionalDenoiser(denoiser_config), denoiser_folder)
+    autoencoder_config = load_config(AutoencoderConfig, autoencoder_folder)
+    autoencoder = load_network(lambda: build_autoencoder(autoencoder_config), autoencoder_folder)
     encoder = None
     if denoiser.config.uses_text:
         encoder = ReportEncoder.from_pretrained(
@@ -61,6 +63,7 @@ def load_components(model: ModelFolder, encoder_device: torch.device) -> Compone
         "autoencoder_config": autoencoder_config,
         "scheduler_config": load_config(SchedulerConfig, model.component_path("scheduler")),
         "encoder": encoder,
+        "report_profile": read_profile(model),
     }
 
 
@@ -69,6 +72,7 @@ def save_components(
 ) -> ModelFolder:
     """Write a model, filling in ``variant``, ``components`` and the hashes of ``index``; see ``save_pretrained``."""
     denoiser, autoencoder, encoder = parts["denoiser"], parts["autoencoder"], parts["encoder"]
+    profile = parts["report_profile"]
     # What it decodes is what is looked at, and it is small.
     decoder_dtype = torch.float16 if storage_dtype == torch.int8 else storage_dtype
     writers: dict[str, Callable[[Path], None]] = {
@@ -84,6 +88,9 @@ def save_components(
         rounded = torch.bfloat16 if storage_dtype == torch.float16 else storage_dtype
         writers["text_encoder"] = lambda to: encoder.save_pretrained(to, to.parent / "tokenizer", storage_dtype=rounded)
         classes |= {"tokenizer": "AutoTokenizer", "text_encoder": "AutoModelForTextEncoding"}
+    if profile is not None:
+        writers[PROFILE] = lambda to: write_profile(profile, to)
+        classes[PROFILE] = ReportProfile.__name__
     is_new = storage_dtype == torch.int8 or index.labels
     version = FORMAT_VERSION if is_new else FORMAT_VERSION_WITHOUT_INT8
     filled = index.model_copy(

@@ -181,6 +181,9 @@ def _warnings(pipeline: CCELLAPipeline, job: Job, predicted: float | None) -> li
             f"The report is {count.tokens} tokens long and the model reads the last {count.limit}: "
             "its beginning was not read."
         )
+    if pipeline.report_profile is not None and job.report != NULL_REPORT:
+        wording = pipeline.report_profile.wording(job.report)
+        warnings += [wording.warning] if wording.warning else []
     requested = parse_pathology(job.options.pathology)
     if requested is not None and predicted is not None and (requested - 0.5) * (predicted - 0.5) < 0:
         words = "positive" if requested > 0.5 else "negative"

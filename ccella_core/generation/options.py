@@ -26,23 +26,23 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
-from ccella_core.limits import MAX_COUNT, OutputRange, SchedulerName
+from ccella_core.limits import MAX_COUNT, NUM_SEEDS, OutputRange, SchedulerName
 from ccella_core.provenance import SequenceName
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
     from typing_extensions import Unpack
 
-NUM_SEEDS = 2**63
-"""A seed is a whole number from 0 to one less than this: what a torch.Generator takes, without the negative ones."""
 CHOSEN_SEEDS = 2**32
 """A seed that nobody gave lies below this: short enough to be copied by hand."""
+MIN_SPACING_MM = 0.01
+"""A hundredth of what any scanner resolves."""
 MAX_SPACING_MM = 100.0
 """A voxel longer than this is surely a mistake of units."""
 
 Whole = Annotated[int, Field(strict=True)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Length = Annotated[Number, Field(gt=0, le=MAX_SPACING_MM)]
+Length = Annotated[Number, Field(ge=MIN_SPACING_MM, le=MAX_SPACING_MM)]
 
 
 class GenerationOptions(StrictModel):
@@ -72,7 +72,7 @@ class GenerationOptions(StrictModel):
         None, description="voxels along X, Y, Z, multiples of the pipeline's `shape_multiples`"
     )
     spacing: tuple[Length, Length, Length] | None = Field(
-        None, description=f"mm along X, Y, Z, above 0 and at most {MAX_SPACING_MM:g}"
+        None, description=f"mm along X, Y, Z, {MIN_SPACING_MM:g} … {MAX_SPACING_MM:g}"
     )
     pathology: Literal["negative", "positive"] | Annotated[Number, Field(ge=0, le=1)] | None = Field(
         None, description="the class or the probability of a positive one; None: as the report says"
@@ -185,7 +185,7 @@ def refusal(error: ErrorDetails) -> str:
         near = difflib.get_close_matches(name, GenerationOptions.model_fields, n=1)
         return f"There is no option {name}{f'; did you mean {near[0]}?' if near else '.'}"
     if name == "spacing" and len(error["loc"]) > 1 and error["type"] != "missing":
-        return f"Each spacing is above 0 and at most {MAX_SPACING_MM:g} mm, not {value!r}."
+        return f"Each spacing is from {MIN_SPACING_MM:g} to {MAX_SPACING_MM:g} mm, not {value!r}."
     if name in _SENTENCES:
         return _SENTENCES[name].format(value=value)
     words = name.replace("_", " ")

@@ -29,6 +29,7 @@ from ccella_core.imaging.orientation import affine_of
 from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.limits import SchedulerName
 from ccella_core.models.model import ModelFolder, ModelIndex
+from ccella_core.models.report_profile import ReportProfile
 from ccella_core.models.search import resolve_model
 from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser
 from ccella_core.networks.autoencoder import Autoencoder
@@ -52,6 +53,7 @@ class CCELLAPipeline:
         scheduler_config: the noise schedule that ``denoiser`` was trained with.
         encoder: the report encoder that it was trained with; ``None`` for variants without text.
         index: name, defaults, ranges and scale. ``save_pretrained`` fills in ``variant``, ``components`` and hashes.
+        report_profile: how its training reports are worded; ``None``: it says nothing of reports in other words.
         model_sha256: the hash of the model that this was loaded from, ``""`` if it never was saved.
         device: see ``devices.choose_device``. The encoder stays where it is.
         dtype: see ``devices.choose_dtype``.
@@ -69,6 +71,7 @@ class CCELLAPipeline:
         scheduler_config: SchedulerConfig,
         encoder: ReportEncoder | None,
         index: ModelIndex,
+        report_profile: ReportProfile | None = None,
         model_sha256: str = "",
         device: str = "auto",
         dtype: str = "auto",
@@ -81,6 +84,7 @@ class CCELLAPipeline:
         self.autoencoder_config = autoencoder_config
         self.scheduler_config = scheduler_config
         self.encoder = encoder
+        self.report_profile = report_profile
         self.index = index
         self.model_sha256 = model_sha256
 
@@ -121,7 +125,7 @@ class CCELLAPipeline:
 
         Args:
             host: ``user@host``, or a name of the user's SSH configuration, in which port and key can be given.
-            model: as in ``from_pretrained``, there.
+            model: a name, or a folder there.
             device: there.
 
         Raises:
@@ -156,6 +160,7 @@ class CCELLAPipeline:
             "autoencoder_config": self.autoencoder_config,
             "scheduler_config": self.scheduler_config,
             "encoder": self.encoder,
+            "report_profile": self.report_profile,
         }
         model = save_components(path, parts, self.index, overwrite=overwrite, storage_dtype=storage_dtype)
         self.index, self.model_sha256 = model.index, model.sha256

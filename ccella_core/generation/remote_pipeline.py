@@ -30,7 +30,7 @@ class RemotePipeline:
 
     Args:
         host: ``user@host``, or a name of the user's SSH configuration.
-        model: a name, a folder there, or ``hf:owner/name`` of a model that was downloaded there.
+        model: a name, or a folder there.
         device: there.
 
     Raises:
@@ -62,7 +62,8 @@ class RemotePipeline:
 
     def describe_model(self) -> dict[str, Any]:
         """What the host tells of the model, as ``describe`` in ``docs/worker.md``. Raises ModelError: it has none."""
-        models = self._connect().request("describe", {})["models"]
+        folders = [self.model] if any(separator in self.model for separator in "/\\") else []
+        models = self._connect().request("describe", {"model_folders": folders})["models"]
         found = next((each for each in models if self.model in (each["name"], each["path"])), None)
         if found is None or found["problem"]:
             names = ", ".join(each["name"] for each in models if not each["problem"])

@@ -14,7 +14,7 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 from monai.networks.schedulers import DDPMScheduler as ReferenceDDPMScheduler
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from ccella_core.config import StrictModel
@@ -23,6 +23,8 @@ from ccella_core.limits import SchedulerName
 
 DEFAULT_SCHEDULER: SchedulerName = "dpm++"
 DEFAULT_NUM_INFERENCE_STEPS = 30
+MAX_TRAIN_TIMESTEPS = 100_000
+"""A hundred times the published; a number is kept for each."""
 
 
 class SchedulerConfig(StrictModel):
@@ -34,13 +36,21 @@ class SchedulerConfig(StrictModel):
     share of noise rises evenly with the timestep and the betas have no say).
     """
 
-    num_train_timesteps: int = Field(default=1000, ge=1, description="from almost clean to noise")
+    num_train_timesteps: int = Field(
+        default=1000, ge=1, le=MAX_TRAIN_TIMESTEPS, description="from almost clean to noise"
+    )
     beta_start: float = Field(default=0.0015, gt=0, lt=1, description="variance that the first adds")
     beta_end: float = Field(default=0.0195, gt=0, lt=1, description="variance that the last adds")
     beta_schedule: Literal["scaled_linear"] = Field("scaled_linear", description="how it rises in between")
     prediction_type: Literal["epsilon", "v_prediction", "flow"] = Field(
         "epsilon", description="what the network predicts: noise, velocity, or the way of a rectified flow"
     )
+
+    @model_validator(mode="after")
+    def _rises(self) -> SchedulerConfig:
+        if self.beta_start > self.beta_end:
+            raise ValueError("beta_start must not be above beta_end")
+        return self
 
     def alphas_cumprod(self) -> Tensor:
         """Fraction of the signal's variance that is left at each timestep, (num_train_timesteps,), falling from 1."""

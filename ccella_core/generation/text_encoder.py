@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError
 
-from ccella_core.errors import InputError, ModelError, NonFiniteError
+from ccella_core.errors import CCELLAError, InputError, ModelError, NonFiniteError, first_line
+from ccella_core.files import usable_path
 from ccella_core.generation.report_cache import ReportCache, encoder_fingerprint
 from ccella_core.generation.report_text import NULL_REPORT, check_report
-from ccella_core.models.untrusted import refuse_code
+from ccella_core.models.untrusted import refuse_code, refuse_depth
 from ccella_core.models.weights import WEIGHTS_NAME, load_tensors, save_tensors, stored_as_int8
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ class ReportEncoder:
             dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
         weights = folder / WEIGHTS_NAME
         try:
+            refuse_depth(folder)
             config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
             _refuse_half_precision_t5(config.model_type, dtype)
             loader = AutoModelForTextEncoding if config.model_type in T5_FAMILY else AutoModel
@@ -120,16 +121,26 @@ class ReportEncoder:
                 )
                 missing = loading["missing_keys"]
             tokenizer = load_tokenizer(tokenizer_folder)
-        except InputError:
+        except CCELLAError:
             raise
-        except (OSError, ValueError, SafetensorError) as error:
-            raise ModelError(f"Cannot load the text encoder in {folder}: {str(error).splitlines()[0]}") from error
+        except Exception as error:  # whatever a library raises while it builds from a configuration
+            raise ModelError(f"Cannot load the text encoder in {folder}: {first_line(error)}") from error
         # Transformers fills what a file lacks with random numbers; only the pooler is never used here.
         missing = [name for name in missing if "pooler" not in name]
         if missing:
             raise ModelError(f"The text encoder in {folder} lacks {len(missing)} weights, the first {missing[0]!r}.")
+        if len(tokenizer) > (known := model.get_input_embeddings().weight.shape[0]):
+            raise ModelError(
+                f"The tokenizer in {tokenizer_folder} has {len(tokenizer)} tokens, and the text encoder in {folder} "
+                f"knows {known}: they do not belong together."
+            )
         if model.config.is_encoder_decoder and config.model_type not in T5_FAMILY:
             model = model.get_encoder()
+        try:
+            with torch.inference_mode():
+                model(input_ids=torch.zeros(1, 1, dtype=torch.long))
+        except Exception as error:  # settings that do not fit each other are met by the first token
+            raise ModelError(f"The text encoder in {folder} cannot read: {first_line(error)}") from error
         return cls(model.to(device), tokenizer, max_tokens=max_tokens, cache_dir=cache_dir)
 
     def count_tokens(self, report: str) -> TokenCount:
@@ -239,11 +250,11 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
     refuse_code(folder)
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        tokenizer(["a"], truncation=False, verbose=False)  # settings of another type are met by the first text
+        return tokenizer
     except Exception as error:  # the library for tokenizers raises bare exceptions
-        raise ModelError(
-            f"Cannot load the tokenizer in {folder}: {(str(error) or repr(error)).splitlines()[0]}"
-        ) from error
+        raise ModelError(f"Cannot load the tokenizer in {folder}: {first_line(error)}") from error
 
 
 def _refuse_half_precision_t5(model_type: str, dtype: torch.dtype) -> None:
@@ -261,8 +272,8 @@ def folder_of(source: str | Path, local_files_only: bool) -> Path:
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    if Path(source).is_dir():
-        return Path(source)
+    if usable_path(Path(source)).is_dir():
+        return usable_path(Path(source))
     fetch = f'hf download {PUBLISHED_ENCODER} {FETCH_OPTIONS} --local-dir "{source}"'
     looked_in = Path(source)
     if isinstance(source, str):

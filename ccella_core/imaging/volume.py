@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -13,7 +14,7 @@ import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation 
 from pydantic import ValidationError
 
 from ccella_core.errors import InputError, NonFiniteError, SaveError
-from ccella_core.files import read_bytes, sha256_of, whole_file
+from ccella_core.files import locked, read_bytes, sha256_of, whole_file
 from ccella_core.imaging.orientation import (
     affine_of,
     centre_of,
@@ -26,6 +27,9 @@ from ccella_core.imaging.orientation import (
 from ccella_core.imaging.scans import IMAGE_SUFFIXES, ITK_SUFFIXES, read_scan
 from ccella_core.limits import SYNTHETIC_PREFIX
 from ccella_core.provenance import Provenance, SequenceName, Sidecar
+
+LOCK_NAME = ".ccella-names.lock"
+"""Held for the moment in which an image and its sidecar get their names."""
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -82,10 +86,18 @@ class SyntheticImage:
         try:
             _refuse_taken_names(image_path, sidecar_path, overwrite)
             image_path.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(image_path) as temporary_image, whole_file(sidecar_path, private=True) as temporary_sidecar:
+            with (
+                ExitStack() as until_both_have_their_names,
+                whole_file(image_path) as temporary_image,
+                whole_file(sidecar_path, private=True) as temporary_sidecar,
+            ):
                 self._write(temporary_image)
                 sidecar = self._sidecar(image_path.name, sha256_of(temporary_image))
                 temporary_sidecar.write_text(sidecar, encoding="utf-8")
+                # Others may save under this name at the same time: both files are theirs or ours.
+                until_both_have_their_names.enter_context(locked(image_path.parent / LOCK_NAME, wait=True))
+                _refuse_taken_names(image_path, sidecar_path, overwrite)
+                image_path.unlink(missing_ok=True)  # so that an image never stands beside another's sidecar
         except InputError:
             raise
         except (OSError, RuntimeError) as error:  # SimpleITK reports every failure to write as RuntimeError

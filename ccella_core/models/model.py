@@ -11,7 +11,6 @@ import hashlib
 import json
 import re
 import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -23,14 +22,13 @@ from pydantic import (
     Field,
     JsonValue,
     NonNegativeInt,
-    PositiveInt,
     field_validator,
     model_validator,
 )
 
-from ccella_core.config import read_json_object, validated
+from ccella_core.config import MaxTokens, Side, read_json_object, validated
 from ccella_core.errors import InputError, ModelError, SaveError
-from ccella_core.files import READ_BLOCK_BYTES, sha256_of
+from ccella_core.files import READ_BLOCK_BYTES, replace_folder, sha256_of
 from ccella_core.models.untrusted import CODE_SUFFIXES, refuse_code
 from ccella_core.models.weights import check_safetensors, load_config, load_state, save_component
 from ccella_core.provenance import LabelName, SequenceName
@@ -46,10 +44,14 @@ PICKLE_SUFFIXES = frozenset([".bin", ".ckpt", ".joblib", ".npy", ".npz", ".pickl
 
 CODE_FREE_COMPONENTS = frozenset(["text_encoder", "tokenizer"])
 """Those that Transformers reads, which runs what their settings name."""
+PROFILE = "report_profile"
+"""The component that says how the training reports are worded, see ``report_profile``."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]  # becomes a folder on every system
+Words = Annotated[str, Field(pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$")]
+"""Printed as it is, so that it holds nothing that a terminal would obey."""
 ComponentName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ByteProgress = Callable[[int, int], None]  # bytes read so far, bytes in all; may raise Cancelled
@@ -63,21 +65,21 @@ class ModelIndex(BaseModel):
     format: Literal["ccella-model"] = "ccella-model"
     format_version: Annotated[int, Field(strict=True, ge=1)] = FORMAT_VERSION_WITHOUT_INT8
     name: Name
-    version: str
-    licence: str
-    intended_use: str
-    description: str
-    variant: str
+    version: Words
+    licence: Words
+    intended_use: Words
+    description: Words
+    variant: Words
     sequences: Annotated[list[SequenceName], Field(min_length=1)]  # the parts of the latent that are images …
     labels: list[LabelName] = []  # … and those after them, which are labels
-    native_shape: tuple[PositiveInt, PositiveInt, PositiveInt]  # voxels along X, Y, Z
+    native_shape: tuple[Side, Side, Side]  # voxels along X, Y, Z
     native_spacing_mm: tuple[Positive, Positive, Positive]
     intensity_range: dict[SequenceName, tuple[Finite, Finite]]  # what the network's 0 and 1 stand for
     latent_scale_factor: Positive | tuple[Positive, ...]  # or one for each part of the latent, or for each channel
-    max_report_tokens: PositiveInt
-    default_scheduler: str
-    default_num_inference_steps: PositiveInt
-    trained_on: str
+    max_report_tokens: MaxTokens
+    default_scheduler: Words
+    default_num_inference_steps: Annotated[int, Field(gt=0, le=10**5)]
+    trained_on: Words
     training: dict[str, JsonValue]
     measured: dict[str, JsonValue] = Field(default_factory=dict)
     components: dict[ComponentName, str]  # folder: name of the class that reads it
@@ -153,11 +155,14 @@ class ModelFolder:
     def sha256(self) -> str:
         """One hash for the whole model: SHA-256 of the index, which holds the hash of every file, as canonical JSON.
 
-        Keys are sorted, without spaces, in UTF-8. `measured` is left out: measuring a model does not change it. So are
-        `labels` where there are none: a model that was made before there were any keeps its hash.
+        Keys are sorted, without spaces, in UTF-8. `measured` is left out, and the profile of the reports: what is
+        known of a model does not change what it draws. So are `labels` where there are none: a model that was made
+        before there were any keeps its hash.
         """
         left_out = {"measured"} if self.index.labels else {"measured", "labels"}
         content = self.index.model_dump(mode="json", exclude=left_out)
+        for listed in ("components", "sha256", "size_bytes"):
+            content[listed] = {name: of for name, of in content[listed].items() if name.partition("/")[0] != PROFILE}
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode("utf-8")).hexdigest()
 
@@ -223,6 +228,7 @@ class ModelFolder:
         size_mm = [round(n * s, 3) for n, s in zip(index.native_shape, index.native_spacing_mm, strict=True)]
         return {
             **index.model_dump(mode="json", exclude={"format", "format_version", "sha256", "size_bytes", "training"}),
+            "positive_means": index.training.get("positive_means"),
             "native_size_mm": size_mm,
             "file_size_bytes": sum(index.size_bytes.values()),
             "sha256": self.sha256,
@@ -248,39 +254,23 @@ def write_model(
     if path.exists() and not (path / INDEX_NAME).is_file():
         raise SaveError(f"{path} exists and is not a model, so it is not overwritten; choose another folder.")
 
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.writing")
     try:
-        temporary.mkdir(parents=True)
-        for name, write in components.items():
-            (temporary / name).mkdir()
-            write(temporary / name)
-        files = sorted(_files(temporary))
-        hashes = {name: sha256_of(temporary / name) for name in files}
-        sizes = {name: (temporary / name).stat().st_size for name in files}
-        listed = ModelIndex(**{**index.model_dump(), "sha256": hashes, "size_bytes": sizes})
-        text = listed.model_dump_json(indent=2) + "\n"
-        (temporary / INDEX_NAME).write_text(text, encoding="utf-8", newline="\n")
-        ModelFolder(temporary, listed).verify()
-        _move_into_place(temporary, path)
+        with replace_folder(path) as temporary:
+            for name, write in components.items():
+                (temporary / name).mkdir()
+                write(temporary / name)
+            files = sorted(_files(temporary))
+            hashes = {name: sha256_of(temporary / name) for name in files}
+            sizes = {name: (temporary / name).stat().st_size for name in files}
+            listed = ModelIndex(**{**index.model_dump(), "sha256": hashes, "size_bytes": sizes})
+            text = listed.model_dump_json(indent=2) + "\n"
+            (temporary / INDEX_NAME).write_text(text, encoding="utf-8", newline="\n")
+            for name in files:
+                shutil.copymode(temporary / INDEX_NAME, temporary / name)  # safetensors writes for the owner alone
+            ModelFolder(temporary, listed).verify()
     except OSError as error:
         raise SaveError(f"The model could not be written to {path}: {error}.") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return ModelFolder(path, listed)
-
-
-def _move_into_place(new: Path, path: Path) -> None:
-    if not path.exists():
-        new.rename(path)
-        return
-    old = path.with_name(f".{path.name}.{uuid.uuid4().hex}.old")
-    path.rename(old)
-    try:
-        new.rename(path)
-    except OSError:
-        old.rename(path)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _files(folder: Path) -> Iterator[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import platformdirs
 
 from ccella_core.errors import ModelError, SaveError
+from ccella_core.files import LOCK_NAME, locked, prepare_folder, remove_folder, usable_path
 from ccella_core.models.model import INDEX_NAME, PICKLE_SUFFIXES, ModelFolder
 
 HOME_VARIABLE = "CCELLA_HOME"
@@ -32,7 +33,7 @@ class BrokenModel:
 def default_search_paths(environ: Mapping[str, str] = os.environ) -> list[Path]:
     """Folders of models, first choice first: `models` in `$CCELLA_HOME`, the user's own, those shipped."""
     home = environ.get(HOME_VARIABLE)
-    chosen = [Path(home).expanduser() / "models"] if home else []
+    chosen = [usable_path(Path(home)) / "models"] if home else []
     return [*chosen, user_models_dir(), shipped_models_dir()]
 
 
@@ -83,7 +84,7 @@ def resolve_model(
     text = str(name_or_path)
     if text.startswith(HUB_PREFIX):
         return _from_hub(text, allow_download)
-    path = Path(name_or_path).expanduser()
+    path = usable_path(Path(name_or_path))
     if isinstance(name_or_path, Path) or "/" in text or "\\" in text or (path / INDEX_NAME).is_file():
         return ModelFolder.open(path)
 
@@ -122,14 +123,12 @@ def find_removable(name: str) -> Path:
 
 
 def remove_model(path: Path) -> None:
-    """Delete the folder of a model. Raises SaveError where that is refused."""
-    # Renamed first: half a model is never found.
-    temporary = path.with_name(f".{path.name}.removed")
+    """Delete the folder of a model, at once or not at all. Raises SaveError where that is refused."""
     try:
-        path.rename(temporary)
-        shutil.rmtree(temporary)
+        remove_folder(path)
     except OSError as error:
-        raise SaveError(f"{path} cannot be deleted: {error.strerror or error}.") from error
+        reason = error.strerror or error
+        raise SaveError(f"{path} could not be deleted ({reason}); close what uses it and try again.") from error
 
 
 def _names(entry: ModelFolder | BrokenModel) -> tuple[str, ...]:
@@ -147,6 +146,15 @@ def _from_hub(reference: str, allow_download: bool) -> ModelFolder:
         command = DOWNLOAD_COMMAND.format(reference=reference)
         raise ModelError(f"{reference} is not on this computer; download it with `{command}`.")
 
+    try:
+        prepare_folder(final.parent)
+        with locked(final.parent / LOCK_NAME, wait=True):  # two at once would write the same files
+            return ModelFolder.open(final) if final.is_dir() else _downloaded(reference, repository, final)
+    except OSError as error:
+        raise ModelError(f"{reference} could not be downloaded into {final.parent}: {error}.") from error
+
+
+def _downloaded(reference: str, repository: str, final: Path) -> ModelFolder:
     from huggingface_hub import snapshot_download
 
     # The name stays the same from one attempt to the next, so that a broken download goes on where it stopped.

@@ -59,6 +59,17 @@ def refuse_code(folder: Path) -> None:
         _refuse_weights_elsewhere(folder / WEIGHT_MAP_NAME)
 
 
+MOST_LAYERS = 512
+"""Of a text encoder; ten times the deepest in use."""
+
+
+def refuse_depth(folder: Path) -> None:
+    """Refuse a text encoder of far too many layers, which a library builds one after the other. Raises ModelError."""
+    for key, value in read_json_object(folder / SETTINGS_NAMES[0]).items():
+        if "layer" in key and isinstance(value, (int, float)) and value > MOST_LAYERS:
+            raise ModelError(f"{folder / SETTINGS_NAMES[0]} asks for {key} {value}; at most {MOST_LAYERS} are read.")
+
+
 def _refuse_settings(file: Path, content: dict[str, Any]) -> None:
     for key, value in _keys_of(content):
         if key in REFUSED_KEYS and value not in (None, False, {}, []):

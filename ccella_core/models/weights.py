@@ -9,17 +9,20 @@ keep their type: they are few. Networks never see this; they compute in float.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel
 
-from ccella_core.config import Config, read_json_object, shorten, validated
-from ccella_core.errors import ModelError, NonFiniteError
+from ccella_core.config import Config, read_json, read_json_object, shorten, validated
+from ccella_core.errors import ModelError, NonFiniteError, first_line
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    Network = TypeVar("Network", bound=nn.Module)
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
@@ -53,6 +56,30 @@ def save_component(module: nn.Module, config: BaseModel, folder: Path, *, dtype:
     (folder / CONFIG_NAME).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8", newline="\n")
 
 
+def load_network(build: Callable[[], Network], folder: Path) -> Network:
+    """The network that a configuration describes, with the weights from ``folder``.
+
+    It is built without memory for its weights, which is taken when they are seen to fit: a configuration can describe
+    a network of any size.
+
+    Args:
+        build: makes the network.
+        folder: with ``config.json`` and ``model.safetensors``.
+
+    Raises:
+        ModelError: there is no such network, or the weights are others.
+    """
+    import torch
+
+    try:
+        with torch.device("meta"):
+            network = build()
+    except (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError) as error:
+        raise ModelError(f"{folder / CONFIG_NAME} describes no network ({first_line(error)}).") from error
+    load_state(network, folder)
+    return network
+
+
 def load_state(module: nn.Module, folder: Path) -> None:
     """Fill `module` from `model.safetensors` in `folder`; every tensor must be there, with its shape, and no other.
 
@@ -60,27 +87,55 @@ def load_state(module: nn.Module, folder: Path) -> None:
     not fit.
     """
     path = folder / WEIGHTS_NAME
-    stored = load_tensors(path)
     expected = module.state_dict()
-    mismatched = {
-        "missing": sorted(expected.keys() - stored.keys()),
-        "unexpected": sorted(stored.keys() - expected.keys()),
-        "of another shape": [
-            f"{name} {tuple(stored[name].shape)} instead of {tuple(tensor.shape)}"
-            for name, tensor in expected.items()
-            if name in stored and stored[name].shape != tensor.shape
-        ],
+    shapes = {name: shape for name, shape in stored_shapes(path).items() if not name.endswith(SCALE_SUFFIX)}
+    # Before anything is loaded: a file may be any size.
+    _refuse(
+        path,
+        module,
+        {
+            "missing": sorted(expected.keys() - shapes.keys()),
+            "unexpected": sorted(shapes.keys() - expected.keys()),
+            "of another shape": [
+                f"{name} {shapes[name]} instead of {tuple(tensor.shape)}"
+                for name, tensor in expected.items()
+                if name in shapes and shapes[name] != tuple(tensor.shape)
+            ],
+        },
+    )
+    stored = load_tensors(path)
+    unlike = {
         "of whole numbers where there should be fractions": [
             name
             for name, tensor in stored.items()
-            if name in expected and expected[name].is_floating_point() and not tensor.is_floating_point()
+            if expected[name].is_floating_point() and not tensor.is_floating_point()
         ],
         "NaN or infinite": [name for name, tensor in stored.items() if not tensor.isfinite().all()],
     }
+    _refuse(path, module, unlike)
+    if not any(tensor.is_meta for tensor in expected.values()):
+        module.load_state_dict(stored)
+        return
+    # Copies: what safetensors gives lies in the file, which may be replaced while the network is in use.
+    weights = {name: each.to(expected[name].dtype, copy=True) for name, each in stored.items()}
+    module.load_state_dict(weights, assign=True)
+
+
+def _refuse(path: Path, module: nn.Module, mismatched: dict[str, list[str]]) -> None:
     problems = [f"{problem}: {shorten(names)}" for problem, names in mismatched.items() if names]
     if problems:
         raise ModelError(f"{path} does not fit {type(module).__name__}; tensors {'; '.join(problems)}.")
-    module.load_state_dict(stored)
+
+
+def stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor in a safetensors file, of which only the header is read. Raises ModelError."""
+    check_safetensors(path)
+    try:
+        with path.open("rb") as file:
+            header = read_json(file.read(int.from_bytes(file.read(LENGTH_BYTES), "little")))
+        return {name: tuple(map(int, each["shape"])) for name, each in header.items() if name != "__metadata__"}
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise ModelError(f"{path} is truncated or damaged ({error}); get the model again.") from error
 
 
 def save_tensors(tensors: dict[str, torch.Tensor], path: Path, *, dtype: torch.dtype | None, owner: str) -> None:
@@ -89,6 +144,7 @@ def save_tensors(tensors: dict[str, torch.Tensor], path: Path, *, dtype: torch.d
     Raises NonFiniteError where a weight of the `owner` is NaN or infinite, or becomes so in `dtype`.
     """
     import torch
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     content = {}
@@ -104,7 +160,10 @@ def save_tensors(tensors: dict[str, torch.Tensor], path: Path, *, dtype: torch.d
                 raise NonFiniteError(f"The weight {name} of {owner} is NaN or infinite as {dtype}; it is not saved.")
             content[key] = stored
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(content, path, metadata={"format": "pt"})
+    try:
+        save_file(content, path, metadata={"format": "pt"})
+    except SafetensorError as error:  # the disk is full: what calls this explains every OSError
+        raise OSError(str(error)) from error
 
 
 def load_tensors(path: Path) -> dict[str, torch.Tensor]:

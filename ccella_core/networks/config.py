@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -42,17 +43,26 @@ REPORT_VARIANTS: tuple[Variant, ...] = tuple(name for name, traits in VARIANTS.i
 """The eight that the paper compares, which this library trains."""
 PUBLISHED_MODALITY_LABELS = 128
 
+Channels = Annotated[int, Field(gt=0, le=8192)]
+"""Of a level: sixteen times the published network's widest."""
+Width = Annotated[int, Field(gt=0, le=32768)]
+"""Of tokens and of what is computed from them: eight times the widest that is published."""
+Blocks = Annotated[int, Field(gt=0, le=64)]
+"""One after the other."""
+MOST_LEVELS = 8
+"""Each halves the sides: beyond this a volume would need more than a thousand voxels along each."""
+
 
 class AdapterConfig(StrictModel):
     """The timestep-aware perceiver. Defaults: the published size."""
 
-    text_width: int = Field(4096, gt=0, description="width of the report encoder's tokens; FLAN-T5-XXL: 4096")
-    width: int = Field(768, gt=0, description="width of the adapter's tokens, the U-Net's cross-attention width")
-    num_latents: int = Field(256, gt=0, description="tokens that the adapter gives to the U-Net")
-    layers: int = Field(6, gt=0, description="blocks of the perceiver")
-    heads: int = Field(8, gt=0, description="of attention in each; divides `width`")
-    time_channels: int = Field(320, gt=0, description="sinusoidal features of the timestep")
-    class_hidden: int = Field(256, gt=0, description="hidden units of a class head")
+    text_width: Width = Field(4096, description="width of the report encoder's tokens; FLAN-T5-XXL: 4096")
+    width: Width = Field(768, description="width of the adapter's tokens, the U-Net's cross-attention width")
+    num_latents: Width = Field(256, description="tokens that the adapter gives to the U-Net")
+    layers: Blocks = Field(6, description="blocks of the perceiver")
+    heads: Width = Field(8, description="of attention in each; divides `width`")
+    time_channels: Width = Field(320, description="sinusoidal features of the timestep")
+    class_hidden: Width = Field(256, description="hidden units of a class head")
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> AdapterConfig:
@@ -61,19 +71,28 @@ class AdapterConfig(StrictModel):
         return self
 
 
+def _refuse_uneven_groups(num_channels: Sequence[int], groups: int) -> None:
+    if uneven := [channels for channels in num_channels if channels % groups]:
+        raise ValueError(f"norm_num_groups: {groups} do not divide the {uneven[0]} in num_channels evenly")
+
+
 class UNetConfig(StrictModel):
     """The U-Net: MONAI's ``DiffusionModelUNetMaisi``, or ``PlanarUNet``. Defaults: the published one and its size."""
 
     kind: Literal["maisi", "planar"] = Field(
         "maisi", description="the published one, or one that halves planes alone, for latents of `lapped` autoencoders"
     )
-    latent_channels: int = Field(4, gt=0, description="the autoencoder's, times the sequences and labels")
-    num_channels: tuple[int, ...] = Field((64, 128, 256, 512), description="of each level, each half as fine")
+    latent_channels: Channels = Field(4, description="the autoencoder's, times the sequences and labels")
+    num_channels: tuple[Channels, ...] = Field(
+        (64, 128, 256, 512), min_length=1, max_length=MOST_LEVELS, description="of each level, each half as fine"
+    )
     attention_levels: tuple[bool, ...] = Field((False, False, True, True), description="levels that attend to the text")
-    num_head_channels: tuple[int, ...] = Field((0, 0, 32, 32), description="of an attention head, at each level")
-    num_res_blocks: int = Field(2, gt=0, description="a level")
-    norm_num_groups: int = Field(32, gt=0, description="of the group norms; divides all channels")
-    modality_labels: int | None = Field(None, gt=0, description="labels of modalities that are known; NV-Generate: 128")
+    num_head_channels: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (0, 0, 32, 32), description="of an attention head, at each level; of the last one also in the middle"
+    )
+    num_res_blocks: Blocks = Field(2, description="a level")
+    norm_num_groups: Channels = Field(32, description="of the group norms; divides all channels")
+    modality_labels: Width | None = Field(None, description="labels of modalities that are known; NV-Generate: 128")
     residual_resampling: bool = Field(False, description="residual blocks halve and double, not single convolutions")
     attention_projection: bool = Field(False, description="a linear layer after each self-attention")
 
@@ -81,6 +100,15 @@ class UNetConfig(StrictModel):
     def _levels_agree(self) -> UNetConfig:
         if not len(self.num_channels) == len(self.attention_levels) == len(self.num_head_channels):
             raise ValueError("num_channels, attention_levels and num_head_channels need one entry a level each")
+        _refuse_uneven_groups(self.num_channels, self.norm_num_groups)
+        # The published one attends in the middle as well, with the last level's heads.
+        last = len(self.num_channels) - 1 if self.kind == "maisi" else None
+        for level in [each for each, attends in enumerate(self.attention_levels) if attends or each == last]:
+            channels, head = self.num_channels[level], self.num_head_channels[level]
+            if head == 0 or channels % head:
+                raise ValueError(
+                    f"num_head_channels: {head} at level {level} do not divide its {channels} num_channels evenly"
+                )
         return self
 
     @property
@@ -99,7 +127,7 @@ class DenoiserConfig(StrictModel):
     """A conditional denoiser: the variant, the U-Net and, where there is text, the adapter."""
 
     variant: Variant = Field("ccella", description="what conditions the U-Net, and where the class is read")
-    num_classes: int = Field(2, ge=2, description="negative and positive")
+    num_classes: Literal[2] = Field(2, description="negative and positive, as all reports and cases have them")
     unet: UNetConfig = UNetConfig()
     adapter: AdapterConfig | None = AdapterConfig()
 
@@ -148,14 +176,24 @@ class AutoencoderConfig(StrictModel):
     kind: Literal["maisi", "lapped"] = Field(
         "maisi", description="MAISI's, or a linear transform of overlapping blocks that shrinks planes alone"
     )
-    block: int = Field(8, gt=1, description="voxels along the sides of a block; for `lapped`, which has no levels")
-    latent_channels: int = Field(4, gt=0, description="numbers that a latent voxel holds")
-    num_channels: tuple[int, ...] = Field(
-        (64, 128, 256), description="of each level; each but the last halves the size"
+    block: int = Field(8, gt=1, le=64, description="voxels along the sides of a block; for `lapped`, without levels")
+    latent_channels: Channels = Field(4, description="numbers that a latent voxel holds")
+    num_channels: tuple[Channels, ...] = Field(
+        (64, 128, 256),
+        min_length=1,
+        max_length=MOST_LEVELS,
+        description="of each level; each but the last halves the size",
     )
-    num_res_blocks: tuple[int, ...] = Field((2, 2, 2), description="of each level")
-    norm_num_groups: int = Field(32, gt=0, description="of the group norms; divides all channels")
-    norm_eps: float = Field(1e-6, gt=0, description="of the group norms")
+    num_res_blocks: tuple[Blocks, ...] = Field((2, 2, 2), description="of each level")
+    norm_num_groups: Channels = Field(32, description="of the group norms; divides all channels")
+    norm_eps: float = Field(1e-6, gt=0, le=1, description="of the group norms")
+
+    @model_validator(mode="after")
+    def _levels_agree(self) -> AutoencoderConfig:
+        if len(self.num_channels) != len(self.num_res_blocks):
+            raise ValueError("num_channels and num_res_blocks need one entry a level each")
+        _refuse_uneven_groups(self.num_channels, self.norm_num_groups)
+        return self
 
     @property
     def factors(self) -> Triple:

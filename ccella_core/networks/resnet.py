@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from monai.networks.nets import ResNet
 from pydantic import Field
 from torch import nn
 
 from ccella_core.config import StrictModel
+from ccella_core.networks.config import Blocks
 
 WIDENING = (1, 2, 4, 8)
 """Of the four layers, over that of the first."""
@@ -19,8 +20,8 @@ EXPANSION = 4
 class ResNetConfig(StrictModel):
     """The network's size, and where its weights come from. Defaults: ResNet-50."""
 
-    layers: tuple[int, int, int, int] = (3, 4, 6, 3)
-    width: int = Field(64, gt=0)
+    layers: tuple[Blocks, Blocks, Blocks, Blocks] = (3, 4, 6, 3)
+    width: Annotated[int, Field(gt=0, le=1024)] = 64
     source: str = Field(description="the published file's name")
     sha256: str = Field(description="of the published file")
 

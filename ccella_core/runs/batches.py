@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ccella_core.config import StrictModel
 from ccella_core.errors import CCELLAError
+from ccella_core.parallel import end_with
 
 WORKERS_BESIDE_A_GPU = 2
 """Beside a GPU the next batches are made while it computes; on processors alone workers would take its cores."""
@@ -25,11 +27,17 @@ What it draws may depend on the seed, the step and the place alone: it may run i
 """
 
 
+MOST_WORKERS = 256
+
+
 class DataLoading(StrictModel):
     """How a step's data come to the device; none of it changes the weights."""
 
     workers: int | None = Field(
-        None, ge=0, description="processes that make batches ahead; null: 2 beside a GPU, none on processors"
+        None,
+        ge=0,
+        le=MOST_WORKERS,
+        description="processes that make batches ahead; null: 2 beside a GPU, none on processors",
     )
 
 
@@ -91,6 +99,7 @@ class Batches:
             collate_fn=_unchanged,
             num_workers=min(workers, len(steps)),
             pin_memory=on_gpu,
+            worker_init_fn=partial(_end_with, os.getpid()),
             # Without a generator of its own the loader would draw from the global one, and so shift what steps draw.
             generator=torch.Generator(),
         )
@@ -111,6 +120,10 @@ class _Made(Dataset[Any]):
             return self.make(*index)
         except CCELLAError as error:
             return error  # raised in a worker it would reach the user with the worker's traceback in its message
+
+
+def _end_with(parent: int, worker: int) -> None:
+    end_with(parent)
 
 
 def _unchanged(made: Any) -> Any:

@@ -7,6 +7,9 @@ they are; the nesting is JSON in the file's header. No pickle is written, so non
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +18,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ccella_core.errors import InputError, SaveError
+from ccella_core.config import read_json
+from ccella_core.errors import InputError, SaveError, first_line
 from ccella_core.files import whole_file
 
 KEPT = 3
 """Checkpoints that stay: the last one may be of a run that went wrong a little before it."""
 BEST_NAME = "best.safetensors"
 _STATE = "ccella_state"
+_STEP_NAME = re.compile(r"step-(\d{8,})\.safetensors")
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -51,10 +56,13 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            structure = json.loads((file.metadata() or {})[_STATE])
+            structure = read_json((file.metadata() or {})[_STATE])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        return _put_together(structure, tensors)
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        state = _put_together(structure, tensors)
+        if not isinstance(state, dict):
+            raise ValueError("its header describes no state")
+        return state
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path} is not a whole checkpoint ({error}); remove it, and the training goes on from the one before it."
         ) from error
@@ -103,7 +111,7 @@ class Checkpoints:
 
     def steps(self) -> list[Path]:
         """From the oldest to the newest."""
-        return sorted(self.folder.glob("step-*.safetensors"))
+        return sorted(path for path in self.folder.glob("step-*.safetensors") if _STEP_NAME.fullmatch(path.name))
 
     def latest(self) -> dict[str, Any] | None:
         """The newest state, or ``None`` where a run has not saved any yet; raises InputError if it is damaged."""
@@ -117,6 +125,23 @@ class Checkpoints:
         for old in self.steps()[: -self.kept]:
             old.unlink(missing_ok=True)
         return path
+
+
+def step_of(path: Path) -> int:
+    """The step after which a checkpoint was written."""
+    return int(path.stem.removeprefix("step-"))
+
+
+@contextmanager
+def state_explained(folder: Path) -> Iterator[None]:
+    """Turn what torch says of a state that does not fit into an InputError that names the folder."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise InputError(
+            f"The checkpoint in {folder} is not of this training ({first_line(error)}); remove it, or name another "
+            "folder."
+        ) from error
 
 
 def averaged_weights(state: dict[str, Any], model: torch.nn.Module) -> None:

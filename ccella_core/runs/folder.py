@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-import yaml
+from pydantic import BaseModel
 
 from ccella_core import __version__
-from ccella_core.config import StrictModel, as_yaml, checked
+from ccella_core.config import StrictModel, as_yaml, checked, read_json, read_yaml
 from ccella_core.errors import InputError
-from ccella_core.files import read_text, write_json, write_text
+from ccella_core.files import alone_in, read_text, write_json, write_text
 from ccella_core.fingerprints import refuse_other
+from ccella_core.parallel import is_first
+from ccella_core.runs.checkpoint import Checkpoints, step_of
 from ccella_core.runs.logging import RunLog, SilentLog, TrackerName
 
 CONFIG_NAME, RUN_NAME = "config.yaml", "run.json"
@@ -23,6 +26,9 @@ CHECKPOINTS = "checkpoints"
 RECORDED_PACKAGES = ("torch", "monai", "diffusers", "accelerate")
 
 RunConfig = TypeVar("RunConfig", bound=StrictModel)
+Record = TypeVar("Record", bound=BaseModel)
+AnyConfig = TypeVar("AnyConfig", bound="_WithOutput")
+P = ParamSpec("P")
 
 
 def read_run_config(folder: Path, model: type[RunConfig]) -> RunConfig:
@@ -33,10 +39,12 @@ def read_run_config(folder: Path, model: type[RunConfig]) -> RunConfig:
 def read_recipe(folder: Path) -> dict[str, Any]:
     """The same as plain values, whatever was trained. Raises InputError where there is none."""
     try:
-        content = yaml.safe_load(read_text(folder / CONFIG_NAME))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = read_yaml(read_text(folder / CONFIG_NAME))
+    except (OSError, ValueError) as error:
         raise InputError(f"{folder} is not the folder of a training: {CONFIG_NAME} cannot be read.") from error
-    return dict(content)
+    if not isinstance(content, dict):
+        raise InputError(f"{folder} is not the folder of a training: {CONFIG_NAME} holds no keys and values.")
+    return content
 
 
 def refuse_other_run(folder: Path, config: StrictModel, *, may_change: tuple[str, ...]) -> None:
@@ -47,10 +55,30 @@ def refuse_other_run(folder: Path, config: StrictModel, *, may_change: tuple[str
         config: what is asked for now.
         may_change: beginnings of keys that change nothing in the weights.
     """
-    if not (folder / CONFIG_NAME).exists():
+    # A run that has saved nothing yet may have been begun with a mistake; it is begun anew.
+    if not (folder / CONFIG_NAME).exists() or not any(folder.rglob("step-*.safetensors")):
         return
     before, now = (each.model_dump(mode="json") for each in (read_run_config(folder, type(config)), config))
     refuse_other(folder, before, now, what="a training with another configuration", may_change=may_change)
+
+
+class _WithOutput(Protocol):
+    @property
+    def output(self) -> Path: ...
+
+
+def alone_in_output(run: Callable[Concatenate[AnyConfig, P], Path]) -> Callable[Concatenate[AnyConfig, P], Path]:
+    """Let a function have the folder ``output`` of its configuration for itself, see ``alone_in``.
+
+    Of the processes of a launch the first does this for all.
+    """
+
+    @functools.wraps(run)
+    def alone(config: AnyConfig, *args: P.args, **kwargs: P.kwargs) -> Path:
+        with alone_in(config.output) if is_first() else nullcontext():
+            return run(config, *args, **kwargs)
+
+    return alone
 
 
 def write_run(folder: Path, config: StrictModel, about: dict[str, Any]) -> None:
@@ -72,10 +100,17 @@ def write_run(folder: Path, config: StrictModel, about: dict[str, Any]) -> None:
 def read_run(folder: Path) -> dict[str, Any]:
     """What ``run.json`` holds. Raises InputError where it cannot be read."""
     try:
-        content = json.loads(read_text(folder / RUN_NAME))
+        content = read_json(read_text(folder / RUN_NAME))
     except (OSError, ValueError) as error:
         raise InputError(f"{folder} is not the folder of a training: {RUN_NAME} cannot be read.") from error
-    return dict(content)
+    if not isinstance(content, dict):
+        raise InputError(f"{folder} is not the folder of a training: {RUN_NAME} holds no keys and values.")
+    return content
+
+
+def read_run_record(folder: Path, model: type[Record]) -> Record:
+    """What ``run.json`` says of what somebody needs to know, other keys left out. Raises InputError."""
+    return checked(model, read_run(folder), str(folder / RUN_NAME))
 
 
 def open_log(
@@ -98,5 +133,5 @@ def open_log(
 
 def last_step(checkpoints: Path) -> int:
     """The step of the newest checkpoint, 0 where there is none."""
-    names = sorted(path.stem for path in checkpoints.glob("step-*.safetensors"))
-    return int(names[-1].removeprefix("step-")) if names else 0
+    steps = Checkpoints(checkpoints).steps()
+    return step_of(steps[-1]) if steps else 0

@@ -14,6 +14,7 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, TensorBoar
 from rich import progress
 from rich.console import Console
 
+from ccella_core.config import read_json
 from ccella_core.errors import InputError, SaveError
 from ccella_core.files import whole_file, write_text
 from ccella_core.provenance import SYNTHETIC_LABEL
@@ -190,7 +191,7 @@ class RunLog:
 def read_log(folder: Path) -> list[dict[str, Any]]:
     """What ``log.jsonl`` holds; a line that a killed run left half-written is left out."""
     try:
-        lines = (folder / LOG_NAME).read_text(encoding="utf-8").splitlines()
+        lines = (folder / LOG_NAME).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return []
     return [record for line in lines if (record := _record(line)) is not None]
@@ -209,16 +210,19 @@ def seconds_of(records: Sequence[Mapping[str, Any]]) -> float | None:
 
 def _record(line: str) -> dict[str, Any] | None:
     try:
-        record = json.loads(line)
+        record = read_json(line)
     except ValueError:
         return None
-    return record if isinstance(record, dict) and "step" in record else None
+    if not isinstance(record, dict) or not isinstance(record.get("step"), int):
+        return None
+    is_timed = isinstance(record.get("seconds"), (int, float)) or record.get("kind") != "step"
+    return record if isinstance(record.get("kind"), str) and is_timed else None
 
 
 def _drop_after(path: Path, step: int) -> None:
     if not path.exists():
         return
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     kept = [line for line in lines if (record := _record(line)) is not None and record["step"] <= step]
     write_text(path, "".join(kept))
 

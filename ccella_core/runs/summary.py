@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
-from ccella_core.files import write_text
+from ccella_core.config import read_json
+from ccella_core.files import read_text, write_text
 from ccella_core.provenance import SYNTHETIC_LABEL
 from ccella_core.report_page import line_chart, render_page
 from ccella_core.runs.folder import CONFIG_NAME, RUN_NAME
@@ -120,6 +120,6 @@ def _pictures(folder: Path, records: list[dict[str, Any]]) -> list[dict[str, Any
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+        return dict(read_json(read_text(path)))
+    except (OSError, TypeError, ValueError):
         return {}

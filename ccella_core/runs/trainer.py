@@ -16,7 +16,14 @@ from torch import Tensor, nn
 
 from ccella_core.errors import InputError, NonFiniteError
 from ccella_core.runs.batches import Batches
-from ccella_core.runs.checkpoint import KEPT, Checkpoints, averaged_weights, load_checkpoint, save_checkpoint
+from ccella_core.runs.checkpoint import (
+    KEPT,
+    Checkpoints,
+    averaged_weights,
+    load_checkpoint,
+    save_checkpoint,
+    state_explained,
+)
 from ccella_core.runs.logging import SilentLog, TrainLogger
 from ccella_core.runs.metrics import StepMetrics, StepRecord
 from ccella_core.runs.schedules import RunSettings, Schedule
@@ -253,15 +260,16 @@ class Trainer:
     def _resume(self) -> None:
         if (state := self.checkpoints.latest()) is None:
             return
-        self.network.load_state_dict(state["model"])
-        self._optimiser.load_state_dict(state["optimiser"])
-        self._schedule.load_state_dict(state["schedule"])
-        if self._average is not None:
-            self._average.load_state_dict(state["average"])
-            self._average.to(self.accelerator.device)
-        if self.accelerator.scaler is not None and state["scaler"] is not None:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
-        self.step, self.best_score = state["step"], state["best_score"]
+        with state_explained(self.checkpoints.folder):
+            self.network.load_state_dict(state["model"])
+            self._optimiser.load_state_dict(state["optimiser"])
+            self._schedule.load_state_dict(state["schedule"])
+            if self._average is not None:
+                self._average.load_state_dict(state["average"])
+                self._average.to(self.accelerator.device)
+            if self.accelerator.scaler is not None and state["scaler"] is not None:
+                self.accelerator.scaler.load_state_dict(state["scaler"])
+            self.step, self.best_score = int(state["step"]), float(state["best_score"])
 
 
 def load_trained(folder: Path, model: nn.Module, *, best: bool = False) -> int:
@@ -274,5 +282,6 @@ def load_trained(folder: Path, model: nn.Module, *, best: bool = False) -> int:
     state = load_checkpoint(checkpoints.best) if best else checkpoints.latest()
     if state is None:
         raise InputError(f"There is no checkpoint in {folder}; has the training begun?")
-    averaged_weights(state, model)
-    return int(state["step"])
+    with state_explained(folder):
+        averaged_weights(state, model)
+        return int(state["step"])

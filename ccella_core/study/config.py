@@ -7,14 +7,15 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from ccella_core.cases.case import PositiveMeans
 from ccella_core.cases.layouts import Layout
 from ccella_core.cases.prepared import PrepareSettings
-from ccella_core.config import StrictModel, checked, merged
+from ccella_core.config import Seed, StrictModel, checked, merged
 from ccella_core.errors import InputError
 from ccella_core.evaluation.features.features import ExtractorName
 from ccella_core.generation.options import GenerationOptions
-from ccella_core.generation.schedulers import DEFAULT_NUM_INFERENCE_STEPS, DEFAULT_SCHEDULER
-from ccella_core.limits import SchedulerName
+from ccella_core.generation.schedulers import DEFAULT_NUM_INFERENCE_STEPS, DEFAULT_SCHEDULER, MAX_TRAIN_TIMESTEPS
+from ccella_core.limits import MAX_COUNT, SchedulerName
 from ccella_core.networks.config import REPORT_VARIANTS, VARIANTS, Variant
 from ccella_core.provenance import SequenceName
 from ccella_core.training.train_config import TrainConfig, preset
@@ -27,7 +28,6 @@ OF_AN_ARM = ("name", "output", "train", "validation", "sequence", "real_count", 
 """Keys of a classifier's training that the study itself gives."""
 FOR_READING = ("text_encoder", "max_tokens", "read_first")
 """Keys of a training that mean nothing to a variant that reads no reports."""
-Seed = Annotated[int, Field(ge=0)]
 
 
 class Data(StrictModel):
@@ -36,6 +36,7 @@ class Data(StrictModel):
     prepared: Path = Field(description="a folder of `ccella prepare`, or where to prepare `source`")
     source: Path | None = Field(None, description="a manifest or an archive that is prepared first")
     layout: Layout = "auto"
+    positive: PositiveMeans | None = Field(None, description="what counts as positive in an archive that knows both")
     grid: PrepareSettings = PrepareSettings()
     fractions: tuple[float, float, float] = Field((0.8, 0.1, 0.1), description="where the source gives no split")
     split_seed: Seed = 0
@@ -59,11 +60,13 @@ class Training(StrictModel):
 class Synthesis(StrictModel):
     """What every variant makes."""
 
-    test_per_case: int = Field(1, gt=0, description="volumes of each test report, which are measured")
-    train_per_case: int = Field(1, ge=0, description="volumes of each training report, for classifiers; 0: none")
+    test_per_case: int = Field(1, gt=0, le=MAX_COUNT, description="volumes of each test report, which are measured")
+    train_per_case: int = Field(
+        1, ge=0, le=MAX_COUNT, description="volumes of each training report, for classifiers; 0: none"
+    )
     seed: Seed = 0
     scheduler: SchedulerName = DEFAULT_SCHEDULER
-    num_inference_steps: int = Field(DEFAULT_NUM_INFERENCE_STEPS, gt=0)
+    num_inference_steps: int = Field(DEFAULT_NUM_INFERENCE_STEPS, gt=0, le=MAX_TRAIN_TIMESTEPS)
     guidance_scale: float = Field(1.0, ge=0)
 
     @property
@@ -136,7 +139,9 @@ class StudyConfig(StrictModel):
     privacy: Privacy | None = Field(Privacy(), description="null: left out")
     adherence: Adherence | None = Field(None, description="null: left out")
     classifiers: Classifiers | None = Field(None, description="null: left out")
-    examples: int = Field(3, ge=0, description="test reports of which the page shows a volume of every variant")
+    examples: int = Field(
+        3, ge=0, le=MAX_COUNT, description="test reports of which the page shows a volume of every variant"
+    )
 
     @model_validator(mode="after")
     def _parts_fit(self) -> StudyConfig:

@@ -19,9 +19,9 @@ from ccella_core.cases.splits import assign_splits
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.evaluation.data.volume_set import open_volume_set
-from ccella_core.files import prepare_folder
 from ccella_core.networks.config import Variant
 from ccella_core.progress import OnProgress
+from ccella_core.runs.folder import alone_in_output
 from ccella_core.study.checks import check_study
 from ccella_core.study.classifiers import compared, train_arms
 from ccella_core.study.config import StudyConfig
@@ -48,6 +48,7 @@ class Prepared(StrictModel):
     refused: int
 
 
+@alone_in_output
 def run_study(config: StudyConfig, listener: Listener | None = None) -> Path:
     """Do what is left of a study, and write its page.
 
@@ -68,7 +69,6 @@ def run_study(config: StudyConfig, listener: Listener | None = None) -> Path:
         raise InputError("A study runs in one process; of its parts, `ccella train` can be launched on several.")
     stages_to_do = plan(config)
     check_study(config)
-    prepare_folder(config.output)
     stages = Stages(config.output, stages_to_do, listener or Silent())
     # 2. The cases.
     prepared, refused = _prepared(config, stages)
@@ -109,7 +109,7 @@ def _prepared(config: StudyConfig, stages: Stages) -> tuple[PreparedSet, int]:
     source = data.source
 
     def work(folder: Path, on_progress: OnProgress) -> Prepared:
-        listing = read_source(source, data.layout)
+        listing = read_source(source, data.layout, positive=data.positive)
         cases = with_reports(assign_splits(listing.cases, data.fractions, seed=data.split_seed), data.missing_reports)
         made, refused = prepare(listing._replace(cases=cases), data.grid, data.prepared, progress=on_progress)
         return Prepared(fingerprint=made.fingerprint, refused=len(refused))

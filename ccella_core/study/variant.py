@@ -16,14 +16,14 @@ from ccella_core.models.model import ModelFolder
 from ccella_core.networks.config import Variant
 from ccella_core.progress import OnProgress
 from ccella_core.runs.checkpoint import BEST_NAME
-from ccella_core.runs.folder import CHECKPOINTS, last_step, read_run
+from ccella_core.runs.folder import CHECKPOINTS, last_step, read_run_record
 from ccella_core.runs.logging import read_log
 from ccella_core.study.config import StudyConfig, trainings_of
 from ccella_core.study.plan import MODEL, OF_TEST, OF_TRAIN, TRAINING, variant_key
 from ccella_core.study.result import SyntheticVolumes, TrainedVariant, VariantModel, VariantResult
 from ccella_core.study.stages import Stages
 from ccella_core.training.export import About, export_run
-from ccella_core.training.train import MAY_CHANGE, train
+from ccella_core.training.train import MAY_CHANGE, DenoiserRecord, train
 
 INTENDED_USE = "Made in a study that compares variants. Not for diagnosis."
 LICENCE = "none given; not to be passed on"
@@ -136,7 +136,7 @@ def _trained(runs: Sequence[Path], *, best: bool) -> TrainedVariant:
     step = last_step(checkpoints)
     losses = [record["loss"] for record in read_log(run) if record["kind"] == "validation" and "loss" in record]
     return TrainedVariant(
-        parameters=read_run(run)["parameters"],
+        parameters=read_run_record(run, DenoiserRecord).parameters,
         steps=sum(last_step(each / CHECKPOINTS) for each in runs),
         validation_loss=(min(losses) if best else losses[-1]) if losses else None,
         weights_sha256=sha256_of(checkpoints / (BEST_NAME if best else f"step-{step:08d}.safetensors")),

@@ -18,7 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ccella_core.config import StrictModel
+from ccella_core.config import BatchSize, LearningRate, Seed, Steps, StrictModel
 from ccella_core.errors import InputError
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
@@ -36,11 +36,11 @@ UNKNOWN_CLASS = -100  # torch's default for targets that count for nothing
 class AdapterTraining(StrictModel):
     """How an adapter is taught to read."""
 
-    steps: int = Field(gt=0, description="of the optimiser")
-    batch_size: int = Field(gt=0, description="reports a step")
-    learning_rate: float = Field(gt=0, description="of AdamW, at its highest")
-    seed: int = Field(0, ge=0, description="of all that is drawn at random")
-    checkpoint_every: int = Field(50, gt=0, description="steps")
+    steps: Steps = Field(description="of the optimiser")
+    batch_size: BatchSize = Field(description="reports a step")
+    learning_rate: LearningRate = Field(description="of AdamW, at its highest")
+    seed: Seed = Field(0, description="of all that is drawn at random")
+    checkpoint_every: Steps = Field(50, description="steps")
 
 
 class _Learner(nn.Module):

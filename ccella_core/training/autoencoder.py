@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from torch.utils.data import get_worker_info
 
 from ccella_core.cases.case import Split
-from ccella_core.config import StrictModel
+from ccella_core.config import MOST_STEPS, BatchSize, LearningRate, Seed, Side, Steps, StrictModel, Weight
 from ccella_core.errors import InputError
 from ccella_core.networks.autoencoder import Autoencoder, build_autoencoder
 from ccella_core.networks.config import AutoencoderConfig
@@ -53,25 +53,27 @@ class AutoencoderTraining(StrictModel):
     """How an autoencoder is trained."""
 
     network: AutoencoderConfig = AutoencoderConfig()
-    steps: int = Field(gt=0, description="of the optimiser")
-    batch_size: int = Field(2, gt=0, description="crops a step, over all processes")
-    crop: tuple[int, int, int] = Field((64, 64, 64), description="voxels along X, Y, Z, cut out at random")
-    learning_rate: float = Field(1e-4, gt=0, description="of AdamW, at its highest")
+    steps: Steps = Field(description="of the optimiser")
+    batch_size: BatchSize = Field(2, description="crops a step, over all processes")
+    crop: tuple[Side, Side, Side] = Field((64, 64, 64), description="voxels along X, Y, Z, cut out at random")
+    learning_rate: LearningRate = Field(1e-4, description="of AdamW, at its highest")
     error: Literal["l1", "l2"] = Field("l1", description="what is averaged over the voxels, absolute or squared")
     balance: float = Field(
         0.5, ge=0, le=1, description="of a lapped transform: 0 all components alike, 1 each as strong as in the image"
     )
-    kl_weight: float = Field(1e-7, ge=0, description="of the distance of the latents from a normal distribution")
-    frequency_weight: float = Field(0.1, ge=0, description="of the L1 between the magnitudes of the two spectra")
-    perceptual_weight: float = Field(0.0, ge=0, description="of MONAI's perceptual loss")
+    kl_weight: Weight = Field(1e-7, description="of the distance of the latents from a normal distribution")
+    frequency_weight: Weight = Field(0.1, description="of the L1 between the magnitudes of the two spectra")
+    perceptual_weight: Weight = Field(0.0, description="of MONAI's perceptual loss")
     perceptual_network: Literal["radimagenet_resnet50"] = Field("radimagenet_resnet50", description="that sees slices")
     perceptual_weights_file: Path | None = Field(
         None, description="`model.safetensors` in the folder that `ccella models import-extractor radimagenet` made"
     )
-    adversarial_weight: float = Field(0.0, ge=0, description="of a patch discriminator's opinion")
-    adversarial_from: int = Field(0, ge=0, description="the first step at which it counts")
-    seed: int = Field(0, ge=0, description="of all that is drawn at random")
-    checkpoint_every: int = Field(50, gt=0, description="steps")
+    adversarial_weight: Weight = Field(0.0, description="of a patch discriminator's opinion")
+    adversarial_from: Annotated[int, Field(ge=0, le=MOST_STEPS)] = Field(
+        0, description="the first step at which it counts"
+    )
+    seed: Seed = Field(0, description="of all that is drawn at random")
+    checkpoint_every: Steps = Field(50, description="steps")
 
     @model_validator(mode="after")
     def _options_fit(self) -> AutoencoderTraining:

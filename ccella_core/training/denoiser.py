@@ -6,14 +6,14 @@ import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from accelerate import Accelerator
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from ccella_core.config import StrictModel
+from ccella_core.config import MOST_STEPS, BatchSize, LearningRate, Power, Seed, Steps, StrictModel, Weight
 from ccella_core.errors import InputError
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.limits import GIB
@@ -34,32 +34,36 @@ class DenoiserTraining(StrictModel):
 
     network: DenoiserConfig = DenoiserConfig()
     scheduler: SchedulerConfig = SchedulerConfig()
-    epochs: int = Field(400, gt=0, description="times that each case is seen")
-    steps: int = Field(0, ge=0, description="instead of epochs; 0: as many as the epochs take")
-    batch_size: int = Field(8, gt=0, description="cases a step, over all processes and micro-batches")
+    epochs: Steps = Field(400, description="times that each case is seen")
+    steps: Annotated[int, Field(ge=0, le=MOST_STEPS)] = Field(
+        0, description="instead of epochs; 0: as many as the epochs take"
+    )
+    batch_size: BatchSize = Field(8, description="cases a step, over all processes and micro-batches")
     micro_batch_size: int = Field(
         0, ge=0, description="cases that a process holds at once; 0: all of its share of the batch"
     )
-    learning_rate: float = Field(1e-4, gt=0, description="of AdamW")
-    warmup_steps: int = Field(0, ge=0, description="in which the learning rate rises")
-    decay_steps: int | None = Field(None, gt=0, description="length of the decay, where more training follows")
-    decay_power: float = Field(2.0, gt=0, description="of the polynomial decay to zero")
+    learning_rate: LearningRate = Field(1e-4, description="of AdamW")
+    warmup_steps: Annotated[int, Field(ge=0, le=MOST_STEPS)] = Field(0, description="in which the learning rate rises")
+    decay_steps: Steps | None = Field(None, description="length of the decay, where more training follows")
+    decay_power: Power = Field(2.0, description="of the polynomial decay to zero")
     gradient_clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
     error: Literal["l1", "l2"] = Field("l1", description="of the prediction; l1 is the published one")
-    focal_weight: float = Field(FOCAL_WEIGHT, ge=0, description="λ of the joint loss")
+    focal_weight: Weight = Field(FOCAL_WEIGHT, description="λ of the joint loss")
     ema_decay: float | None = Field(None, gt=0, lt=1, description="of an average of the weights")
     report_dropout: float = Field(0.0, ge=0, lt=1, description="share of cases shown the null report, for guidance")
     stratified_timesteps: bool = Field(False, description="spread each batch over the whole range of timesteps")
     min_snr_gamma: float | None = Field(None, gt=0, description="min-SNR weights of the timesteps, 5 as in their paper")
     region_weights: Literal["none"] | RegionWeighting = Field("none", description="weigh gland and lesion more")
-    seed: int = Field(0, ge=0, description="of all that is drawn at random")
-    checkpoint_every: int = Field(500, gt=0, description="steps")
-    keep_checkpoints: int = Field(3, gt=0, description="the last ones; the best on validation is kept beside them")
+    seed: Seed = Field(0, description="of all that is drawn at random")
+    checkpoint_every: Steps = Field(500, description="steps")
+    keep_checkpoints: Steps = Field(3, description="the last ones; the best on validation is kept beside them")
 
     @model_validator(mode="after")
     def _options_fit(self) -> DenoiserTraining:
         if self.min_snr_gamma is not None and self.scheduler.prediction_type == "flow":
             raise ValueError("min_snr_gamma is for noise or velocity prediction, not for rectified flow")
+        if self.network.uses_modality:
+            raise ValueError("network.variant modality is not trained here; choose one that the paper compares")
         return self
 
     def for_cases(self, count: int) -> DenoiserTraining:

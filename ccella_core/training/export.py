@@ -13,10 +13,11 @@ from ccella_core.errors import InputError
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.generation.schedulers import DEFAULT_NUM_INFERENCE_STEPS, DEFAULT_SCHEDULER, Scheduler
 from ccella_core.models.model import ModelFolder, ModelIndex
-from ccella_core.runs.folder import read_run, read_run_config
+from ccella_core.runs.folder import read_run_config, read_run_record
+from ccella_core.training.data.wording import kept_profile
 from ccella_core.training.frozen_networks import autoencoder_source, text_encoder_source
 from ccella_core.training.lineage import stages_of
-from ccella_core.training.train import load_denoiser
+from ccella_core.training.train import DenoiserRecord, load_denoiser
 from ccella_core.training.train_config import TrainConfig
 
 StorageName = Literal["float16", "int8"]
@@ -61,7 +62,7 @@ def export_run(
         SaveError: ``out`` is taken, or the disk refuses.
     """
     config = read_run_config(run, TrainConfig)
-    record = read_run(run)
+    record = read_run_record(run, DenoiserRecord)
     # Refused here rather than at the first use.
     Scheduler(about.default_scheduler, config.denoiser.scheduler, about.default_num_inference_steps)  # type: ignore[arg-type]
     source = autoencoder_source(autoencoder or config.autoencoder)
@@ -71,7 +72,7 @@ def export_run(
     encoder = None
     if config.text_encoder is not None:
         encoder = text_encoder_source(config.text_encoder).load(config.max_tokens)
-    factors = record["latent_scale_factor"]
+    factors = record.latent_scale_factor
     index = ModelIndex(
         name=about.name or config.name,
         version=about.version,
@@ -81,16 +82,15 @@ def export_run(
         variant=config.denoiser.network.variant,
         sequences=list(config.sequences),
         **({"labels": list(config.labels)} if config.labels else {}),
-        native_shape=record["native_shape"],
-        native_spacing_mm=record["native_spacing_mm"],
-        # Runs of t2w alone did not always record it.
-        intensity_range=record.get("intensity_range", dict.fromkeys(config.sequences, (0.0, 1.0))),
-        latent_scale_factor=factors[0] if len(factors) == 1 else tuple(factors),
+        native_shape=record.native_shape,
+        native_spacing_mm=record.native_spacing_mm,
+        intensity_range=record.intensity_range or dict.fromkeys(config.sequences, (0.0, 1.0)),
+        latent_scale_factor=factors[0] if len(factors) == 1 else factors,
         max_report_tokens=config.max_tokens,
         default_scheduler=about.default_scheduler,
         default_num_inference_steps=about.default_num_inference_steps,
         trained_on=about.trained_on,
-        training={"stages": stages_of(run, source)},
+        training={"positive_means": record["data"].get("positive_means"), "stages": stages_of(run, source)},
         components={},
     )
     pipeline = CCELLAPipeline(
@@ -99,6 +99,7 @@ def export_run(
         autoencoder_config=source.config,
         scheduler_config=config.denoiser.scheduler,
         encoder=encoder,
+        report_profile=None if encoder is None else kept_profile(run),
         index=index,
         device="cpu",
     )

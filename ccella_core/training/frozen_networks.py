@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 
 from ccella_core.errors import InputError, ModelError
-from ccella_core.files import sha256_of
+from ccella_core.files import sha256_of, usable_path
 from ccella_core.generation.text_encoder import ReportEncoder, folder_of, load_tokenizer
-from ccella_core.models.model import load_config, load_state
+from ccella_core.models.model import load_config
 from ccella_core.models.search import resolve_model
-from ccella_core.models.weights import CONFIG_NAME, WEIGHTS_NAME
+from ccella_core.models.weights import CONFIG_NAME, WEIGHTS_NAME, load_network
 from ccella_core.networks import AutoencoderConfig, build_autoencoder
 from ccella_core.networks.autoencoder import Autoencoder
 
@@ -42,9 +42,8 @@ class AutoencoderSource:
 
     def load(self) -> Autoencoder:
         """The network, frozen, on the CPU."""
-        autoencoder = build_autoencoder(self.config)
-        load_state(autoencoder, self.folder)
-        return autoencoder.eval().requires_grad_(False)
+        config = self.config
+        return load_network(lambda: build_autoencoder(config), self.folder).eval().requires_grad_(False)
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ def autoencoder_source(where: str) -> AutoencoderSource:
     Raises:
         InputError: it is none of them.
     """
-    folder = Path(where)
+    folder = usable_path(Path(where))
     for candidate in (folder, folder / "autoencoder"):
         if (candidate / WEIGHTS_NAME).is_file() and (candidate / CONFIG_NAME).is_file():
             return AutoencoderSource(candidate)
@@ -100,7 +99,7 @@ def autoencoder_source(where: str) -> AutoencoderSource:
 
 def text_encoder_source(where: str) -> TextEncoderSource:
     """A Hugging Face encoder's folder, its name in the local cache, or a model by folder or name."""
-    folder = Path(where)
+    folder = usable_path(Path(where))
     for candidate in (folder, folder / "text_encoder"):  # the second: a run of train text-encoder
         if (candidate / CONFIG_NAME).is_file() and any(candidate.glob("tokenizer*")):
             return TextEncoderSource(candidate, candidate)

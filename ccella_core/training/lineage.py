@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
 
+from ccella_core.config import read_json
 from ccella_core.errors import InputError
 from ccella_core.files import read_text
 from ccella_core.generation.import_published import ABOUT_NAME
@@ -79,8 +79,8 @@ def _part(stage: str, source: AutoencoderSource | TextEncoderSource) -> dict[str
 def _imported(component: Path) -> dict[str, Any]:
     """Where it comes from and its licence, if ``ccella models import-autoencoder`` made it."""
     try:
-        return dict(json.loads(read_text(component / ABOUT_NAME)))
-    except (OSError, ValueError):
+        return dict(read_json(read_text(component / ABOUT_NAME)))
+    except (OSError, TypeError, ValueError):
         return {}
 
 

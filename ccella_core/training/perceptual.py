@@ -13,7 +13,7 @@ from monai.losses.perceptual import RadImageNetPerceptualSimilarity
 from torch import nn
 
 from ccella_core.errors import InputError, ModelError
-from ccella_core.models.weights import load_config, load_state
+from ccella_core.models.weights import load_config, load_network
 from ccella_core.networks.resnet import RadImageNetConfig, build_radimagenet
 
 SHARE_OF_SLICES = 0.5  # of each direction, drawn anew for every batch, as in MONAI
@@ -42,8 +42,7 @@ class _Similarity(RadImageNetPerceptualSimilarity):
         nn.Module.__init__(self)
         try:
             config = load_config(RadImageNetConfig, weights.parent)
-            network = build_radimagenet(config)
-            load_state(network, weights.parent)
+            network = load_network(lambda: build_radimagenet(config), weights.parent)
         except ModelError as error:
             raise InputError(f"The weights for the perceptual loss cannot be used: {error}") from error
         if config.release != "Keras":

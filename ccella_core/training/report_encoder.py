@@ -14,15 +14,17 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
-from ccella_core.config import StrictModel
+from ccella_core.config import BatchSize, LearningRate, MaxTokens, Seed, Steps, StrictModel
+from ccella_core.devices import check_trainable
 from ccella_core.errors import InputError
 from ccella_core.generation.text_encoder import ReportEncoder
+from ccella_core.networks.config import Blocks, Width
 from ccella_core.phantom.fields import StructuredFields
 from ccella_core.runs.batches import Batches, DataLoading
 from ccella_core.runs.logging import TrainLogger
@@ -31,6 +33,8 @@ from ccella_core.runs.trainer import Trainer
 from ccella_core.training.facts import FactHeads, facts_of, stated_facts
 
 PAD, END, MASK = "<pad>", "</s>", "<mask>"
+LEAST_VOCABULARY = 258
+"""A token for every byte, so that no text is unknown; the special ones and a few words come on top."""
 MASKED_SHARE = 0.15  # of the tokens, as BERT
 TOKENIZER_REPORTS = 3000  # enough to have met every word, and soon read
 
@@ -38,16 +42,22 @@ TOKENIZER_REPORTS = 3000  # enough to have met every word, and soon read
 class ReportEncoderTraining(StrictModel):
     """Size of the encoder and how it is trained."""
 
-    vocabulary: int = Field(gt=100, description="tokens that it knows")
-    width: int = Field(gt=0, description="of a token; the denoiser's `adapter.text_width`")
-    layers: int = Field(gt=0, description="of the T5 encoder")
-    heads: int = Field(gt=0, description="of attention in each; divides `width`")
-    max_tokens: int = Field(gt=0, description="to which reports are cut on the left")
-    steps: int = Field(gt=0, description="of the optimiser")
-    batch_size: int = Field(gt=0, description="reports a step")
-    learning_rate: float = Field(gt=0, description="of AdamW, at its highest")
-    seed: int = Field(0, ge=0, description="of all that is drawn at random")
-    checkpoint_every: int = Field(50, gt=0, description="steps")
+    vocabulary: int = Field(gt=LEAST_VOCABULARY, le=2**20, description="tokens that it knows")
+    width: Width = Field(description="of a token; the denoiser's `adapter.text_width`")
+    layers: Blocks = Field(description="of the T5 encoder")
+    heads: Width = Field(description="of attention in each; divides `width`")
+    max_tokens: MaxTokens = Field(description="to which reports are cut on the left")
+    steps: Steps = Field(description="of the optimiser")
+    batch_size: BatchSize = Field(description="reports a step")
+    learning_rate: LearningRate = Field(description="of AdamW, at its highest")
+    seed: Seed = Field(0, description="of all that is drawn at random")
+    checkpoint_every: Steps = Field(50, description="steps")
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> ReportEncoderTraining:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not a multiple of the {self.heads} heads")
+        return self
 
 
 def train_tokenizer(reports: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
@@ -130,7 +140,9 @@ def train_report_encoder(
     torch.manual_seed(config.seed)
     tokenizer = train_tokenizer((report.text for report in reports[:TOKENIZER_REPORTS]), config.vocabulary)
     tokenizer.truncation_side, tokenizer.model_max_length = "left", config.max_tokens
-    learner = _Learner(_new_encoder(config, tokenizer))
+    learner = _Learner(
+        _new_encoder(config, len(tokenizer), pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id)
+    )
     trainer = Trainer(learner, checkpoints, config, schedule=one_cycle(config, rising=0.1))
     facts = [stated_facts(report.fields, positive=report.positive) for report in reports]
     make = partial(_batch, [report.text for report in reports], facts, tokenizer, config)
@@ -191,10 +203,16 @@ def _loss(trainer: Trainer, batch: ReportBatch) -> tuple[Tensor, dict[str, Tenso
     return trainer.model(batch.tokens, batch.attention, batch.masked, batch.words, batch.facts), {}
 
 
-def _new_encoder(config: ReportEncoderTraining, tokenizer: PreTrainedTokenizerFast) -> T5EncoderModel:
+def check_encoder(config: ReportEncoderTraining) -> None:
+    """Refuse an encoder that this computer cannot hold while it is trained. Raises InputError."""
+    with torch.device("meta"):
+        check_trainable(_new_encoder(config, config.vocabulary), torch.device("cpu"))
+
+
+def _new_encoder(config: ReportEncoderTraining, vocabulary: int, **tokens: int | None) -> T5EncoderModel:
     return T5EncoderModel(
         T5Config(
-            vocab_size=len(tokenizer),
+            vocab_size=vocabulary,
             d_model=config.width,
             d_kv=config.width // config.heads,
             d_ff=4 * config.width,
@@ -202,7 +220,6 @@ def _new_encoder(config: ReportEncoderTraining, tokenizer: PreTrainedTokenizerFa
             num_heads=config.heads,
             dropout_rate=0.05,
             feed_forward_proj="gated-gelu",
-            pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=tokenizer.eos_token_id,
+            **tokens,
         )
     )

@@ -9,13 +9,16 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from pydantic import BaseModel, Field, FiniteFloat, PositiveFloat, PositiveInt
 
+from ccella_core.devices import check_trainable
 from ccella_core.errors import InputError
 from ccella_core.networks.autoencoder import Autoencoder
 from ccella_core.networks.config import DenoiserConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.progress import OnProgress
-from ccella_core.runs.folder import CHECKPOINTS, open_log, read_run_config, refuse_other_run, write_run
+from ccella_core.provenance import SequenceName
+from ccella_core.runs.folder import CHECKPOINTS, alone_in_output, open_log, read_run_config, refuse_other_run, write_run
 from ccella_core.runs.logging import TrainLogger
 from ccella_core.runs.summary import write_summary
 from ccella_core.runs.trainer import Trainer, load_trained, new_accelerator
@@ -23,6 +26,7 @@ from ccella_core.training.adapter import train_adapter
 from ccella_core.training.data.cache import build_cache
 from ccella_core.training.data.cached_cases import CachedCases
 from ccella_core.training.data.sets import JoinedSet
+from ccella_core.training.data.wording import keep_profile
 from ccella_core.training.denoiser import train_denoiser
 from ccella_core.training.frozen_networks import autoencoder_source, text_encoder_source
 from ccella_core.training.train_config import TrainConfig
@@ -34,6 +38,7 @@ MAY_CHANGE = ("output", "logging", "loading", "cache_folder", "denoiser.checkpoi
 """Keys that change nothing in the weights, so that a run may go on with others."""
 
 
+@alone_in_output
 def train(config: TrainConfig, *, progress: OnProgress | None = None) -> Path:
     """Train, or go on with a training that was stopped; every process of a launch calls it.
 
@@ -52,6 +57,9 @@ def train(config: TrainConfig, *, progress: OnProgress | None = None) -> Path:
     # 1. Check everything before anything slow begins.
     accelerator = new_accelerator(config.mixed_precision)
     refuse_other_run(config.output, config, may_change=MAY_CHANGE)
+    with torch.device("meta"):
+        network = ConditionalDenoiser(config.denoiser.network)
+    check_trainable(network, accelerator.device)
     prepared = JoinedSet.of(config.data)
     start = None if config.start_from is None else load_denoiser(config.start_from, config.denoiser.network)
     # 2. Every case through the frozen networks, once.
@@ -61,7 +69,9 @@ def train(config: TrainConfig, *, progress: OnProgress | None = None) -> Path:
     cases = CachedCases(folder, "train", verify=verify, repeats=prepared.repeats)
     held_out = CachedCases(folder, "validation", verify=verify)
     if accelerator.is_main_process:
-        write_run(config.output, config, _about(config, prepared, cases, held_out, accelerator))
+        write_run(config.output, config, _about(config, network, prepared, cases, held_out, accelerator))
+        if config.text_encoder is not None:
+            keep_profile(config.output, prepared, mirror=config.cache.mirror)
     # 3. Teach the adapter to read, where that is asked for.
     open_own_log = partial(open_log, log_with=config.logging.log_with, is_main=accelerator.is_main_process)
     if config.read_first is not None and start is None:
@@ -189,8 +199,24 @@ class _Observer:
         trainer.accelerator.wait_for_everyone()
 
 
+class DenoiserRecord(BaseModel):
+    """What ``run.json`` must say of a training of a denoiser, for a model to be made of it."""
+
+    latent_scale_factor: tuple[PositiveFloat, ...] = Field(min_length=1)
+    native_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    native_spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    intensity_range: dict[SequenceName, tuple[FiniteFloat, FiniteFloat]] = {}
+    """Empty in runs of t2w alone that are older than it."""
+    parameters: PositiveInt
+
+
 def _about(
-    config: TrainConfig, prepared: JoinedSet, cases: CachedCases, held_out: CachedCases, accelerator: Accelerator
+    config: TrainConfig,
+    network: ConditionalDenoiser,
+    prepared: JoinedSet,
+    cases: CachedCases,
+    held_out: CachedCases,
+    accelerator: Accelerator,
 ) -> dict[str, Any]:
     """What was trained on what."""
     return {
@@ -198,14 +224,19 @@ def _about(
         "data": {
             "folder": prepared.folders,
             "fingerprint": prepared.fingerprint,
+            "positive_means": list(prepared.positive_means),
             "cases": {"train": len(cases), "validation": len(held_out)},
         },
-        "cache": {"folder": str(cases.folder), "depends_on": cases.index.depends_on},
+        "cache": {
+            "folder": str(cases.folder),
+            "depends_on": cases.index.depends_on,
+            "left_out": cases.index.left_out,
+        },
         "latent_scale_factor": list(cases.index.scale_factors),
         "native_shape": list(prepared.settings.shape),
         "native_spacing_mm": list(prepared.settings.spacing),
         "intensity_range": {name: list(prepared.settings.intensity_range(name)) for name in config.sequences},
-        "parameters": sum(p.numel() for p in ConditionalDenoiser(config.denoiser.network).parameters()),
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "processes": accelerator.num_processes,
         "device": str(accelerator.device),
     }

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from accelerate import Accelerator
 from pydantic import Field
 
-from ccella_core.config import MixedPrecision, StrictModel
+from ccella_core.config import MixedPrecision, Steps, StrictModel
+from ccella_core.devices import check_trainable
 from ccella_core.errors import InputError
 from ccella_core.models.model import save_component
-from ccella_core.networks.autoencoder import Autoencoder
+from ccella_core.networks.autoencoder import Autoencoder, build_autoencoder
 from ccella_core.provenance import LabelName, SequenceName
 from ccella_core.runs.batches import DataLoading
-from ccella_core.runs.folder import CHECKPOINTS, open_log, refuse_other_run, write_run
+from ccella_core.runs.folder import CHECKPOINTS, alone_in_output, open_log, refuse_other_run, write_run
 from ccella_core.runs.logging import TrackerName, TrainLogger
 from ccella_core.runs.summary import write_summary
 from ccella_core.runs.trainer import Trainer, new_accelerator
@@ -41,11 +43,12 @@ class AutoencoderConfigFile(StrictModel):
     autoencoder: AutoencoderTraining
     refine: str | None = Field(None, description="an autoencoder whose decoder alone learns on; its latents stay")
     mixed_precision: MixedPrecision = Field("no", description="half precision where it is safe")
-    validate_every: int = Field(500, gt=0, description="steps")
+    validate_every: Steps = Field(500, description="steps")
     log_with: tuple[TrackerName, ...] = Field(("tensorboard",), description="trackers that get the same numbers")
     loading: DataLoading = DataLoading()
 
 
+@alone_in_output
 def train(config: AutoencoderConfigFile) -> Path:
     """Train, or go on with a training that was stopped; returns the folder, in which ``autoencoder`` is the result.
 
@@ -56,12 +59,19 @@ def train(config: AutoencoderConfigFile) -> Path:
     """
     accelerator = new_accelerator(config.mixed_precision)
     refuse_other_run(config.output, config, may_change=MAY_CHANGE)
+    with torch.device("meta"):
+        check_trainable(build_autoencoder(config.autoencoder.network), accelerator.device)
     prepared = JoinedSet.of(config.data)
     volumes, held_out = (
         PreparedVolumes(prepared, split, (*config.sequences, *config.labels)) for split in ("train", "validation")
     )
     if not len(volumes):
         raise InputError(f"There are no training cases in {prepared.folders}.")
+    if any(side > size for side, size in zip(config.autoencoder.crop, prepared.settings.shape, strict=True)):
+        raise InputError(
+            f"autoencoder.crop: {config.autoencoder.crop} is larger than the volumes in {prepared.folders}, "
+            f"{prepared.settings.shape}; choose a smaller one."
+        )
     refine = None if config.refine is None else _to_refine(config)
     settings = config.autoencoder
     checkpoints = config.output / CHECKPOINTS

@@ -5,13 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from ccella_core.config import MixedPrecision, StrictModel, read_settings
+from ccella_core.config import MOST_STEPS, MaxTokens, MixedPrecision, Steps, StrictModel, read_settings
 from ccella_core.errors import InputError
+from ccella_core.generation.schedulers import MAX_TRAIN_TIMESTEPS
 from ccella_core.generation.text_encoder import DEFAULT_MAX_TOKENS, PUBLISHED_ENCODER
+from ccella_core.limits import MAX_COUNT
 from ccella_core.networks.config import REPORT_VARIANTS, VARIANTS, demo_denoiser, published_denoiser
 from ccella_core.provenance import LabelName, SequenceName
 from ccella_core.runs.logging import TrackerName
@@ -27,10 +29,12 @@ DEMO_LATENT_CHANNELS, DEMO_TEXT_WIDTH, DEMO_MAX_TOKENS = 8, 128, 256
 class LoggingSettings(StrictModel):
     """What is validated, drawn and logged while it trains; none of it changes the weights."""
 
-    validate_every: int = Field(500, gt=0, description="steps")
-    picture_every: int = Field(2000, ge=0, description="steps; 0: never")
-    picture_cases: int = Field(4, gt=0, description="validation cases that are drawn, always with the same seeds")
-    picture_steps: int = Field(20, gt=0, description="denoising steps of a picture")
+    validate_every: Steps = Field(500, description="steps")
+    picture_every: Annotated[int, Field(ge=0, le=MOST_STEPS)] = Field(2000, description="steps; 0: never")
+    picture_cases: int = Field(
+        4, gt=0, le=MAX_COUNT, description="validation cases that are drawn, always with the same seeds"
+    )
+    picture_steps: int = Field(20, gt=0, le=MAX_TRAIN_TIMESTEPS, description="denoising steps of a picture")
     log_with: tuple[TrackerName, ...] = Field(("tensorboard",), description="trackers that get the same numbers")
 
 
@@ -42,7 +46,7 @@ class TrainConfig(StrictModel):
     output: Path = Field(description="folder of the run; a run that was stopped goes on there")
     autoencoder: str = Field(description="a trained autoencoder's folder, or a model whose autoencoder is taken")
     text_encoder: str | None = Field(None, description="a Hugging Face encoder's folder or name, or a model")
-    max_tokens: int = Field(DEFAULT_MAX_TOKENS, gt=0, description="to which reports are padded or cut on the left")
+    max_tokens: MaxTokens = Field(DEFAULT_MAX_TOKENS, description="to which reports are padded or cut on the left")
     sequences: tuple[SequenceName, ...] = Field(("t2w",), min_length=1, description="several are stacked in the latent")
     labels: tuple[LabelName, ...] = Field((), description="masks that are drawn too, stacked after the sequences")
     mixed_precision: MixedPrecision = Field("no", description="half precision where it is safe")
@@ -64,6 +68,16 @@ class TrainConfig(StrictModel):
             raise ValueError("a sequence stands twice in sequences")
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("a label stands twice in labels")
+        if self.denoiser.network.latent_channels % len(self.sequences):
+            raise ValueError(
+                f"denoiser.network.unet.latent_channels: {self.denoiser.network.latent_channels} cannot be shared by "
+                f"{len(self.sequences)} sequences"
+            )
+        if self.logging.picture_steps > self.denoiser.scheduler.num_train_timesteps:
+            raise ValueError(
+                f"logging.picture_steps: {self.logging.picture_steps} are more than the "
+                f"{self.denoiser.scheduler.num_train_timesteps} of denoiser.scheduler.num_train_timesteps"
+            )
         return self
 
 

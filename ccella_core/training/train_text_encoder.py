@@ -12,25 +12,32 @@ from pathlib import Path
 from pydantic import Field, model_validator
 
 from ccella_core.cases.prepared import PreparedSet
-from ccella_core.config import StrictModel
+from ccella_core.config import Seed, StrictModel
+from ccella_core.errors import InputError
 from ccella_core.generation.text_encoder import ReportEncoder
 from ccella_core.phantom.fields import StructuredFields
 from ccella_core.phantom.patient import draw_findings
 from ccella_core.phantom.report import StyleChoice, write_report
-from ccella_core.runs.folder import CHECKPOINTS, open_log, refuse_other_run, write_run
+from ccella_core.runs.folder import CHECKPOINTS, alone_in_output, open_log, refuse_other_run, write_run
 from ccella_core.runs.summary import write_summary
 from ccella_core.training.pretrained_encoder import PretrainedEncoder, import_encoder
-from ccella_core.training.report_encoder import LabelledReport, ReportEncoderTraining, train_report_encoder
+from ccella_core.training.report_encoder import (
+    LabelledReport,
+    ReportEncoderTraining,
+    check_encoder,
+    train_report_encoder,
+)
 
 COMPONENT = "text_encoder"
+MAX_PATIENTS = 100_000
 MAY_CHANGE = ("output", "text_encoder.checkpoint_every")
 
 
 class PhantomReports(StrictModel):
     """Reports of digital prostates, which state all that they show."""
 
-    first_seed: int = Field(10_000, ge=0, description="of the first patient")
-    count: int = Field(gt=0, description="patients with the seeds that follow")
+    first_seed: Seed = Field(10_000, description="of the first patient")
+    count: int = Field(gt=0, le=MAX_PATIENTS, description="patients with the seeds that follow")
     style: StyleChoice = Field("classic", description="of the reports; any: one of those for training, drawn anew each")
 
 
@@ -50,7 +57,14 @@ class TextEncoderConfigFile(StrictModel):
             raise ValueError("give either text_encoder or pretrained")
         return self
 
+    @model_validator(mode="after")
+    def _there_are_reports(self) -> TextEncoderConfigFile:
+        if self.phantom_reports is None and self.data is None:
+            raise ValueError("give phantom_reports or data: there are no reports to learn from")
+        return self
 
+
+@alone_in_output
 def train(config: TextEncoderConfigFile) -> Path:
     """Train, or go on with a training that was stopped; returns the folder, in which ``text_encoder`` is the result.
 
@@ -61,7 +75,11 @@ def train(config: TextEncoderConfigFile) -> Path:
         SaveError: the disk refuses; the last checkpoint is whole.
     """
     refuse_other_run(config.output, config, may_change=MAY_CHANGE)
+    if config.text_encoder is not None:
+        check_encoder(config.text_encoder)
     reports = list(_reports(config))
+    if not reports:
+        raise InputError(f"There are no reports of training cases in {config.data}.")
     folder, about = config.output / COMPONENT, {"name": config.name, "data": {"reports": len(reports)}}
     if config.pretrained is not None:
         # First, because what cannot be used is found by doing it; it takes seconds, and leaves nothing where it fails.

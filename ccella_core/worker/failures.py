@@ -21,6 +21,7 @@ HINTS = {
     "protocol": "Client and worker do not understand each other: install them in the same version.",
     "internal": "Try again; if it happens again, report it together with the log.",
 }
+MOST_CHARACTERS = 1000
 GPU_WORDS = ("cuda", "mps", "hip")
 OUT_OF_MEMORY_WORDS = "out of memory"
 
@@ -34,8 +35,9 @@ class Failure(NamedTuple):
 
 
 def failure(code: str, message: str) -> Failure:
-    """The failure with the hint that belongs to its code."""
-    return Failure(code, message, HINTS[code])
+    """The failure with the hint that belongs to its code. What a client sent may be any length, a message not."""
+    short = message if len(message) <= MOST_CHARACTERS else f"{message[:MOST_CHARACTERS]}…"
+    return Failure(code, short, HINTS[code])
 
 
 def explain(error: Exception) -> Failure:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import logging
-import shutil
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from ccella_core.client.protocol import SCHEDULERS
-from ccella_core.errors import InputError, ModelError, SaveError
+from ccella_core.errors import InputError, ModelError
+from ccella_core.files import usable_path
 from ccella_core.models.model import INDEX_NAME, ModelFolder
 from ccella_core.models.search import (
     HUB_PREFIX,
     BrokenModel,
     default_search_paths,
     find_models,
+    remove_model,
     resolve_model,
     shipped_models_dir,
     user_models_dir,
@@ -60,12 +60,7 @@ def delete(task: Task, state: WorkerState) -> dict[str, Any]:
     if path is None or not _is_deletable(path):
         raise InputError(f"{params.path} is not a downloaded model in {user_models_dir()}, so it is not deleted.")
     state.pipeline = None  # it may hold the files open
-    deleted = path.with_name(f".{path.name}.{uuid.uuid4().hex}.deleted")
-    try:
-        path.rename(deleted)  # at once or not at all, and what has this name is never looked at again
-    except OSError as error:
-        raise SaveError(f"{path} could not be deleted ({error.strerror}); close what uses it and try again.") from error
-    shutil.rmtree(deleted, ignore_errors=True)
+    remove_model(path)
     logger.info("Deleted %s", path)
     return {}
 
@@ -106,7 +101,11 @@ def _all_models(more_folders: list[str]) -> Iterator[tuple[Origin, ModelFolder |
         yield from ((origin, entry) for entry in find_models([folder]))
     for folder in map(Path, more_folders):
         # A person may choose the folder of models, or the model itself.
-        entries = [_open(folder)] if (folder / INDEX_NAME).is_file() else find_models([folder])
+        try:
+            entries = [_open(folder)] if (usable_path(folder) / INDEX_NAME).is_file() else find_models([folder])
+        except InputError as error:
+            logger.warning("%s", error)
+            continue
         yield from (("folder", entry) for entry in entries)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ccella_core.generation.decoding import check_volume_shape, estimate_decode_gib
 from ccella_core.limits import GIB
 from ccella_core.models.model import ModelFolder, load_config
-from ccella_core.models.weights import LENGTH_BYTES, check_safetensors
+from ccella_core.models.weights import stored_shapes
 from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser, DenoiserConfig, build_autoencoder
 from ccella_core.networks.config import UNetConfig, latent_shape, volume_multiples
 
@@ -127,10 +126,7 @@ def stored_values(folder: Path) -> int:
     """How many numbers the safetensors files in ``folder`` hold; only their headers are read."""
     count = 0
     for path in folder.glob("*.safetensors"):
-        check_safetensors(path)
-        with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(LENGTH_BYTES), "little")))
-        count += sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+        count += sum(map(math.prod, stored_shapes(path).values()))
     return count
 
 

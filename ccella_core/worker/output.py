@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ccella_core.client.transfer import chunks_of
 from ccella_core.errors import InputError
-from ccella_core.files import prepare_folder
+from ccella_core.files import prepare_folder, usable_path
 from ccella_core.limits import MAX_NAME_CHARACTERS, is_file_name
 from ccella_core.provenance import LABELS, SequenceName, file_stem
 
@@ -37,7 +37,7 @@ def writable_folder(folder: str) -> Path:
         InputError: it is relative to this process, which means nothing to the client.
         SaveError: nothing can be written there.
     """
-    path = Path(folder)
+    path = usable_path(Path(folder))
     if not path.is_absolute():
         raise InputError(f"The output folder is a path from the root, not {folder!r}.")
     prepare_folder(path)

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 from ccella_core import __version__
@@ -90,13 +90,21 @@ class Server:
     def _read(self) -> None:
         code = EXIT_PARENT_GONE
         try:
-            while code != EXIT_SHUTDOWN and (line := self._requests.readline(MAX_REQUEST_BYTES)):
+            for line in self._lines():
                 if line.strip() and self._accept(line) == "shutdown":
                     code = EXIT_SHUTDOWN
+                    break
         except OSError:
             pass  # the client died without closing the pipe properly
         finally:
             self._stop(code)
+
+    def _lines(self) -> Iterator[bytes]:
+        """What the client sends; of a line that is far too long the beginning, which is no request."""
+        while line := self._requests.readline(MAX_REQUEST_BYTES):
+            yield line
+            while line and not line.endswith(b"\n"):
+                line = self._requests.readline(MAX_REQUEST_BYTES)
 
     def _accept(self, line: bytes) -> str | None:
         """Take in one request; returns its method, ``None`` for one that was refused."""

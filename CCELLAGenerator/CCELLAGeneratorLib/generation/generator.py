@@ -152,7 +152,8 @@ class Generator:
             What became of each row, in their order; with ``wait=False`` nothing, at once.
 
         Raises:
-            GenerationError: the table or the folder cannot be used, and nothing was started. All bad rows are named.
+            GenerationError: the table or the folder cannot be used, or no row can, and nothing was started. A row that
+                cannot be used among others is ``left_out``, with the reason.
         """
         check_nodes(referenceVolume, None)
         if self._batch is not None:
@@ -161,7 +162,7 @@ class Generator:
             rows = read_rows(Path(csvPath))
             folder = None if outputFolder is None else BatchFolder(Path(outputFolder).absolute())
             if folder is not None:
-                folder.check(rows)
+                rows = folder.checked(rows)
         except BatchError as error:
             raise GenerationError("input", str(error)) from error
         except OSError as error:
@@ -230,7 +231,11 @@ class Generator:
     def countTokens(
         self, report: str, model: str | Path = DEFAULT_MODEL, *, onResult: Callback, onError: Callback
     ) -> int:
-        """Ask how long a report is to the model: "tokens", "limit", "truncated". Returns the request's number."""
+        """Ask how long a report is to the model, and whether it is worded unlike those that it was trained on.
+
+        Returns:
+            The request's number; ``onResult`` gets "tokens", "limit", "truncated" and "outside".
+        """
         return self._ask("count_tokens", {"model": str(model), "report": report}, onResult, onError)
 
     def estimate(

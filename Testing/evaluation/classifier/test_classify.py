@@ -21,8 +21,9 @@ from typer.testing import CliRunner
 from ccella_core.cases.prepared import PreparedSet, write_cases
 from ccella_core.cli import app
 from ccella_core.errors import InputError
+from ccella_core.evaluation.classifier.config import seed_folder
 from ccella_core.evaluation.classifier.testing import evaluate_classifier
-from ccella_core.evaluation.classifier.training import seed_folder, train_classifier
+from ccella_core.evaluation.classifier.training import train_classifier
 from ccella_core.evaluation.data.synthetic_set import read_table, write_table
 from ccella_core.evaluation.data.volume_set import open_volume_set
 from ccella_core.runs.checkpoint import Checkpoints

@@ -25,6 +25,7 @@ from ccella_core.evaluation.data.synthetic_set import (
     write_table,
 )
 from ccella_core.evaluation.data.volume_set import open_volume_set
+from ccella_core.files import sha256_of
 
 UPRIGHT = np.diag([*SPACING, 1.0])
 SETTINGS = SynthesisSettings.model_validate(
@@ -74,7 +75,7 @@ def prepared(tmp_path: Path) -> Path:
         path = volume_path(f"case{number}", "t2w")
         stored = np.round(voxels_of(number) * WHITE).astype(np.uint16)
         write(folder / path, stored)
-        cases.append(prepared_case(f"case{number}", split=split, sha256={path: "0"}))
+        cases.append(prepared_case(f"case{number}", split=split, sha256={path: sha256_of(folder / path)}))
     prepared_set(folder, cases)
     return folder
 
@@ -95,7 +96,7 @@ def test_prepared_cases_that_are_not_there(prepared: Path) -> None:
     with pytest.raises(InputError, match="no cases of the split validation with t2w in"):
         open_volume_set(prepared, split="validation")
     with pytest.raises(InputError, match="There are no cases with adc in"):
-        open_volume_set(prepared, sequence="adc").voxels(0)
+        open_volume_set(prepared, sequence="adc")
     (prepared / volume_path("case1", "t2w")).unlink()
     with pytest.raises(InputError, match="missing or damaged"):
         open_volume_set(prepared).voxels(1)

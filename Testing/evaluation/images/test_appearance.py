@@ -6,22 +6,22 @@ import numpy as np
 import pytest
 
 from ccella_core.evaluation.data.volume_set import VolumeRecord, VolumeSet
-from ccella_core.evaluation.images.appearance import BANDS, appearance_of, spectrum_of
+from ccella_core.evaluation.images.appearance import MOST_BANDS, appearance_of, spectrum_of
 
 pytest.importorskip("sklearn")
-SHAPE = (32, 32, 4)
+SHAPE = (64, 64, 3)
 
 
-def volumes(name: str, count: int, *, blur: float = 0.0, gain: float = 1.0, first: int = 0) -> VolumeSet:
-    """Noise with the spectrum of tissue, and what ``blur`` (0 … 1, of the fine half) takes away."""
+def volumes(name: str, count: int, *, blur: float = 0.0, first: int = 0) -> VolumeSet:
+    """Noise with the spectrum of tissue, and what ``blur`` (0 … 1, of what is finer than five voxels) takes away."""
     records = []
     for number in range(count):
         rng = np.random.default_rng(first + number)
         wave = np.hypot(np.fft.fftfreq(SHAPE[0])[:, None], np.fft.fftfreq(SHAPE[1])[None])[..., None]
         spectrum = np.fft.fft2(rng.standard_normal(SHAPE), axes=(0, 1)) / (0.05 + wave)
-        spectrum *= np.where(wave > 0.25, 1 - blur, 1.0)
-        image = np.fft.ifft2(spectrum, axes=(0, 1)).real
-        voxels = (0.5 + gain * 0.1 * image / image.std()).clip(0, 1).astype(np.float32)
+        blurred = spectrum * np.where(wave > 0.2, 1 - blur, 1.0)
+        sharp, image = (np.fft.ifft2(each, axes=(0, 1)).real for each in (spectrum, blurred))
+        voxels = (0.5 + 0.1 * image / sharp.std()).clip(0, 1).astype(np.float32)
         records.append(
             VolumeRecord(
                 id=f"{name}{number}",
@@ -41,13 +41,13 @@ def volumes(name: str, count: int, *, blur: float = 0.0, gain: float = 1.0, firs
 def test_a_wave_falls_into_its_band() -> None:
     x = np.arange(64)
     voxels = np.broadcast_to(np.sin(2 * np.pi * 0.3 * x)[:, None, None], (64, 64, 2))
-    assert abs(int(np.argmax(spectrum_of(voxels))) - (round(0.3 / 0.5 * BANDS) - 1)) <= 1
+    assert abs(int(np.argmax(spectrum_of(voxels))) - (round(0.3 / 0.5 * MOST_BANDS) - 1)) <= 1
     assert np.allclose(spectrum_of(voxels + 0.4), spectrum_of(voxels))
 
 
 def test_white_noise_has_the_same_power_everywhere() -> None:
     spectrum = spectrum_of(np.random.default_rng(0).standard_normal((64, 64, 16)))
-    assert np.allclose(spectrum, 1, atol=0.3) and np.allclose(spectrum[BANDS // 2 :], 1, atol=0.1)
+    assert np.allclose(spectrum, 1, atol=0.3) and np.allclose(spectrum[MOST_BANDS // 2 :], 1, atol=0.1)
 
 
 def test_sets_of_one_kind_look_the_same() -> None:
@@ -62,7 +62,7 @@ def test_sets_of_one_kind_look_the_same() -> None:
 @pytest.mark.parametrize("blur", [0.5, 0.9])
 def test_a_blur_is_measured(blur: float) -> None:
     found = appearance_of(volumes("a", 12, blur=blur), volumes("b", 12, first=100)).synthetic
-    assert found.fine_detail.value == pytest.approx((1 - blur) ** 2, rel=0.15)
+    assert found.fine_detail.value == pytest.approx((1 - blur) ** 2, rel=0.2)
     assert found.fine_detail.low is not None and found.fine_detail.high is not None
     assert found.fine_detail.low < (1 - blur) ** 2 * 1.1 and found.fine_detail.high < 0.5
     assert found.spectrum_largest == pytest.approx(-2 * np.log10(1 - blur), abs=0.15)
@@ -77,4 +77,5 @@ def test_few_patients_are_not_judged_and_one_has_no_halves() -> None:
 def test_it_does_not_depend_on_the_order() -> None:
     one, other = volumes("a", 9), volumes("b", 9, first=50)
     back = VolumeSet("b", other.members[::-1], other.shape, other.spacing)
-    assert appearance_of(one, other).synthetic.fine_detail == appearance_of(one, back).synthetic.fine_detail
+    first, second = (appearance_of(one, each).synthetic.fine_detail for each in (other, back))
+    assert (first.value, first.low, first.high) == pytest.approx((second.value, second.low, second.high))

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from ccella_core.evaluation.adherence.measurements import MeasuredFinding, Regio
 from ccella_core.evaluation.adherence.scores import ReadingScores
 from ccella_core.evaluation.data.volume_set import INTENSITY_SLACK, SPACING_TOLERANCE
 from ccella_core.files import write_json
-from ccella_core.models.weights import load_config, load_state, save_component
+from ccella_core.models.weights import load_config, load_network, save_component
 from ccella_core.phantom.render import DEFAULT_SPACING
 
 READABLE_SEQUENCE = "t2w"
@@ -33,10 +34,14 @@ FINGERPRINT_DIGITS = 16
 FOLD = 2  # in-plane neighbours that become channels: voxels are 1 x 1 x 3 mm, and the network is four times cheaper
 
 
+Filters = Annotated[tuple[Annotated[int, Field(gt=0, le=1024)], ...], Field(min_length=3, max_length=6)]
+"""Channels of each level."""
+
+
 class PhantomReaderConfig(StrictModel):
     """The network's width at each level, and what counts as a lesion."""
 
-    filters: tuple[int, ...] = Field((16, 32, 64, 64), min_length=3)
+    filters: Filters = (16, 32, 64, 64)
     lesion_threshold_ml: float = Field(0.15, gt=0, description="calibrated after training")
 
 
@@ -144,8 +149,7 @@ class PhantomReader:
     def load(cls, folder: Path) -> PhantomReader:
         """Raises ModelError where the folder does not hold a whole phantom reader."""
         config = load_config(PhantomReaderConfig, folder)
-        network = PhantomReaderNetwork(config.filters)
-        load_state(network, folder)
+        network = load_network(lambda: PhantomReaderNetwork(config.filters), folder)
         path = folder / VALIDATION_NAME
         validation = validated(PhantomReaderValidation, read_json_object(path), path) if path.is_file() else None
         return cls(network, config, validation)

@@ -17,17 +17,17 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 import torch
-from filelock import FileLock
 from monai.losses import DiceCELoss
 from pydantic import Field
 from scipy.ndimage import gaussian_filter1d
 
-from ccella_core.config import StrictModel
+from ccella_core.config import BatchSize, LearningRate, Seed, Steps, StrictModel
 from ccella_core.errors import InputError
 from ccella_core.evaluation.adherence.measurements import REGION_OF_TISSUE, MeasuredFinding
 from ccella_core.evaluation.adherence.phantom_reader import (
     READABLE_SEQUENCE,
     VALIDATION_NAME,
+    Filters,
     PhantomReader,
     PhantomReaderConfig,
     PhantomReaderNetwork,
@@ -36,6 +36,7 @@ from ccella_core.evaluation.adherence.phantom_reader import (
     save_validation,
 )
 from ccella_core.evaluation.adherence.scores import StatedFinding, score_readings
+from ccella_core.files import locked
 from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import render
 from ccella_core.progress import OnProgress
@@ -60,14 +61,14 @@ STEPS_PER_MESSAGE = 50
 class PhantomReaderTraining(StrictModel):
     """How a phantom reader is trained. The defaults reach the aims stated in `validate_phantom_reader`."""
 
-    filters: tuple[int, ...] = (16, 32, 64, 64)
-    steps: int = Field(1000, gt=0)
-    batch_size: int = Field(2, gt=0)
-    learning_rate: float = Field(4e-3, gt=0)
-    seed: int = Field(0, ge=0)
+    filters: Filters = (16, 32, 64, 64)
+    steps: Steps = 1000
+    batch_size: BatchSize = 2
+    learning_rate: LearningRate = 4e-3
+    seed: Seed = 0
     calibration_patients: int = Field(len(CALIBRATION_PATIENTS), gt=0, le=len(CALIBRATION_PATIENTS))
     validation_patients: int = Field(len(VALIDATION_PATIENTS), gt=0, le=len(VALIDATION_PATIENTS))
-    checkpoint_every: int = Field(100, gt=0)
+    checkpoint_every: Steps = 100
     # Generated volumes are smoother than the phantom and not quite of its contrast.
     most_blur: float = Field(1.2, ge=0, description="standard deviation in voxels, in plane")
     most_noise: float = Field(0.03, ge=0)
@@ -212,7 +213,7 @@ def load_or_train_phantom_reader(
         finished / VALIDATION_NAME
     ).is_file():  # a finished one is only read, also from where nothing can be written
         finished.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(finished.parent / LOCK_NAME):
+        with locked(finished.parent / LOCK_NAME, wait=True):
             _train_and_validate(finished, config, progress)
     return PhantomReader.load(finished)
 

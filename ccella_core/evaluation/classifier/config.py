@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ccella_core.config import MixedPrecision, StrictModel, read_settings
+from ccella_core.config import MOST_STEPS, LearningRate, MixedPrecision, Power, Seed, Steps, StrictModel, read_settings
 from ccella_core.errors import InputError
 from ccella_core.evaluation.classifier.data import Source
 from ccella_core.evaluation.classifier.network import EFFICIENTNET_MULTIPLE, Augmentation, Network, Preprocessing
@@ -30,18 +30,20 @@ class ClassifierTraining(StrictModel):
     network: Network = "efficientnet-b0"
     preprocessing: Preprocessing = Preprocessing()
     augmentation: Augmentation = Augmentation()
-    epochs: int = Field(200, gt=0)
-    steps: int = Field(0, ge=0, description="instead of epochs; 0: as many as the epochs take")
-    batch_size: int = Field(32, gt=1, description="cases a step, over all processes")
-    learning_rate: float = Field(1e-4, gt=0)
-    decay_power: float = Field(2.0, gt=0, description="of the polynomial decay to zero")
-    focal_gamma: float = Field(2.0, ge=0)
-    validations: int = Field(40, gt=0, description="looks at the validation cases, spread over the steps")
+    epochs: Steps = 200
+    steps: Annotated[int, Field(ge=0, le=MOST_STEPS)] = Field(
+        0, description="instead of epochs; 0: as many as the epochs take"
+    )
+    batch_size: int = Field(32, gt=1, le=2**16, description="cases a step, over all processes")
+    learning_rate: LearningRate = 1e-4
+    decay_power: Power = Field(2.0, description="of the polynomial decay to zero")
+    focal_gamma: float = Field(2.0, ge=0, le=100)
+    validations: Steps = Field(40, description="looks at the validation cases, spread over the steps")
     choose_by: Literal["average_precision", "loss"] = Field(
         "average_precision", description="on the validation cases: which weights are used"
     )
-    checkpoint_every: int = Field(50, gt=0, description="steps")
-    keep_checkpoints: int = Field(2, gt=0)
+    checkpoint_every: Steps = Field(50, description="steps")
+    keep_checkpoints: Steps = 2
 
     @model_validator(mode="after")
     def _network_takes_shape(self) -> ClassifierTraining:
@@ -66,8 +68,8 @@ class ClassifierConfig(StrictModel):
     validation: tuple[Source, ...] = Field(min_length=1, description="never the test split")
     sequence: SequenceName = "t2w"
     real_count: int | None = Field(None, ge=2, description="so many of the real training cases; null: all")
-    real_seed: int | None = Field(0, ge=0, description="which ones; null: others with each of `seeds`")
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1, description="a network for each")
+    real_seed: Seed | None = Field(0, description="which ones; null: others with each of `seeds`")
+    seeds: tuple[Seed, ...] = Field((0,), min_length=1, description="a network for each")
     classifier: ClassifierTraining = ClassifierTraining()
     mixed_precision: MixedPrecision = "no"
     loading: DataLoading = DataLoading()
@@ -80,6 +82,34 @@ class ClassifierConfig(StrictModel):
         if self.real_count is not None and all(source.kind != "real" for source in self.train):
             raise ValueError("real_count is given, and there are no real sources in train")
         return self
+
+
+class ClassifierData(BaseModel):
+    """What ``run.json`` says of the cases of a classifier's training, among other things."""
+
+    model_config = ConfigDict(extra="allow")
+
+    cases: dict[str, int]
+    patients: dict[str, list[str]]
+    fingerprints: dict[str, str] | None = None
+    """``None`` in runs that were begun before they were kept."""
+
+
+class ClassifierRecord(BaseModel):
+    """What ``run.json`` must say of such a training."""
+
+    data: ClassifierData
+
+
+class SeedRecord(BaseModel):
+    """What it must say of the training of one network."""
+
+    steps: int
+
+
+def seed_folder(run: Path, seed: int) -> Path:
+    """Where the network of a seed lies in the folder of a run."""
+    return run / f"seed-{seed}"
 
 
 PRESETS: dict[str, dict[str, Any]] = {

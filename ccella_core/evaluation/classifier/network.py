@@ -18,7 +18,7 @@ classification"). Where each setting comes from:
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -40,7 +40,7 @@ from monai.utils import convert_to_tensor
 from pydantic import Field
 from torch import Tensor, nn
 
-from ccella_core.config import StrictModel
+from ccella_core.config import Side, StrictModel
 from ccella_core.errors import InputError
 
 Network = Literal["efficientnet-b0", "resnet10"]
@@ -55,11 +55,15 @@ NARROW = (16, 32, 64, 128)
 """Channels of the small residual network: a quarter of the usual."""
 
 
+Spacing = Annotated[float, Field(ge=0.05, le=50, description="mm")]
+Shift = Annotated[float, Field(ge=0, le=1024)]
+
+
 class Preprocessing(StrictModel):
     """How a volume becomes the network's input."""
 
-    shape: tuple[int, int, int] = (256, 256, 32)
-    spacing: tuple[float, float, float] | None = Field(
+    shape: tuple[Side, Side, Side] = (256, 256, 32)
+    spacing: tuple[Spacing, Spacing, Spacing] | None = Field(
         None, description="mm to which volumes are resampled first; null: as they are"
     )
 
@@ -70,7 +74,7 @@ class Augmentation(StrictModel):
     probability: float = Field(0.5, ge=0, le=1)
     flip: bool = Field(True, description="left and right")
     rotation_degrees: float = Field(15.0, ge=0, le=180, description="at most, in the plane")
-    translation: tuple[float, float, float] = Field((25, 25, 2), description="voxels, at most")
+    translation: tuple[Shift, Shift, Shift] = Field((25, 25, 2), description="voxels, at most")
     zoom: float = Field(0.1, ge=0, lt=1, description="at most larger or smaller")
 
 

@@ -19,10 +19,10 @@ from accelerate import Accelerator
 
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
-from ccella_core.evaluation.classifier.config import ClassifierConfig
+from ccella_core.evaluation.classifier.config import ClassifierConfig, ClassifierRecord, SeedRecord, seed_folder
 from ccella_core.evaluation.classifier.data import ClassifierImages, labelled, refuse_shared
 from ccella_core.evaluation.classifier.network import build_classifier
-from ccella_core.evaluation.classifier.training import predict, seed_folder
+from ccella_core.evaluation.classifier.training import predict
 from ccella_core.evaluation.data.volume_set import VolumeSet
 from ccella_core.evaluation.statistics.class_scores import (
     RESAMPLES,
@@ -38,7 +38,7 @@ from ccella_core.evaluation.statistics.resampling import ScoreName
 from ccella_core.files import write_text
 from ccella_core.phantom.findings import Pathology
 from ccella_core.report_page import markdown_table, save_result
-from ccella_core.runs.folder import CHECKPOINTS, last_step, read_run, read_run_config
+from ccella_core.runs.folder import CHECKPOINTS, last_step, read_run_config, read_run_record
 from ccella_core.runs.trainer import load_trained
 
 RESULT, COMPARISON, PROBABILITIES_NAME = "scores", "comparison", "probabilities.csv"
@@ -122,10 +122,10 @@ def evaluate_classifier(
         SaveError: the disk refuses.
     """
     accelerator = accelerator or Accelerator()
-    config, about = read_run_config(run, ClassifierConfig), read_run(run)
+    config, learnt_from = read_run_config(run, ClassifierConfig), read_run_record(run, ClassifierRecord).data
     cases = labelled(volumes, "real")
     patients = {case.member.patient for case in cases}
-    for split, learnt in about["data"]["patients"].items():
+    for split, learnt in learnt_from.patients.items():
         refuse_shared(patients, set(learnt), "The cases to test on hold", f"of the {split} cases of {run}")
     images = ClassifierImages(cases, config.classifier.preprocessing)
     rows, best_steps = [], []
@@ -143,7 +143,7 @@ def evaluate_classifier(
         name=config.name,
         run=str(run),
         data=volumes.name,
-        trained_on=about["data"]["cases"],
+        trained_on=learnt_from.cases,
         seeds=config.seeds,
         best_steps=tuple(best_steps),
         scores=score(probability),
@@ -237,7 +237,7 @@ def comparison_markdown(comparison: ClassifierComparison, a: ClassifierResult, b
 
 
 def _refuse_unfinished(folder: Path) -> None:
-    steps, done = read_run(folder)["steps"], last_step(folder / CHECKPOINTS)
+    steps, done = read_run_record(folder, SeedRecord).steps, last_step(folder / CHECKPOINTS)
     if done < steps:
         raise InputError(
             f"The training in {folder} stopped at step {done} of {steps}; let `ccella train classifier` go on with it."

@@ -17,7 +17,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor, nn
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.classifier.config import ClassifierConfig, ClassifierTraining
+from ccella_core.evaluation.classifier.config import ClassifierConfig, ClassifierRecord, ClassifierTraining, seed_folder
 from ccella_core.evaluation.classifier.data import (
     ClassifierImages,
     Labelled,
@@ -31,7 +31,15 @@ from ccella_core.evaluation.classifier.data import (
 from ccella_core.evaluation.classifier.network import Augmenter, build_classifier
 from ccella_core.evaluation.statistics.class_scores import THRESHOLD
 from ccella_core.runs.batches import Batches, DataLoading, shuffled_rows
-from ccella_core.runs.folder import CHECKPOINTS, RUN_NAME, open_log, read_run, refuse_other_run, write_run
+from ccella_core.runs.folder import (
+    CHECKPOINTS,
+    RUN_NAME,
+    alone_in_output,
+    open_log,
+    read_run_record,
+    refuse_other_run,
+    write_run,
+)
 from ccella_core.runs.logging import TrainLogger
 from ccella_core.runs.schedules import polynomial
 from ccella_core.runs.summary import write_summary
@@ -180,6 +188,7 @@ MAY_CHANGE = ("name", "output", "seeds", "log_with", "loading", "classifier.chec
 """Keys that change nothing in the weights of a seed, so that a run may go on with others."""
 
 
+@alone_in_output
 def train_classifier(config: ClassifierConfig) -> Path:
     """Train a network for each seed, or go on where a training was stopped; every process of a launch calls it.
 
@@ -238,11 +247,6 @@ def train_classifier(config: ClassifierConfig) -> Path:
     return config.output
 
 
-def seed_folder(run: Path, seed: int) -> Path:
-    """Where the network of a seed lies in the folder of a run."""
-    return run / f"seed-{seed}"
-
-
 def _training_cases(cases: list[Labelled], config: ClassifierConfig, seed: int) -> list[Labelled]:
     if config.real_count is None:
         return cases
@@ -252,16 +256,16 @@ def _training_cases(cases: list[Labelled], config: ClassifierConfig, seed: int) 
 def _refuse_other_data(run: Path, now: dict[str, Any]) -> None:
     """Raises InputError where the cases are no longer those that the run in ``run`` was begun on.
 
-    Its networks may be trained already: what run.json says of their patients must stay true, because the test goes by
-    it. Runs that were begun before fingerprints were kept are compared by their patients, which is all that is known.
+    What run.json says of its patients must stay true, because the test goes by it. Runs that were begun before
+    fingerprints were kept are compared by their patients, which is all that is known.
     """
     if not (run / RUN_NAME).exists():
         return
-    before = read_run(run)["data"]
-    if (known := before.get("fingerprints")) is None:
-        changed = [now["folder"]] if before["patients"] != now["patients"] else []
+    before = read_run_record(run, ClassifierRecord).data
+    if before.fingerprints is None:
+        changed = [now["folder"]] if before.patients != now["patients"] else []
     else:
-        changed = [folder for folder, each in now["fingerprints"].items() if known.get(folder) != each]
+        changed = [folder for folder, each in now["fingerprints"].items() if before.fingerprints.get(folder) != each]
     if changed:
         raise InputError(
             f"The cases in {', '.join(changed)} have changed since the training in {run} was begun; bring them back as "
@@ -271,7 +275,9 @@ def _refuse_other_data(run: Path, now: dict[str, Any]) -> None:
 
 def _as_begun(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
     """``about`` with the data that a run in ``folder`` was begun on, where there is one: that is never overwritten."""
-    return {**about, "data": read_run(folder)["data"]} if (folder / RUN_NAME).exists() else about
+    if not (folder / RUN_NAME).exists():
+        return about
+    return {**about, "data": read_run_record(folder, ClassifierRecord).data.model_dump(exclude_unset=True)}
 
 
 def _about(

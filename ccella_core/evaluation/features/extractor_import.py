@@ -16,7 +16,7 @@ from monai.networks.nets import ResNet
 from torch import Tensor
 
 from ccella_core.errors import InputError, ModelError, SaveError
-from ccella_core.files import replace_folder, sha256_of
+from ccella_core.files import replace_folder, sha256_of, usable_path
 from ccella_core.generation.import_published import fill, read_pickle, tensors_by_name, unwrapped
 from ccella_core.models.search import HOME_VARIABLE
 from ccella_core.models.weights import save_component
@@ -41,7 +41,7 @@ _NEVER_PUBLISHED = "num_batches_tracked"  # counts the steps of a training; olde
 def extractors_folder(environ: Mapping[str, str] = os.environ) -> Path:
     """Where imported extractors are kept: `extractors` in `$CCELLA_HOME`, or among the user's own data."""
     home = environ.get(HOME_VARIABLE)
-    root = Path(home).expanduser() if home else platformdirs.user_data_path("ccella", appauthor=False)
+    root = usable_path(Path(home)) if home else platformdirs.user_data_path("ccella", appauthor=False)
     return root / "extractors"
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from monai.networks.nets import ResNet
 
-from ccella_core.models.weights import load_config, load_state
+from ccella_core.models.weights import load_config, load_network
 from ccella_core.networks.resnet import MedicalNetConfig, build_medicalnet
 
 NO_SPREAD = 1e-8
@@ -36,8 +36,7 @@ class MedicalNetExtractor:
     def load(cls, folder: Path, device: torch.device) -> MedicalNetExtractor:
         """Raises ModelError where the folder does not hold it whole."""
         config = load_config(MedicalNetConfig, folder)
-        network = build_medicalnet(config)
-        load_state(network, folder)
+        network = load_network(lambda: build_medicalnet(config), folder)
         return cls(network, config, device)
 
     @torch.inference_mode()

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ccella_core.errors import InputError
-from ccella_core.models.weights import load_config, load_state
+from ccella_core.models.weights import load_config, load_network
 from ccella_core.networks.resnet import RadImageNetConfig, build_radimagenet
 
 Plane = Literal["XY", "YZ", "XZ"]
@@ -59,8 +59,7 @@ class RadImageNetExtractor:
         if slices < 1:
             raise InputError(f"At least one slice of each volume is needed, not {slices}.")
         config = load_config(RadImageNetConfig, folder)
-        network = build_radimagenet(config)
-        load_state(network, folder)
+        network = load_network(lambda: build_radimagenet(config), folder)
         xy, yz, xz = (cls(network, config, plane, device, slices=slices) for plane in PLANES)
         return xy, yz, xz
 

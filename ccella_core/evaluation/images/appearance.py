@@ -18,8 +18,8 @@ from ccella_core.evaluation.statistics.estimate import Estimate
 from ccella_core.evaluation.statistics.intervals import of_resamples
 from ccella_core.progress import OnProgress
 
-BANDS = 24
-"""Of equal width, from the slowest wave to the fastest that voxels can hold."""
+MOST_BANDS = 24
+"""Of equal width, from the slowest wave to the fastest that voxels can hold; fewer where slices have few voxels."""
 FINE_FROM = 0.5
 """Of the highest frequency: what lies above is fine detail, waves shorter than four voxels."""
 GREYS = 16
@@ -69,13 +69,14 @@ def appearance_of(
 
     def seen(volumes: VolumeSet) -> _Seen:
         nonlocal done
-        rows = []
+        spectra, greys = [], []
         for voxels in volumes.volumes():
-            rows.append(np.concatenate([spectrum_of(voxels), np.percentile(voxels, np.linspace(0, 100, GREYS))]))
+            spectra.append(spectrum_of(voxels))
+            greys.append(np.percentile(voxels, np.linspace(0, 100, GREYS)))
             done += 1
             if progress is not None:
                 progress(done, total)
-        return _Seen(np.array(rows), [member.patient for member in volumes])
+        return _Seen(np.array(spectra), np.array(greys), [member.patient for member in volumes])
 
     drawn, scanned = seen(synthetic), seen(real)
     halves = None
@@ -86,36 +87,36 @@ def appearance_of(
 
 
 def spectrum_of(voxels: np.ndarray) -> np.ndarray:
-    """Mean in-plane power of a volume (X, Y, Z) in each of BANDS of frequencies, those of slices averaged.
+    """Mean in-plane power of a volume (X, Y, Z) in bands of frequencies, that of its slices averaged.
 
     The slices are tapered (Hann), so that borders make no frequencies of their own, and their mean is taken off.
     """
     x, y = voxels.shape[:2]
+    bands = min(MOST_BANDS, min(x, y) // 2)
     taper = np.hanning(x)[:, None] * np.hanning(y)[None]
     slices = np.moveaxis(voxels, -1, 0).astype(np.float64)
     slices = (slices - slices.mean(axis=(1, 2), keepdims=True)) * taper
     power = (np.abs(np.fft.fft2(slices)) ** 2).mean(axis=0) / (taper**2).sum()
     # Along the diagonals there are higher frequencies; they are not what every direction can hold.
     radius = np.hypot(np.fft.fftfreq(x)[:, None], np.fft.fftfreq(y)[None]) / 0.5
-    band = np.ceil(radius * BANDS).astype(int) - 1  # the mean falls into band -1
-    return np.array([power[band == each].mean() for each in range(BANDS)])
+    band = np.ceil(radius * bands).astype(int) - 1  # the mean falls into band -1
+    return np.array([power[band == each].mean() for each in range(bands)])
 
 
 class _Seen:
-    """Rows of features, and whose they are."""
+    """Of each volume its spectrum and its grey values, and whose it is."""
 
-    def __init__(self, rows: np.ndarray, patients: Sequence[str]) -> None:
-        self.rows, self.patients = rows, list(patients)
+    def __init__(self, spectra: np.ndarray, greys: np.ndarray, patients: Sequence[str]) -> None:
+        self.spectra, self.greys, self.patients = spectra.clip(min=SMALLEST_POWER), greys, list(patients)
 
-    @property
-    def spectra(self) -> np.ndarray:
-        return self.rows[:, :BANDS]
+    def __len__(self) -> int:
+        return len(self.patients)
 
     def of(self, chosen: Sequence[str]) -> _Seen:
         """Those of some patients, as often as each is chosen."""
         places = {patient: [n for n, each in enumerate(self.patients) if each == patient] for patient in set(chosen)}
         rows = [place for patient in chosen for place in places[patient]]
-        return _Seen(self.rows[rows], [self.patients[row] for row in rows])
+        return _Seen(self.spectra[rows], self.greys[rows], [self.patients[row] for row in rows])
 
     def halves(self, seed: int) -> tuple[_Seen, _Seen]:
         order = np.random.default_rng(seed).permutation(sorted(set(self.patients))).tolist()
@@ -133,12 +134,13 @@ def _look(drawn: _Seen, scanned: _Seen, seed: int) -> Look:
 
 
 def _mean_spectrum(seen: _Seen) -> np.ndarray:
-    return np.asarray(seen.spectra.mean(axis=0).clip(min=SMALLEST_POWER))
+    return np.asarray(seen.spectra.mean(axis=0))
 
 
 def _fine_detail(drawn: _Seen, scanned: _Seen) -> float:
-    fine = slice(round(BANDS * FINE_FROM), None)
-    return float(_mean_spectrum(drawn)[fine].sum() / _mean_spectrum(scanned)[fine].sum())
+    one, other = _mean_spectrum(drawn), _mean_spectrum(scanned)
+    fine = slice(round(len(one) * FINE_FROM), None)
+    return float(one[fine].sum() / other[fine].sum())
 
 
 def _decades(drawn: _Seen, scanned: _Seen) -> float:
@@ -168,9 +170,8 @@ def _judged(drawn: _Seen, scanned: _Seen, seed: int) -> Estimate | None:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    features = np.concatenate([drawn.rows, scanned.rows])
-    features[:, :BANDS] = np.log10(features[:, :BANDS].clip(min=SMALLEST_POWER))
-    truth = np.repeat([1, 0], [len(drawn.rows), len(scanned.rows)])
+    features = np.concatenate([np.hstack([np.log10(seen.spectra), seen.greys]) for seen in (drawn, scanned)])
+    truth = np.repeat([1, 0], [len(drawn), len(scanned)])
     groups = [f"synthetic {each}" for each in drawn.patients] + [f"real {each}" for each in scanned.patients]
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
     judge = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
@@ -189,4 +190,4 @@ def _judged(drawn: _Seen, scanned: _Seen, seed: int) -> Estimate | None:
 
 
 def _counts(drawn: _Seen, scanned: _Seen) -> str:
-    return f"{len(drawn.rows)} and {len(scanned.rows)}"
+    return f"{len(drawn)} and {len(scanned)}"

@@ -118,7 +118,12 @@ def evaluate_images(
         extractors=tuple(scores),
         diversity=diversity,
         appearance=appearance,
-        warnings=(*_of_training_cases(real, synthetic), *_warnings(scores)),
+        warnings=(
+            *real.left_out_words,
+            *synthetic.left_out_words,
+            *_of_training_cases(real, synthetic),
+            *_warnings(scores),
+        ),
     )
 
 

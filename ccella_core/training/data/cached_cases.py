@@ -7,7 +7,6 @@ its header a line for each case. Shards are mapped into memory, which the proces
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from collections.abc import Sequence
 from functools import partial
@@ -15,12 +14,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ccella_core.cases.case import Split
-from ccella_core.config import StrictModel
+from ccella_core.config import StrictModel, read_json
 from ccella_core.errors import InputError
 from ccella_core.files import read_bytes, sha256_of
 from ccella_core.phantom.fields import StructuredFields
@@ -73,6 +72,8 @@ class CacheIndex(StrictModel):
     has_regions: bool
     null_sha256: str | None
     shards: dict[Split, tuple[Shard, ...]]
+    left_out: dict[str, str] = Field(default_factory=dict)
+    """Cases that could not be read or encoded, each with the reason in a sentence."""
 
 
 def read_index(folder: Path) -> CacheIndex | None:
@@ -210,8 +211,17 @@ class CachedCases:
 
 
 def rows_of(file: Any) -> list[CacheEntry]:
-    """The lines in the header of a shard."""
-    return [CacheEntry.model_validate(row) for row in json.loads(file.metadata()["rows"])]
+    """The lines in the header of a shard. Raises InputError where they are no cases."""
+    try:
+        return [CacheEntry.model_validate(row) for row in read_json(file.metadata()["rows"])]
+    except (LookupError, TypeError, ValueError) as error:
+        raise InputError("A file of the cache does not say which cases it holds; remove the cache.") from error
+
+
+def left_out_of(file: Any) -> dict[str, str]:
+    """What the header of a shard says of the cases that are not in it."""
+    found: dict[str, str] = read_json(file.metadata().get("left_out", "{}"))
+    return found
 
 
 def _open(path: Path, sha256: str | None) -> Any:
