@@ -16,9 +16,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
-from filelock import FileLock, Timeout
-
 from ccella_core.errors import InputError, SaveError
 
 if TYPE_CHECKING:  # `ccella --help` answers without pydantic
@@ -100,6 +97,8 @@ def hidden_name(folder: Path, end: str = "") -> Path:
         folder: in which it lies.
         end: of the name, for instance an extension.
     """
+    import psutil  # late, as filelock is: Slicer imports this module before either is installed
+
     start = int(psutil.Process().create_time())
     return folder / f".ccella-{_machine()}-{os.getpid()}-{start}-{uuid.uuid4().hex[:8]}{end}"
 
@@ -135,6 +134,8 @@ def _machine() -> str:
 
 
 def _is_running(number: int, start: int) -> bool:
+    import psutil
+
     try:
         process = psutil.Process(number)
         return abs(process.create_time() - start) <= START_TOLERANCE and process.status() != psutil.STATUS_ZOMBIE
@@ -156,6 +157,8 @@ def locked(file: Path, *, wait: bool = False) -> Iterator[None]:
         InputError: another process holds it, and ``wait`` was not asked for.
         OSError: there can be no lock in this folder.
     """
+    from filelock import FileLock, Timeout
+
     lock = FileLock(file)
     try:
         lock.acquire(timeout=-1 if wait else 0)
