@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import qt
 import slicer
 import vtk
 from CCELLAGeneratorLib import dependencies
@@ -22,6 +23,7 @@ from CCELLAGeneratorLib.panel.parameters import CCELLAGeneratorParameterNode
 from CCELLAGeneratorLib.scene import dicom_export, sample_data
 from CCELLAGeneratorLib.scene.synthetic_label import SyntheticLabel
 from CCELLAGeneratorLib.scene.volumes import is_synthetic
+from CCELLAGeneratorLib.study.page import StudyPage
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
@@ -94,12 +96,19 @@ class CCELLAGeneratorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Build the panel, once, when the module is first opened or reloaded."""
         ScriptedLoadableModuleWidget.setup(self)
         ui_widget = slicer.util.loadUI(self.resourcePath("UI/CCELLAGenerator.ui"))
-        self.layout.addWidget(ui_widget)
+        study_widget = slicer.util.loadUI(self.resourcePath("UI/ReaderStudy.ui"))
+        self.pages = qt.QTabWidget()
+        self.pages.documentMode = True  # no frame, which would make the panel wider
+        self.pages.addTab(ui_widget, _("Generate"))
+        self.pages.addTab(study_widget, _("Reader study"))
+        self.layout.addWidget(self.pages)
         self.ui = slicer.util.childWidgetVariables(ui_widget)
         ui_widget.setMRMLScene(slicer.mrmlScene)
+        study_widget.setMRMLScene(slicer.mrmlScene)
         log = LogPane(self.ui)
         self.logic = CCELLAGeneratorLogic(log=log.write)
         self.panel = Panel(self.ui, self.logic, log)
+        self.study = StudyPage(slicer.util.childWidgetVariables(study_widget), self.logic, self.panel.leave_views)
         scene = slicer.mrmlScene
         for begins, ends in (
             (scene.StartCloseEvent, scene.EndCloseEvent),
@@ -120,6 +129,7 @@ class CCELLAGeneratorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         self.removeObservers()
         self.logic.close()
+        self.study.close()
         self.panel.close()
 
     def enter(self) -> None:
@@ -129,6 +139,7 @@ class CCELLAGeneratorWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneStartChange(self, _caller: Any, _event: Any) -> None:
         """The scene is closed, or another one loaded into it: until that is over, nodes may not be what they seem."""
+        self.study.stop()
         self._use_parameters(None)
 
     def onSceneEndChange(self, _caller: Any, _event: Any) -> None:

@@ -127,7 +127,21 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_tiny_pipeline().save_pretrained(tmp_path_factory.mktemp("models") / "tiny").path
 
 
-def build_tiny_pipeline() -> CCELLAPipeline:
+@pytest.fixture(scope="session")
+def labelled_pipeline(labelled_model: Path) -> CCELLAPipeline:
+    """The same with three sequences, and labels of gland and lesion."""
+    from ccella_core.generation.pipeline import CCELLAPipeline
+
+    return CCELLAPipeline.from_pretrained(labelled_model, device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def labelled_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the model of ``labelled_pipeline``."""
+    return build_tiny_pipeline(labelled=True).save_pretrained(tmp_path_factory.mktemp("models") / "labelled").path
+
+
+def build_tiny_pipeline(*, labelled: bool = False) -> CCELLAPipeline:
     from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
@@ -155,6 +169,7 @@ def build_tiny_pipeline() -> CCELLAPipeline:
     t5 = T5Config(vocab_size=64, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2, feed_forward_proj="gated-gelu")
     denoiser = DenoiserConfig(
         unet=UNetConfig(
+            latent_channels=20 if labelled else 4,
             num_channels=(32, 32),
             attention_levels=(False, True),
             num_head_channels=(0, 32),
@@ -173,17 +188,18 @@ def build_tiny_pipeline() -> CCELLAPipeline:
         scheduler_config=SchedulerConfig(),
         encoder=ReportEncoder(_draw_weights(T5EncoderModel(t5)), tokenizer, max_tokens=max_tokens),  # type: ignore[arg-type]
         index=ModelIndex(
-            name="tiny",
+            name="labelled" if labelled else "tiny",
             version="1",
             licence="Apache-2.0",
             intended_use="tests",
             description="random weights",
             variant=denoiser.variant,
-            sequences=["t2w"],
+            sequences=["t2w", "hbv", "adc"] if labelled else ["t2w"],
+            labels=["gland", "lesion"] if labelled else [],
             native_shape=(16, 16, 8),
             native_spacing_mm=(1.0, 1.0, 3.0),
-            intensity_range={"t2w": (0.0, 1.0)},
-            latent_scale_factor=1.0,
+            intensity_range={"t2w": (0.0, 1.0)} | ({"hbv": (0.0, 1.0), "adc": (0.0, 3000.0)} if labelled else {}),
+            latent_scale_factor=(1.0, 0.9, 1.1, 1.0, 0.8) if labelled else 1.0,
             max_report_tokens=max_tokens,
             default_scheduler="dpm++",
             default_num_inference_steps=2,

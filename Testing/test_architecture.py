@@ -28,7 +28,7 @@ FLOORS: list[set[str]] = [
     {"cases"},
     {"training", "evaluation.statistics"},
     {"evaluation.data"},
-    {"evaluation.adherence", "evaluation.classifier"},
+    {"evaluation.adherence", "evaluation.classifier", "evaluation.readers"},
     {"evaluation.features"},
     {"evaluation.images"},
     {"evaluation.privacy"},

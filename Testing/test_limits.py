@@ -17,7 +17,32 @@ def test_names_that_files_can_have(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", " ", "..", "a/b", "a\\b", "a:b", "a\0b", "a\nb", "x" * (MAX_NAME_CHARACTERS + 1), "前立腺" * 30, "😀" * 60],
+    [
+        "",
+        " ",
+        "..",
+        "a/b",
+        "a\\b",
+        "a:b",
+        "a\0b",
+        "a\nb",
+        "CON",
+        "nul.txt",
+        "Com1",
+        "lpt³.a",
+        ".a",
+        "a.",
+        " a",
+        "=a",
+        "-a",
+        "@a",
+        "~a",
+        "a\x7f",
+        "a\ud800",
+        "x" * (MAX_NAME_CHARACTERS + 1),
+        "前立腺" * 30,
+        "😀" * 60,
+    ],
 )
 def test_names_that_they_cannot(name: str) -> None:
     assert not is_file_name(name)

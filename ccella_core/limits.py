@@ -42,10 +42,25 @@ def synthetic_label(source_sha256: str | None) -> str:
     return SYNTHETIC_LABEL.replace(SYNTHETIC_PREFIX, synthetic_title(source_sha256))
 
 
-_FORBIDDEN_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # by one file system or another
+_FORBIDDEN_IN_NAMES = re.compile(r'[<>:"/\\|?*]')  # by one file system or another
+_RESERVED_NAMES = re.compile(r"(con|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³]|conin\$|conout\$)( *\..*)?", re.IGNORECASE)
+"""What Windows takes for a device, whatever its ending."""
+_NO_BEGINNINGS = " .=+-@~"
+"""A hidden file, a formula in a table, an option of a command, somebody's home."""
 
 
 def is_file_name(name: str) -> bool:
-    """Whether files can be named so on every system, with something before and after the name."""
+    """Whether files can be named so on every system, alone or with something before and after the name.
+
+    The one rule for cases, models' volumes and rows of a batch.
+    """
     fits = len(name) <= MAX_NAME_CHARACTERS and len(name.encode("utf-8", "surrogatepass")) <= MAX_NAME_BYTES
-    return bool(name.strip(" .")) and fits and not _FORBIDDEN_IN_NAMES.search(name)
+    return (
+        bool(name)
+        and fits
+        and name.isprintable()  # no control characters, no halves of characters
+        and name[0] not in _NO_BEGINNINGS
+        and name[-1] not in " ."
+        and not _FORBIDDEN_IN_NAMES.search(name)
+        and not _RESERVED_NAMES.fullmatch(name)
+    )

@@ -7,15 +7,31 @@ from datetime import datetime, timezone
 from importlib import metadata
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from ccella_core.limits import SYNTHETIC_LABEL, OutputRange, synthetic_label, synthetic_title
 
 SequenceName = Literal["t2w", "adc", "hbv"]
 LabelName = Literal["gland", "lesion"]
+LABEL_VALUES: dict[LabelName, int] = {"gland": 1, "lesion": 2}
+"""What a label map holds; 0 is neither. A lesion is written over the gland that it lies in."""
+LABELS: Literal["labels"] = "labels"
 
 # The packages whose version can change a voxel.
 RECORDED_PACKAGES = ("ccella-core", "torch", "monai", "transformers", "diffusers", "numpy")
+
+
+def file_stem(examination: str, part: SequenceName | Literal["labels"], *, of_several: bool) -> str:
+    """The name without ending of an examination's volume, or of its label map.
+
+    Args:
+        examination: its name.
+        part: the sequence; ``LABELS`` for the label map, which Slicer knows by this word.
+        of_several: the model draws more than one sequence.
+    """
+    if part == LABELS:
+        return f"{examination}-{LABELS}"
+    return f"{examination}_{part}" if of_several else examination
 
 
 def software_versions() -> dict[str, str]:
@@ -86,5 +102,12 @@ class Sidecar(BaseModel):
     label: str = SYNTHETIC_LABEL
     image: str = Field(description="Name of the image file this describes, in the same folder.")
     sha256: str = Field(description="SHA-256 of that file's bytes.")
-    sequence: SequenceName
+    sequence: SequenceName | None = Field(None, description="What it shows; nothing for a label map.")
+    labels: dict[LabelName, int] | None = Field(None, description="The values of a label map; nothing for a volume.")
     provenance: Provenance
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Sidecar:
+        if (self.sequence is None) == (self.labels is None):
+            raise ValueError("it must name a sequence or labels, one of the two")
+        return self

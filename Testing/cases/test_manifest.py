@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from ccella_core.cases.case import Case, StructuredFields, is_safe_id, safe_id, with_own_names
+from ccella_core.cases.case import Case, StructuredFields, safe_id, with_own_names
 from ccella_core.cases.manifest import read_manifest, write_manifest
 from ccella_core.errors import InputError
+from ccella_core.limits import is_file_name
 
 
 @pytest.fixture
@@ -168,10 +169,12 @@ def test_what_is_written_is_read_as_the_same_cases(folder):
     assert '"t2w": "a.mha"' in (folder / "again.jsonl").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["a/b", "CON", "con.txt", "..", "", "Müller", "x" * 200, "end.", " a"])
+@pytest.mark.parametrize(
+    "name", ["a/b", "CON", "con.txt", "..", "", "=1+1", "COM1.txt", "lpt² .a", "~x", "a\x7f", "x" * 200, "end.", " a"]
+)
 def test_unsafe_names_become_safe_and_stay_apart(name):
-    assert not is_safe_id(name)
-    assert is_safe_id(safe_id(name))
+    assert not is_file_name(name)
+    assert is_file_name(safe_id(name))
     assert safe_id(name) == safe_id(name) != safe_id(name + "-")
 
 

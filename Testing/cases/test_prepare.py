@@ -86,10 +86,12 @@ def test_a_gland_to_the_side_comes_to_the_middle(tmp_path):
     gland = np.zeros((16, 16, 8), np.uint8)
     gland[8:16, 4:12, 2:6] = 1  # eight millimetres to the left
     case = new_case(tmp_path, "case", gland=write_image(tmp_path / "off.nii.gz", gland))
-    prepared, _ = prepare(SourceCases((case,)), SETTINGS, tmp_path / "out")
+    small = SETTINGS.model_copy(update={"shape": (8, 8, 4), "sequences": ("t2w",)})
+    prepared, _ = prepare(SourceCases((case,)), small, tmp_path / "out")
     found = np.argwhere(prepared.regions(prepared.cases[0])[0]).mean(axis=0)
-    np.testing.assert_allclose(found, [7.5, 7.5, 3.5], atol=0.01)
-    assert (prepared.voxels(prepared.cases[0], "t2w")[:4] == 0).all(), "beyond the scan there is nothing"
+    np.testing.assert_allclose(found, [3.5, 3.5, 1.5], atol=0.01)
+    prepared, _ = prepare(SourceCases((case,)), SETTINGS, tmp_path / "as large as the scan")
+    assert np.argwhere(prepared.regions(prepared.cases[0])[0]).mean(axis=0)[0] == pytest.approx(3.5), "none is cut off"
     middle = SETTINGS.model_copy(update={"centre": "image"})
     prepared, _ = prepare(SourceCases((case,)), middle, tmp_path / "image")
     assert np.argwhere(prepared.regions(prepared.cases[0])[0]).mean(axis=0)[0] == pytest.approx(3.5)

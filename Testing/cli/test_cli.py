@@ -14,7 +14,8 @@ import pytest
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 from typer.testing import CliRunner, Result
 
-from ccella_core.cli import app
+from ccella_core.cli import app, train
+from ccella_core.cli.generate import _report_text
 from ccella_core.errors import Cancelled
 from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.provenance import SYNTHETIC_LABEL
@@ -125,10 +126,26 @@ def test_bad_arguments_end_with_2_and_a_sentence(tiny_model: Path, tmp_path: Pat
 
 
 def test_a_report_that_cannot_be_read_ends_with_2(tiny_model: Path, tmp_path: Path) -> None:
-    (tmp_path / "latin.txt").write_bytes("Läsion".encode("latin-1"))
-    for name, words in (("missing.txt", "cannot be read"), ("latin.txt", "not UTF-8")):
+    (tmp_path / "picture.txt").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(32)))
+    for name, words in (("missing.txt", "There is no file"), ("picture.txt", "is no text")):
         result = ccella("generate", "--report-file", tmp_path / name, "--model", tiny_model, "--out", tmp_path)
         assert result.exit_code == 2 and words in result.stderr
+
+
+@pytest.mark.parametrize("data", ["Läsion".encode("latin-1"), "Läsion".encode("utf-16"), b"{\\rtf1 L\\'e4sion}"])
+def test_a_report_is_read_as_prepare_reads_it(tmp_path: Path, data: bytes) -> None:
+    """In the encodings of tables, and out of RTF."""
+    (tmp_path / "report.txt").write_bytes(data)
+    assert _report_text(None, tmp_path / "report.txt") == "Läsion"
+
+
+def test_a_training_without_some_cases_ends_with_3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(train._PREPARE, "denoiser", lambda *_: (None, lambda: tmp_path))
+    for left_out, code in (({"case7": "It is damaged."}, 3), ({}, 0)):
+        (tmp_path / "run.json").write_text(json.dumps({"cache": {"left_out": left_out}}), encoding="utf-8")
+        result = ccella("train", "denoiser")
+        assert result.exit_code == code and f"The run is in {tmp_path}" in result.stdout
+        assert ("Left out: case7: It is damaged." in result.stderr) == bool(left_out)
 
 
 def test_other_failures_end_with_1(tiny_model: Path, tmp_path: Path) -> None:
@@ -150,6 +167,24 @@ def test_stopping_ends_with_130(
     monkeypatch.setattr("ccella_core.generation.pipeline.sample", stop)
     result = generate(tiny_model, tmp_path, "--seed", 7)
     assert result.exit_code == 130 and "Stopped." in result.stderr and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.medium
+def test_one_label_map_lies_beside_the_volumes_of_a_seed(labelled_model: Path, tmp_path: Path) -> None:
+    result = generate(labelled_model, tmp_path, "--seed", 7, "--sequences", "t2w, adc", "--no-picture", "--json")
+    assert result.exit_code == 0, result.output
+    stem = tmp_path / "SYNTHETIC_labelled_seed7"
+    entries = json.loads(result.stdout)["volumes"]
+    assert [entry["volume"] for entry in entries] == [f"{stem}_t2w.nii.gz", f"{stem}_adc.nii.gz"]
+    assert [entry["labels"] for entry in entries] == [f"{stem}-labels.nii.gz"] * 2
+    labels = nib.Nifti1Image.from_filename(f"{stem}-labels.nii.gz")
+    assert set(np.unique(np.asarray(labels.dataobj))) == {0, 1, 2} and labels.get_data_dtype() == np.uint8
+    again = generate(labelled_model, tmp_path, "--seed", 7, "--sequences", "hbv")
+    assert again.exit_code == 2 and "seed7-labels.nii.gz exists already" in again.stderr
+    plain = generate(labelled_model, tmp_path, "--seed", 7, "--sequences", "hbv", "--no-labels", "--no-picture")
+    assert plain.exit_code == 0 and "Labels" not in plain.stdout and Path(f"{stem}_hbv.nii.gz").is_file()
+    unknown = generate(labelled_model, tmp_path, "--sequences", "t2w,flair")
+    assert unknown.exit_code == 2 and "a list of some of t2w, adc, hbv, not 'flair'" in unknown.stderr
 
 
 @pytest.mark.medium

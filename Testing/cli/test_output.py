@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,12 @@ def ended(error: BaseException) -> tuple[int, str]:
         (KeyboardInterrupt(), EXIT_STOPPED, "Stopped."),
         (MemoryError(), EXIT_FAILED, "There is not enough memory for this; ask for less, or use another computer."),
         (typer.Exit(3), 3, ""),
+        (
+            BrokenProcessPool(),
+            EXIT_FAILED,
+            "The system ended one of its processes: there may be too little memory; try it with fewer jobs. What is "
+            "finished stays.",
+        ),
     ],
 )
 def test_known_reasons(error: BaseException, code: int, said: str) -> None:

@@ -18,9 +18,11 @@ from ccella_core.worker.tasks import MODULES
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-@pytest.mark.parametrize("module", ["protocol", "server", "__main__"])
+@pytest.mark.parametrize(
+    "module", ["client.protocol", "client.ssh", "client.transfer", "worker.server", "worker.__main__"]
+)
 def test_needs_only_the_standard_library(module: str) -> None:
-    program = f"import sys; import ccella_core.worker.{module}; print(*{{m.partition('.')[0] for m in sys.modules}})"
+    program = f"import sys; import ccella_core.{module}; print(*{{m.partition('.')[0] for m in sys.modules}})"
     printed = subprocess.run([sys.executable, "-S", "-c", program], cwd=ROOT, check=True, capture_output=True)
     others = set(printed.stdout.decode().split()) - set(sys.stdlib_module_names) - {"__main__"}
     assert others == {"ccella_core"}

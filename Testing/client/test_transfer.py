@@ -87,6 +87,17 @@ def test_a_file_that_is_named_and_never_came(tmp_path: Path) -> None:
         files.here({"volumes": [{"path": NAME, "sidecar": NAME}]})
 
 
+def test_a_label_map_comes_with_its_volumes(tmp_path: Path) -> None:
+    names = {"path": "SYNTHETIC_case-labels.nii", "sidecar": "SYNTHETIC_case-labels.json"}
+    entry = {"path": NAME, "sidecar": NAME}
+    files = receive(tmp_path, [chunk for name in (NAME, *names.values()) for chunk in chunks_of(name, b"x")])
+    volumes = files.here({"volumes": [{**entry, "labels": names}, {**entry, "labels": None}]})["volumes"]
+    assert volumes[0]["labels"] == {kind: str(tmp_path / name) for kind, name in names.items()}
+    assert volumes[1]["labels"] is None
+    with pytest.raises(TransferError, match="did not come from the other computer"):
+        files.here({"volumes": [{**entry, "labels": {**names, "path": "SYNTHETIC_other-labels.nii"}}]})
+
+
 def test_a_disk_that_refuses_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(SaveError, match="free disk space or choose another folder"):

@@ -81,7 +81,7 @@ def test_an_option_reaches_pipeline_worker_command_and_sidecar() -> None:
     assert set(GenerateParams.model_fields) >= NAMES <= set(EstimateParams.model_fields)
     renamed = {"num_inference_steps": "steps", "guidance_scale": "guidance", "memory_limit_gib": "memory_limit"}
     assert set(inspect.signature(generate).parameters) >= {renamed.get(name, name) for name in NAMES}
-    not_of_a_volume = {"count", "memory_limit_gib"}
+    not_of_a_volume = {"count", "memory_limit_gib", "sequences", "labels"}
     recorded = {"pathology": "pathology_requested"}
     assert set(Provenance.model_fields) >= {recorded.get(name, name) for name in NAMES - not_of_a_volume}
 

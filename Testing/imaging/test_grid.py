@@ -70,14 +70,35 @@ def test_another_sequence_comes_to_lie_on_the_first():
     np.testing.assert_allclose(brightest(onto(grid, adc), grid), LANDMARK, atol=0.4)
 
 
-def test_around_a_centre_and_beyond_the_scan():
+def middle_of(grid: sitk.Image) -> np.ndarray:
+    return affine_of(grid)[:3, :3] @ ((np.array(grid.GetSize()) - 1) / 2) + affine_of(grid)[:3, 3]
+
+
+@pytest.mark.parametrize("directions", orientations()[:6], ids=lambda d: str(d.astype(int).tolist()))
+def test_around_a_centre_as_far_as_the_scan_reaches(directions):
+    image = scan(directions, size=(40, 40, 40), spacing=(2.0, 2.0, 2.0))
+    # The landmark lies 7 mm to the right of the scan's middle, 10 mm behind and 10 mm above it.
+    grid = target_grid(image, (50, 40, 55), (1.3, 1.6, 1.2), centre=LANDMARK)
+    np.testing.assert_allclose(middle_of(grid), CENTRE + np.array([7, -8, 7]), atol=1e-6)
+    assert coverage(grid, image).all()
+
+
+def test_a_grid_that_is_larger_than_the_scan_holds_all_of_it():
     image = scan(np.eye(3))
-    grid = target_grid(image, (40, 40, 24), (2.0, 2.0, 3.0), centre=LANDMARK)
-    np.testing.assert_allclose(affine_of(grid)[:3, :3] @ [19.5, 19.5, 11.5] + affine_of(grid)[:3, 3], LANDMARK)
+    grid = target_grid(image, (50, 40, 30), (2.1, 2.1, 3.1), centre=LANDMARK)
+    np.testing.assert_allclose(middle_of(grid), CENTRE + np.array([7, -2, 10]), atol=1e-6)
     covered = coverage(grid, image)
-    # Moved by 7 mm to the right, 10 mm back and 10 mm up.
-    assert covered.mean() == pytest.approx((1 - 3.5 / 40) * (1 - 5 / 40) * (1 - 10 / 72), abs=0.04)
+    assert covered.mean() == pytest.approx(80 * 80 * 72 / (105 * 84 * 93), abs=0.04)
     assert (onto(grid, image + 1)[~covered] == 0).all()
+
+
+@pytest.mark.parametrize("slices", [20, 21, 40])
+def test_slices_of_the_same_thickness_are_taken_as_they_are(slices):
+    image = scan(np.diag([-1.0, -1.0, 1.0]))
+    grid = target_grid(image, (40, 40, slices), (1.5, 1.5, 3.0), centre=LANDMARK + np.array([0, 0, 0.8]))
+    first = np.linalg.inv(affine_of(image)) @ affine_of(grid)[:, 3]
+    assert first[2] == pytest.approx(round(first[2]), abs=1e-6)
+    assert abs(middle_of(grid)[2] - CENTRE[2]) <= abs(24 - slices) * 1.5 + 1e-6
 
 
 def test_the_middle_of_a_mask():

@@ -55,6 +55,17 @@ def model(tmp_path: Path) -> ModelFolder:
     return write_model(tmp_path / "tiny", make_index(), COMPONENTS)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="modes are of Unix")
+def test_a_model_can_be_read_by_colleagues(tmp_path: Path) -> None:
+    def for_the_owner_alone(folder: Path) -> None:
+        write_denoiser(folder)
+        (folder / "model.safetensors").chmod(0o600)
+
+    model = write_model(tmp_path / "tiny", make_index(), {**COMPONENTS, "denoiser": for_the_owner_alone})
+    modes = {file.stat().st_mode for file in model.path.rglob("*") if file.is_file()}
+    assert len(modes) == 1
+
+
 def edit_index(model: ModelFolder, **changes: object) -> None:
     file = model.path / "model_index.json"
     content = {**json.loads(file.read_text(encoding="utf-8")), **changes}

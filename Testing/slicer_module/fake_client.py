@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ccella_core.imaging.label_map import label_map
 from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.provenance import Provenance
 
@@ -40,8 +41,22 @@ def save_volume(
     return {
         "path": str(path),
         "sidecar": str(path.with_suffix(".json")),
+        "labels": None,
         "provenance": provenance.model_dump(mode="json"),
     }
+
+
+def save_labels(folder: Path, name: str, *, lesion: bool = True, **facts: Any) -> dict[str, str]:
+    """Save a label map as the worker does; returns what ``labels`` holds in the entries of its volumes."""
+    made = Provenance(**save_volume(folder, f"{name} scratch", **facts)["provenance"])
+    affine = np.diag([*SPACING, 1.0])
+    affine[:3, 3] = -np.multiply(SPACING, np.subtract(SHAPE, 1)) / 2
+    gland = np.zeros(SHAPE)
+    gland[3:9, 2:8, 1:5] = 1
+    inside = np.zeros(SHAPE)
+    inside[4:6, 3:5, 2:4] = lesion
+    path = label_map({"gland": gland, "lesion": inside}, affine, made).save(folder / f"{name}.nii")
+    return {"path": str(path), "sidecar": str(path.with_suffix(".json"))}
 
 
 class FakeClient:

@@ -163,7 +163,7 @@ def exit_when_cancelled(number: int, params: dict) -> None:
 cancelled = threading.Event()
 
 
-def ready(protocol: int = 1) -> None:
+def ready(protocol: int = 2) -> None:
     send(event="ready", protocol=protocol, version="0", pid=os.getpid(), python="3")
 
 
@@ -174,7 +174,7 @@ def lack_a_module() -> None:
 STARTS = {
     "well": ready,
     "slowly": lambda: (time.sleep(0.3), ready()),
-    "otherwise": lambda: ready(protocol=2),
+    "otherwise": lambda: ready(protocol=1),
     "broken": lack_a_module,
     "never": lambda: time.sleep(3600),
 }

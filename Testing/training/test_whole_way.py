@@ -170,6 +170,8 @@ def test_the_run_is_watched(work):
     assert [event.step for event in events.Images("SYNTHETIC - not for diagnosis")] == [12, 24]
     assert "AUROC" in (work / "run" / "summary.html").read_text(encoding="utf-8")
     assert read_run(work / "run")["data"]["cases"] == {"train": 14, "validation": 4}
+    assert read_run(work / "run")["data"]["positive_means"] == ["pirads"]
+    assert read_run(work / "run")["cache"]["left_out"] == {}
 
 
 def test_the_last_checkpoints_and_the_best_are_kept(work):
@@ -188,7 +190,9 @@ def test_the_model_is_whole_and_makes_a_volume(work):
 
 
 def test_the_model_tells_of_its_making(work):
-    stages = ModelFolder.open(work / "model").index.training["stages"]
+    training = ModelFolder.open(work / "model").index.training
+    stages = training["stages"]
+    assert training["positive_means"] == ["pirads"]
     assert [stage["stage"] for stage in stages] == ["autoencoder", "text_encoder", "read_first", "denoiser"]
     assert all(stage["seconds"] > 0 for stage in stages)
     autoencoder, text_encoder, read_first, denoiser = (stage["recipe"] for stage in stages)
@@ -202,7 +206,7 @@ def test_best_weights_can_be_exported(work, monkeypatch):
     about = ["--licence", "CC0-1.0", "--intended-use", "Tests.", "--trained-on", "ten phantoms"]
     best = ["--weights", "best", "--storage", "int8"]
     printed = ccella("models", "export", "run", "--out", "best", *best, *about, "--json")
-    assert json.loads(printed)["name"] == "tiny"
+    assert json.loads(printed[printed.index("{") :])["name"] == "tiny", "after what the log says"
     assert stored_as_int8(Path("best", "denoiser", "model.safetensors"))
     assert not stored_as_int8(Path("model", "denoiser", "model.safetensors"))
     assert "exists already" in ccella("models", "export", "run", "--out", "best", *about, code=1)

@@ -60,6 +60,20 @@ def test_after_a_run_time_is_what_was_measured(tiny_model: Path, state: WorkerSt
 
 
 @pytest.mark.medium
+def test_sequences_that_are_not_asked_for_take_no_time(labelled_model: Path, state: WorkerState) -> None:
+    need = need_of(ModelFolder.open(labelled_model))
+    asked = [{}, {"labels": False}, {"sequences": ["adc"], "labels": False}]
+    for parts, params in zip((5, 3, 1), asked, strict=True):
+        expected = 1000 * (20 * need.step.at(1) + parts * need.decode.at(1)) / 1e9
+        value = ask(state, labelled_model, num_inference_steps=20, count=64, **params)
+        assert value["seconds"] == pytest.approx(64 * expected / 1000, abs=0.01)
+    timing = Timing(load=10, encode=1, step=0.5, decode=2)
+    Timings(state.timings_file).keep(ModelFolder.open(labelled_model).sha256, "cpu", SHAPE, timing)
+    measured = [ask(state, labelled_model, num_inference_steps=4, **params)["seconds"] for params in asked]
+    assert measured == [10 + 1 + 4 * 0.5 + 2 * parts for parts in (5, 3, 1)]
+
+
+@pytest.mark.medium
 def test_a_loaded_model_is_neither_loaded_nor_counted_again(
     tiny_model: Path, tiny_pipeline: Any, state: WorkerState, monkeypatch: pytest.MonkeyPatch
 ) -> None:

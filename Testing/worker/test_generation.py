@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -14,7 +13,7 @@ import SimpleITK as sitk  # noqa: N813
 
 from ccella_core.errors import Cancelled, InputError
 from ccella_core.generation.decoding import decode
-from ccella_core.generation.pipeline import CCELLAPipeline
+from ccella_core.imaging.label_map import LabelMap
 from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.models.model import INDEX_NAME, ModelFolder
 from ccella_core.worker.failures import explain
@@ -63,22 +62,35 @@ def test_another_model_takes_the_place_of_the_first(tiny_model: Path, handlers: 
     assert not handlers.state.holds(ModelFolder.open(tiny_model).sha256, "cpu")
 
 
-def test_a_model_of_several_sequences_gives_a_file_of_each(
-    tiny_model: Path,
-    tiny_pipeline: CCELLAPipeline,
-    handlers: Handlers,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.medium
+def test_a_model_of_several_sequences_and_labels_gives_a_file_of_each(
+    labelled_model: Path, handlers: Handlers, tmp_path: Path
 ) -> None:
-    def draw_two(*arguments: Any, **settings: Any) -> list[SyntheticVolume]:
-        (volume,) = tiny_pipeline(*arguments, **settings)
-        return [volume, dataclasses.replace(volume, sequence="adc")]
-
-    monkeypatch.setattr("ccella_core.worker.generation.load", lambda *_: draw_two)
-    value = handlers(task_of(tiny_model, tmp_path, count=2))
+    value = handlers(task_of(labelled_model, tmp_path, count=2))
+    sequences = ("t2w", "hbv", "adc")
     names = [Path(volume["path"]).name for volume in value["volumes"]]
-    assert names == [f"SYNTHETIC_tiny_seed{seed}_{sequence}.nii" for seed in (7, 8) for sequence in ("t2w", "adc")]
-    assert [SyntheticVolume.load(tmp_path / name).sequence for name in names] == ["t2w", "adc"] * 2
+    assert names == [f"SYNTHETIC_labelled_seed{seed}_{sequence}.nii" for seed in (7, 8) for sequence in sequences]
+    assert [SyntheticVolume.load(tmp_path / name).sequence for name in names] == [*sequences, *sequences]
+    for entry, seed in zip(value["volumes"], (7, 7, 7, 8, 8, 8), strict=True):
+        path = tmp_path / f"SYNTHETIC_labelled_seed{seed}-labels.nii"
+        assert entry["labels"] == {"path": str(path), "sidecar": str(path.with_suffix(".json"))}
+        assert LabelMap.load(path).provenance.seed == seed
+    (alone,) = handlers(task_of(labelled_model, tmp_path, sequences=["adc"], labels=False))["volumes"]
+    assert Path(alone["path"]).name == "SYNTHETIC_labelled_seed7_adc_2.nii" and alone["labels"] is None
+
+
+@pytest.mark.medium
+def test_labels_are_sent_where_no_folder_is_given(labelled_model: Path, handlers: Handlers, tmp_path: Path) -> None:
+    events: list[dict[str, Any]] = []
+    task = task_of(labelled_model, tmp_path, sequences=["t2w"])
+    del task.params["output_dir"]
+    task.send = lambda event, **content: events.append(content) if event == "file" else None
+    (entry,) = handlers(task)["volumes"]
+    assert entry["labels"] == {
+        "path": "SYNTHETIC_labelled_seed7-labels.nii", "sidecar": "SYNTHETIC_labelled_seed7-labels.json"
+    }  # fmt: skip
+    sent = {event["name"] for event in events}
+    assert sent == {entry["path"], entry["sidecar"], *entry["labels"].values()} and len(sent) == 4
 
 
 def test_options_of_the_pipeline_are_parameters(tiny_model: Path, handlers: Handlers, tmp_path: Path) -> None:

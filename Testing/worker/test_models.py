@@ -70,6 +70,7 @@ def test_a_model_is_described_in_full(tiny_model: Path, user_models: Path) -> No
         "description": "random weights",
         "variant": "ccella",
         "sequences": ["t2w"],
+        "labels": [],
         "native_shape": [16, 16, 8],
         "native_spacing_mm": [1.0, 1.0, 3.0],
         "default_num_inference_steps": 2,

@@ -11,7 +11,7 @@ import pytest
 from ccella_core.errors import InputError
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.limits import GIB
-from ccella_core.models.model import INDEX_NAME, ModelFolder
+from ccella_core.models.model import ModelFolder
 from ccella_core.worker.needs import Operations, need_of, stored_values
 
 SHAPE = (16, 16, 8)
@@ -33,16 +33,6 @@ def test_a_model_needs_its_weights_and_activations(tiny_model: Path, tiny_pipeli
     assert need.activations_gib((256, 256, 128), guided=True) >= small > need.activations_gib(SHAPE, guided=False) > 0
     with pytest.raises(InputError, match="nearest: 16 or 24"):
         need.check_shape((17, 16, 8))
-
-
-@pytest.mark.medium
-def test_every_sequence_is_decoded(tiny_model: Path, tmp_path: Path) -> None:
-    several = Path(shutil.copytree(tiny_model, tmp_path / "several"))
-    index = json.loads((several / INDEX_NAME).read_text(encoding="utf-8"))
-    index |= {"sequences": ["t2w", "adc"], "intensity_range": {"t2w": [0, 1], "adc": [0, 0.003]}}
-    (several / INDEX_NAME).write_text(json.dumps(index), encoding="utf-8")
-    one, two = (need_of(ModelFolder.open(folder)) for folder in (tiny_model, several))
-    assert two.decode.at(1) == 2 * one.decode.at(1)
 
 
 def test_the_weights_of_the_text_encoder_are_counted_without_reading_them(

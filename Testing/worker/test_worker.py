@@ -107,7 +107,7 @@ def test_questions_are_answered_while_a_volume_is_made(worker: WorkerProcess, ti
     own = ReportEncoder.from_pretrained(
         tiny_model / "text_encoder", tokenizer_source=tiny_model / "tokenizer", max_tokens=16
     ).count_tokens(REPORT)
-    assert tokens == {"tokens": own.tokens, "limit": own.limit, "truncated": own.truncated}
+    assert tokens == {"tokens": own.tokens, "limit": own.limit, "truncated": own.truncated, "outside": None}
     assert estimate["fits"] is True and estimate["seconds"] >= 0
     assert worker.ask("generate", **asked(tiny_model, tmp_path))["code"] == "busy"
     worker.send("cancel", id=number)

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, NamedTuple, get_args
 from pydantic import Field, field_validator, model_validator
 
 from ccella_core.config import StrictModel, sentence_of
+from ccella_core.limits import MAX_NAME_CHARACTERS, is_file_name
 from ccella_core.phantom.fields import LesionFields, PiRads, StructuredFields
 from ccella_core.phantom.findings import Pathology
 from ccella_core.provenance import SequenceName
@@ -27,7 +28,6 @@ __all__ = [
     "SourceCases",
     "Split",
     "StructuredFields",
-    "is_safe_id",
     "pathology_of",
     "safe_id",
     "sentence_of",
@@ -45,10 +45,6 @@ POSITIVE_IN_WORDS: dict[PositiveMeans, str] = {
 }
 Millimetres = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
 
-SAFE_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?")
-MAX_ID_LENGTH = 100
-"""File names are made of an id and a few words more, and Windows counts the whole path."""
-RESERVED_ON_WINDOWS = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
 DIGEST_LENGTH = 8
 
 
@@ -87,7 +83,7 @@ class Case(StrictModel):
     @field_validator("id")
     @classmethod
     def _id_is_safe(cls, value: str) -> str:
-        if not is_safe_id(value):
+        if not is_file_name(value):
             raise ValueError(f"{value!r} cannot be a file name on every system")
         return value
 
@@ -132,18 +128,9 @@ def pathology_of(pirads: int) -> Pathology:
     return "positive" if pirads >= 3 else "negative"
 
 
-def is_safe_id(name: str) -> bool:
-    """Whether `name` can be a file name on Windows, macOS and Linux alike."""
-    return (
-        len(name.encode("utf-8", "surrogatepass")) <= MAX_ID_LENGTH
-        and bool(SAFE_ID.fullmatch(name))
-        and not RESERVED_ON_WINDOWS.fullmatch(name)
-    )
-
-
 def safe_id(name: str) -> str:
     """`name` itself where it is a safe file name; otherwise what is safe of it and a digest of the whole name."""
-    return name if is_safe_id(name) else _digested(name)
+    return name if is_file_name(name) else _digested(name)
 
 
 def with_own_names(cases: Iterable[Case]) -> tuple[Case, ...]:
@@ -163,5 +150,5 @@ def with_own_names(cases: Iterable[Case]) -> tuple[Case, ...]:
 
 def _digested(name: str, *more: str) -> str:
     digest = hashlib.sha256("\n".join((name, *more)).encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST_LENGTH]
-    kept = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._-")[: MAX_ID_LENGTH - DIGEST_LENGTH - 1]
-    return f"{kept}-{digest}" if kept and not RESERVED_ON_WINDOWS.fullmatch(kept) else f"case-{digest}"
+    kept = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._-")[: MAX_NAME_CHARACTERS - DIGEST_LENGTH - 1]
+    return f"{kept}-{digest}" if is_file_name(kept) else f"case-{digest}"

@@ -46,6 +46,7 @@ from ccella_core.cases.tables import (
 from ccella_core.config import MOST_CHARACTERS_GIVEN, StrictModel, sentence_of
 from ccella_core.errors import InputError
 from ccella_core.files import write_text
+from ccella_core.generation.markup import plain_text
 from ccella_core.imaging.raw_files import OnWarning
 from ccella_core.phantom.fields import Isup
 from ccella_core.phantom.findings import Pathology
@@ -176,7 +177,7 @@ def case_of(line: Any, folder: Path) -> Case:
         cells["fields"] = usable_fields(cells["fields"], warnings.append)
     try:
         row = ManifestRow.model_validate({name: value for name, value in cells.items() if value is not None})
-        return _case_of(row, folder).model_copy(update={"warnings": tuple(warnings)})
+        return _case_of(row, folder, warnings.append).model_copy(update={"warnings": tuple(warnings)})
     except ValidationError as error:
         raise InputError(_explained(error)) from error
 
@@ -218,13 +219,13 @@ def _name_of(cells: Any, number: int) -> str:
     return as_name(str(name)).encode("utf-8", "replace").decode("utf-8")
 
 
-def _case_of(row: ManifestRow, folder: Path) -> Case:
+def _case_of(row: ManifestRow, folder: Path, on_warning: OnWarning) -> Case:
     reports = row.reports
     if row.report is not None:
         reports = (row.report,)
     elif row.report_file is not None:
-        text = read_any_text(_existing(folder, row.report_file, "report_file")).strip()
-        reports = (text,) if text else ()
+        reports = (read_any_text(_existing(folder, row.report_file, "report_file"), on_warning),)
+    reports = tuple(text for report in reports if (text := plain_text(report, on_warning).strip()))
     facts = {**(row.fields.model_dump(exclude_none=True) if row.fields else {}), **row.facts}
     pirads: int | None = facts.get("pirads")
     three = (row.spacing_x, row.spacing_y, row.spacing_z)

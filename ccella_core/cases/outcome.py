@@ -12,7 +12,7 @@ from ccella_core.cases.prepared import STATE, PrepareSettings
 from ccella_core.config import StrictModel
 from ccella_core.files import read_bytes
 
-RULES = 3
+RULES = 4
 """Raised whenever the rules change by which a case is prepared, so that none is kept that followed the old ones."""
 
 

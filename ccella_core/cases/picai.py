@@ -25,7 +25,6 @@ from ccella_core.cases.case import (
     RejectedCase,
     SourceCases,
     StructuredFields,
-    is_safe_id,
     pathology_of,
     with_own_names,
 )
@@ -33,6 +32,7 @@ from ccella_core.cases.facts import as_number, usable_fact
 from ccella_core.cases.tables import Table, as_name, read_table, says_nothing
 from ccella_core.errors import InputError
 from ccella_core.imaging.raw_files import OnWarning
+from ccella_core.limits import is_file_name
 from ccella_core.provenance import SequenceName
 
 log = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ def _meaning(table: Table, positive: PositiveMeans | None, marksheet: Path) -> P
 
 
 def _case(name: str, line: dict[str, str], scan: Path, folder: Path, meaning: PositiveMeans) -> Case:
-    if not is_safe_id(name):
+    if not is_file_name(name):
         raise InputError(f"{name!r} cannot be a file name on every system.")
     images: dict[SequenceName, Path] = {"t2w": scan}
     for sequence in get_args(SequenceName):

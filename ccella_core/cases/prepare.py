@@ -179,7 +179,7 @@ def prepare_case(case: Case, settings: PrepareSettings, out: Path) -> Outcome:
             outcome = Outcome(
                 fingerprint=fingerprint, refused=f"It could not be prepared ({type(error).__name__}: {last})."
             )
-        write_text(state_path(case, out), outcome.model_dump_json())
+        write_text(state_path(case, out), outcome.model_dump_json(), private=True)
     except OSError as error:
         cause = getattr(error.__cause__, "strerror", None) or error.strerror or error
         raise SaveError(

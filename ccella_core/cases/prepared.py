@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import zlib
 from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
@@ -19,11 +20,12 @@ import numpy as np
 from pydantic import Field, ValidationError, field_validator
 
 from ccella_core import __version__
-from ccella_core.cases.case import PiRads, PositiveMeans, ReportSource, Split, StructuredFields, is_safe_id
+from ccella_core.cases.case import PiRads, PositiveMeans, ReportSource, Split, StructuredFields
 from ccella_core.config import StrictModel, sentence_of
 from ccella_core.errors import InputError
 from ccella_core.files import read_bytes, read_text, sha256_of, write_json, write_text
 from ccella_core.imaging.intensity import scaled_range
+from ccella_core.limits import is_file_name
 from ccella_core.phantom.findings import Pathology
 from ccella_core.provenance import LabelName, SequenceName
 
@@ -86,7 +88,7 @@ class PreparedCase(StrictModel):
     @field_validator("id")
     @classmethod
     def _id_is_a_file_name(cls, value: str) -> str:
-        if not is_safe_id(value):  # the table may have been altered by hand
+        if not is_file_name(value):  # the table may have been altered by hand
             raise ValueError(f"{value[:60]!r} cannot be the name of a case: it could lead out of the folder")
         return value
 
@@ -184,19 +186,16 @@ class PreparedSet:
     def _read(self, name: str, case: PreparedCase) -> np.ndarray:
         path = self._path(name, case)
         try:
-            if sha256_of(path) != case.sha256[name]:
-                raise InputError(
-                    f"{path} is missing or damaged: it is not the file that was prepared; prepare the cases again."
-                )
+            altered = sha256_of(path) != case.sha256[name]
             image = nib.Nifti1Image.from_filename(path, mmap=False)
-            voxels = np.asarray(image.dataobj.get_unscaled())  # type: ignore[attr-defined]
-        except (OSError, EOFError, ValueError, nib.filebasedimages.ImageFileError) as error:
-            if isinstance(error, InputError):
-                raise
+            stored = np.asarray(image.dataobj.get_unscaled())  # type: ignore[attr-defined]
+        except (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError) as error:
             raise InputError(f"{path} is missing or damaged ({error}); prepare the cases again.") from error
-        if voxels.shape != self.settings.shape:
-            raise InputError(f"{path} has {voxels.shape} voxels, not {self.settings.shape}; prepare the cases again.")
-        return voxels
+        if altered:
+            raise InputError(f"{path} was altered since {case.id} was prepared; prepare the cases again.")
+        if stored.shape != self.settings.shape:
+            raise InputError(f"{path} has {stored.shape} voxels, not {self.settings.shape}; prepare the cases again.")
+        return stored
 
     def _path(self, name: str, case: PreparedCase) -> Path:
         if name not in case.sha256:

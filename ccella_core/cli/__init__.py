@@ -15,10 +15,10 @@ from ccella_core.cli import (
     models,
     phantom,
     prepare,
+    remote,
     study,
     synthesize,
     train,
-    worker,
 )
 from ccella_core.cli.output import EXIT_CODES
 
@@ -39,7 +39,7 @@ app.command("train", epilog=EXIT_CODES)(train.train)
 app.command("synthesize", epilog=EXIT_CODES)(synthesize.synthesize)
 app.command("study", epilog=EXIT_CODES)(study.study)
 app.command("phantom", epilog=EXIT_CODES)(phantom.phantom)
-app.command("worker", epilog=EXIT_CODES)(worker.worker)
+app.command("worker", epilog=EXIT_CODES)(remote.worker)
 app.command("info", epilog=EXIT_CODES)(models.info)
 
 

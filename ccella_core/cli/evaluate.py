@@ -12,7 +12,15 @@ import typer
 from ccella_core.cli import evaluate_adherence, evaluate_classifier
 from ccella_core.cli.evaluate_adherence import SplitName
 from ccella_core.cli.options import seed_of
-from ccella_core.cli.output import EXIT_CODES, AsJson, StepDisplay, explained, print_json, print_message
+from ccella_core.cli.output import (
+    EXIT_CODES,
+    AsJson,
+    StepDisplay,
+    end_with_left_out,
+    explained,
+    print_json,
+    print_message,
+)
 from ccella_core.errors import InputError
 
 if TYPE_CHECKING:
@@ -92,6 +100,8 @@ def images(
     kinds = list(dict.fromkeys(extractor or available_kinds()))
     for kind in kinds:
         check_kind(kind, real_set.shape, real_set.spacing, sequence)
+    real_set, synthetic_set = _checked(real_set, "real"), _checked(synthetic_set, "synthetic")
+    check_image_sets(real_set, synthetic_set)
     loaded = {}
     for kind in sorted(kinds, key=lambda kind: kind == "phantom"):  # the last, because it may have to be trained
         with StepDisplay("Training the stand-in, once") as on_progress:
@@ -116,9 +126,10 @@ def images(
     save_image_scores(scores, out)
     if as_json:
         print_json(json.loads(scores.model_dump_json()))
-        return
-    typer.echo(images_markdown(scores))
-    print_message(f"Also in {out}.")
+    else:
+        typer.echo(images_markdown(scores))
+        print_message(f"Also in {out}.")
+    end_with_left_out((*real_set.left_out, *synthetic_set.left_out))
 
 
 @app.command("privacy", epilog=EXIT_CODES)
@@ -171,6 +182,8 @@ def privacy(
     check_sets(synthetic_set, training_set, held_out_set, false_alarms)
     kind = extractor or available_kinds()[0]
     check_kind(kind, training_set.shape, training_set.spacing, sequence)
+    synthetic_set, training_set = _checked(synthetic_set, "synthetic"), _checked(training_set, "training")
+    held_out_set = None if held_out_set is None else _checked(held_out_set, "held-out")
     with StepDisplay("Training the stand-in, once") as on_progress:
         network = load_extractor(
             kind,  # type: ignore[arg-type]  # refused where there is none of that name
@@ -190,9 +203,39 @@ def privacy(
     save_privacy(scores, synthetic_set, training_set, out)
     if as_json:
         print_json(json.loads(scores.model_dump_json()))
+    else:
+        typer.echo(privacy_markdown(scores))
+        print_message(f"Also in {out}, with pictures.")
+    held_out_left = () if held_out_set is None else held_out_set.left_out
+    end_with_left_out((*synthetic_set.left_out, *training_set.left_out, *held_out_left))
+
+
+def _checked(volumes: VolumeSet, words: str) -> VolumeSet:
+    """Without those that cannot be used, which is met before anything slow begins."""
+    with StepDisplay(f"Looking at {words} volumes") as display:
+        return volumes.checked(display)
+
+
+@app.command("readers", epilog=EXIT_CODES)
+@explained
+def readers(
+    results: Annotated[Path, typer.Argument(help="The folder of a reader study, made by the Slicer module.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for page, tables and scores; by default the study's own.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score how well readers told synthetic volumes from real ones, and how far they agree."""
+    from ccella_core.evaluation.readers.report import readers_markdown, save_reader_result
+    from ccella_core.evaluation.readers.scores import evaluate_readers
+
+    result = evaluate_readers(results)
+    page = save_reader_result(result, out or results)
+    if as_json:
+        print_json(json.loads(result.model_dump_json()))
         return
-    typer.echo(privacy_markdown(scores))
-    print_message(f"Also in {out}, with pictures.")
+    typer.echo(readers_markdown(result))
+    print_message(f"The page is {page}.")
 
 
 def _training_set(folder: Path, split: SplitName | None, sequence: Literal["t2w", "adc", "hbv"]) -> VolumeSet:

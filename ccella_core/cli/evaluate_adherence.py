@@ -12,7 +12,15 @@ import typer
 
 from ccella_core.cli.generate import DEFAULT_MODEL
 from ccella_core.cli.options import Guidance, SchedulerOption, Steps, generation_options, seed_of
-from ccella_core.cli.output import AsJson, StepDisplay, explained, print_json, quiet_libraries, show_log
+from ccella_core.cli.output import (
+    AsJson,
+    StepDisplay,
+    end_with_left_out,
+    explained,
+    print_json,
+    quiet_libraries,
+    show_log,
+)
 from ccella_core.errors import InputError
 
 if TYPE_CHECKING:
@@ -94,6 +102,7 @@ def adherence(
             )
     if as_json:
         print_json(json.loads(result.model_dump_json()))
-        return
-    typer.echo((out / "adherence.md").read_text(encoding="utf-8"))
-    typer.echo(f"Tables and pictures are in {out}")
+    else:
+        typer.echo((out / "adherence.md").read_text(encoding="utf-8"))
+        typer.echo(f"Tables and pictures are in {out}")
+    end_with_left_out(getattr(result, "left_out", {}).items())

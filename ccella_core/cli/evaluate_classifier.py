@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from ccella_core.cli.options import seed_of
-from ccella_core.cli.output import AsJson, explained, print_json, show_log
+from ccella_core.cli.output import AsJson, end_with_left_out, explained, print_json, show_log
 from ccella_core.parallel import is_first
 
 
@@ -38,7 +38,7 @@ def classifier(
     from ccella_core.runs.folder import read_run_config
 
     sequence = read_run_config(run, ClassifierConfig).sequence
-    volumes = open_volume_set(data, sequence=sequence, split=None if split == "all" else split)
+    volumes = open_volume_set(data, sequence=sequence, split=None if split == "all" else split).checked()
     result = evaluate_classifier(run, volumes, seed=seed, out=out)
     name, content = RESULT, json.loads(result.model_dump_json())
     other = None if against is None else evaluate_classifier(against, volumes, seed=seed, out=out / "against")
@@ -49,6 +49,7 @@ def classifier(
         name, content = COMPARISON, {**content, "comparison": json.loads(comparison.model_dump_json())}
     if as_json:
         print_json(content)
-        return
-    typer.echo((out / f"{name}.md").read_text(encoding="utf-8"))
-    typer.echo(f"Scores and probabilities are in {out}")
+    else:
+        typer.echo((out / f"{name}.md").read_text(encoding="utf-8"))
+        typer.echo(f"Scores and probabilities are in {out}")
+    end_with_left_out(volumes.left_out)

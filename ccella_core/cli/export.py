@@ -11,6 +11,38 @@ from ccella_core.cli.output import AsJson, explained, print_json, quiet_librarie
 
 
 @explained
+def profile(
+    model: Annotated[str, typer.Argument(help="The model: a name or a folder.")],
+    data: Annotated[Path, typer.Argument(help="The prepared cases that it was trained on.")],
+    mirror: Annotated[bool, typer.Option("--mirror", help="It was trained on mirrored reports too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Tell a model how its training reports are worded, so that it says where a report is worded unlike them.
+
+    An exported model knows it already; one that was imported, or made by an older version, does not. Its weights and
+    its hash stay.
+    """
+    from ccella_core.cases.prepared import PreparedSet
+    from ccella_core.errors import InputError
+    from ccella_core.models.report_profile import FEWEST_PATIENTS, add_profile
+    from ccella_core.models.search import resolve_model
+    from ccella_core.training.data.wording import profile_of
+
+    found = profile_of(PreparedSet.open(data), mirror=mirror)
+    if found is None:
+        raise InputError(f"There are training reports of fewer than {FEWEST_PATIENTS} patients in {data}.")
+    changed = add_profile(resolve_model(model), found)
+    if as_json:
+        print_json({"name": changed.index.name, "path": str(changed.path), "reports": found.reports,
+                    "language": found.language, "limit": found.limit})  # fmt: skip
+        return
+    typer.echo(
+        f"{changed.index.name} knows how {found.reports} reports are worded; a report of which more than "
+        f"{found.limit:.1%} of the word pairs are new will be said to be unlike them."
+    )
+
+
+@explained
 def export(
     run: Annotated[Path, typer.Argument(help="The folder of a training.")],
     out: Annotated[Path, typer.Option(help="Folder of the model.")],

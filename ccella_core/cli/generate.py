@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,10 +13,12 @@ from ccella_core.cli.options import (
     Around,
     Guidance,
     Images,
+    Labels,
     Mask,
     MemoryLimit,
     Radius,
     SchedulerOption,
+    Sequences,
     Steps,
     Strength,
     generation_options,
@@ -27,13 +28,14 @@ from ccella_core.cli.options import (
 from ccella_core.cli.output import AsJson, ProgressDisplay, explained, print_json, print_message, quiet_libraries
 from ccella_core.cli.remote import connect
 from ccella_core.errors import InputError
-from ccella_core.files import prepare_folder, read_text
+from ccella_core.files import prepare_folder
 from ccella_core.limits import OutputRange
 
 if TYPE_CHECKING:
     from SimpleITK import Image
 
     from ccella_core.generation.edit import ScanToEdit
+    from ccella_core.generation.options import GenerationOptions
     from ccella_core.generation.remote_pipeline import RemotePipeline
     from ccella_core.imaging.volume import SyntheticVolume
     from ccella_core.models.model import ModelFolder
@@ -47,7 +49,9 @@ DEFAULT_MODEL = "ccella-demo"
 def generate(
     out: Annotated[Path, typer.Option(help="Folder for the volumes; made if needed.")],
     report: Annotated[str | None, typer.Option(help="The radiology report.")] = None,
-    report_file: Annotated[Path | None, typer.Option(help="A UTF-8 text file with the report.")] = None,
+    report_file: Annotated[
+        Path | None, typer.Option(help="A file with the report: text, or RTF or an HL7 message that hold it.")
+    ] = None,
     pathology: Annotated[
         str | None,
         typer.Option(help="negative, positive, or a probability of positive; by default as the report says."),
@@ -57,6 +61,8 @@ def generate(
         typer.Option(parser=seed_of, metavar="INTEGER", help="Same seed, same volume; by default a new one."),
     ] = None,
     count: Annotated[int, typer.Option(help="Volumes, with the seeds that follow.")] = 1,
+    sequences: Sequences = None,
+    labels: Labels = True,
     steps: Steps = None,
     scheduler: SchedulerOption = None,
     guidance: Guidance = 1.0,
@@ -90,6 +96,8 @@ def generate(
         pathology=pathology,
         seed=seed,
         count=count,
+        sequences=sequences,
+        labels=labels,
         steps=steps,
         scheduler=scheduler,
         guidance=guidance,
@@ -106,12 +114,14 @@ def generate(
         raise InputError("Scans are edited on this computer: leave --on out.")
     reference = None if place_on is None else _reference(place_on)  # before minutes are spent on what would be lost
 
+    from ccella_core.provenance import LABELS
+
     remote = None if on is None else connect(on, model, device, dtype, agreed=yes)
     with remote or contextlib.nullcontext():
-        found, name, sequences = _model(model, remote)
+        found, name, sequences, labels_drawn = _model(model, remote)
         edit = scan_to_edit_of(image, mask, around, radius, sequences, _warn)
         prepare_folder(out)
-        names = _names(out, name, sequences, edit, options.seeds, format, overwrite=overwrite)
+        names = _names(out, name, sequences, edit, options, format, overwrite=overwrite, labels=labels_drawn)
         quiet_libraries()
         from ccella_core.generation.pipeline import CCELLAPipeline
 
@@ -125,10 +135,11 @@ def generate(
     seconds = round(time.monotonic() - started, 2)
     saved = []
     for volume in volumes:
-        placed = volume if reference is None else volume.place_on(reference)
-        saved.append(
-            _save(placed, names[volume.provenance.seed, volume.sequence], picture=not no_picture, overwrite=overwrite)
-        )
+        placed, seed = volume if reference is None else volume.place_on(reference), volume.provenance.seed
+        if placed.labels is not None and volume.sequence == volumes[0].sequence:  # one label map for all of a seed
+            label_map = placed.labels.save(names[seed, LABELS], overwrite=overwrite)
+        entry = _save(placed, names[seed, volume.sequence], picture=not no_picture, overwrite=overwrite)
+        saved.append({**entry, "labels": None if placed.labels is None else str(label_map)})
 
     if as_json:
         sha256 = volumes[0].provenance.model_sha256
@@ -140,15 +151,15 @@ def generate(
     typer.echo(f"{len(saved)} synthetic {volumes_word} in {seconds:g} s, not for diagnosis.")
 
 
-def _model(model: str, remote: RemotePipeline | None) -> tuple[ModelFolder | None, str, list[SequenceName]]:
-    """The model's folder, where it is on this computer, its name and its sequences."""
+def _model(model: str, remote: RemotePipeline | None) -> tuple[ModelFolder | None, str, list[SequenceName], bool]:
+    """The model's folder, where it is on this computer, its name, its sequences and whether it draws labels."""
     if remote is not None:
         described = remote.describe_model()
-        return None, described["name"], described["sequences"]
+        return None, described["name"], described["sequences"], bool(described["labels"])
     from ccella_core.models.search import resolve_model
 
     found = resolve_model(model)
-    return found, found.index.name, list(found.index.sequences)
+    return found, found.index.name, list(found.index.sequences), bool(found.index.labels)
 
 
 def _names(
@@ -156,18 +167,22 @@ def _names(
     name: str,
     sequences: list[SequenceName],
     edit: ScanToEdit | None,
-    seeds: Iterable[int],
+    options: GenerationOptions,
     suffix: str,
     *,
     overwrite: bool,
-) -> dict[tuple[int, SequenceName], Path]:
-    """The file of each seed and sequence. Raises InputError where one is taken."""
+    labels: bool,
+) -> dict[tuple[int, SequenceName | Literal["labels"]], Path]:
+    """The file of each seed and sequence, and of its label map. Raises InputError where one is taken."""
+    from ccella_core.provenance import LABELS, file_stem
+
     several = len(sequences) > 1
-    stem = name if edit is None else f"{edit.name}_{name}"
+    stem = f"SYNTHETIC_{name if edit is None else f'{edit.name}_{name}'}"
+    parts = [*(options.sequences or (sequences if edit is None else edit.scans))]
     names = {
-        (seed, sequence): out / f"SYNTHETIC_{stem}_seed{seed}{f'_{sequence}' if several else ''}.{suffix}"
-        for seed in seeds
-        for sequence in (sequences if edit is None else edit.scans)
+        (seed, part): out / f"{file_stem(f'{stem}_seed{seed}', part, of_several=several)}.{suffix}"
+        for seed in options.seeds
+        for part in (*parts, *([LABELS] if labels and options.labels and edit is None else []))
     }
     taken = [str(path) for path in names.values() if path.exists()]
     if taken and not overwrite:
@@ -181,21 +196,19 @@ def _reference(path: Path) -> Image:
     return read_scan(path, _warn)
 
 
-def _warn(warning: str) -> None:
-    print_message(f"Warning: {warning}", style="yellow")
-
-
 def _report_text(report: str | None, file: Path | None) -> str | None:
     if file is None:
         return report
     if report is not None:
         raise InputError("Give either --report or --report-file, not both.")
-    try:
-        return read_text(file)
-    except OSError as error:
-        raise InputError(f"The report {file} cannot be read: {error.strerror or error}.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"The report {file} is not UTF-8 text; save it as UTF-8.") from error
+    from ccella_core.cases.tables import read_any_text
+    from ccella_core.generation.markup import plain_text
+
+    return plain_text(read_any_text(file, _warn), _warn)
+
+
+def _warn(warning: str) -> None:
+    print_message(f"Warning: {warning}", style="yellow")
 
 
 def _save(volume: SyntheticVolume, path: Path, *, picture: bool, overwrite: bool) -> dict[str, Any]:
@@ -217,6 +230,8 @@ def _save(volume: SyntheticVolume, path: Path, *, picture: bool, overwrite: bool
 
 def _print_entry(entry: dict[str, Any]) -> None:
     typer.echo(f"Volume:   {entry['volume']}")
+    if entry["labels"]:
+        typer.echo(f"Labels:   {entry['labels']}")
     if entry["picture"]:
         typer.echo(f"Picture:  {entry['picture']}")
     if entry["positive_probability"] is not None:

@@ -17,6 +17,7 @@ app = typer.Typer(
     help="List, show, verify, download, import, export and remove models.", no_args_is_help=True, epilog=EXIT_CODES
 )
 app.command("export", epilog=EXIT_CODES)(export.export)
+app.command("profile", epilog=EXIT_CODES)(export.profile)
 app.command("import", epilog=EXIT_CODES)(import_.import_checkpoints)
 app.command("import-autoencoder", epilog=EXIT_CODES)(import_.import_autoencoder_alone)
 app.command("import-extractor", epilog=EXIT_CODES)(import_.import_extractor)

@@ -32,6 +32,13 @@ SchedulerOption = Annotated[
     typer.Option("--scheduler", help="dpm++, unipc, ddim, ddpm or ddpm-reference; by default the model's."),
 ]
 Guidance = Annotated[float, typer.Option("--guidance", help="Classifier-free guidance; 1 is off. Experimental.")]
+Sequences = Annotated[
+    str | None,
+    typer.Option("--sequences", help="Those to draw, such as t2w,adc; by default all of the model's."),
+]
+Labels = Annotated[
+    bool, typer.Option("--labels/--no-labels", help="A label map of gland and lesion, where the model draws one.")
+]
 MemoryLimit = Annotated[float | None, typer.Option("--memory-limit", help="GiB that decoding may take.")]
 
 
@@ -106,6 +113,7 @@ def generation_options(
     guidance: float,
     memory_limit: float | None = None,
     pathology: str | None = None,
+    sequences: str | None = None,
     **others: Any,
 ) -> GenerationOptions:
     """What was requested, checked.
@@ -115,6 +123,7 @@ def generation_options(
         guidance: ``guidance_scale``.
         memory_limit: ``memory_limit_gib``.
         pathology: a number where the text is one.
+        sequences: names with commas between them.
         **others: options by their own name.
 
     Raises:
@@ -128,6 +137,7 @@ def generation_options(
             "guidance_scale": guidance,
             "memory_limit_gib": memory_limit,
             "pathology": _number_or_word(pathology),
+            "sequences": None if sequences is None else [name.strip() for name in sequences.split(",")],
             **others,
         }
     )

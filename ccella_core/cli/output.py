@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -67,6 +68,13 @@ def explained(command: Callable[P, R], *, writes: str | None = None) -> Callable
         except MemoryError as error:
             print_message("There is not enough memory for this; ask for less, or use another computer.", style="red")
             raise typer.Exit(EXIT_FAILED) from error
+        except BrokenProcessPool as error:
+            print_message(
+                "The system ended one of its processes: there may be too little memory; try it with fewer jobs. What "
+                "is finished stays.",
+                style="red",
+            )
+            raise typer.Exit(EXIT_FAILED) from error
         except OSError as error:  # a full or closed standard output, for instance
             what = f"{error.filename}: " if error.filename else "What was to be written or printed: "
             print_message(f"{what}{error.strerror or error}; free disk space, or choose another place.", style="red")
@@ -104,6 +112,16 @@ def print_message(text: str, *, style: str | None = None) -> None:
     """A line for a person, on stderr."""
     # Neither markup nor wrapping: the text may hold brackets and paths that a person copies.
     Console(stderr=True).print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def end_with_left_out(left_out: Iterable[tuple[str, str]]) -> None:
+    """Name what was left out, each with the reason, and end with the exit code for it; nothing where all went well."""
+    left_out = list(left_out)
+    for name, reason in left_out:
+        print_message(f"Left out: {name}: {reason}", style="yellow")
+    if left_out:
+        print_message(f"{len(left_out)} left out.", style="yellow")
+        raise typer.Exit(EXIT_LEFT_OUT)
 
 
 def print_json(content: dict[str, Any]) -> None:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ccella_core.cli.options import seed_of
-from ccella_core.cli.output import EXIT_LEFT_OUT, AsJson, StepDisplay, explained, print_json, print_message, show_log
+from ccella_core.cli.output import (
+    AsJson,
+    StepDisplay,
+    end_with_left_out,
+    explained,
+    print_json,
+    print_message,
+    show_log,
+)
 from ccella_core.parallel import MOST_JOBS
 
 if TYPE_CHECKING:
@@ -101,12 +109,9 @@ def prepare(
             "case_warnings": {case.id: case.warnings for case in prepared.cases if case.warnings},
         })  # fmt: skip
     else:
-        for each in refused:
-            print_message(f"Left out: {each.id}: {each.reason}", style="yellow")
         odd = f" {warned} have warnings." if warned else ""
         typer.echo(f"{len(prepared.cases)} cases are in {out}; {len(refused)} were left out.{odd} Look at {page}")
-    if refused:
-        raise typer.Exit(EXIT_LEFT_OUT)
+    end_with_left_out(refused)
 
 
 def _token_length(tokenizer: str, max_tokens: int) -> ReportLength:

@@ -1,11 +1,12 @@
-"""``--on user@host``: another computer, and that its user agreed, once, to what is sent there."""
+"""Both ends of generating elsewhere: ``--on user@host``, which asks once, and ``ccella worker`` over there."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +14,8 @@ from ccella_core.errors import InputError
 
 if TYPE_CHECKING:
     from ccella_core.generation.remote_pipeline import RemotePipeline
+
+OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 
 def connect(host: str, model: str, device: str, dtype: str, *, agreed: bool) -> RemotePipeline:
@@ -76,3 +79,13 @@ def _remember(host: str) -> None:
     from ccella_core.files import write_json
 
     write_json(_file(), sorted({*_hosts(), host}))
+
+
+def worker(
+    online: Annotated[bool, typer.Option("--online", help="Downloads that are asked for may use the network.")] = False,
+) -> None:
+    """Serve a program that speaks the worker's protocol, for instance on another computer by SSH; docs/worker.md."""
+    os.environ.update(dict.fromkeys(OFFLINE, "0" if online else "1"))  # before a library reads it
+    from ccella_core.worker.__main__ import main
+
+    main([])

@@ -13,8 +13,26 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ccella_core.cli.generate import DEFAULT_MODEL
-from ccella_core.cli.options import Guidance, MemoryLimit, SchedulerOption, Steps, generation_options, seed_of
-from ccella_core.cli.output import AsJson, StepDisplay, explained, print_json, quiet_libraries, show_log
+from ccella_core.cli.options import (
+    Guidance,
+    Labels,
+    MemoryLimit,
+    SchedulerOption,
+    Sequences,
+    Steps,
+    generation_options,
+    seed_of,
+)
+from ccella_core.cli.output import (
+    AsJson,
+    StepDisplay,
+    end_with_left_out,
+    explained,
+    print_json,
+    print_message,
+    quiet_libraries,
+    show_log,
+)
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -41,6 +59,8 @@ def synthesize(
         Literal["report", "case"] | None,
         typer.Option(help="Read from the report, or given as the case has it; by default read, where the model can."),
     ] = None,
+    sequences: Sequences = None,
+    labels: Labels = True,
     steps: Steps = None,
     scheduler: SchedulerOption = None,
     guidance: Guidance = 1.0,
@@ -57,12 +77,18 @@ def synthesize(
     cores of one: torchrun --nproc-per-node 2 -m ccella_core synthesize … --device cpu.
     """
     options = generation_options(
-        seed=seed, steps=steps, scheduler=scheduler, guidance=guidance, memory_limit=memory_limit
+        seed=seed,
+        sequences=sequences,
+        labels=labels,
+        steps=steps,
+        scheduler=scheduler,
+        guidance=guidance,
+        memory_limit=memory_limit,
     )
     quiet_libraries()
     from ccella_core.cases.prepared import PreparedSet
     from ccella_core.evaluation.data.synthesize import synthesize as run
-    from ccella_core.evaluation.data.synthetic_set import CSV_NAME
+    from ccella_core.evaluation.data.synthetic_set import CSV_NAME, read_left_out
     from ccella_core.generation.pipeline import CCELLAPipeline
 
     prepared = PreparedSet.open(data)
@@ -88,10 +114,22 @@ def synthesize(
     if not accelerator.is_main_process:
         return
     seconds = round(time.monotonic() - started, 2)
+    left_out = read_left_out(out)
+    outside = sum(bool(row.report_is_outside) for row in rows)
+    if outside:
+        print_message(
+            f"Warning: {outside} of {len(rows)} volumes were made of a report that is worded unlike those that the "
+            f"model was trained on (report_is_outside in {CSV_NAME}): what it read from them may be wrong.",
+            style="yellow",
+        )
     if as_json:
-        print_json({"volumes": len(rows), "folder": str(out), "table": CSV_NAME, "seconds": seconds})
-        return
-    typer.echo(f"{len(rows)} synthetic volumes are in {out}, and their table in {out / CSV_NAME}; not for diagnosis.")
+        print_json({"volumes": len(rows), "folder": str(out), "table": CSV_NAME, "seconds": seconds,
+                    "reports_outside": outside, "left_out": [each._asdict() for each in left_out]})  # fmt: skip
+    else:
+        typer.echo(
+            f"{len(rows)} synthetic volumes are in {out}, and their table in {out / CSV_NAME}; not for diagnosis."
+        )
+    end_with_left_out(left_out)
 
 
 def _processes(device: str) -> Accelerator:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ccella_core.cli.output import StepDisplay, explained, quiet_libraries, show_log
+from ccella_core.cli.output import StepDisplay, end_with_left_out, explained, quiet_libraries, show_log
 from ccella_core.errors import InputError
 from ccella_core.parallel import end_with, is_first
 
@@ -72,6 +72,10 @@ def train(
     if is_first():
         page = "a folder for each seed" if network == "classifier" else "look at its summary.html"
         typer.echo(f"The run is in {folder}; {page}. {NEXT_STEP[network]}")
+        if network == "denoiser":
+            from ccella_core.runs.folder import read_run
+
+            end_with_left_out(read_run(folder)["cache"].get("left_out", {}).items())
 
 
 def _denoiser(file: Path | None, preset: str | None, overrides: Sequence[str]) -> Prepared:

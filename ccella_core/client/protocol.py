@@ -16,7 +16,7 @@ PROTOCOL_VERSION = 2
 
 JOBS = ("generate", "download", "delete")
 """Methods that run one at a time; a second one is refused as ``busy``."""
-QUESTIONS = ("describe", "count_tokens", "estimate")
+QUESTIONS = ("describe", "count_tokens", "estimate", "read_study")
 """Methods that are answered in between, in the order in which they were asked."""
 CONTROLS = ("cancel", "shutdown")
 """Methods that are answered at once."""

@@ -72,10 +72,13 @@ class ReceivedFiles:
             TransferError: one of them never came.
         """
         volumes = [
-            {**volume, **{kind: str(self._folder / self._checked(volume.get(kind))) for kind in ("path", "sidecar")}}
+            {**volume, **self._paths(volume), "labels": volume.get("labels") and self._paths(volume["labels"])}
             for volume in value.get("volumes", [])
         ]
         return {**value, "volumes": volumes}
+
+    def _paths(self, entry: dict[str, Any]) -> dict[str, str]:
+        return {kind: str(self._folder / self._checked(entry.get(kind))) for kind in ("path", "sidecar")}
 
     def _checked(self, name: object) -> str:
         if name not in self._written:

@@ -14,12 +14,14 @@ from ccella_core.generation.text_encoder import ReportEncoder
 from ccella_core.models.model import (
     FORMAT_VERSION,
     FORMAT_VERSION_WITHOUT_INT8,
+    PROFILE,
     ModelFolder,
     ModelIndex,
     load_config,
     save_component,
     write_model,
 )
+from ccella_core.models.report_profile import ReportProfile, read_profile, write_profile
 from ccella_core.models.weights import CONFIG_NAME, load_network
 from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser, DenoiserConfig, build_autoencoder
 from ccella_core.networks.autoencoder import Autoencoder
@@ -33,6 +35,7 @@ class Components(TypedDict):
     autoencoder_config: AutoencoderConfig
     scheduler_config: SchedulerConfig
     encoder: ReportEncoder | None
+    report_profile: ReportProfile | None
 
 
 def load_components(model: ModelFolder, encoder_device: torch.device) -> Components:
@@ -60,6 +63,7 @@ def load_components(model: ModelFolder, encoder_device: torch.device) -> Compone
         "autoencoder_config": autoencoder_config,
         "scheduler_config": load_config(SchedulerConfig, model.component_path("scheduler")),
         "encoder": encoder,
+        "report_profile": read_profile(model),
     }
 
 
@@ -68,6 +72,7 @@ def save_components(
 ) -> ModelFolder:
     """Write a model, filling in ``variant``, ``components`` and the hashes of ``index``; see ``save_pretrained``."""
     denoiser, autoencoder, encoder = parts["denoiser"], parts["autoencoder"], parts["encoder"]
+    profile = parts["report_profile"]
     # What it decodes is what is looked at, and it is small.
     decoder_dtype = torch.float16 if storage_dtype == torch.int8 else storage_dtype
     writers: dict[str, Callable[[Path], None]] = {
@@ -83,7 +88,11 @@ def save_components(
         rounded = torch.bfloat16 if storage_dtype == torch.float16 else storage_dtype
         writers["text_encoder"] = lambda to: encoder.save_pretrained(to, to.parent / "tokenizer", storage_dtype=rounded)
         classes |= {"tokenizer": "AutoTokenizer", "text_encoder": "AutoModelForTextEncoding"}
-    version = FORMAT_VERSION if storage_dtype == torch.int8 else FORMAT_VERSION_WITHOUT_INT8
+    if profile is not None:
+        writers[PROFILE] = lambda to: write_profile(profile, to)
+        classes[PROFILE] = ReportProfile.__name__
+    is_new = storage_dtype == torch.int8 or index.labels
+    version = FORMAT_VERSION if is_new else FORMAT_VERSION_WITHOUT_INT8
     filled = index.model_copy(
         update={"variant": denoiser.config.variant, "components": classes, "format_version": version}
     )
@@ -95,10 +104,16 @@ def check_components(
 ) -> None:
     """Raises ModelError where the parts do not fit each other."""
     problem = None
-    if denoiser.latent_channels != len(index.sequences) * autoencoder.latent_channels:
+    factors = len(index.scale_factors[0])
+    if denoiser.latent_channels != len(index.parts) * autoencoder.latent_channels:
         problem = (
             f"its denoiser makes {denoiser.latent_channels} latent channels, and its autoencoder reads "
-            f"{autoencoder.latent_channels} for each of {len(index.sequences)} sequences"
+            f"{autoencoder.latent_channels} for each of {len(index.parts)} sequences and labels"
+        )
+    elif factors not in (1, autoencoder.latent_channels):
+        problem = (
+            f"it has {factors} scale factors for each of its sequences and labels, which have "
+            f"{autoencoder.latent_channels} channels"
         )
     elif denoiser.uses_text != (encoder is not None):
         problem = f"the variant {denoiser.variant} {'needs' if denoiser.uses_text else 'has no use for'} a text encoder"

@@ -55,7 +55,7 @@ def decode(
     autoencoder: Autoencoder,
     latents: Tensor,
     *,
-    scale_factor: float,
+    scale_factor: float | Sequence[float],
     memory_limit_gib: float | None = None,
     callback: DecodeCallback | None = None,
 ) -> Tensor:
@@ -67,7 +67,7 @@ def decode(
     Args:
         autoencoder: in evaluation mode; it computes where its weights are.
         latents: (B, C, x, y, z), as sampled.
-        scale_factor: the latents' scale, by which they are divided.
+        scale_factor: the latents' scale, by which they are divided, or that of each channel.
         memory_limit_gib: for activations, beyond the weights and the program itself; ``None``: no limit.
         callback: called after each layer of each volume.
 
@@ -91,9 +91,10 @@ def decode(
             raise _too_little_memory(needed, memory_limit_gib)
     device = next(autoencoder.parameters()).device
     blocks = _blocks(autoencoder)
+    scale = torch.tensor(scale_factor, device=device).view(-1, 1, 1, 1)
     volumes = []
     for index, latent in enumerate(latents.to(device).split(1)):
-        z = autoencoder.post_quant_conv(latent.float() / scale_factor)
+        z = autoencoder.post_quant_conv(latent.float() / scale)
         activation = _stored(z, dtype)
         norm: nn.GroupNorm | None = None
         for number, block in enumerate(blocks, start=1):

@@ -159,10 +159,11 @@ def scan_to_edit(
     _check_sequences(given, sequences)
     scans = {name: as_scan(given[name], on_warning) for name in sequences if name in given}
     first = next(iter(scans.values()))
+    mask_image: sitk.Image | None = None
     if isinstance(mask, Sphere):
         mask_image = _ball(first, mask)
-    else:
-        mask_image = None if mask is None else _on_the_grid_of(first, as_mask(mask, on_warning))
+    elif mask is not None:
+        mask_image = _on_the_grid_of(first, as_mask(mask, on_warning))
     ranges = {name: _own_range(scan, name, on_warning or _unheard) for name, scan in scans.items()}
     return ScanToEdit(scans, ranges, mask_image)
 
@@ -214,9 +215,11 @@ def _ball(scan: sitk.Image, sphere: Sphere) -> sitk.Image:
             f"The point {_lengths(values[:3], ', ')} (RAS, mm) lies outside the scan, whose middle is at "
             f"{_lengths(middle[:3], ', ')}."
         )
-    indices = np.stack(np.meshgrid(*map(np.arange, size), indexing="ij", sparse=False), axis=-1)
-    distance = np.linalg.norm((indices - place[:3]) * scan.GetSpacing(), axis=-1)
-    inside = distance <= sphere.radius_mm
+    x, y, z = (
+        ((np.arange(count) - middle) * length) ** 2
+        for count, middle, length in zip(size, place[:3], scan.GetSpacing(), strict=True)
+    )
+    inside = x[:, None, None] + y[:, None] + z <= sphere.radius_mm**2
     if not inside.any():
         raise InputError(f"A sphere of {sphere.radius_mm:g} mm holds no voxel of this scan: make it larger.")
     mask = sitk.GetImageFromArray(inside.transpose(2, 1, 0).astype(np.uint8))

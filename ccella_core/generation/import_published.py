@@ -97,6 +97,7 @@ def import_model(
     except ModelError as error:
         raise InputError(str(error)) from error
     parts: Components = {
+        "report_profile": None,  # nobody knows the reports but the authors
         "denoiser": published.denoiser,
         "autoencoder": vae,
         "autoencoder_config": vae_config,

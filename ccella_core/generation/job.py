@@ -18,7 +18,7 @@ from ccella_core.generation.sampling import parse_pathology
 from ccella_core.generation.schedulers import Scheduler
 from ccella_core.limits import SchedulerName
 from ccella_core.networks.config import latent_shape
-from ccella_core.provenance import Provenance
+from ccella_core.provenance import LabelName, Provenance, SequenceName
 
 if TYPE_CHECKING:
     from ccella_core.generation.pipeline import CCELLAPipeline
@@ -45,6 +45,8 @@ class Job(NamedTuple):
     scheduler: Scheduler | HandedInScheduler
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
+    parts: tuple[SequenceName | LabelName, ...]
+    """Of the model's, those that are decoded."""
     batches: list[list[int]]
     """Seeds of the examinations that are denoised together."""
     edit: ScanToEdit | None = None
@@ -95,10 +97,29 @@ def prepare(
         scheduler=ready,
         shape=shape,
         spacing=spacing,
+        parts=wanted_parts(index, options, edit),
         batches=[options.seeds[start : start + size] for start in range(0, options.count, size)],
         edit=edit,
         grid=None if edit is None else edit.grid(shape, spacing),
     )
+
+
+def wanted_parts(
+    index: ModelIndex, options: GenerationOptions, edit: ScanToEdit | None = None
+) -> tuple[SequenceName | LabelName, ...]:
+    """Sequences and labels that are decoded, in the model's order; of an edit those of its scans, without labels.
+
+    Raises:
+        InputError: a sequence that the model does not draw, or of which there is no scan to edit.
+    """
+    there = list(index.sequences) if edit is None else list(edit.scans)
+    wanted = options.sequences or tuple(there)
+    if missing := [name for name in wanted if name not in index.sequences]:
+        raise InputError(f"The model {index.name} draws {', '.join(index.sequences)}, and no {missing[0]}.")
+    if missing := [name for name in wanted if name not in there]:
+        raise InputError(f"There is no {missing[0]} scan to edit; leave it out of the sequences.")
+    labels = index.labels if options.labels and edit is None else ()
+    return (*(name for name in index.sequences if name in wanted), *labels)
 
 
 def provenance_of(pipeline: CCELLAPipeline, job: Job, seed: int, predicted: float | None) -> Provenance:
@@ -160,6 +181,9 @@ def _warnings(pipeline: CCELLAPipeline, job: Job, predicted: float | None) -> li
             f"The report is {count.tokens} tokens long and the model reads the last {count.limit}: "
             "its beginning was not read."
         )
+    if pipeline.report_profile is not None and job.report != NULL_REPORT:
+        wording = pipeline.report_profile.wording(job.report)
+        warnings += [wording.warning] if wording.warning else []
     requested = parse_pathology(job.options.pathology)
     if requested is not None and predicted is not None and (requested - 0.5) * (predicted - 0.5) < 0:
         words = "positive" if requested > 0.5 else "negative"

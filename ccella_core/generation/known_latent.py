@@ -45,13 +45,14 @@ def encode_known(pipeline: CCELLAPipeline, edit: ScanToEdit, job: Job) -> KnownL
     config = pipeline.autoencoder_config
     size = config.latent_channels
     clean = []
-    for sequence, scale in zip(pipeline.index.sequences, pipeline.index.scale_factors, strict=True):
-        if sequence in edit.scans:
-            voxels = torch.from_numpy(edit.on(job.grid, sequence))[None, None].to(pipeline.device)
-            clean.append(pipeline.autoencoder.encode(voxels)[0].float().cpu() * scale)
+    index = pipeline.index
+    for part, scale in zip(index.parts, index.scale_factors, strict=True):
+        if part in index.sequences and part in edit.scans:
+            voxels = torch.from_numpy(edit.on(job.grid, part))[None, None].to(pipeline.device)  # type: ignore[arg-type]
+            clean.append(pipeline.autoencoder.encode(voxels)[0].float().cpu() * torch.tensor(scale).view(-1, 1, 1, 1))
         else:
             clean.append(torch.zeros((1, size, *latent_shape(config, job.shape))))
-    missing = [sequence not in edit.scans for sequence in pipeline.index.sequences for _ in range(size)]
+    missing = [part not in edit.scans for part in index.parts for _ in range(size)]
     drawn = torch.from_numpy(edit.drawn(job.grid)).float()
     return KnownLatent(
         clean=torch.cat(clean, dim=1),

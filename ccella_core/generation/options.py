@@ -20,13 +20,14 @@ import difflib
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, get_args
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.limits import MAX_COUNT, NUM_SEEDS, OutputRange, SchedulerName
+from ccella_core.provenance import SequenceName
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -54,8 +55,12 @@ class GenerationOptions(StrictModel):
         None, description="of the first examination, 0 … 2**63 - 1; the others follow. None: a new one is drawn"
     )
     count: Annotated[Whole, Field(ge=1, le=MAX_COUNT)] = Field(
-        1, description=f"examinations of the report, 1 … {MAX_COUNT}, each with a volume of every sequence of the model"
+        1, description=f"examinations of the report, 1 … {MAX_COUNT}, each with a volume of every sequence"
     )
+    sequences: Annotated[tuple[SequenceName, ...], Field(min_length=1)] | None = Field(
+        None, description="those of the model's that are decoded, which takes less time than all; None: all"
+    )
+    labels: bool = Field(True, strict=True, description="a label map of each examination, where the model draws labels")
     num_inference_steps: Whole | None = Field(
         None, description="evaluations of the denoiser, 1 … the timesteps that it was trained with"
     )
@@ -115,6 +120,8 @@ class GenerationKeywords(TypedDict, total=False):
 
     seed: int | None
     count: int
+    sequences: Sequence[SequenceName] | None
+    labels: bool
     num_inference_steps: int | None
     guidance_scale: float
     shape: Sequence[int] | None
@@ -158,6 +165,8 @@ _SENTENCES = {
     "count": f"The count is a whole number from 1 to {MAX_COUNT}, not {{value!r}}; for more, call again.",
     "num_inference_steps": "The number of steps must be a whole number from 1 up, not {value!r}.",
     "guidance_scale": "The guidance scale is a number from 0 up, not {value!r}.",
+    "sequences": f"The sequences are a list of some of {', '.join(get_args(SequenceName))}, not {{value!r}}.",
+    "labels": "Labels are wanted or not, True or False, not {value!r}.",
     "shape": "A volume's shape is three whole numbers of voxels, not {value!r}.",
     "spacing": "The spacing is three lengths in mm, not {value!r}.",
     "pathology": "The pathology is 'negative', 'positive' or a probability from 0 to 1, not {value!r}.",

@@ -24,16 +24,18 @@ from ccella_core.generation.report_text import NULL_REPORT
 from ccella_core.generation.sampling import sample
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.generation.text_encoder import ReportEncoder
+from ccella_core.imaging.label_map import label_map
 from ccella_core.imaging.orientation import affine_of
 from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.limits import SchedulerName
 from ccella_core.models.model import ModelFolder, ModelIndex
+from ccella_core.models.report_profile import ReportProfile
 from ccella_core.models.search import resolve_model
 from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser
 from ccella_core.networks.autoencoder import Autoencoder
 from ccella_core.networks.config import latent_shape, volume_multiples
 from ccella_core.progress import GenerationProgress, ProgressCallback
-from ccella_core.provenance import Provenance, SequenceName
+from ccella_core.provenance import LabelName, Provenance, SequenceName
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -51,6 +53,7 @@ class CCELLAPipeline:
         scheduler_config: the noise schedule that ``denoiser`` was trained with.
         encoder: the report encoder that it was trained with; ``None`` for variants without text.
         index: name, defaults, ranges and scale. ``save_pretrained`` fills in ``variant``, ``components`` and hashes.
+        report_profile: how its training reports are worded; ``None``: it says nothing of reports in other words.
         model_sha256: the hash of the model that this was loaded from, ``""`` if it never was saved.
         device: see ``devices.choose_device``. The encoder stays where it is.
         dtype: see ``devices.choose_dtype``.
@@ -68,6 +71,7 @@ class CCELLAPipeline:
         scheduler_config: SchedulerConfig,
         encoder: ReportEncoder | None,
         index: ModelIndex,
+        report_profile: ReportProfile | None = None,
         model_sha256: str = "",
         device: str = "auto",
         dtype: str = "auto",
@@ -80,6 +84,7 @@ class CCELLAPipeline:
         self.autoencoder_config = autoencoder_config
         self.scheduler_config = scheduler_config
         self.encoder = encoder
+        self.report_profile = report_profile
         self.index = index
         self.model_sha256 = model_sha256
 
@@ -120,7 +125,7 @@ class CCELLAPipeline:
 
         Args:
             host: ``user@host``, or a name of the user's SSH configuration, in which port and key can be given.
-            model: as in ``from_pretrained``, there.
+            model: a name, or a folder there.
             device: there.
 
         Raises:
@@ -155,6 +160,7 @@ class CCELLAPipeline:
             "autoencoder_config": self.autoencoder_config,
             "scheduler_config": self.scheduler_config,
             "encoder": self.encoder,
+            "report_profile": self.report_profile,
         }
         model = save_components(path, parts, self.index, overwrite=overwrite, storage_dtype=storage_dtype)
         self.index, self.model_sha256 = model.index, model.sha256
@@ -177,7 +183,7 @@ class CCELLAPipeline:
         callback: ProgressCallback | None = None,
         **keywords: Unpack[GenerationKeywords],
     ) -> list[SyntheticVolume]:
-        """Generate ``count`` examinations of one report, each of as many volumes as the model has sequences.
+        """Generate ``count`` examinations of one report, each with a volume of every sequence of the model, or of some.
 
         Args:
             report: the radiology report; ``None`` for variants that read none.
@@ -188,14 +194,15 @@ class CCELLAPipeline:
             mask: where the scan may change; by default within the model's field of view.
             allow_null: ``NULL_REPORT`` is no mistake: the case has no report.
             callback: called after every step; ``False`` stops with ``Cancelled``.
-            **keywords: ``seed``, ``count``, ``num_inference_steps``, ``guidance_scale``, ``shape``, ``spacing``,
-                ``pathology``, ``memory_limit_gib``, ``strength``, ``output_range``: see ``GenerationOptions``; over
-                ``options``.
+            **keywords: ``seed``, ``count``, ``sequences``, ``labels``, ``num_inference_steps``, ``guidance_scale``,
+                ``shape``, ``spacing``, ``pathology``, ``memory_limit_gib``, ``strength``, ``output_range``: see
+                ``GenerationOptions``; over ``options``.
 
         Returns:
             Volumes in RAS+, their centre at the origin, in the model's intensity range of the sequence unless
             ``output_range`` says otherwise. A model of several sequences gives each of them for every seed: those of
             the first seed, then of the next. Each can be made again alone from its provenance, equal up to rounding.
+            Of a model that draws labels, those of a seed have one label map, their ``labels``.
             An edited volume has the grid and intensities of its scan; there is one for each scan that was given.
 
         Raises:
@@ -218,8 +225,6 @@ class CCELLAPipeline:
         edit = edit_of(image, mask, self.index.sequences)
         job = prepare(self, report, read_options(options, **keywords), scheduler, allow_null=allow_null, edit=edit)
         progress = GenerationProgress(callback, [len(seeds) for seeds in job.batches])
-        factors = self.index.scale_factors
-        wanted = self.index.sequences if edit is None else list(edit.scans)
         volumes = []
         with memory_explained():
             # 2. Encode the report, and the empty one that guidance compares it with.
@@ -247,38 +252,52 @@ class CCELLAPipeline:
                     known=known,
                     callback=partial(progress.denoised, number),
                 )
-                # 4. Decode, one sequence after the other; their latents are stacked.
-                stacked = zip(latents.chunk(len(factors), dim=1), factors, self.index.sequences, strict=True)
-                decoded = [
-                    decode(
+                # 4. Decode, one sequence or label after the other; their latents are stacked.
+                by_part = dict(zip(self.index.parts, latents.chunk(len(self.index.parts), dim=1), strict=True))
+                factors = dict(zip(self.index.parts, self.index.scale_factors, strict=True))
+                decoded = {
+                    part: decode(
                         self.autoencoder,
-                        latent,
-                        scale_factor=factor,
+                        by_part[part],
+                        scale_factor=factors[part],
                         memory_limit_gib=job.options.memory_limit_gib,
-                        callback=partial(progress.decoded, number, place, len(wanted)),
+                        callback=partial(progress.decoded, number, place, len(job.parts)),
                     )
-                    for place, (latent, factor, _) in enumerate(each for each in stacked if each[2] in wanted)
-                ]
+                    for place, part in enumerate(job.parts)
+                }
                 # 5. Record how each was made.
                 for row, seed in enumerate(seeds):
                     provenance = provenance_of(self, job, seed, None if positive is None else float(positive[row]))
-                    volumes += [
-                        self._volume(voxels[row, 0].numpy(), sequence, provenance, job)
-                        for sequence, voxels in zip(wanted, decoded, strict=True)
-                    ]
+                    volumes += self._examination(
+                        {part: voxels[row, 0].numpy() for part, voxels in decoded.items()}, provenance, job
+                    )
         return volumes
 
-    def _volume(self, decoded: np.ndarray, sequence: SequenceName, provenance: Provenance, job: Job) -> SyntheticVolume:
-        """Voxels (X, Y, Z) that the autoencoder gave in 0 … 1, in the requested range and with their geometry."""
+    def _examination(
+        self, decoded: dict[SequenceName | LabelName, np.ndarray], provenance: Provenance, job: Job
+    ) -> list[SyntheticVolume]:
+        """Volumes of the sequences and their label map, of voxels (X, Y, Z) that the autoencoder gave in 0 … 1."""
+        affine = np.diag([*provenance.spacing, 1.0])
+        affine[:3, 3] = -np.multiply(provenance.spacing, np.subtract(provenance.shape, 1)) / 2
+        drawn = {name: decoded[name] for name in self.index.labels if name in decoded}
+        labels = label_map(drawn, affine, provenance) if drawn else None
+        volumes = []
+        for name in self.index.sequences:
+            if name in decoded and job.edit is not None and job.grid is not None:
+                edited = job.edit.laid_back(job.grid, name, decoded[name].clip(0, 1))
+                how = provenance.model_copy(update=job.edit.hashes(name))
+                volumes.append(SyntheticVolume(edited, affine_of(job.edit.scans[name]), name, how))
+            elif name in decoded:
+                voxels = self._in_range(decoded[name], name, provenance)
+                volumes.append(SyntheticVolume(voxels, affine, name, provenance, labels))
+        return volumes
+
+    def _in_range(self, decoded: np.ndarray, sequence: SequenceName, provenance: Provenance) -> np.ndarray:
+        """In the requested range."""
         voxels = decoded.clip(0, 1)
-        if job.edit is not None and job.grid is not None:
-            edited, affine = job.edit.laid_back(job.grid, sequence, voxels), affine_of(job.edit.scans[sequence])
-            return SyntheticVolume(edited, affine, sequence, provenance.model_copy(update=job.edit.hashes(sequence)))
         if provenance.output_range != "0-1":
             low, high = self.index.intensity_range[sequence]
             voxels = low + (high - low) * voxels
         if provenance.output_range == "int16":
             voxels = np.rint(voxels).astype(np.int16)
-        affine = np.diag([*provenance.spacing, 1.0])
-        affine[:3, 3] = -np.multiply(provenance.spacing, np.subtract(provenance.shape, 1)) / 2
-        return SyntheticVolume(voxels, affine, sequence, provenance)
+        return voxels

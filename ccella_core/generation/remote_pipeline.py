@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, get_args
@@ -11,6 +12,7 @@ from ccella_core.client.connection import Connection
 from ccella_core.client.transfer import ReceivedFiles
 from ccella_core.errors import ModelError
 from ccella_core.generation.options import GenerationKeywords, GenerationOptions, read_options
+from ccella_core.imaging.label_map import LabelMap
 from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.progress import GenerationStage, Progress, ProgressCallback
 
@@ -28,7 +30,7 @@ class RemotePipeline:
 
     Args:
         host: ``user@host``, or a name of the user's SSH configuration.
-        model: a name, a folder there, or ``hf:owner/name`` of a model that was downloaded there.
+        model: a name, or a folder there.
         device: there.
 
     Raises:
@@ -60,7 +62,8 @@ class RemotePipeline:
 
     def describe_model(self) -> dict[str, Any]:
         """What the host tells of the model, as ``describe`` in ``docs/worker.md``. Raises ModelError: it has none."""
-        models = self._connect().request("describe", {})["models"]
+        folders = [self.model] if any(separator in self.model for separator in "/\\") else []
+        models = self._connect().request("describe", {"model_folders": folders})["models"]
         found = next((each for each in models if self.model in (each["name"], each["path"])), None)
         if found is None or found["problem"]:
             names = ", ".join(each["name"] for each in models if not each["problem"])
@@ -95,7 +98,12 @@ class RemotePipeline:
                 return None
 
             value = files.here(self._connect().request("generate", params, hear))
-            return [SyntheticVolume.load(volume["path"]) for volume in value["volumes"]]
+            labels = {entry["labels"]["path"] for entry in value["volumes"] if entry["labels"]}
+            maps = {path: LabelMap.load(path) for path in labels}
+            return [
+                replace(SyntheticVolume.load(entry["path"]), labels=entry["labels"] and maps[entry["labels"]["path"]])
+                for entry in value["volumes"]
+            ]
 
     def _connect(self) -> Connection:
         if not self._connection.alive:

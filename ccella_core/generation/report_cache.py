@@ -68,7 +68,7 @@ class ReportCache:
             return
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with whole_file(self._folder / f"{key}.safetensors") as temporary:
+            with whole_file(self._folder / f"{key}.safetensors", private=True) as temporary:
                 save_file({CACHED_TENSOR: embedding}, temporary)
         except (OSError, SafetensorError) as error:
             logger.warning("Report embeddings are not kept in %s: %s", self._folder, error)

@@ -19,6 +19,7 @@ from ccella_core.imaging.dicom_files import (
     segment_names,
     series_headers,
 )
+from ccella_core.imaging.dicom_padding import as_background
 from ccella_core.imaging.orientation import RAS_FROM_LPS
 from ccella_core.imaging.raw_files import OnWarning, check_size
 
@@ -111,6 +112,7 @@ def _stacked(frames: list[Frame], path: Path, on_warning: OnWarning) -> tuple[np
     if len(frames) == 2 and announced and abs(step - announced) > UNEVEN_SLICES * announced:
         on_warning(f"{path.name}: its two slices lie {step:.2f} mm apart, and its header says {announced:.2f} mm.")
     voxels = np.stack([frame.voxels for frame in frames])
+    voxels = as_background(voxels, [frame.padding for frame in frames], path, on_warning)
     return voxels.transpose(2, 1, 0), _affine(frames[0], step)
 
 

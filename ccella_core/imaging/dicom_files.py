@@ -12,6 +12,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 
 from ccella_core.errors import InputError
+from ccella_core.imaging.dicom_padding import padding_mask
 from ccella_core.imaging.raw_files import check_size, first_bytes, incomplete, opened
 
 PREAMBLE_BYTES = 132
@@ -39,6 +40,8 @@ class Frame:
     """mm between slices, as the header says."""
     facts: dict[str, Any]
     """What may differ between images at one place, by its name in the plural."""
+    padding: np.ndarray | None = None
+    """Which voxels are none, bool."""
 
 
 @dataclass(frozen=True)
@@ -203,10 +206,10 @@ def _number(value: Any) -> float | None:
 
 
 def _frame(data: Any, group: list[Any], image: np.ndarray, is_scaled: bool, path: Path) -> Frame:
-    if not is_scaled:
-        slope, intercept = _scale(group)
-        if (slope, intercept) != (1.0, 0.0):
-            image = image * np.float64(slope) + np.float64(intercept)
+    slope, intercept = _scale(group)
+    padding = padding_mask(data, image, (slope, intercept) if is_scaled else (1.0, 0.0))
+    if not is_scaled and (slope, intercept) != (1.0, 0.0):
+        image = image * np.float64(slope) + np.float64(intercept)
     spacing = _numbers(_element(group, "PixelMeasuresSequence", "PixelSpacing"), 2)
     directions = _numbers(_element(group, "PlaneOrientationSequence", "ImageOrientationPatient"), 6)
     return Frame(
@@ -218,6 +221,7 @@ def _frame(data: Any, group: list[Any], image: np.ndarray, is_scaled: bool, path
         step=_number(_element(group, "PixelMeasuresSequence", "SpacingBetweenSlices"))
         or _number(_element(group, "PixelMeasuresSequence", "SliceThickness")),
         facts={name: value for name, value in _facts(data, group) if value is not None},
+        padding=padding,
     )
 
 

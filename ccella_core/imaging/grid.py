@@ -18,8 +18,11 @@ from ccella_core.imaging.orientation import (
     directions_of,
     nearest_directions,
     set_affine,
+    spacing_of,
 )
 
+SAME_SPACING = 1e-3
+"""Relative: less is how lengths are rounded in headers."""
 LEAST_OVERLAP = 0.5
 """Share of the target grid's T2 voxels that another sequence must cover: below it, it shows something else."""
 
@@ -33,14 +36,24 @@ def target_grid(
         scan: the T2-weighted scan.
         shape: voxels along X, Y, Z.
         spacing: mm.
-        centre: of the grid in RAS mm; by default the scan's own.
+        centre: of the grid in RAS mm; by default the scan's own. A grid that would leave the scan is moved as far as it
+            takes to stay within, and one that is larger than the scan as far as it takes to hold all of it. Along an
+            axis where both have the same spacing, voxels coincide, so that nothing is interpolated there.
     """
     affine = affine_of(scan)
     directions = nearest_directions(np.eye(3), directions_of(affine))
-    if centre is None:
-        centre = centre_of(affine, scan.GetSize())
+    middle = centre_of(affine, scan.GetSize())
+    wanted = np.zeros(3) if centre is None else directions.T @ (centre - middle)
+    along = np.abs(directions.T @ directions_of(affine)).argmax(axis=1)  # the scan's axis that is each of the grid's
+    size, step = np.array(scan.GetSize())[along], spacing_of(affine)[along]
+    room = np.abs(size * step - np.multiply(shape, spacing)) / 2
+    offset = wanted.clip(-room, room)
+    half = (size - shape) % 2 * step / 2
+    offset = np.where(
+        np.isclose(step, spacing, rtol=SAME_SPACING), np.round((offset - half) / step) * step + half, offset
+    )
     grid = sitk.Image(list(shape), sitk.sitkFloat32)
-    set_affine(grid, centred_affine(directions, spacing, shape, centre))
+    set_affine(grid, centred_affine(directions, spacing, shape, middle + directions @ offset))
     return grid
 
 

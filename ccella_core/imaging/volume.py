@@ -1,4 +1,4 @@
-"""A synthetic scan: voxels, geometry and how it was made, saved so that it can never be taken for a real one."""
+"""Synthetic scans: voxels, geometry and how they were made, saved so that they can never be taken for real ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import nibabel as nib
 import numpy as np
@@ -35,37 +35,38 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from ccella_core.imaging.dicom_export import DicomSource
+    from ccella_core.imaging.label_map import LabelMap
 
 NIFTI_DESCRIPTION_BYTES = 79  # the header field has 80, the last of which ends the string
 NIFTI_SCANNER_COORDINATES = 1
 ITK_LABEL_KEY = "SyntheticLabel"
 
 
-@dataclass(eq=False)
-class SyntheticVolume:
-    """A generated scan.
+class SyntheticImage:
+    """What a generated scan and its label map have in common: where they lie, and how they are saved.
 
-    ``voxels`` is (X, Y, Z), int16 if it is given so, else float32; of an edited scan they keep the scan's type.
-    ``affine`` (4, 4) float64 takes a voxel index to RAS+ mm; ``sequence`` is "t2w", "hbv" or "adc". Raises
-    ``InputError`` for another shape, a singular or non-finite affine, an unknown sequence.
+    ``voxels`` is (X, Y, Z); ``affine`` (4, 4) float64 takes a voxel index to RAS+ mm. Raises ``InputError`` for another
+    shape, a singular or non-finite affine.
     """
 
     voxels: np.ndarray
     affine: np.ndarray
-    sequence: SequenceName
     provenance: Provenance
 
     def __post_init__(self) -> None:
-        self.voxels = np.asarray(self.voxels)
-        if self.voxels.dtype != np.int16 and self.provenance.source_sha256 is None:
-            self.voxels = self.voxels.astype(np.float32, copy=False)
         self.affine = np.asarray(self.affine, dtype=np.float64)
         if self.voxels.ndim != 3 or 0 in self.voxels.shape:
             raise InputError(f"A volume has three axes (X, Y, Z), none of them empty; got shape {self.voxels.shape}.")
         if self.affine.shape != (4, 4) or not np.isfinite(self.affine).all() or np.linalg.det(self.affine) == 0:
             raise InputError("The affine must be an invertible 4x4 matrix of finite numbers, in mm.")
-        if self.sequence not in get_args(SequenceName):
-            raise InputError(f"Unknown sequence {self.sequence!r}: use one of {', '.join(get_args(SequenceName))}.")
+
+    def _content(self) -> dict[str, Any]:
+        """Which sequence or labels it holds, as its sidecar says it."""
+        raise NotImplementedError
+
+    def _header(self, image: nib.Nifti1Image) -> str:
+        """Complete a NIfTI header, and return a word for its description."""
+        raise NotImplementedError
 
     @property
     def spacing(self) -> np.ndarray:
@@ -125,7 +126,7 @@ class SyntheticVolume:
             label=self.provenance.label,
             image=name,
             sha256=sha256,
-            sequence=self.sequence,
+            **self._content(),
             provenance=self.provenance,
         )
         return sidecar.model_dump_json(indent=2)
@@ -141,32 +142,73 @@ class SyntheticVolume:
         image.set_qform(self.affine, NIFTI_SCANNER_COORDINATES)
         image.set_sform(self.affine, NIFTI_SCANNER_COORDINATES)
         image.header.set_xyzt_units(xyz="mm")
-        maker = f"{self.sequence}, {self.provenance.model_name} {self.provenance.model_version}"
+        maker = f"{self._header(image)}, {self.provenance.model_name} {self.provenance.model_version}"
         image.header["descrip"] = f"{self.provenance.label}; {maker}".encode()[:NIFTI_DESCRIPTION_BYTES]
         return image
 
-    @classmethod
-    def load(cls, path: Path | str) -> SyntheticVolume:
-        """Read back what ``save`` wrote.
-
-        Raises ``InputError`` where the image or its sidecar is missing or unreadable, or the image has been altered.
-        """
-        image_path = Path(path)
-        sidecar = read_sidecar(image_path)
-        if image_suffix(image_path) in ITK_SUFFIXES:
-            image = sitk.ReadImage(str(image_path))
-            voxels, affine = sitk.GetArrayFromImage(image).transpose(2, 1, 0), affine_of(image)
-        else:
-            nifti = nib.Nifti1Image.from_filename(image_path, mmap=False)
-            voxels, affine = np.asarray(nifti.dataobj), nifti.affine
-        return cls(voxels, affine, sidecar.sequence, sidecar.provenance)
-
     def to_sitk(self) -> sitk.Image:
-        """The same volume as a SimpleITK image, whose physical space is LPS mm."""
+        """The same as a SimpleITK image, whose physical space is LPS mm."""
         image = sitk.GetImageFromArray(np.ascontiguousarray(self.voxels.transpose(2, 1, 0)))
         set_affine(image, self.affine)
         image.SetMetaData(ITK_LABEL_KEY, self.provenance.label)
         return image
+
+    def _placed_on(self, reference: sitk.Image | Path | str) -> np.ndarray:
+        """The affine that lays the voxels along the axes of a real scan, with the centres at the same point.
+
+        Each axis of this image takes the direction of the reference's axis that is nearest to it anatomically, so
+        left stays left and up stays up whatever way (axial, sagittal, coronal, oblique) the reference was acquired.
+        ``reference`` is an image, an image file, or a folder of one DICOM series. Raises ``InputError`` if unreadable.
+        """
+        scan = reference if isinstance(reference, sitk.Image) else read_scan(Path(reference))
+        if scan.GetDimension() != 3:
+            raise InputError(f"The reference has {scan.GetDimension()} dimensions; a volume can only be placed on 3.")
+        target = affine_of(scan)
+        directions = nearest_directions(directions_of(self.affine), directions_of(target))
+        centre = centre_of(target, scan.GetSize())
+        return centred_affine(directions, self.spacing, self.voxels.shape, centre)
+
+
+@dataclass(eq=False)
+class SyntheticVolume(SyntheticImage):
+    """A generated scan.
+
+    ``voxels`` is int16 if it is given so, else float32; of an edited scan they keep the scan's type. ``sequence`` is
+    "t2w", "hbv" or "adc"; ``labels`` is the label map of its examination, where the model draws one. Raises
+    ``InputError`` for an unknown sequence too.
+    """
+
+    voxels: np.ndarray
+    affine: np.ndarray
+    sequence: SequenceName
+    provenance: Provenance
+    labels: LabelMap | None = None
+
+    def __post_init__(self) -> None:
+        self.voxels = np.asarray(self.voxels)
+        if self.voxels.dtype != np.int16 and self.provenance.source_sha256 is None:
+            self.voxels = self.voxels.astype(np.float32, copy=False)
+        super().__post_init__()
+        if self.sequence not in get_args(SequenceName):
+            raise InputError(f"Unknown sequence {self.sequence!r}: use one of {', '.join(get_args(SequenceName))}.")
+
+    def _content(self) -> dict[str, Any]:
+        return {"sequence": self.sequence}
+
+    def _header(self, image: nib.Nifti1Image) -> str:
+        return self.sequence
+
+    @classmethod
+    def load(cls, path: Path | str) -> SyntheticVolume:
+        """Read back what ``save`` wrote; a label map is a file of its own, see ``LabelMap.load``.
+
+        Raises ``InputError`` where the image or its sidecar is missing or unreadable, the image has been altered, or it
+        is a label map.
+        """
+        sidecar = read_sidecar(Path(path))
+        if sidecar.sequence is None:
+            raise InputError(f"{path} is a label map, not a volume.")
+        return cls(*read_image(Path(path)), sidecar.sequence, sidecar.provenance)
 
     def dicom_source(self, name: str | None = None) -> DicomSource:
         """The volume as ``imaging.dicom_export.export_dicom`` takes it; ``name`` is what its sentences call it."""
@@ -179,16 +221,12 @@ class SyntheticVolume:
         """The same voxels and spacing, laid along the axes of a real scan, with the centres at the same point.
 
         Each axis of this volume takes the direction of the reference's axis that is nearest to it anatomically, so
-        left stays left and up stays up whatever way (axial, sagittal, coronal, oblique) the reference was acquired.
+        left stays left and up stays up whatever way (axial, sagittal, coronal, oblique) the reference was acquired. Its
+        label map is laid there with it.
         ``reference`` is an image, an image file, or a folder of one DICOM series. Raises ``InputError`` if unreadable.
         """
-        scan = reference if isinstance(reference, sitk.Image) else read_scan(Path(reference))
-        if scan.GetDimension() != 3:
-            raise InputError(f"The reference has {scan.GetDimension()} dimensions; a volume can only be placed on 3.")
-        target = affine_of(scan)
-        directions = nearest_directions(directions_of(self.affine), directions_of(target))
-        centre = centre_of(target, scan.GetSize())
-        return replace(self, affine=centred_affine(directions, self.spacing, self.voxels.shape, centre))
+        affine = self._placed_on(reference)
+        return replace(self, affine=affine, labels=None if self.labels is None else replace(self.labels, affine=affine))
 
     def contact_sheet(self, path: Path | str | None = None, *, width: int = 1600) -> Image:
         """A picture of the volume, ``width`` pixels wide, labelled synthetic; also saved as PNG when a path is given.
@@ -201,6 +239,15 @@ class SyntheticVolume:
         if path is not None:
             save_contact_sheet(sheet, Path(path))
         return sheet
+
+
+def read_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Voxels (X, Y, Z) and affine of a file that ``save`` wrote."""
+    if image_suffix(path) in ITK_SUFFIXES:
+        image = sitk.ReadImage(str(path))
+        return sitk.GetArrayFromImage(image).transpose(2, 1, 0), affine_of(image)
+    nifti = nib.Nifti1Image.from_filename(path, mmap=False)
+    return np.asarray(nifti.dataobj), nifti.affine
 
 
 def synthetic_name(path: Path) -> Path:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -30,19 +31,21 @@ from ccella_core.errors import InputError, ModelError, SaveError
 from ccella_core.files import READ_BLOCK_BYTES, replace_folder, sha256_of
 from ccella_core.models.untrusted import CODE_SUFFIXES, refuse_code
 from ccella_core.models.weights import check_safetensors, load_config, load_state, save_component
-from ccella_core.provenance import SequenceName
+from ccella_core.provenance import LabelName, SequenceName
 
 __all__ = ["ModelFolder", "ModelIndex", "load_config", "load_state", "save_component", "write_model"]
 
 FORMAT = "ccella-model"
-FORMAT_VERSION = 2  # since weights may be stored as int8
-FORMAT_VERSION_WITHOUT_INT8 = 1  # what older software reads as well
+FORMAT_VERSION = 2  # since weights may be stored as int8, and labels drawn
+FORMAT_VERSION_WITHOUT_INT8 = 1  # what older software reads as well, where there are no labels
 INDEX_NAME = "model_index.json"
 # Formats that are pickles or may hold one. The model has no use for any of them.
 PICKLE_SUFFIXES = frozenset([".bin", ".ckpt", ".joblib", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth"])
 
 CODE_FREE_COMPONENTS = frozenset(["text_encoder", "tokenizer"])
 """Those that Transformers reads, which runs what their settings name."""
+PROFILE = "report_profile"
+"""The component that says how the training reports are worded, see ``report_profile``."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -67,11 +70,12 @@ class ModelIndex(BaseModel):
     intended_use: Words
     description: Words
     variant: Words
-    sequences: Annotated[list[SequenceName], Field(min_length=1)]
+    sequences: Annotated[list[SequenceName], Field(min_length=1)]  # the parts of the latent that are images …
+    labels: list[LabelName] = []  # … and those after them, which are labels
     native_shape: tuple[Side, Side, Side]  # voxels along X, Y, Z
     native_spacing_mm: tuple[Positive, Positive, Positive]
     intensity_range: dict[SequenceName, tuple[Finite, Finite]]  # what the network's 0 and 1 stand for
-    latent_scale_factor: Positive | tuple[Positive, ...]  # or one for each of several stacked sequences
+    latent_scale_factor: Positive | tuple[Positive, ...]  # or one for each part of the latent, or for each channel
     max_report_tokens: MaxTokens
     default_scheduler: Words
     default_num_inference_steps: Annotated[int, Field(gt=0, le=10**5)]
@@ -92,15 +96,26 @@ class ModelIndex(BaseModel):
         return files
 
     @property
-    def scale_factors(self) -> tuple[float, ...]:
-        """The latent scale factor of each sequence."""
+    def parts(self) -> tuple[SequenceName | LabelName, ...]:
+        """Of the latent, each as many channels wide as the autoencoder's."""
+        return (*self.sequences, *self.labels)
+
+    @property
+    def scale_factors(self) -> tuple[tuple[float, ...], ...]:
+        """The latent scale factors of each part: one, or one for each of its channels."""
         factor = self.latent_scale_factor
-        return factor if isinstance(factor, tuple) else (factor,) * len(self.sequences)
+        factors = factor if isinstance(factor, tuple) else (factor,) * len(self.parts)
+        channels = len(factors) // len(self.parts)
+        return tuple(factors[start : start + channels] for start in range(0, len(factors), channels or 1))
 
     @model_validator(mode="after")
     def _agree(self) -> ModelIndex:
-        if len(self.scale_factors) != len(self.sequences):
-            raise ValueError("latent_scale_factor must hold one number for each of the sequences")
+        if len(set(self.parts)) < len(self.parts):
+            raise ValueError("a sequence or a label is named twice")
+        if len(self.scale_factors) != len(self.parts):
+            raise ValueError(
+                "latent_scale_factor must hold one number for each of the sequences and labels, or for each channel"
+            )
         if set(self.intensity_range) != set(self.sequences):
             raise ValueError("intensity_range must name exactly the sequences")
         if any(low >= high for low, high in self.intensity_range.values()):
@@ -140,9 +155,14 @@ class ModelFolder:
     def sha256(self) -> str:
         """One hash for the whole model: SHA-256 of the index, which holds the hash of every file, as canonical JSON.
 
-        Keys are sorted, without spaces, in UTF-8. `measured` is left out: measuring a model does not change it.
+        Keys are sorted, without spaces, in UTF-8. `measured` is left out, and the profile of the reports: what is
+        known of a model does not change what it draws. So are `labels` where there are none: a model that was made
+        before there were any keeps its hash.
         """
-        content = self.index.model_dump(mode="json", exclude={"measured"})
+        left_out = {"measured"} if self.index.labels else {"measured", "labels"}
+        content = self.index.model_dump(mode="json", exclude=left_out)
+        for listed in ("components", "sha256", "size_bytes"):
+            content[listed] = {name: of for name, of in content[listed].items() if name.partition("/")[0] != PROFILE}
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode("utf-8")).hexdigest()
 
@@ -208,6 +228,7 @@ class ModelFolder:
         size_mm = [round(n * s, 3) for n, s in zip(index.native_shape, index.native_spacing_mm, strict=True)]
         return {
             **index.model_dump(mode="json", exclude={"format", "format_version", "sha256", "size_bytes", "training"}),
+            "positive_means": index.training.get("positive_means"),
             "native_size_mm": size_mm,
             "file_size_bytes": sum(index.size_bytes.values()),
             "sha256": self.sha256,
@@ -244,6 +265,8 @@ def write_model(
             listed = ModelIndex(**{**index.model_dump(), "sha256": hashes, "size_bytes": sizes})
             text = listed.model_dump_json(indent=2) + "\n"
             (temporary / INDEX_NAME).write_text(text, encoding="utf-8", newline="\n")
+            for name in files:
+                shutil.copymode(temporary / INDEX_NAME, temporary / name)  # safetensors writes for the owner alone
             ModelFolder(temporary, listed).verify()
     except OSError as error:
         raise SaveError(f"The model could not be written to {path}: {error}.") from error

@@ -82,7 +82,7 @@ class UNetConfig(StrictModel):
     kind: Literal["maisi", "planar"] = Field(
         "maisi", description="the published one, or one that halves planes alone, for latents of `lapped` autoencoders"
     )
-    latent_channels: Channels = Field(4, description="the autoencoder's, times the sequences")
+    latent_channels: Channels = Field(4, description="the autoencoder's, times the sequences and labels")
     num_channels: tuple[Channels, ...] = Field(
         (64, 128, 256, 512), min_length=1, max_length=MOST_LEVELS, description="of each level, each half as fine"
     )
@@ -166,7 +166,7 @@ class DenoiserConfig(StrictModel):
 
     @property
     def latent_channels(self) -> int:
-        """Of all sequences together."""
+        """Of all sequences and labels together."""
         return self.unet.latent_channels
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from ccella_core.cases.case import PositiveMeans
 from ccella_core.cases.layouts import Layout
 from ccella_core.cases.prepared import PrepareSettings
 from ccella_core.config import Seed, StrictModel, checked, merged
@@ -35,6 +36,7 @@ class Data(StrictModel):
     prepared: Path = Field(description="a folder of `ccella prepare`, or where to prepare `source`")
     source: Path | None = Field(None, description="a manifest or an archive that is prepared first")
     layout: Layout = "auto"
+    positive: PositiveMeans | None = Field(None, description="what counts as positive in an archive that knows both")
     grid: PrepareSettings = PrepareSettings()
     fractions: tuple[float, float, float] = Field((0.8, 0.1, 0.1), description="where the source gives no split")
     split_seed: Seed = 0

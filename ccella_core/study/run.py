@@ -109,7 +109,7 @@ def _prepared(config: StudyConfig, stages: Stages) -> tuple[PreparedSet, int]:
     source = data.source
 
     def work(folder: Path, on_progress: OnProgress) -> Prepared:
-        listing = read_source(source, data.layout)
+        listing = read_source(source, data.layout, positive=data.positive)
         cases = with_reports(assign_splits(listing.cases, data.fractions, seed=data.split_seed), data.missing_reports)
         made, refused = prepare(listing._replace(cases=cases), data.grid, data.prepared, progress=on_progress)
         return Prepared(fingerprint=made.fingerprint, refused=len(refused))

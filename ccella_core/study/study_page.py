@@ -71,7 +71,7 @@ def write_page(result: StudyResult, folder: Path, examples: Examples | None) -> 
         behind=_behind(result),
         config=yaml.safe_dump(result.config, sort_keys=False, allow_unicode=True),
     )
-    write_text(folder / STUDY_PAGE_NAME, page)
+    write_text(folder / STUDY_PAGE_NAME, page, private=True)  # under the examples stand reports
     return folder / STUDY_PAGE_NAME
 
 

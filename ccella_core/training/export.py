@@ -14,6 +14,7 @@ from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.generation.schedulers import DEFAULT_NUM_INFERENCE_STEPS, DEFAULT_SCHEDULER, Scheduler
 from ccella_core.models.model import ModelFolder, ModelIndex
 from ccella_core.runs.folder import read_run_config, read_run_record
+from ccella_core.training.data.wording import kept_profile
 from ccella_core.training.frozen_networks import autoencoder_source, text_encoder_source
 from ccella_core.training.lineage import stages_of
 from ccella_core.training.train import DenoiserRecord, load_denoiser
@@ -89,7 +90,7 @@ def export_run(
         default_scheduler=about.default_scheduler,
         default_num_inference_steps=about.default_num_inference_steps,
         trained_on=about.trained_on,
-        training={"stages": stages_of(run, source)},
+        training={"positive_means": record["data"].get("positive_means"), "stages": stages_of(run, source)},
         components={},
     )
     pipeline = CCELLAPipeline(
@@ -98,6 +99,7 @@ def export_run(
         autoencoder_config=source.config,
         scheduler_config=config.denoiser.scheduler,
         encoder=encoder,
+        report_profile=None if encoder is None else kept_profile(run),
         index=index,
         device="cpu",
     )

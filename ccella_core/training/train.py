@@ -26,6 +26,7 @@ from ccella_core.training.adapter import train_adapter
 from ccella_core.training.data.cache import build_cache
 from ccella_core.training.data.cached_cases import CachedCases
 from ccella_core.training.data.sets import JoinedSet
+from ccella_core.training.data.wording import keep_profile
 from ccella_core.training.denoiser import train_denoiser
 from ccella_core.training.frozen_networks import autoencoder_source, text_encoder_source
 from ccella_core.training.train_config import TrainConfig
@@ -64,12 +65,13 @@ def train(config: TrainConfig, *, progress: OnProgress | None = None) -> Path:
     # 2. Every case through the frozen networks, once.
     frozen = _Frozen(config, prepared, accelerator)
     folder = frozen.cache(progress)
-    cases, held_out = (
-        CachedCases(folder, split, verify=accelerator.is_local_main_process, repeats=repeats)
-        for split, repeats in (("train", prepared.repeats), ("validation", ()))
-    )
+    verify = accelerator.is_local_main_process
+    cases = CachedCases(folder, "train", verify=verify, repeats=prepared.repeats)
+    held_out = CachedCases(folder, "validation", verify=verify)
     if accelerator.is_main_process:
         write_run(config.output, config, _about(config, network, prepared, cases, held_out, accelerator))
+        if config.text_encoder is not None:
+            keep_profile(config.output, prepared, mirror=config.cache.mirror)
     # 3. Teach the adapter to read, where that is asked for.
     open_own_log = partial(open_log, log_with=config.logging.log_with, is_main=accelerator.is_main_process)
     if config.read_first is not None and start is None:
@@ -222,9 +224,14 @@ def _about(
         "data": {
             "folder": prepared.folders,
             "fingerprint": prepared.fingerprint,
+            "positive_means": list(prepared.positive_means),
             "cases": {"train": len(cases), "validation": len(held_out)},
         },
-        "cache": {"folder": str(cases.folder), "depends_on": cases.index.depends_on},
+        "cache": {
+            "folder": str(cases.folder),
+            "depends_on": cases.index.depends_on,
+            "left_out": cases.index.left_out,
+        },
         "latent_scale_factor": list(cases.index.scale_factors),
         "native_shape": list(prepared.settings.shape),
         "native_spacing_mm": list(prepared.settings.spacing),

@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from ccella_core.devices import choose_dtype
+from ccella_core.generation.job import wanted_parts
 from ccella_core.generation.ready_schedulers import prepare_scheduler
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.models.model import ModelFolder, load_config
@@ -52,6 +53,7 @@ def estimate(task: Task, state: WorkerState) -> dict[str, Any]:
     steps = len(scheduler.timesteps)
     need = _need(model, state)
     shape = need.check_shape(tuple(params.shape or model.index.native_shape))
+    parts = len(wanted_parts(model.index, params))
 
     is_loaded = state.holds(model.sha256, where)
     weights = need.weights_gib(device.kind)
@@ -61,12 +63,12 @@ def estimate(task: Task, state: WorkerState) -> dict[str, Any]:
     timing = Timings(state.timings_file).find(model.sha256, where, shape)
     if timing is not None:
         once = timing.encode + (0 if is_loaded else timing.load)
-        seconds = once + count * (evaluations * timing.step + timing.decode)
+        seconds = once + count * (evaluations * timing.step + parts * timing.decode)
     else:
         dtype = choose_dtype("auto", torch.device(where))
         scale = need.scale(shape)
         denoise = evaluations * need.step.at(scale) / _speed(where, dtype, need, state)
-        seconds = count * (denoise + need.decode.at(scale) / _speed(where, torch.float32, need, state))
+        seconds = count * (denoise + parts * need.decode.at(scale) / _speed(where, torch.float32, need, state))
     return {
         "seconds": round(seconds, 2),
         "memory_gib": round(memory, 3),

@@ -9,12 +9,13 @@ from transformers.utils.logging import disable_progress_bar
 
 from ccella_core.devices import memory_explained
 from ccella_core.generation.edit import ScanToEdit, edit_of
+from ccella_core.generation.job import wanted_parts
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.models.model import ModelFolder
 from ccella_core.models.search import resolve_model
 from ccella_core.provenance import Provenance
 from ccella_core.worker.hardware import device_id
-from ccella_core.worker.output import checked_name, save, send, writable_folder
+from ccella_core.worker.output import checked_name, keep_all, saved_into, sent_through, writable_folder
 from ccella_core.worker.params import GenerateParams, read_params
 from ccella_core.worker.reporter import Reporter
 from ccella_core.worker.tasks import Task, WorkerState
@@ -50,14 +51,13 @@ def run_generation(
         options = params.options.model_copy(update={"seed": seed, "count": 1})
         volumes = pipeline(params.report, options, image=edit, callback=reporter)
         reporter.tell("save", 0, 1)
-        for volume in volumes:
-            sequence = f"_{volume.sequence}" if len(model.index.sequences) > 1 else ""
-            stem = f"{name}_seed{seed}{sequence}"
-            saved.append(send(volume, task, stem) if folder is None else save(volume, folder, stem))
+        keep = sent_through(task) if folder is None else saved_into(folder)
+        saved += keep_all(volumes, f"{name}_seed{seed}", keep, of_several=len(model.index.sequences) > 1)
         reporter.tell("save", 1, 1)
     # An edit takes fewer steps, and the times are for whole generations; nothing is left on somebody else's computer.
     if edit is None and folder is not None:
-        _keep_timing(volume.provenance, reporter, state)
+        parts = len(wanted_parts(model.index, params.options))
+        _keep_timing(volumes[0].provenance, reporter, state, parts=parts)
     return {"volumes": saved, "seconds": round(reporter.total_seconds(), 3), "load_seconds": round(load_seconds, 3)}
 
 
@@ -75,7 +75,7 @@ def load(model: ModelFolder, device: str, state: WorkerState, reporter: Reporter
     return state.pipeline
 
 
-def _keep_timing(how: Provenance, reporter: Reporter, state: WorkerState) -> None:
+def _keep_timing(how: Provenance, reporter: Reporter, state: WorkerState, *, parts: int) -> None:
     timings = Timings(state.timings_file)
     former = timings.find(how.model_sha256, how.device, how.shape)
     # A run with a loaded model measures no loading, and no encoding either where the report is the same as before.
@@ -85,7 +85,7 @@ def _keep_timing(how: Provenance, reporter: Reporter, state: WorkerState) -> Non
         load=known.load if known else reporter.seconds("load"),
         encode=known.encode if known else reporter.seconds("encode"),
         step=reporter.seconds("denoise") / (reporter.volumes * how.num_inference_steps * copies),
-        decode=reporter.seconds("decode") / reporter.volumes,
+        decode=reporter.seconds("decode") / (reporter.volumes * parts),
     )
     timings.keep(how.model_sha256, how.device, how.shape, timing)
 

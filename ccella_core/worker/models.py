@@ -83,6 +83,7 @@ def describe_model(entry: ModelFolder | BrokenModel, origin: Origin) -> dict[str
         "origin": origin,
         **{name: getattr(index, name, None) for name in copied},
         "sequences": list(index.sequences) if index else None,
+        "labels": list(index.labels) if index else None,
         "native_shape": list(index.native_shape) if index else None,
         "native_spacing_mm": list(index.native_spacing_mm) if index else None,
         "max_report_tokens": index.max_report_tokens if index else None,

@@ -51,7 +51,7 @@ class Need:
     step: Operations
     """The U-Net once, for one volume."""
     decode: Operations
-    """Of all sequences."""
+    """Of one sequence or label."""
     native_shape: tuple[int, int, int]
     unet: UNetConfig
     autoencoder: AutoencoderConfig
@@ -115,7 +115,7 @@ def need_of(model: ModelFolder) -> Need:
         network_values=values["denoiser"] + values["autoencoder"],
         encoder_values=values.get("text_encoder", 0),
         step=_counted(of_step),
-        decode=_counted(of_decoding, times=len(model.index.sequences)),
+        decode=_counted(of_decoding),
         native_shape=model.index.native_shape,
         unet=denoiser_config.unet,
         autoencoder=autoencoder_config,
@@ -130,10 +130,10 @@ def stored_values(folder: Path) -> int:
     return count
 
 
-def _counted(counter: FlopCounterMode, times: int = 1) -> Operations:
+def _counted(counter: FlopCounterMode) -> Operations:
     by_operator = counter.get_flop_counts().get("Global", {})
     by_pair = sum(count for operator, count in by_operator.items() if _is_attention(str(operator)))
-    return Operations(by_voxel=times * (sum(by_operator.values()) - by_pair), by_pair=times * by_pair)
+    return Operations(by_voxel=sum(by_operator.values()) - by_pair, by_pair=by_pair)
 
 
 def _is_attention(operator: str) -> bool:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ccella_core.client.transfer import chunks_of
 from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder, usable_path
 from ccella_core.limits import MAX_NAME_CHARACTERS, is_file_name
+from ccella_core.provenance import LABELS, SequenceName, file_stem
 
 if TYPE_CHECKING:
-    from ccella_core.imaging.volume import SyntheticVolume
+    from ccella_core.imaging.volume import SyntheticImage, SyntheticVolume
     from ccella_core.worker.tasks import Task
 
 IMAGE_SUFFIX = ".nii"
@@ -42,26 +44,48 @@ def writable_folder(folder: str) -> Path:
     return path
 
 
-def save(volume: SyntheticVolume, folder: Path, stem: str) -> dict[str, Any]:
-    """Write image and sidecar; returns the entry of ``volumes`` in the protocol."""
+Keep = Callable[["SyntheticImage", str], dict[str, str]]
+"""Keeps an image and its sidecar under a name without ending; returns ``path`` and ``sidecar``."""
+
+
+def keep_all(volumes: list[SyntheticVolume], name: str, keep: Keep, *, of_several: bool) -> list[dict[str, Any]]:
+    """Keep volumes and label map of an examination; returns the entries of ``volumes`` in the protocol."""
+
+    def keep_part(image: SyntheticImage, part: SequenceName | Literal["labels"]) -> dict[str, str]:
+        return keep(image, file_stem(name, part, of_several=of_several))
+
+    labels = None if volumes[0].labels is None else keep_part(volumes[0].labels, LABELS)
+    entries = []
+    for volume in volumes:
+        made = volume.provenance.model_dump(mode="json")
+        entries.append({**keep_part(volume, volume.sequence), "labels": labels, "provenance": made})
+    return entries
+
+
+def saved_into(folder: Path) -> Keep:
+    """Writes files into a folder."""
     from ccella_core.imaging.volume import sidecar_of
 
-    path = volume.save(_free_path(folder, stem))
-    provenance = volume.provenance.model_dump(mode="json")
-    return {"path": str(path), "sidecar": str(sidecar_of(path)), "provenance": provenance}
+    def save(image: SyntheticImage, stem: str) -> dict[str, str]:
+        path = image.save(_free_path(folder, stem))
+        return {"path": str(path), "sidecar": str(sidecar_of(path))}
+
+    return save
 
 
-def send(volume: SyntheticVolume, task: Task, stem: str) -> dict[str, Any]:
-    """Send image and sidecar through the pipe; nothing is written here. Returns the entry of ``volumes``."""
+def sent_through(task: Task) -> Keep:
+    """Sends files through the pipe; nothing is written here."""
     from ccella_core.imaging.volume import sidecar_of, synthetic_name
 
-    path = synthetic_name(Path(f"{stem}{IMAGE_SUFFIX}"))
-    for name, content in zip((path.name, sidecar_of(path).name), volume.to_bytes(path.name), strict=True):
-        for chunk in chunks_of(name, content):
-            task.stop_if_cancelled()
-            task.tell("file", **chunk)
-    provenance = volume.provenance.model_dump(mode="json")
-    return {"path": path.name, "sidecar": sidecar_of(path).name, "provenance": provenance}
+    def send(image: SyntheticImage, stem: str) -> dict[str, str]:
+        path = synthetic_name(Path(f"{stem}{IMAGE_SUFFIX}"))
+        for name, content in zip((path.name, sidecar_of(path).name), image.to_bytes(path.name), strict=True):
+            for chunk in chunks_of(name, content):
+                task.stop_if_cancelled()
+                task.tell("file", **chunk)
+        return {"path": path.name, "sidecar": sidecar_of(path).name}
+
+    return send
 
 
 def _free_path(folder: Path, stem: str) -> Path:

@@ -75,6 +75,12 @@ class GenerateParams(GenerationOptions):
         return GenerationOptions.model_construct(**self.model_dump(include=set(GenerationOptions.model_fields)))
 
 
+class ReadStudyParams(Params):
+    """Of ``read_study``."""
+
+    folder: str
+
+
 class DownloadParams(Params):
     """Of ``download``."""
 

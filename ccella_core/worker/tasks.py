@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from ccella_core.generation.pipeline import CCELLAPipeline
+    from ccella_core.models.report_profile import ReportProfile
     from ccella_core.worker.needs import Need
 
 
@@ -55,6 +56,8 @@ class WorkerState:
     """The last one, ready to run again."""
     tokenizers: dict[str, PreTrainedTokenizerBase] = field(default_factory=dict)
     """By the model's hash."""
+    profiles: dict[str, ReportProfile | None] = field(default_factory=dict)
+    """Of the reports that a model was trained on, by the model's hash."""
     needs: dict[str, Need] = field(default_factory=dict)
     """By the model's hash."""
     speeds: dict[tuple[str, torch.dtype, int], float] = field(default_factory=dict)
@@ -85,6 +88,7 @@ MODULES = {
     "describe": "models",
     "count_tokens": "reports",
     "estimate": "estimate",
+    "read_study": "studies",
 }
 """Each module has a function of the method's name, ``(task, state) -> value``."""
 

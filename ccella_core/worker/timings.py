@@ -27,7 +27,7 @@ class Timing(BaseModel):
     step: NonNegativeFloat
     """One evaluation of the U-Net for one volume; guidance needs two a step."""
     decode: NonNegativeFloat
-    """One volume."""
+    """One sequence or label of one examination."""
 
 
 _TIMINGS = TypeAdapter(dict[str, Timing])

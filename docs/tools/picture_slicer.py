@@ -24,14 +24,14 @@ SCREENSHOTS = ROOT / "Resources" / "Screenshots"
 PICTURES = ROOT / "docs" / "pictures"
 REPORT = ROOT / "Resources" / "Examples" / "report_positive.txt"
 SEED = 7
-PHANTOM_SEED = 11
+PHANTOM_SEED, SYNTHETIC_SEED = 11, 3
 EDIT_REPORT = (
     "Left peripheral zone at mid-gland: focal lesion, 18 mm, markedly hypointense on T2. No other suspicious lesion. "
     "PI-RADS 5."
 )
 EDIT_SIZE_MM, EDIT_PLACE = 18, (-17.0, -12.0, 0.0)  # in RAS mm
 PANEL_WIDTH = 460  # pixels; as wide as Slicer's module panel usually is
-VIEWS = (1400, 900)
+VIEWS, SMALLER_VIEWS = (1400, 900), (1050, 675)
 PATIENCE = 300.0  # seconds for a run of the worker
 
 
@@ -87,7 +87,54 @@ def draw(bench: Any, real_folder: Path | None, screenshots: Path, pictures: Path
     bench.render_layout(screenshots / "comparison.png", *VIEWS)
     bench.grab(widget.parent, screenshots / "panel.png", PANEL_WIDTH)
     ui.compareButton.click()
+    draw_hanging(bench, widget, pictures)
     draw_edit(bench, ui, pictures)
+    draw_study(bench, widget, pictures)
+
+
+def draw_hanging(bench: Any, widget: Any, pictures: Path) -> None:
+    """T2, ADC and high b in one row: two digital prostates, of which one counts as synthetic."""
+    import slicer
+
+    from ccella_core.phantom.patient import draw_patient
+    from ccella_core.phantom.render import render
+
+    nodes = {}
+    for seed, kind in ((SYNTHETIC_SEED, "SYNTHETIC"), (PHANTOM_SEED, "prostate")):
+        for sequence in ("t2w", "adc", "hbv"):
+            drawn = render(draw_patient(seed), sequence)
+            voxels = np.ascontiguousarray(drawn.voxels.T)
+            nodes[kind, sequence] = slicer.util.addVolumeFromArray(voxels, drawn.affine, f"{kind} {sequence}")
+            for name, value in {"Sequence": sequence, "Created": kind, "Synthetic": "1"}.items():
+                if kind == "SYNTHETIC":
+                    nodes[kind, sequence].SetAttribute(f"CCELLA.{name}", value)
+    parameters = widget.logic.getParameterNode()
+    parameters.result, parameters.realScan = nodes["SYNTHETIC", "t2w"], nodes["prostate", "t2w"]
+    widget.panel.refresh()
+    widget.ui.bpmriButton.click()
+    bench.process_events(1)
+    bench.render_layout(pictures / "slicer_bpmri.png", *SMALLER_VIEWS)
+    widget.ui.bpmriButton.click()
+
+
+def draw_study(bench: Any, widget: Any, pictures: Path) -> None:
+    """A case of a reader study, of the volumes that are in the scene."""
+    import slicer
+
+    page = slicer.util.childWidgetVariables(widget.pages.widget(1))
+    widget.pages.currentIndex = 1
+    with tempfile.TemporaryDirectory() as folder:
+        page.studyFolderEdit.text = folder
+        page.sourceBox.currentIndex = 1
+        page.makeButton.click()
+        page.readerEdit.text = "Reader A"
+        page.readButton.click()
+        bench.process_events(1)
+        bench.render_layout(pictures / "slicer_study_case.png", *SMALLER_VIEWS)
+        page.studyFolderEdit.text = "reader-study"  # whatever folder it is on this computer
+        bench.grab(widget.parent, pictures / "slicer_study.png", PANEL_WIDTH)
+        page.stopButton.click()
+    widget.pages.currentIndex = 0
 
 
 def draw_edit(bench: Any, ui: Any, pictures: Path) -> None:

@@ -87,6 +87,9 @@ class WorkerClient:
         if method == DOWNLOAD and not self._environment.items() >= ONLINE.items():
             self._download(request)
             return request.id
+        if self.host and request.params.get("image") is not None:
+            qt.QTimer.singleShot(0, lambda: self._call(request.on_error, client_errors.edits_stay_here()))
+            return request.id
         if self.host:
             self._bring_files_here(request)
         self._requests[request.id] = request
@@ -194,7 +197,7 @@ class WorkerClient:
         self._link.send(request.id, request.method, request.params)
 
     def _bring_files_here(self, request: _Request) -> None:
-        """The other computer cannot write into our folders: files come through the pipe."""
+        """The other computer sees none of our folders: files come through the pipe, and none is sent."""
         folder = request.params.get("output_dir")
         if folder is not None:
             request.files = shared_transfer().ReceivedFiles(Path(folder))

@@ -82,7 +82,7 @@ class Comparison:
                 if (place := middle_of_change(synthetic, real)) is not None:
                     synthetic_row.jump_to(place)
                     real_row.jump_to(place)
-            window_level = MatchedWindowLevel(_display(synthetic), ranges[0], _display(real), ranges[1])
+            window_level = MatchedWindowLevel(display_of(synthetic), ranges[0], display_of(real), ranges[1])
             undo.callback(window_level.stop)
             window_level.start()
             nodes = TemporaryNodes()
@@ -148,22 +148,25 @@ def _check(synthetic: slicer.vtkMRMLScalarVolumeNode | None, real: slicer.vtkMRM
     for volume in (synthetic, real):
         if volume is None:
             raise ComparisonError(_("Choose a synthetic volume and a real scan to compare."))
-        image = volume.GetImageData() if volume.GetClassName() == "vtkMRMLScalarVolumeNode" else None
-        if image is None or not image.GetNumberOfPoints():
-            raise ComparisonError(_("{name} has no scalar voxels to compare.").format(name=volume.GetName()))
-        transform = volume.GetParentTransformNode()
-        if transform and not transform.IsTransformToWorldLinear():
-            raise ComparisonError(
-                _("{name} is under a non-linear transform: harden it first.").format(name=volume.GetName())
-            )
-        if not has_extent(volume):
-            raise ComparisonError(
-                _("{name} has no extent: a transform over it flattens it.").format(name=volume.GetName())
-            )
+        check_volume(volume)
     if not is_synthetic(synthetic):
         raise ComparisonError(_("{name} is not a synthetic volume.").format(name=synthetic.GetName()))
     if is_synthetic(real):
         raise ComparisonError(_("{name} is synthetic: choose a real scan.").format(name=real.GetName()))
+
+
+def check_volume(volume: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Raises ComparisonError where a volume cannot be laid beside another."""
+    image = volume.GetImageData() if volume.GetClassName() == "vtkMRMLScalarVolumeNode" else None
+    if image is None or not image.GetNumberOfPoints():
+        raise ComparisonError(_("{name} has no scalar voxels to compare.").format(name=volume.GetName()))
+    transform = volume.GetParentTransformNode()
+    if transform and not transform.IsTransformToWorldLinear():
+        raise ComparisonError(
+            _("{name} is under a non-linear transform: harden it first.").format(name=volume.GetName())
+        )
+    if not has_extent(volume):
+        raise ComparisonError(_("{name} has no extent: a transform over it flattens it.").format(name=volume.GetName()))
 
 
 def _row(
@@ -183,7 +186,8 @@ def _show_in_3d(nodes: TemporaryNodes, synthetic_row: SliceRow, real_row: SliceR
     look_at([synthetic_row.volume, real_row.volume], synthetic_row.nodes["Axial"], view)
 
 
-def _display(volume: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLScalarVolumeDisplayNode:
+def display_of(volume: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLScalarVolumeDisplayNode:
+    """The volume's display, made where there is none."""
     if volume.GetScalarVolumeDisplayNode() is None:
         volume.CreateDefaultDisplayNodes()
     return volume.GetScalarVolumeDisplayNode()

@@ -8,7 +8,7 @@ import slicer
 import vtk
 
 from ..scene.nodes import in_scene
-from .layout import LAYOUT_ID
+from .layout import OWN_LAYOUTS
 
 
 class FormerViews:
@@ -20,7 +20,7 @@ class FormerViews:
     def __init__(self, layout_node: slicer.vtkMRMLLayoutNode) -> None:
         self._layout_node = layout_node
         self._arrangement = layout_node.GetViewArrangement()
-        if self._arrangement == LAYOUT_ID:  # left over from a scene that was saved while comparing
+        if self._arrangement in OWN_LAYOUTS:  # left over from a scene that was saved while comparing
             self._arrangement = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
         self._nodes = {node: _remember_slice(node) for node in slicer.util.getNodesByClass("vtkMRMLSliceNode")}
         for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
@@ -28,7 +28,7 @@ class FormerViews:
 
     def restore(self) -> None:
         """Put everything back; a layout that the user has chosen meanwhile stays."""
-        if self._layout_node.GetViewArrangement() == LAYOUT_ID:
+        if self._layout_node.GetViewArrangement() in OWN_LAYOUTS:
             self._layout_node.SetViewArrangement(self._arrangement)
         for node, restore_node in self._nodes.items():
             if in_scene(node):

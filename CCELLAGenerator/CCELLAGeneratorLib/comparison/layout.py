@@ -7,17 +7,30 @@ from xml.sax.saxutils import escape
 import slicer
 from slicer.i18n import tr as _
 
+from ..scene.sequences import SEQUENCES
+
 # Slicer numbers its own layouts below 1000 and asks others to stay clear of them; this is the paper's arXiv number.
 LAYOUT_ID = 250610230
+COLUMNS_IDS = {rows: LAYOUT_ID + place for place, rows in enumerate((("S",), ("R",), ("S", "R")), start=1)}
+"""Of the layouts with a column a sequence, by their rows."""
+STUDY_IDS = {pairs: LAYOUT_ID + 4 + pairs for pairs in (False, True)}
+"""Of a reader study, by whether pairs are shown."""
+OWN_LAYOUTS = (LAYOUT_ID, *COLUMNS_IDS.values(), *STUDY_IDS.values())
 # Linked views move together within a group; Slicer's own are in group 0 and stay where they are.
 VIEW_GROUP = 2506
 
 # Slicer's own colour of each plane, so that orientation is recognised at a glance.
 PLANE_COLOURS = {"Axial": "#F34A33", "Sagittal": "#EDD54C", "Coronal": "#6EB04B"}
 PLANES = tuple(PLANE_COLOURS)
+COLUMN_COLOURS = ("#9AA5B1", "#7FB0C8", "#C8A27F")
+"""Of T2, ADC and high b, which are all axial."""
 
 SYNTHETIC_VIEWS = {plane: f"CCELLA_Synthetic{plane}" for plane in PLANES}
 REAL_VIEWS = {plane: f"CCELLA_Real{plane}" for plane in PLANES}
+SYNTHETIC_COLUMNS = {sequence: f"CCELLA_Synthetic_{sequence}" for sequence in SEQUENCES}
+REAL_COLUMNS = {sequence: f"CCELLA_Real_{sequence}" for sequence in SEQUENCES}
+SINGLE_VIEWS = {plane: f"CCELLA_Study{plane}" for plane in PLANES}
+PAIR_VIEWS = ("CCELLA_StudyLeft", "CCELLA_StudyRight")
 THREE_D_VIEW = "CCELLA_3D"
 PLOT_VIEW = "CCELLA_Histogram"
 
@@ -36,6 +49,52 @@ def show_layout(layout_node: slicer.vtkMRMLLayoutNode) -> None:
     if not layout_node.IsLayoutDescription(LAYOUT_ID):
         layout_node.AddLayoutDescription(LAYOUT_ID, layout_description())
     layout_node.SetViewArrangement(LAYOUT_ID)
+
+
+def show_columns(layout_node: slicer.vtkMRMLLayoutNode, *, with_synthetic: bool, with_real: bool) -> None:
+    """Switch to a column a sequence, with a row of the synthetic examination, of the real one, or of both."""
+    rows = {"S": (SYNTHETIC_COLUMNS, _("S")), "R": (REAL_COLUMNS, _("R"))}
+    shown = tuple(name for name, wanted in (("S", with_synthetic), ("R", with_real)) if wanted)
+    layout = COLUMNS_IDS[shown]
+    if not layout_node.IsLayoutDescription(layout):
+        description = _split("vertical", [_columns(*rows[name]) for name in shown])
+        layout_node.AddLayoutDescription(layout, description)
+    layout_node.SetViewArrangement(layout)
+
+
+def show_study(layout_node: slicer.vtkMRMLLayoutNode, *, pairs: bool) -> None:
+    """Switch to one volume, its axial plane the largest, or to the axial planes of two."""
+    layout = STUDY_IDS[pairs]
+    if not layout_node.IsLayoutDescription(layout):
+        layout_node.AddLayoutDescription(layout, _pair() if pairs else _single())
+    layout_node.SetViewArrangement(layout)
+
+
+def _pair() -> str:
+    colour = PLANE_COLOURS["Axial"]
+    return _split(
+        "horizontal",
+        [
+            _view("vtkMRMLSliceNode", name, label, orientation="Axial", viewcolor=colour)
+            for name, label in zip(PAIR_VIEWS, (_("L"), _("R")), strict=True)
+        ],
+    )
+
+
+def _single() -> str:
+    axial, *others = (
+        _view("vtkMRMLSliceNode", SINGLE_VIEWS[plane], plane[0], orientation=plane, viewcolor=colour)
+        for plane, colour in PLANE_COLOURS.items()
+    )
+    return _split("horizontal", [axial, _split("vertical", others)], sizes=[650, 350])
+
+
+def _columns(names: dict[str, str], label: str) -> str:
+    views = [
+        _view("vtkMRMLSliceNode", names[sequence], label, orientation="Axial", viewcolor=colour)
+        for sequence, colour in zip(SEQUENCES, COLUMN_COLOURS, strict=True)
+    ]
+    return _split("horizontal", views)
 
 
 def layout_description() -> str:

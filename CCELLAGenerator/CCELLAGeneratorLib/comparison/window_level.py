@@ -81,6 +81,10 @@ class MatchedWindowLevel:
         real_range = self._ranges[self._real_display]
         self._drive(window / real_range.width, real_range.relative(level))
 
+    def set_relative(self, window: float, level: float) -> None:
+        """The same on the relative scale of both."""
+        self._drive(window, level)
+
     def _follow(self, display: slicer.vtkMRMLScalarVolumeDisplayNode, _event: str) -> None:
         if not self._driving:
             own_range = self._ranges[display]

@@ -1,10 +1,10 @@
-"""A table of reports, read and checked whole before anything is generated."""
+"""A table of reports, read and checked whole before anything is generated; a row that cannot be used is left out."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,16 +17,19 @@ LIMITS = shared_limits()
 NAME_PREFIX_OF_FILES = "SYNTHETIC"
 """Every file gets it."""
 
-RowState = Literal["waiting", "done", "skipped", "failed", "cancelled"]
+RowState = Literal["waiting", "done", "skipped", "failed", "cancelled", "left_out"]
 
 
 class BatchError(ValueError):
-    """A table that cannot be used; the text names every bad row by its line."""
+    """A table of which nothing can be used; where that is the rows' fault, the text names each by its line."""
 
 
 @dataclass(frozen=True)
 class BatchRow:
-    """One row; ``line`` is where it begins in the file, ``steps`` the number of denoising steps."""
+    """One row; ``line`` is where it begins in the file, ``steps`` the number of denoising steps.
+
+    ``problem`` says why the row cannot be used; then nothing else of it but line and name means anything.
+    """
 
     line: int
     name: str
@@ -35,6 +38,7 @@ class BatchRow:
     seed: int | None = None
     count: int = 1
     steps: int | None = None
+    problem: str = ""
 
 
 @dataclass
@@ -56,7 +60,7 @@ def read_rows(path: Path) -> list[BatchRow]:
             row in line 7 by default.
 
     Raises:
-        BatchError: the file cannot be read, has no rows, or has rows that cannot be used.
+        BatchError: the file cannot be read, has no rows, or none that can be used.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:  # Excel begins a file with a byte order mark
@@ -75,15 +79,20 @@ def read_rows(path: Path) -> list[BatchRow]:
 
     (_first, header), *body = cells
     columns = _checked_header(header)
-    rows, problems = [], []
+    rows = []
     for line, values in body:
         try:
             rows.append(_row(line, columns, values, path.parent))
         except ValueError as error:
-            problems.append(_("Line {line}: {problem}").format(line=line, problem=error))
-    problems += _shared_names(rows)
-    if problems:
-        raise BatchError("\n".join(problems))
+            rows.append(BatchRow(line, f"line{line}", "", problem=str(error)))
+    return with_usable_rows(list(_without_shared_names(rows)))
+
+
+def with_usable_rows(rows: list[BatchRow]) -> list[BatchRow]:
+    """The same rows. Raises BatchError, naming every one by its line, where none can be used."""
+    if all(row.problem for row in rows):
+        lines = (_("Line {line}: {problem}").format(line=row.line, problem=row.problem) for row in rows)
+        raise BatchError("\n".join(lines))
     return rows
 
 
@@ -190,11 +199,13 @@ PARSERS: dict[str, Callable[[str], Any]] = {
 }
 
 
-def _shared_names(rows: list[BatchRow]) -> Iterator[str]:
+def _without_shared_names(rows: list[BatchRow]) -> Iterator[BatchRow]:
+    """The first row of a name keeps it."""
     lines: dict[str, int] = {}
     for row in rows:
+        if row.problem:
+            yield row
+            continue
         first = lines.setdefault(row.name.casefold(), row.line)  # most file systems do not tell "a" from "A"
-        if first != row.line:
-            yield _("Line {line}: the name {name} is that of line {first} too.").format(
-                line=row.line, name=row.name, first=first
-            )
+        shared = _("the name {name} is that of line {first} too.").format(name=row.name, first=first)
+        yield row if first == row.line else replace(row, problem=shared)

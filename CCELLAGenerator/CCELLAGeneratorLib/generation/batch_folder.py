@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from slicer.i18n import tr as _
 
-from .batch import BatchError, BatchOutcome, BatchRow
+from .batch import BatchOutcome, BatchRow, with_usable_rows
 
 RESULTS_NAME = "results.csv"
-RESULTS_COLUMNS = ("line", "name", "state", "file", "sequence", "seed", "sha256", "positive_probability", "message")
+RESULTS_COLUMNS = ("line", "name", "state", "file", "sequence", "seed", "sha256", "positive_probability", "message",
+                   "warnings")  # fmt: skip
+OWNER_ALONE = 0o600
 IMAGE_NAME = re.compile(r"SYNTHETIC_(?P<row>.+)_seed\d+(_[a-z0-9]+)?\.nii")
-"""As the worker names the volumes of a row; at the end stands the sequence, where a model draws several."""
+"""As the worker names the volumes of a row; at the end stands the sequence, where a model draws several. A label map's
+name ends with ``-labels``, and is not one of them."""
 
 
 class BatchFolder:
@@ -41,17 +46,24 @@ class BatchFolder:
             if named and self._remember(image):
                 self._images_of[named["row"].casefold()].append(image)
 
-    def check(self, rows: Iterable[BatchRow]) -> None:
-        """Raises BatchError for rows whose name stands on volumes that were made of something else."""
-        problems = [
-            _("Line {line}: the folder holds volumes of the name {name} that were made of other input.").format(
-                line=row.line, name=row.name
-            )
-            for row in rows
-            if any(image.exists() and not _made_of(row, self._made(image)) for image in self._images(row))
-        ]
-        if problems:
-            raise BatchError("\n".join([*problems, _("Choose other names or another folder.")]))
+    def checked(self, rows: Iterable[BatchRow]) -> list[BatchRow]:
+        """The rows; one whose name stands on volumes that were made of something else cannot be used.
+
+        Raises:
+            BatchError: none can be used.
+        """
+        problem = _(
+            "the folder holds volumes of the name {name} that were made of other input; choose another name or folder."
+        )
+        return with_usable_rows(
+            [
+                replace(row, problem=problem.format(name=row.name))
+                if not row.problem
+                and any(image.exists() and not _made_of(row, self._made(image)) for image in self._images(row))
+                else row
+                for row in rows
+            ]
+        )
 
     def volumes_of(self, row: BatchRow) -> list[Path]:
         """The row's images if they were all there from the beginning; it need not be generated then."""
@@ -64,18 +76,24 @@ class BatchFolder:
 
     def take(self, result: dict[str, Any]) -> list[Path]:
         """Move the worker's files here from a folder on the same disk; all sidecars first, see ``volumes_of``."""
-        files = [(Path(entry["sidecar"]), Path(entry["path"])) for entry in result["volumes"]]
-        for sidecar, _image in files:
+        labels = {entry["labels"]["path"]: entry["labels"] for entry in result["volumes"] if entry["labels"]}
+        for entry in (*labels.values(), *result["volumes"]):
+            sidecar = Path(entry["sidecar"])
             sidecar.replace(self.path / sidecar.name)
-        images = [image.replace(self.path / image.name) for _sidecar, image in files]
+        # Labels first: where a volume is, its labels are.
+        for path in map(Path, labels):
+            path.replace(self.path / path.name)
+        images = [Path(entry["path"]).replace(self.path / Path(entry["path"]).name) for entry in result["volumes"]]
         for image in images:
             self._remember(image)
         return images
 
     def write_results(self, outcomes: Iterable[BatchOutcome]) -> None:
-        """Write the table of results anew, whole or not at all. Raises OSError."""
+        """Write the table of results anew, whole or not at all, readable by its owner alone. Raises OSError."""
         unfinished = self.path / f".{RESULTS_NAME}"
-        with unfinished.open("w", encoding="utf-8-sig", newline="") as file:  # the mark lets Excel read umlauts
+        unfinished.unlink(missing_ok=True)
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ALONE)  # a warning quotes reports
+        with os.fdopen(descriptor, "w", encoding="utf-8-sig", newline="") as file:  # the mark lets Excel read umlauts
             table = csv.DictWriter(file, RESULTS_COLUMNS)
             table.writeheader()
             for outcome in outcomes:
@@ -95,6 +113,7 @@ class BatchFolder:
                 "seed": sidecar["provenance"]["seed"],
                 "sha256": sidecar["sha256"],
                 "positive_probability": sidecar["provenance"]["predicted_positive_probability"],
+                "warnings": " ".join(sidecar["provenance"].get("warnings", ())),
             }
         if not outcome.volumes:
             yield common

@@ -1,4 +1,4 @@
-"""Generates the rows of a table one after another; one that fails does not stop the others."""
+"""Generates the rows of a table one after another; one that fails or cannot be used does not stop the others."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ class BatchRun:
         self._run: GenerationRun | None = None
         self._stopped = False
         for outcome in self.outcomes:
-            if folder is not None and (volumes := folder.volumes_of(outcome.row)):
+            if outcome.row.problem:
+                outcome.state, outcome.message = "left_out", outcome.row.problem
+            elif folder is not None and (volumes := folder.volumes_of(outcome.row)):
                 outcome.state, outcome.volumes = "skipped", volumes
 
     def start(self) -> None:

@@ -12,7 +12,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..client.interface import Client
-from ..scene.volumes import add_volumes
+from ..scene.examinations import add_examinations
 from .batch import BatchError, BatchOutcome, BatchRow, read_rows
 from .batch_folder import BatchFolder
 from .batch_run import BatchRun
@@ -92,7 +92,7 @@ class Generator:
 
         def add(value: dict[str, Any]) -> list[slicer.vtkMRMLScalarVolumeNode]:
             check_nodes(referenceVolume, outputVolume)  # again: much may have happened to them meanwhile
-            return add_volumes(value, referenceVolume, outputVolume)
+            return add_examinations(value, referenceVolume, outputVolume)
 
         run = self._start(
             {
@@ -152,7 +152,8 @@ class Generator:
             What became of each row, in their order; with ``wait=False`` nothing, at once.
 
         Raises:
-            GenerationError: the table or the folder cannot be used, and nothing was started. All bad rows are named.
+            GenerationError: the table or the folder cannot be used, or no row can, and nothing was started. A row that
+                cannot be used among others is ``left_out``, with the reason.
         """
         check_nodes(referenceVolume, None)
         if self._batch is not None:
@@ -161,7 +162,7 @@ class Generator:
             rows = read_rows(Path(csvPath))
             folder = None if outputFolder is None else BatchFolder(Path(outputFolder).absolute())
             if folder is not None:
-                folder.check(rows)
+                rows = folder.checked(rows)
         except BatchError as error:
             raise GenerationError("input", str(error)) from error
         except OSError as error:
@@ -184,7 +185,7 @@ class Generator:
                 return self._start(params, folder.take, in_scene=False, parent_folder=folder.path, **callbacks)
             nodes = [] if referenceVolume is None else [referenceVolume]
             return self._start(
-                params, lambda value: add_volumes(value, referenceVolume, title=row.name), nodes=nodes, **callbacks
+                params, lambda value: add_examinations(value, referenceVolume, title=row.name), nodes=nodes, **callbacks
             )
 
         def finish(outcomes: list[BatchOutcome]) -> None:
@@ -230,7 +231,11 @@ class Generator:
     def countTokens(
         self, report: str, model: str | Path = DEFAULT_MODEL, *, onResult: Callback, onError: Callback
     ) -> int:
-        """Ask how long a report is to the model: "tokens", "limit", "truncated". Returns the request's number."""
+        """Ask how long a report is to the model, and whether it is worded unlike those that it was trained on.
+
+        Returns:
+            The request's number; ``onResult`` gets "tokens", "limit", "truncated" and "outside".
+        """
         return self._ask("count_tokens", {"model": str(model), "report": report}, onResult, onError)
 
     def estimate(
@@ -257,6 +262,10 @@ class Generator:
     def download(self, name: str, *, onResult: Callback, onError: Callback, onProgress: Callback | None = None) -> int:
         """Fetch the model ``hf:owner/name``; ``onResult`` gets its description. Returns the request's number."""
         return self._ask("download", {"name": name}, onResult, onError, onProgress)
+
+    def readStudy(self, folder: str | Path, *, onResult: Callback, onError: Callback) -> int:
+        """Ask for what came out of a reader study: "page", "text". Returns the request's number."""
+        return self._ask("read_study", {"folder": str(folder)}, onResult, onError)
 
     def deleteModel(self, path: str | Path, *, onResult: Callback, onError: Callback) -> int:
         """Delete a model that was downloaded. Returns the request's number."""

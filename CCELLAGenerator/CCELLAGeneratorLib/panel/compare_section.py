@@ -54,6 +54,12 @@ class CompareSection:
             self._stop()
             self._show()
 
+    def end(self) -> None:
+        """The views are needed for something else."""
+        if self.active:
+            self._stop()
+            self._show()
+
     def close(self) -> None:
         """End the comparison."""
         self._comparison.stop()

@@ -16,6 +16,7 @@ from ..scene.volumes import ATTRIBUTE_PREFIX, is_synthetic
 from .compare_section import CompareSection
 from .computer_section import ComputerSection
 from .edit_section import EditSection
+from .hanging_section import HangingSection
 from .job_section import JobSection, LogPane
 from .model_section import ModelSection, model_folders
 from .parameters import MAX_SEED, MODELS_OWN_STEPS, CCELLAGeneratorParameterNode, connect_widgets, forget_node
@@ -46,6 +47,7 @@ class Panel:
         self.model = ModelSection(ui, logic, self.job, self.describe, self._update_buttons)
         self.settings = SettingsSection(ui)
         self.computer = ComputerSection(ui, logic, self.job, self._switched)
+        self.hanging = HangingSection(ui, lambda: self.compare.end())  # before the next, see there
         self.compare = CompareSection(ui)
         self.edit = EditSection(ui, self.report.composer, self._edit)
         self.report.show_prediction(None)
@@ -75,12 +77,14 @@ class Panel:
         parameters = self._parameters
         if parameters is None:
             self.compare.refresh(None, None)
+            self.hanging.refresh(None)
             self._update_buttons()
             return
         self._ask_about_model()
         self.report.refresh(parameters.report, parameters.model, self.model.chosen)
         self.settings.refresh(self.model.chosen, parameters.newSeed)
         self.compare.refresh(parameters.result, parameters.realScan)
+        self.hanging.refresh(parameters)
         not_real = is_synthetic(parameters.realScan)
         set_text(self._ui.scanHint, _("This volume is synthetic, not a real scan.") if not_real else "")
         self._update_buttons()
@@ -88,7 +92,13 @@ class Panel:
     def forget(self, node: slicer.vtkMRMLNode) -> None:
         """A node is about to leave the scene: a comparison with it ends, and it is no longer chosen for anything."""
         self.compare.forget(node)
+        self.hanging.forget(node)
         forget_node(self._parameters, node)
+
+    def leave_views(self) -> None:
+        """Something else needs the views."""
+        self.compare.end()
+        self.hanging.end()
 
     def close(self) -> None:
         """Let go of everything; no callback reaches the widgets after this."""
@@ -96,6 +106,7 @@ class Panel:
         self.report.close()
         self.model.close()
         self.compare.close()
+        self.hanging.close()
         self._log.close()
 
     def _ask_about_model(self, *, again: bool = False) -> None:
@@ -221,7 +232,7 @@ class Panel:
             self._parameters.result = nodes[0]
             if report == self._parameters.report:
                 self.report.show_prediction(None if probability is None else float(probability), report)
-        if not self.compare.active:
+        if not (self.compare.active or self.hanging.active):
             slicer.util.setSliceViewerLayers(background=nodes[0], fit=True, rotateToVolumePlane=True)
         self._ended()
 

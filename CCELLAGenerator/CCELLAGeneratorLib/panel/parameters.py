@@ -20,6 +20,8 @@ LIMITS = shared_limits()
 MAX_SEED = 2**31 - LIMITS.MAX_COUNT
 """What a spin box can hold, also for the last volume of a run. Scripts may use seeds up to 2**63 - 1."""
 MAX_GUIDANCE = 10.0
+MAX_ADC = 5000
+"""In 10⁻⁶ mm²/s, as the ends of the ADC's window are; free water has 3000."""
 MAX_RADIUS_MM = 60.0
 MIN_STRENGTH = 0.05
 
@@ -66,6 +68,7 @@ class SchedulerChoice(Enum):
 class CCELLAGeneratorParameterNode:
     """``model`` and ``device`` are the worker's names for them; steps 0: the model's own; guidance 1: off.
 
+    ``realAdc`` and ``realHighB`` go with ``realScan``; where they are not chosen, they are looked for.
     ``editRadius`` in mm, 0: as the composer's lesion is large.
     """
 
@@ -81,6 +84,10 @@ class CCELLAGeneratorParameterNode:
     guidance: Annotated[float, WithinRange(1.0, MAX_GUIDANCE)] = 1.0
     device: str = AUTOMATIC_DEVICE
     outputVolume: vtkMRMLScalarVolumeNode
+    realAdc: vtkMRMLScalarVolumeNode
+    realHighB: vtkMRMLScalarVolumeNode
+    adcLow: Annotated[int, WithinRange(0, MAX_ADC)] = 0
+    adcHigh: Annotated[int, WithinRange(0, MAX_ADC)] = 2000
     result: vtkMRMLScalarVolumeNode
     editScan: vtkMRMLScalarVolumeNode
     editPoint: vtkMRMLMarkupsFiducialNode

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from html import escape
 from pathlib import Path
@@ -71,7 +72,8 @@ class ReportSection:
             text = _("<b>{tokens} tokens, but the model reads {limit}: the beginning will be cut off.</b>")
         else:
             text = _("{tokens} of {limit} tokens")
-        self._ui.tokensLabel.text = text.format(**count) if count else text
+        lines = [text.format(**count), _unlike(count["outside"])] if count else []
+        self._ui.tokensLabel.text = "<br>".join(filter(None, lines))
 
     def _load(self, _checked: bool) -> None:
         chosen = qt.QFileDialog.getOpenFileName(
@@ -121,6 +123,20 @@ def read_report(path: Path) -> str:
     return text
 
 
+def _unlike(outside: dict[str, Any] | None) -> str:
+    """How a report is worded unlike those that the model was trained on, as the worker tells it."""
+    if outside is None:
+        return ""
+    if outside["language"] is not None:
+        text = _("This seems to be {language}, which the model has not learnt: what it reads may be wrong.")
+    elif outside["new_words"]:
+        text = _("Worded unlike the reports that the model has learnt from ({words} …): what it reads may be wrong.")
+    else:
+        text = _("Worded unlike the reports that the model has learnt from: what it reads may be wrong.")
+    words = escape(", ".join(outside["new_words"]))
+    return "<b>" + text.format(language=escape(str(outside["language"])), words=words) + "</b>"
+
+
 def _menu_text(report: str) -> str:
     line = " ".join(report.split())
     shortened = line if len(line) <= MENU_CHARACTERS else line[: MENU_CHARACTERS - 1] + "…"
@@ -128,6 +144,7 @@ def _menu_text(report: str) -> str:
 
 
 MAX_REPORTS = 10
+OWNER_ALONE = 0o600
 REPORTS_KEY = "CCELLAGenerator/recentReports"
 ENABLED_KEY = "CCELLAGenerator/rememberReports"
 
@@ -160,7 +177,11 @@ class ReportHistory:
         """Put a report first. Does nothing for an empty one, or where the memory is switched off."""
         if self.enabled and report.strip():
             reports = [report, *(known for known in self.reports if known != report)]
-            qt.QSettings().setValue(REPORTS_KEY, json.dumps(reports[:MAX_REPORTS], ensure_ascii=False))
+            settings = qt.QSettings()
+            settings.setValue(REPORTS_KEY, json.dumps(reports[:MAX_REPORTS], ensure_ascii=False))
+            settings.sync()
+            with contextlib.suppress(OSError):  # it is no file on every system
+                Path(settings.fileName()).chmod(OWNER_ALONE)  # Qt keeps the mode when it writes again
 
     def clear(self) -> None:
         """Forget all reports."""

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
 
 SCAN_FILE, MASK_FILE = "scan.nrrd", "mask.nrrd"
 """In a folder of the run's own, which is deleted at its end: neither name nor content says whose they are."""
+
+FEWEST_SLICES = 2
 
 
 class RegionError(ValueError):
@@ -37,9 +40,10 @@ def edit_inputs(
         Parameters of the worker's ``generate``.
 
     Raises:
-        RegionError: there is no point, no segment, no radius, or a node of another kind.
+        RegionError: there is no point, no segment, no radius, a node of another kind, or no scan that can be edited.
         OSError: a file cannot be written.
     """
+    _check(scan)
     params: dict[str, Any] = {"image": str(_written(scan, folder / SCAN_FILE))}
     if where is None:
         return params
@@ -52,6 +56,14 @@ def edit_inputs(
     if where.IsA("vtkMRMLLabelMapVolumeNode"):
         return params | {"mask": str(_written(where, folder / MASK_FILE))}
     raise RegionError(_("{name} is neither a point nor a segmentation.").format(name=where.GetName()))
+
+
+def _check(scan: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """What the worker would refuse as well, but by the name of a file that the user has never seen."""
+    if min(scan.GetImageData().GetDimensions()) < FEWEST_SLICES:
+        raise RegionError(_("{name} is one slice, not a three-dimensional scan.").format(name=scan.GetName()))
+    if not np.isfinite(slicer.util.arrayFromVolume(scan)).all():
+        raise RegionError(_("{name} has voxels that are NaN or infinite.").format(name=scan.GetName()))
 
 
 def _sphere(

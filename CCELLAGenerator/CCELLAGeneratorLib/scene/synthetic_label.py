@@ -1,9 +1,10 @@
-"""``SYNTHETIC – not for diagnosis`` in the corner of every slice view that shows a synthetic volume."""
+"""``SYNTHETIC – not for diagnosis`` in the corner of every slice view that shows a synthetic volume or labels."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from itertools import chain
 
 import slicer
 import vtk
@@ -86,7 +87,10 @@ class _ViewLabel:
         width_in_points = self._window.GetSize()[0] * POINTS_PER_INCH / self._window.GetDPI()
         fitting = int(width_in_points * FONT_SIZE_OF_WIDTH)
         self._actor.GetTextProperty().SetFontSize(min(max(fitting, smallest), largest))
-        synthetic = [node for node in visible_volumes(self._logic.GetSliceCompositeNode()) if is_synthetic(node)]
+        shown = chain(
+            visible_volumes(self._logic.GetSliceCompositeNode()), visible_segmentations(self._logic.GetSliceNode())
+        )
+        synthetic = [node for node in shown if is_synthetic(node)]
         self._actor.SetVisibility(bool(synthetic))
         self._actor.SetInput(_words(next(filter(None, map(edited_from, synthetic)), "")))
 
@@ -108,6 +112,17 @@ def visible_volumes(composite: slicer.vtkMRMLSliceCompositeNode | None) -> Itera
         volume = composite.GetScene().GetNodeByID(identifier) if identifier and opacity > 0 else None
         if volume is not None:
             yield volume
+
+
+def visible_segmentations(view: slicer.vtkMRMLSliceNode | None) -> Iterator[slicer.vtkMRMLSegmentationNode]:
+    """The segmentations that are switched on in a slice view, wherever its slice lies."""
+    if view is None or view.GetScene() is None:
+        return
+    for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode", view.GetScene()):
+        display = node.GetDisplayNode()
+        shown = display is not None and display.GetVisibility() and display.GetVisibility2D()
+        if shown and display.IsDisplayableInView(view.GetID()):
+            yield node
 
 
 def _words(source: str = "") -> str:

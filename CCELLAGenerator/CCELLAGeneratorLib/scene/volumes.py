@@ -45,12 +45,13 @@ def add_volumes(
         title: goes into the names.
 
     Returns:
-        The nodes, each with a text node of its provenance, both in the folder of synthetic volumes.
+        The nodes, each with a text node of its provenance, both in the folder of synthetic volumes. Labels are not put
+        there; see ``add_examinations``.
 
     Raises:
         OSError: a file cannot be read; the scene is then as before.
     """
-    read = [(_read(Path(entry["path"])), _read_sidecar(Path(entry["sidecar"]))) for entry in result["volumes"]]
+    read = [(_read(Path(entry["path"])), read_sidecar(Path(entry["sidecar"]))) for entry in result["volumes"]]
     nodes = []
     for volume, sidecar in read:
         if reference_node is not None:
@@ -61,12 +62,12 @@ def add_volumes(
             node.SetAndObserveTransformNodeID(None)
             node.CopyOrientation(volume)
             node.SetAndObserveImageData(volume.GetImageData())
-        _describe(node, sidecar)
+        describe(node, sidecar)
         _name(node, sidecar, title)
         if node.GetScene() is None:
             slicer.mrmlScene.AddNode(node)
         _display_in_grey(node)
-        _file(node, _provenance_text(node, sidecar))
+        file_nodes(node, provenance_text(node, sidecar))
         nodes.append(node)
     return nodes
 
@@ -124,20 +125,21 @@ def _read(path: Path) -> slicer.vtkMRMLScalarVolumeNode:
     return volume
 
 
-def _read_sidecar(path: Path) -> dict[str, Any]:
+def read_sidecar(path: Path) -> dict[str, Any]:
+    """What made an image. Raises OSError."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise OSError(_("{path} does not say how its volume was made.").format(path=path)) from error
 
 
-def _describe(node: slicer.vtkMRMLScalarVolumeNode, sidecar: dict[str, Any]) -> None:
+def describe(node: slicer.vtkMRMLNode, sidecar: dict[str, Any]) -> None:
     """Every entry of the provenance as an attribute: ``seed`` as ``CCELLA.Seed``; what is not set has none."""
     for name in node.GetAttributeNames():
         if name.startswith(ATTRIBUTE_PREFIX):
             node.RemoveAttribute(name)
     node.SetAttribute(SYNTHETIC_ATTRIBUTE, "1")
-    for key, value in {"sequence": sidecar["sequence"], **sidecar["provenance"]}.items():
+    for key, value in {"sequence": sidecar["sequence"], "labels": sidecar["labels"], **sidecar["provenance"]}.items():
         if value is not None:
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             node.SetAttribute(ATTRIBUTE_PREFIX + key.title().replace("_", ""), text)
@@ -163,7 +165,8 @@ def _display_in_grey(node: slicer.vtkMRMLScalarVolumeNode) -> None:
     display.SetWindowLevelMinMax(dark, bright)
 
 
-def _provenance_text(node: slicer.vtkMRMLScalarVolumeNode, sidecar: dict[str, Any]) -> slicer.vtkMRMLTextNode:
+def provenance_text(node: slicer.vtkMRMLNode, sidecar: dict[str, Any]) -> slicer.vtkMRMLTextNode:
+    """A text node with the whole sidecar of a node; the node's own if it has one already."""
     text = node.GetNodeReference(PROVENANCE_ROLE)
     if text is None:
         text = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTextNode")
@@ -173,10 +176,11 @@ def _provenance_text(node: slicer.vtkMRMLScalarVolumeNode, sidecar: dict[str, An
     return text
 
 
-def _file(*nodes: slicer.vtkMRMLNode) -> None:
-    """Move the nodes into the subject hierarchy's folder of synthetic volumes."""
+def file_nodes(*nodes: slicer.vtkMRMLNode, examination: str = "") -> None:
+    """Move nodes into the subject hierarchy's folder of synthetic volumes, or into an examination's folder in it."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-    root = hierarchy.GetSceneItemID()
-    folder = hierarchy.GetItemChildWithName(root, FOLDER_NAME) or hierarchy.CreateFolderItem(root, FOLDER_NAME)
+    folder = hierarchy.GetSceneItemID()
+    for name in filter(None, (FOLDER_NAME, examination)):
+        folder = hierarchy.GetItemChildWithName(folder, name) or hierarchy.CreateFolderItem(folder, name)
     for node in nodes:
         hierarchy.CreateItem(folder, node)  # moves an item that is there already

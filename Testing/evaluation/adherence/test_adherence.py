@@ -327,4 +327,5 @@ def test_a_pipeline_is_asked_for_what_the_report_says() -> None:
         return [Generator(lambda _: phantom_of(FIRST_PATIENT))(report, 5)]
 
     assert generator_of(pipeline, num_inference_steps=7)("a report", 5).provenance.seed == 5
-    assert calls == [("a report", {"pathology": None, "seed": 5, "num_inference_steps": 7})]
+    t2w_alone = {"pathology": None, "sequences": ["t2w"], "labels": False}
+    assert calls == [("a report", {**t2w_alone, "seed": 5, "num_inference_steps": 7})]

@@ -25,6 +25,7 @@ from ccella_core.evaluation.data.synthetic_set import (
 )
 from ccella_core.evaluation.data.volume_set import VolumeSet, open_volume_set
 from ccella_core.evaluation.statistics.estimate import Estimate
+from ccella_core.files import sha256_of
 from ccella_core.generation.options import GenerationOptions
 from ccella_core.phantom.fields import StructuredFields
 from ccella_core.phantom.patient import draw_findings
@@ -67,7 +68,8 @@ def prepared(tmp_path: Path) -> PreparedSet:
         cases.append(
             prepared_case(
                 name, split="train" if number == 0 else "test", pathology=findings.pathology, pirads=findings.pirads,
-                fields=StructuredFields.from_findings(findings), sha256={volume_path(name, "t2w"): ""},
+                fields=StructuredFields.from_findings(findings),
+                sha256={volume_path(name, "t2w"): sha256_of(folder / volume_path(name, "t2w"))},
             )
         )  # fmt: skip
     write_index(folder, PrepareSettings(shape=WINDOW, spacing=DEFAULT_SPACING))
@@ -116,6 +118,17 @@ def test_volumes_that_show_what_was_said_adhere(prepared: PreparedSet, tmp_path:
     table = (out / "adherence.md").read_text(encoding="utf-8")
     assert f"{CASES} volumes of {CASES} cases." in table and "too narrow" not in table
     assert "| | synthetic | prepared volumes of the same cases |" in table
+
+
+@pytest.mark.medium
+def test_an_odd_volume_is_left_out_by_name(prepared: PreparedSet, tmp_path: Path) -> None:
+    folder = synthetic(tmp_path / "set", prepared, {f"case{number}": number for number in range(CASES)})
+    (folder / VOLUMES / "SYNTHETIC_case1.nii.gz").write_bytes(b"damaged")
+    (prepared.folder / volume_path("case2", "t2w")).write_bytes(b"damaged")
+    result = set_adherence(folder, prepared.folder, Pages())
+    assert result.left_out.keys() == {"case1", "case2"}
+    assert len(result.generated.volumes) == CASES - 1 and len(result.prepared.volumes) == CASES - 2
+    assert "1 volumes in" in result.warnings[0]
 
 
 @pytest.mark.medium

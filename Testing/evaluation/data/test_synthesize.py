@@ -19,15 +19,22 @@ from typer.testing import CliRunner
 
 from ccella_core.cases.prepared import PreparedSet
 from ccella_core.cli import app
-from ccella_core.errors import InputError
+from ccella_core.errors import InputError, NonFiniteError
 from ccella_core.evaluation.classifier.class_head import evaluate_class_head
 from ccella_core.evaluation.classifier.data import labelled
 from ccella_core.evaluation.data.synthesize import seed_of, synthesize
-from ccella_core.evaluation.data.synthetic_set import SyntheticCase, read_synthesis_settings, read_table
+from ccella_core.evaluation.data.synthetic_set import (
+    SyntheticCase,
+    read_left_out,
+    read_synthesis_settings,
+    read_table,
+)
 from ccella_core.evaluation.data.volume_set import open_volume_set
 from ccella_core.generation.options import GenerationOptions
 from ccella_core.generation.pipeline import CCELLAPipeline
+from ccella_core.imaging.label_map import LabelMap
 from ccella_core.imaging.volume import SyntheticVolume
+from ccella_core.models.report_profile import ReportProfile
 from ccella_core.networks import ConditionalDenoiser, DenoiserConfig
 
 ROOT = Path(__file__).parents[2]
@@ -116,6 +123,28 @@ def test_several_a_case_take_one_wording_after_the_other(
     assert len({row.seed for row in rows}) == len(rows) == 12
     reports = [volume.provenance.report for volume in volumes_of(tmp_path / "out", rows)]
     assert reports[:9] == [REPORTS[0], REPORTS[1], REPORTS[0], *[REPORTS[1]] * 3, *[""] * 3]
+
+
+@pytest.mark.medium
+def test_sequences_and_labels_of_an_examination_lie_beside_each_other(
+    labelled_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path
+):
+    out = tmp_path / "out"
+    rows = synthesize(labelled_pipeline, prepared, out, num_inference_steps=1, sequences=["adc", "t2w"])
+    assert [(row.id, row.sequence) for row in rows] == [(name, each) for name in "abc" for each in ("t2w", "adc")]
+    assert [row.labels for row in rows] == [f"volumes/SYNTHETIC_{row.id}-labels.nii.gz" for row in rows]
+    assert read_table(out) == rows and not list(out.glob("volumes/*hbv*"))
+    labels = [LabelMap.load(out / row.labels) for row in rows[::2]]
+    assert [each.provenance.seed for each in labels] == [row.seed for row in rows[::2]]
+    assert [member.case for member in open_volume_set(out, sequence="adc")] == ["a", "b", "c"]
+    whole = (out / rows[0].labels).read_bytes()
+    (out / rows[0].labels).write_bytes(whole[:-9])
+    assert synthesize(labelled_pipeline, prepared, out, num_inference_steps=1, sequences=["adc", "t2w"]) == rows
+    np.testing.assert_array_equal(LabelMap.load(out / rows[0].labels).voxels, labels[0].voxels)
+    with pytest.raises(InputError, match="another synthesis"):
+        synthesize(labelled_pipeline, prepared, out, num_inference_steps=1, labels=False)
+    plain = synthesize(labelled_pipeline, prepared, tmp_path / "plain", num_inference_steps=1, labels=False)
+    assert {row.labels for row in plain} == {None} and len(plain) == 9
 
 
 def test_seeds_depend_on_each_of_three_things_and_on_nothing_else():
@@ -274,15 +303,64 @@ def test_bad_arguments_are_explained_and_leave_nothing(
 
 
 def test_bad_cases_and_variants_are_explained(tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path):
-    bad = prepared_set(tmp_path / "bad", [prepared_case("odd", reports=("fine", "\0"))])
-    with pytest.raises(InputError, match=r"The report of odd cannot be used: .*NUL"):
-        synthesize(tiny_pipeline, bad, tmp_path / "out", per_case=2)
+    bad = prepared_set(tmp_path / "bad", [prepared_case("odd", reports=("\0",))])
+    with pytest.raises(InputError, match=r"No volume could be made of any case .*NUL"):
+        synthesize(tiny_pipeline, bad, tmp_path / "out")
     with pytest.raises(InputError, match="does not read the pathology from a report"):
         synthesize(told_about(tiny_pipeline, "radmaisi"), prepared, tmp_path / "out", pathology_source="report")
     with pytest.raises(InputError, match="takes no pathology"):
         synthesize(told_about(tiny_pipeline, "maisi"), prepared, tmp_path / "out", pathology_source="case")
     result = CliRunner().invoke(app, ["synthesize", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")])
     assert result.exit_code == 2 and "holds no prepared cases" in result.stderr
+
+
+def test_an_odd_case_is_left_out_by_name_and_tried_again(
+    tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    odd = prepared_case("odd", reports=("fine", "\0"))
+    mixed = prepared_set(tmp_path / "mixed", [*prepared.cases, odd])
+    call, broken = type(tiny_pipeline).__call__, [True]
+
+    def sometimes(self: CCELLAPipeline, report: str | None, *rest: Any, **more: Any) -> Any:
+        if broken and report == REPORTS[1]:
+            raise NonFiniteError("A network gave NaN.")
+        return call(self, report, *rest, **more)
+
+    monkeypatch.setattr(type(tiny_pipeline), "__call__", sometimes)
+    out = tmp_path / "out"
+    rows = synthesize(tiny_pipeline, mixed, out, per_case=2, num_inference_steps=1)
+    assert [row.id for row in rows] == ["a_1", "c_1", "c_2", "odd_1"]
+    reasons = {each.id: each.reason for each in read_left_out(out)}
+    assert reasons.keys() == {"a_2", "b_1", "b_2", "odd_2"} and reasons["b_1"] == "A network gave NaN."
+    assert "NUL characters" in reasons["odd_2"]
+    broken.clear()
+    again = synthesize(tiny_pipeline, mixed, out, per_case=2, num_inference_steps=1)
+    assert len(again) == 7 and [each.id for each in read_left_out(out)] == ["odd_2"] and read_table(out) == again
+
+
+def test_too_little_memory_is_no_fault_of_a_case(
+    tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_: Any, **__: Any) -> Any:
+        raise InputError("There is too little memory.") from MemoryError()
+
+    monkeypatch.setattr(type(tiny_pipeline), "__call__", full)
+    with pytest.raises(InputError, match="too little memory"):
+        synthesize(tiny_pipeline, prepared, tmp_path / "out", num_inference_steps=1)
+    assert not read_left_out(tmp_path / "out")
+
+
+def test_the_table_says_which_report_is_worded_otherwise(
+    tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    rows = synthesize(tiny_pipeline, prepared, tmp_path / "unknown", num_inference_steps=1)
+    assert {row.report_is_outside for row in rows} == {None}
+    profile = ReportProfile.of([[REPORTS[1]]] * 40)
+    monkeypatch.setattr(tiny_pipeline, "report_profile", profile)
+    rows = synthesize(tiny_pipeline, prepared, tmp_path / "out", num_inference_steps=1)
+    assert [row.report_is_outside for row in rows] == [True, False, None] and read_table(tmp_path / "out") == rows
+    warnings = [volume.provenance.warnings for volume in volumes_of(tmp_path / "out", rows)]
+    assert [any("worded unlike" in warning for warning in each) for each in warnings] == [True, False, False]
 
 
 @pytest.mark.medium
@@ -293,6 +371,11 @@ def test_the_command(tiny_model: Path, prepared: PreparedSet, tmp_path: Path):
     assert "4 synthetic volumes are in" in result.stdout and "not for diagnosis" in result.stdout
     assert "Making volumes: 4 of 4" in result.stderr
     assert len(read_table(tmp_path / "out")) == 4
+    mixed = prepared_set(tmp_path / "mixed", [prepared_case("whole"), prepared_case("odd", reports=("\0",))])
+    arguments = [str(mixed.folder), "--model", str(tiny_model), "--out", str(tmp_path / "of-mixed")]
+    result = CliRunner().invoke(app, ["synthesize", *arguments, "--steps", "1", "--device", "cpu"])
+    assert result.exit_code == 3 and "Left out: odd: The report contains NUL" in result.stderr
+    assert "1 synthetic volumes are in" in result.stdout
 
 
 def test_another_grid_is_said(

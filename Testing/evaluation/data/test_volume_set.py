@@ -93,10 +93,10 @@ def test_prepared_cases(prepared: Path) -> None:
 
 
 def test_prepared_cases_that_are_not_there(prepared: Path) -> None:
-    with pytest.raises(InputError, match="no cases of the split validation in"):
+    with pytest.raises(InputError, match="no cases of the split validation with t2w in"):
         open_volume_set(prepared, split="validation")
-    with pytest.raises(InputError, match=r"case0 was prepared without .*adc"):
-        open_volume_set(prepared, sequence="adc").voxels(0)
+    with pytest.raises(InputError, match="There are no cases with adc in"):
+        open_volume_set(prepared, sequence="adc")
     (prepared / volume_path("case1", "t2w")).unlink()
     with pytest.raises(InputError, match="missing or damaged"):
         open_volume_set(prepared).voxels(1)
@@ -131,6 +131,20 @@ def test_images_in_a_folder(tmp_path: Path) -> None:
     assert overshoot.min() == 0 and overshoot.max() == 1
     with pytest.raises(InputError, match="plain images, which have no splits"):
         open_volume_set(tmp_path, split="test")
+
+
+def test_label_maps_in_a_folder_are_no_volumes(tmp_path: Path) -> None:
+    folder = images(tmp_path / "images", voxels_of(0))
+    write(folder / "SYNTHETIC_0-labels.nii.gz", voxels_of(1))
+    assert [each.id for each in open_volume_set(folder)] == ["0.nii.gz"]
+
+
+def test_a_table_of_before_there_were_labels_is_read(tmp_path: Path) -> None:
+    folder = synthetic(tmp_path, row(0))
+    header, line = (folder / CSV_NAME).read_text(encoding="utf-8").splitlines()
+    assert header.endswith(",labels") and line.endswith(",")
+    (folder / CSV_NAME).write_text(f"{header.removesuffix(',labels')}\n{line[:-1]}\n", encoding="utf-8")
+    assert read_table(folder) == (row(0),)
 
 
 def test_hidden_files_and_complex_images(tmp_path: Path) -> None:

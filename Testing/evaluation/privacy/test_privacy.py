@@ -234,6 +234,9 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         app, ["evaluate", "privacy", *sets, "--out", str(tmp_path), "--held-out-split", "train"]
     )
     assert result.exit_code == 2 and "was trained on; name another" in result.stderr
+    (tmp_path / "training" / "3.nii.gz").write_bytes(b"damaged")
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 3 and "Left out: 3.nii.gz" in result.stderr and "0/4" in result.stdout
     monkeypatch.setattr(
         "ccella_core.evaluation.features.features.load_extractor", lambda *_, **__: pytest.fail("it was loaded")
     )

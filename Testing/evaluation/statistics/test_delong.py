@@ -9,7 +9,7 @@ from sklearn import metrics
 
 from ccella_core.errors import InputError
 from ccella_core.evaluation.statistics.class_scores import paired_bootstrap
-from ccella_core.evaluation.statistics.delong import compare_aurocs
+from ccella_core.evaluation.statistics.delong import auroc, compare_aurocs
 
 
 def drawn(cases: int = 120, *, separation: float = 1.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -106,3 +106,27 @@ def test_a_clear_difference_is_seen():
 def test_one_class_alone_cannot_be_compared():
     with pytest.raises(InputError, match="two positives and two negatives; there are 3 and 0"):
         compare_aurocs(np.ones(3, bool), np.zeros(3), np.zeros(3))
+
+
+def test_an_interval_by_hand():
+    # As A in test_delong_by_hand: components (1, 1/2) and (1/2, 1), variance 1/8 each.
+    found = auroc(np.array([True, True, False, False]), np.array([0.8, 0.4, 0.6, 0.2]))
+    assert (found.value, found.n) == (0.75, 4)
+    assert found.low == pytest.approx(0.75 - 1.959964 * np.sqrt(1 / 8)) and found.high == 1
+
+
+def test_an_interval_is_that_of_the_difference_from_a_coin():
+    """What is the same for every case has an AUROC of 0.5 without variance."""
+    truth, a = drawn(90)
+    found, difference = auroc(truth, a), compare_aurocs(truth, a, np.full(90, 0.5))
+    assert found.value == pytest.approx(metrics.roc_auc_score(truth, a))
+    assert (found.low, found.high) == pytest.approx((difference.low + 0.5, difference.high + 0.5))
+
+
+def test_intervals_where_delong_has_none():
+    truth = np.array([True] * 5 + [False] * 8)
+    perfect = auroc(truth, truth.astype(float))
+    assert (perfect.value, perfect.high) == (1, 1) and perfect.low == pytest.approx(0.025 ** (1 / 5))
+    assert auroc(truth[:5], truth[:5].astype(float)).value is None
+    single = auroc(truth[4:], np.linspace(1, 0, 9))
+    assert (single.value, single.low) == (1, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -209,9 +210,23 @@ def test_images_without_a_proper_sidecar_count_for_nothing(room: Room, sidecar: 
     assert json.loads(path.read_text(encoding="utf-8"))["provenance"]["seed"] == 7
 
 
-def test_bad_rows_stop_everything_before_it_begins(room: Room) -> None:
-    with pytest.raises(room.error_class, match="Line 3: the pathology") as caught:
-        room.generator.processBatch(room.table("a,Text,,,,,", "b,Text,,perhaps,,,"), room.out)
+def test_bad_rows_are_left_out_by_name_and_the_others_go_on(room: Room) -> None:
+    room.generator.processBatch(room.table("b,Text,,,7,1,"), room.out)
+    table = room.table("a,Text,,,,,", "b,other,,,7,1,", "c,Text,,perhaps,,,", "A,Text,,,,,", "d,Text,,,,,")
+    outcomes = room.generator.processBatch(table, room.out)
+    assert [outcome.state for outcome in outcomes] == ["done", "left_out", "left_out", "left_out", "done"]
+    assert [words in outcome.message for words, outcome in zip(
+        ("", "made of other input", "the pathology is", "is that of line 2 too", ""), outcomes, strict=True
+    )] == [True] * 5  # fmt: skip
+    table_of_results = (room.out / "results.csv").read_text(encoding="utf-8-sig")
+    assert "4,line4,left_out" in table_of_results and "the pathology is" in table_of_results
+    if os.name == "posix":
+        assert (room.out / "results.csv").stat().st_mode & 0o077 == 0
+
+
+def test_a_table_without_a_row_that_can_be_used_starts_nothing(room: Room) -> None:
+    with pytest.raises(room.error_class, match="Line 2: the pathology") as caught:
+        room.generator.processBatch(room.table("b,Text,,perhaps,,,"), room.out)
     assert caught.value.code == "input"
     assert room.client.requests == {} and not room.out.exists()
 

@@ -80,6 +80,8 @@ def test_an_output_is_replaced_if_it_is_synthetic(room: Room) -> None:
         ({"where": "scan"}, "neither a point nor a segmentation"),
         ({"scan": None}, "no scan to edit"),
         ({"scan": "empty"}, "not a volume with an image"),
+        ({"scan": "one slice"}, "one slice is one slice"),
+        ({"scan": "NaN"}, "NaN has voxels that are NaN"),
     ],
 )
 def test_mistakes_are_said_and_leave_nothing(room: Room, arguments: dict[str, Any], sentence: str) -> None:
@@ -89,6 +91,8 @@ def test_mistakes_are_said_and_leave_nothing(room: Room, arguments: dict[str, An
         "segmentation": add("vtkMRMLSegmentationNode", "Lesion"),
         "empty": add("vtkMRMLScalarVolumeNode"),
         "scan": room.scan,
+        "one slice": slicer.util.addVolumeFromArray(np.ones((1, 5, 5)), name="one slice"),
+        "NaN": slicer.util.addVolumeFromArray(np.full((4, 5, 5), np.nan), name="NaN"),
     }
     given = {name: nodes.get(value, value) if isinstance(value, str) else value for name, value in arguments.items()}
     before = slicer.mrmlScene.GetNumberOfNodes()
@@ -101,6 +105,13 @@ def test_mistakes_are_said_and_leave_nothing(room: Room, arguments: dict[str, An
     from pathlib import Path
 
     assert not list(Path(slicer.app.temporaryPath).glob(".ccella-*"))
+
+
+def test_no_scan_is_sent_to_another_computer(room: Room) -> None:
+    room.client.host = "user@host"
+    with pytest.raises(room.error_class, match="Scans are edited on this computer"):
+        room.generator.edit(room.scan, "PI-RADS 5.")
+    assert room.client.requests == {}
 
 
 def test_a_scan_that_is_deleted_meanwhile(room: Room) -> None:

@@ -34,7 +34,7 @@ class PanelClient(FakeClient):
         self._callbacks: dict[str, dict[str, Any]] = {}
         self.replies: dict[str, Any] = {
             "describe": {"models": [DEMO], "devices": [GPU, CPU], "schedulers": ["dpm++"]},
-            "count_tokens": {"tokens": 12, "limit": 256, "truncated": False},
+            "count_tokens": {"tokens": 12, "limit": 256, "truncated": False, "outside": None},
             "estimate": FITS,
         }
 

@@ -1,5 +1,9 @@
 """The last reports: newest first, no more than there is room for, and gone when the user wants it."""
 
+import os
+import stat
+from pathlib import Path
+
 import pytest
 
 from ccella_core.phantom.findings import Findings
@@ -60,3 +64,15 @@ def test_settings_that_someone_spoiled_hold_no_reports(history, stored):
 
     qt.QSettings().setValue(REPORTS_KEY, stored)
     assert history.reports == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are of Unix")
+def test_only_the_owner_reads_it(history):
+    import qt
+
+    for report in ("a", "b"):
+        history.remember(report)
+        settings = qt.QSettings()
+        settings.setValue("another/key", report)
+        settings.sync()
+        assert stat.S_IMODE(Path(settings.fileName()).stat().st_mode) == 0o600

@@ -37,12 +37,33 @@ def test_typing_does_not_move_the_cursor(panel):
 
 
 def test_warns_before_the_beginning_is_cut_off(panel):
-    panel.client.replies["count_tokens"] = {"tokens": 300, "limit": 256, "truncated": True}
+    panel.client.replies["count_tokens"] = {"tokens": 300, "limit": 256, "truncated": True, "outside": None}
     panel.ui.reportEdit.plainText = "word " * 300
     panel.settle()
     assert "300 tokens, but the model reads 256: the beginning will be cut off" in panel.ui.tokensLabel.text
     assert panel.ui.tokensLabel.text.startswith("<b>")
     assert panel.ui.generateButton.enabled
+
+
+@pytest.mark.parametrize(
+    ("outside", "words"),
+    [
+        ({"language": None, "new_words": ["<i>size", "x"]}, "the model has learnt from (&lt;i&gt;size, x …): what it"),
+        ({"language": None, "new_words": []}, "Worded unlike the reports that the model has learnt from: what it"),
+        ({"language": "German", "new_words": ["links"]}, "This seems to be German, which the model has not learnt"),
+    ],
+)
+def test_says_under_the_text_that_it_is_worded_otherwise(panel, outside, words):
+    whole = {"new_share": 0.5, "model_language": "English", **outside}
+    panel.client.replies["count_tokens"] = {"tokens": 12, "limit": 256, "truncated": False, "outside": whole}
+    panel.ui.reportEdit.plainText = "Size: 4.1 x 4.8 cm."
+    panel.settle()
+    assert panel.ui.tokensLabel.text.startswith("12 of 256 tokens<br><b>") and words in panel.ui.tokensLabel.text
+    assert panel.ui.generateButton.enabled
+    panel.client.replies["count_tokens"] = {"tokens": 12, "limit": 256, "truncated": False, "outside": None}
+    panel.ui.reportEdit.plainText = "CLINICAL HISTORY"
+    panel.settle()
+    assert panel.ui.tokensLabel.text == "12 of 256 tokens"
 
 
 def test_an_empty_report_is_not_counted(panel):

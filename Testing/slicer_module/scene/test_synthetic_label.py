@@ -29,6 +29,12 @@ def label(slicer_bench: Any) -> Iterator[Any]:
     label.stop()
 
 
+def add_segmentation(name: str) -> Any:
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    node.CreateDefaultDisplayNodes()
+    return node
+
+
 def add_volume(name: str, kind: str = "vtkMRMLScalarVolumeNode") -> Any:
     voxels = np.full((20, 20, 20), 100, np.int16)
     return slicer.util.addVolumeFromArray(voxels, np.diag([5.0, 5.0, 5.0, 1.0]), name, kind)
@@ -262,3 +268,18 @@ def test_slicer_without_a_window(slicer_bench: Any, monkeypatch: pytest.MonkeyPa
     label = SyntheticLabel()
     label.start()
     label.stop()
+
+
+def test_synthetic_labels_over_a_real_scan_are_named_too(label: Any) -> None:
+    red = view()
+    red.composite.SetBackgroundVolumeID(add_volume("T2 of a patient").GetID())
+    real, drawn = add_segmentation("contours of a reader"), add_segmentation("SYNTHETIC seed 7 (tiny) labels")
+    drawn.GetDisplayNode().SetVisibility(False)
+    assert not is_labelled(red.window) and real.GetDisplayNode().GetVisibility()
+    drawn.GetDisplayNode().SetVisibility(True)
+    assert is_labelled(red.window)
+    drawn.GetDisplayNode().SetVisibility2D(False)
+    assert not is_labelled(red.window)
+    drawn.GetDisplayNode().SetVisibility2D(True)
+    drawn.GetDisplayNode().AddViewNodeID("vtkMRMLSliceNodeGreen")
+    assert not is_labelled(red.window)

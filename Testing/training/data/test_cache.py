@@ -7,10 +7,10 @@ import pytest
 import torch
 from latent_cases import CHANNELS, LATENT_SHAPE, SPACING, FakeEncoder, FakePrepared, build, cached, tiny_autoencoder
 
-from ccella_core.errors import InputError, NonFiniteError, SaveError
+from ccella_core.errors import InputError, SaveError
 from ccella_core.training.data import shards
 from ccella_core.training.data.cached_cases import CachedCases
-from ccella_core.training.data.shards import mirrored_report
+from ccella_core.training.data.mirror import mirrored_report
 
 
 def mean_latent(prepared, case, *, flipped=False, sequence="t2w"):
@@ -215,11 +215,51 @@ def test_without_masks_there_are_no_regions(tmp_path):
         cases.regions([0])
 
 
-def test_what_is_not_finite_is_not_cached(tmp_path, monkeypatch):
-    prepared = FakePrepared()
-    monkeypatch.setattr(prepared, "voxels", lambda case, sequence: np.full((16, 16, 8), np.nan, np.float32))
-    with pytest.raises(NonFiniteError, match="the latent of case0 is not finite"):
-        build(tmp_path, prepared)
+def test_an_odd_case_is_left_out_by_name(tmp_path, monkeypatch, caplog):
+    """One that is not finite, one that cannot be read, and one whose report the encoder does not take."""
+    prepared, encoder = FakePrepared(), FakeEncoder()
+    whole, encode = prepared.voxels, encoder.encode
+
+    def voxels(case, sequence):
+        if case.id == "case101":
+            raise InputError("volumes/case101_t2w.nii.gz is damaged.")
+        return np.full((16, 16, 8), np.nan, np.float32) if case.id == "case1" else whole(case, sequence)
+
+    def strict(reports):
+        if any("odd" in report for report in reports):
+            raise InputError("The report cannot be encoded.")
+        return encode(reports)
+
+    monkeypatch.setattr(prepared, "voxels", voxels)
+    monkeypatch.setattr(encoder, "encode", strict)
+    prepared.split("train")[3].reports = ("fine", "odd")
+    index = build(tmp_path, prepared, encoder=encoder, shard_cases=2)
+    assert index.left_out == {
+        "case1": "In half precision the latent of case1 is not finite; it cannot be cached.",
+        "case3": "The report cannot be encoded.",
+        "case101": "volumes/case101_t2w.nii.gz is damaged.",
+    }
+    assert [row.id for row in CachedCases(tmp_path, "train").rows] == ["case0", "case2", "case4"]
+    assert "case1 is left out: In half precision" in caplog.text
+    assert build(tmp_path, prepared, shard_cases=2).left_out == index.left_out, (
+        "it is said again when the cache is found"
+    )
+    alone = FakePrepared(train=2, validation=0)
+    monkeypatch.setattr(alone, "voxels", lambda case, sequence: np.full((16, 16, 8), np.nan, np.float32))
+    with pytest.raises(InputError, match="None of the training cases can be used"):
+        build(tmp_path / "none", alone)
+
+
+def test_a_case_whose_sides_are_not_sure_has_no_mirror_image(tmp_path, caplog):
+    prepared = FakePrepared(train=3, validation=0)
+    prepared.split("train")[1].reports = ("RT was given.",)
+    prepared.split("train")[2].reports = ("Herd links.", "Focus in the left apex.")
+    cases = cached(tmp_path, prepared=prepared, mirror=True)
+    assert [(row.id, row.mirrored) for row in cases.rows if row.id != "case0"] == [
+        ("case1", False), ("case2", False), ("case2", True),
+    ]  # fmt: skip
+    assert len(cases.rows[-1].reports) == 1, "the wording that can be mirrored"
+    assert "1 of 3 cases have no mirror image" in caplog.text and "case1" in caplog.text
 
 
 def test_no_training_cases_and_a_full_disk_are_explained(tmp_path, monkeypatch):
@@ -232,25 +272,3 @@ def test_no_training_cases_and_a_full_disk_are_explained(tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "save_file", no_room)
     with pytest.raises(SaveError, match=r"No space left on device. What is finished stays"):
         build(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("report", "mirrored"),
-    [
-        ("Left peripheral zone, RIGHT base, lt apex.", "Right peripheral zone, LEFT base, rt apex."),
-        ("cleft, bright, alright, Rt", "cleft, bright, alright, Lt"),
-        ("", ""),
-    ],
-)
-def test_reports_are_mirrored_word_by_word(report, mirrored):
-    assert mirrored_report(report) == mirrored and mirrored_report(mirrored) == report
-
-
-def test_mirrored_reports_of_phantoms_are_those_of_mirrored_findings():
-    from ccella_core.phantom.patient import draw_findings
-    from ccella_core.phantom.report import write_report
-
-    for seed in range(60):
-        findings = draw_findings(seed)
-        report = write_report(findings, seed=seed)
-        assert mirrored_report(report) == write_report(findings.mirrored(), seed=seed)

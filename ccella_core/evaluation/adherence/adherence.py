@@ -63,7 +63,8 @@ class _Job(NamedTuple):
 
 def generator_of(pipeline: Callable[..., list[SyntheticVolume]], **settings: Any) -> Generate:
     """A `CCELLAPipeline` as a `Generate`; ``settings``, such as ``options`` or ``scheduler``, go to every call."""
-    return lambda report, seed: pipeline(report, pathology=None, seed=seed, **settings)[0]
+    settings |= {"pathology": None, "sequences": [READABLE_SEQUENCE], "labels": False}
+    return lambda report, seed: pipeline(report, seed=seed, **settings)[0]
 
 
 def check_model(pipeline: CCELLAPipeline, options: GenerationOptions | None = None) -> None:
@@ -86,9 +87,10 @@ def check_model(pipeline: CCELLAPipeline, options: GenerationOptions | None = No
             f"{index.name} does not make its volumes from the report alone; let `ccella synthesize` make volumes with "
             "it, and have those read."
         )
-    if index.sequences[0] != READABLE_SEQUENCE:
+    if READABLE_SEQUENCE not in index.sequences:
         raise InputError(
-            f"{index.name} makes {index.sequences[0]} volumes, and the phantom reader reads {READABLE_SEQUENCE} ones."
+            f"{index.name} makes {', '.join(index.sequences)} volumes, and the phantom reader reads "
+            f"{READABLE_SEQUENCE} ones."
         )
     try:
         check_readable(index.native_shape, index.native_spacing_mm)

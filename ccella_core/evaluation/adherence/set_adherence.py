@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from pydantic import Field
 
 from ccella_core.cases.case import Split
 from ccella_core.cases.prepared import PreparedSet
@@ -60,6 +61,8 @@ class SetAdherence(StrictModel):
     """What the phantom reader itself is worth; ``None`` where it was never validated."""
     phantom_reader_sha256: str
     """Fingerprint of the phantom reader."""
+    left_out: dict[str, str] = Field(default_factory=dict)
+    """Volumes that cannot be used, each with the reason."""
     warnings: tuple[str, ...] = ()
 
 
@@ -114,14 +117,17 @@ def set_adherence(
         SaveError: the disk refuses.
     """
     settings, prepared, volumes = _opened(synthetic, data, split)
+    volumes = volumes.checked()
+    real = _of_the_same_cases(volumes, data).checked()
     generated = read_set(volumes, prepared, phantom_reader, progress=progress)
     result = SetAdherence(
         model=f"{settings.model_name} {settings.model_version} {settings.model_sha256[:12]}",
         generated=generated,
-        prepared=read_set(_of_the_same_cases(volumes, data), prepared, phantom_reader),
+        prepared=read_set(real, prepared, phantom_reader),
         phantom_reader=phantom_reader.validation,
         phantom_reader_sha256=phantom_reader.fingerprint,
-        warnings=_warnings(volumes),
+        left_out={each.id: each.reason for each in (*volumes.left_out, *real.left_out)},
+        warnings=(*volumes.left_out_words, *real.left_out_words, *_warnings(volumes)),
     )
     if out is not None:
         save_result(result, set_adherence_markdown(result), out / ADHERENCE_STEM)

@@ -16,26 +16,30 @@ from accelerate import Accelerator
 
 from ccella_core.cases.case import Split
 from ccella_core.cases.prepared import PreparedCase, PreparedSet
-from ccella_core.errors import InputError
+from ccella_core.errors import InputError, NonFiniteError
 from ccella_core.evaluation.data.synthetic_set import (
     VOLUMES,
     SynthesisSettings,
     SyntheticCase,
+    forget_left_out,
+    leave_out,
+    read_left_out,
     refuse_other_synthesis,
     write_settings,
     write_table,
 )
 from ccella_core.evaluation.data.volume_set import format_shape
 from ccella_core.evaluation.statistics.class_scores import THRESHOLD
+from ccella_core.generation.job import wanted_parts
 from ccella_core.generation.options import NUM_SEEDS, GenerationKeywords, GenerationOptions, read_options
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.generation.ready_schedulers import prepare_scheduler
 from ccella_core.generation.report_text import NULL_REPORT, check_report
-from ccella_core.imaging.volume import SyntheticVolume, read_sidecar, sidecar_of
+from ccella_core.imaging.volume import SyntheticImage, SyntheticVolume, read_sidecar, sidecar_of
 from ccella_core.limits import SYNTHETIC_PREFIX, SchedulerName
 from ccella_core.phantom.findings import Pathology
 from ccella_core.progress import OnProgress
-from ccella_core.provenance import Provenance, SequenceName
+from ccella_core.provenance import LABELS, Provenance, SequenceName, file_stem
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -63,6 +67,8 @@ def synthesize(
 ) -> tuple[SyntheticCase, ...]:
     """Make what is missing in ``out``, and its table; every process of a launch calls it.
 
+    A case of which no volume can be made is left out by name, see ``read_left_out``; the next call tries it again.
+
     The k-th examination of a case is made from the k-th wording of its report, beginning again after the last; a case
     without a report is made from the null report, and the table has no prediction of it. Voxels are saved in 0 … 1, as
     those of prepared cases are.
@@ -74,7 +80,8 @@ def synthesize(
         options: of every examination, but for those ``OF_EACH_CASE``. From its ``seed`` (0 unless given) the seed of
             each examination follows, see ``seed_of``.
         split: whose cases; ``None``: all.
-        per_case: examinations of each case, each with a volume of every sequence that the model makes.
+        per_case: examinations of each case, each with a volume of every sequence that the model makes, and one label
+            map where it draws labels, unless ``options`` asks for less.
         pathology_source: the class is read from the ``report``, or given as it is in the ``case``. ``None``: as the
             model wants it, from the report where it can be. A model without a class is given none (``report``).
         scheduler: over that of ``options``.
@@ -86,9 +93,7 @@ def synthesize(
         A row a volume, in the order of the cases, the same on every process.
 
     Raises:
-        InputError: no such cases, an argument that cannot be used, a report that cannot be read, or ``out`` holds
-            another synthesis.
-        NonFiniteError: a network gave NaN or infinity.
+        InputError: no such cases, an argument that cannot be used, another synthesis in ``out``, or no case is left.
         SaveError: the disk refuses; finished volumes stay.
     """
     # 1. Check everything before anything slow begins.
@@ -110,6 +115,8 @@ def synthesize(
     if accelerator.is_main_process:
         _warn_of_other_grid(pipeline, prepared)
         write_settings(out, settings)
+        forget_left_out(out)
+    accelerator.wait_for_everyone()
 
     def tell(done: int) -> None:
         if progress is not None:
@@ -121,13 +128,23 @@ def synthesize(
     done = len(mine) - len(missing)
     tell(done)
     for examination in missing:
-        for volume in pipeline(examination.report, examination.options(settings), allow_null=True):
-            examination.save(volume, out)
+        try:
+            volumes = pipeline(examination.checked_report, examination.options(settings), allow_null=True)
+        except (InputError, NonFiniteError) as error:
+            if isinstance(error.__cause__, (MemoryError, RuntimeError)):
+                raise  # there is too little memory for any of them
+            log.warning("%s is left out: %s", examination.id, error)
+            leave_out(out, examination.id, str(error))
+        else:
+            examination.save(volumes, out)
         done += 1
         tell(done)
     # 3. One table of all.
     accelerator.wait_for_everyone()
-    rows = tuple(row for each in examinations for row in each.rows(out))
+    left_out = dict(read_left_out(out))
+    rows = tuple(row for each in examinations if each.id not in left_out for row in each.rows(out))
+    if not rows:
+        raise InputError(f"No volume could be made of any case ({'; '.join(list(left_out.values())[:3])}).")
     if accelerator.is_main_process:
         write_table(out, rows)
     accelerator.wait_for_everyone()
@@ -142,7 +159,7 @@ def seed_of(seed: int, case: str, number: int) -> int:
 
 @dataclass(frozen=True)
 class _Examination:
-    """One to make of a case: a volume of each sequence, all from one seed."""
+    """One to make of a case: a volume of each sequence and their label map, all from one seed."""
 
     case: PreparedCase
     place: int
@@ -150,34 +167,50 @@ class _Examination:
     id: str
     seed: int
     report: str | None
-    """``None`` where the model reads none."""
+    """As the case has it; ``None`` where the model reads none."""
     pathology: Pathology | None
     sequences: tuple[SequenceName, ...]
+    has_labels: bool
+    is_outside: bool | None
+    """Whether the report is worded unlike those that the model was trained on; ``None``: nobody can tell."""
+
+    @property
+    def checked_report(self) -> str | None:
+        """As it is read. Raises InputError where it cannot be used."""
+        return self.report if self.report in (None, NULL_REPORT) else check_report(self.report)
 
     def options(self, settings: SynthesisSettings) -> GenerationOptions:
         return settings.options.model_copy(update={"seed": self.seed, "pathology": self.pathology})
 
-    def path(self, sequence: SequenceName) -> str:
-        return f"{VOLUMES}/{SYNTHETIC_PREFIX}_{self.id}_{sequence}.nii.gz"
+    @property
+    def parts(self) -> tuple[SequenceName | Literal["labels"], ...]:
+        return (*self.sequences, LABELS) if self.has_labels else self.sequences
+
+    def path(self, part: SequenceName | Literal["labels"]) -> str:
+        return f"{VOLUMES}/{file_stem(f'{SYNTHETIC_PREFIX}_{self.id}', part, of_several=True)}.nii.gz"
 
     def is_made(self, out: Path, settings: SynthesisSettings) -> bool:
         """Whether every volume is there, whole, and made as it is to be made."""
         try:
-            made = [read_sidecar(out / self.path(sequence)).provenance for sequence in self.sequences]
+            made = [read_sidecar(out / self.path(part)).provenance for part in self.parts]
         except InputError:
             return False
         wanted = {
             **self.options(settings).model_dump(include=set(Provenance.model_fields), exclude={"shape", "spacing"}),
             "model_sha256": settings.model_sha256,
-            "report": self.report or "",
+            "report": (self.report or "").strip(),
             "pathology_requested": self.pathology,
         }
         return all(each.model_dump(include=set(wanted)) == wanted for each in made)
 
-    def save(self, volume: SyntheticVolume, out: Path) -> None:
-        path = out / self.path(volume.sequence)
-        sidecar_of(path).unlink(missing_ok=True)  # where it is damaged, nothing says that it belongs to this image
-        volume.save(path, overwrite=True)
+    def save(self, volumes: list[SyntheticVolume], out: Path) -> None:
+        images: dict[SequenceName | Literal["labels"], SyntheticImage] = {each.sequence: each for each in volumes}
+        if volumes[0].labels is not None:
+            images[LABELS] = volumes[0].labels
+        for part, image in images.items():
+            path = out / self.path(part)
+            sidecar_of(path).unlink(missing_ok=True)  # where it is damaged, nothing says that it belongs to this image
+            image.save(path, overwrite=True)
 
     def rows(self, out: Path) -> list[SyntheticCase]:
         """What the sidecars say."""
@@ -190,8 +223,7 @@ class _Examination:
                     f"{error} If several computers make these volumes, they must write into one folder that they share."
                 ) from error
             # The class that the head gives to the empty text, as to any, shaped the volume; but nothing was read.
-            silent = self.report == NULL_REPORT
-            positive = None if silent else sidecar.provenance.predicted_positive_probability
+            positive = sidecar.provenance.predicted_positive_probability if self.report != NULL_REPORT else None
             rows.append(
                 SyntheticCase(
                     id=self.id,
@@ -209,6 +241,8 @@ class _Examination:
                     seed=self.seed,
                     path=self.path(sequence),
                     sha256=sidecar.sha256,
+                    labels=self.path(LABELS) if self.has_labels else None,
+                    report_is_outside=self.is_outside,
                 )
             )
         return rows
@@ -221,28 +255,28 @@ def _plan(pipeline: CCELLAPipeline, prepared: PreparedSet, settings: SynthesisSe
         raise InputError(f"There are no cases{of_split} in {prepared.folder}.")
     if settings.pathology == "case" and (unknown := [case.id for case in cases if case.pathology is None]):
         raise InputError(f"The pathology of {unknown[0]} is unknown, and {settings.model_name} must be given one.")
+    parts = wanted_parts(pipeline.index, settings.options)
+    profile = pipeline.report_profile
     return [
         _Examination(
             case=case,
             place=place,
             id=case.id if settings.per_case == 1 else f"{case.id}_{number}",
             seed=seed_of(settings.options.seed or 0, case.id, number),
-            report=_report(case, number) if pipeline.denoiser.config.uses_text else None,
+            report=report,
             pathology=case.pathology if settings.pathology == "case" else None,
-            sequences=tuple(pipeline.index.sequences),
+            sequences=tuple(name for name in pipeline.index.sequences if name in parts),
+            has_labels=any(name in parts for name in pipeline.index.labels),
+            is_outside=profile.wording(report).is_outside if profile is not None and report else None,
         )
         for place, case in enumerate(cases)
         for number in range(1, settings.per_case + 1)
+        for report in (_report(case, number) if pipeline.denoiser.config.uses_text else None,)
     ]
 
 
 def _report(case: PreparedCase, number: int) -> str:
-    if not case.reports:
-        return NULL_REPORT
-    try:
-        return check_report(case.reports[(number - 1) % len(case.reports)])
-    except InputError as error:
-        raise InputError(f"The report of {case.id} cannot be used: {error}") from error
+    return case.reports[(number - 1) % len(case.reports)] if case.reports else NULL_REPORT
 
 
 def _checked_number(per_case: int) -> int:
@@ -280,14 +314,10 @@ def _checked_pathology(pipeline: CCELLAPipeline, source: PathologySource | None)
 
 def _warn_of_other_grid(pipeline: CCELLAPipeline, prepared: PreparedSet) -> None:
     index, settings = pipeline.index, prepared.settings
-    if (index.native_shape, index.native_spacing_mm) != (settings.shape, settings.spacing):
+    grids = (index.native_shape, index.native_spacing_mm), (settings.shape, settings.spacing)
+    if grids[0] != grids[1]:
+        made, there = (f"{format_shape(shape)} voxels at {format_shape(spacing)}" for shape, spacing in grids)
         log.warning(
-            "%s makes volumes of %s voxels at %s mm, and those in %s have %s at %s: they cannot be measured against "
-            "each other.",
-            index.name,
-            format_shape(index.native_shape),
-            format_shape(index.native_spacing_mm),
-            prepared.folder,
-            format_shape(settings.shape),
-            format_shape(settings.spacing),
-        )
+            "%s makes volumes of %s mm, and those in %s have %s mm: they cannot be measured against each other.",
+            index.name, made, prepared.folder, there,
+        )  # fmt: skip

@@ -1,20 +1,21 @@
 """A folder of synthetic cases, as ``ccella synthesize`` leaves it.
 
-``synthesis.json`` (what everything in it was made with), ``volumes/`` (images and their sidecars) and one merged table,
-``cases.csv``: a row a volume.
+``synthesis.json`` (what everything in it was made with), ``volumes/`` (images and their sidecars), one merged table,
+``cases.csv``: a row a volume, and in ``left_out/`` a text for each case of which none could be made.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import shutil
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from pydantic import Field, ValidationError, field_validator
 
-from ccella_core.cases.case import Split
+from ccella_core.cases.case import RejectedCase, Split
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError, SaveError
 from ccella_core.files import read_bytes, read_text, whole_file, write_text
@@ -24,7 +25,7 @@ from ccella_core.phantom.findings import Pathology
 from ccella_core.provenance import SequenceName
 
 SETTINGS_NAME, CSV_NAME = "synthesis.json", "cases.csv"
-VOLUMES = "volumes"
+VOLUMES, LEFT_OUT = "volumes", "left_out"
 MAY_CHANGE = ("options.memory_limit_gib",)
 """Settings that change nothing but rounding."""
 
@@ -58,12 +59,16 @@ class SyntheticCase(StrictModel):
     seed: int = Field(ge=0)
     path: str = Field(description="in the folder, with forward slashes")
     sha256: str = Field(description="of the image")
+    labels: str | None = Field(None, description="the label map of its examination, as `path`; None: no labels")
+    report_is_outside: bool | None = Field(
+        None, description="the report is worded unlike those that the model was trained on; None: no report, or unknown"
+    )
 
-    @field_validator("path")
+    @field_validator("path", "labels")
     @classmethod
-    def _stays_inside(cls, value: str) -> str:
-        path = PurePosixPath(value)
-        if path.is_absolute() or ".." in path.parts or "\\" in value or ":" in value:
+    def _stays_inside(cls, value: str | None) -> str | None:
+        path = PurePosixPath(value or "")
+        if path.is_absolute() or ".." in path.parts or "\\" in str(path) or ":" in str(path):
             raise ValueError(f"the path {value!r} leads out of the folder")
         return value
 
@@ -86,9 +91,13 @@ def read_table(folder: Path) -> tuple[SyntheticCase, ...]:
     try:
         text = read_text(folder / CSV_NAME)
         rows = csv.DictReader(io.StringIO(text))
-        if set(rows.fieldnames or ()) != set(SyntheticCase.model_fields):
+        required = {name for name, field in SyntheticCase.model_fields.items() if field.is_required()}
+        if not required <= set(rows.fieldnames or ()) <= set(SyntheticCase.model_fields):
             raise csv.Error("other columns")
-        return tuple(SyntheticCase.model_validate({key: value or None for key, value in row.items()}) for row in rows)
+        found = list(rows)
+        if any(None in row or None in row.values() for row in found):
+            raise csv.Error("a row has more or fewer cells than the header")
+        return tuple(SyntheticCase.model_validate({key: value or None for key, value in row.items()}) for row in found)
     except FileNotFoundError as error:
         raise InputError(
             f"The table {CSV_NAME} is missing in {folder}: let `ccella synthesize` finish first."
@@ -118,6 +127,24 @@ def write_table(folder: Path, rows: Sequence[SyntheticCase]) -> None:
     writer.writeheader()
     writer.writerows(row.model_dump() for row in rows)
     _write(folder / CSV_NAME, text.getvalue().encode())
+
+
+def leave_out(folder: Path, id: str, reason: str) -> None:
+    """Note why there is no volume ``id``. Raises SaveError."""
+    write_text(folder / LEFT_OUT / f"{id}.txt", reason + "\n", private=True)
+
+
+def forget_left_out(folder: Path) -> None:
+    """Before all that was left out is tried again."""
+    shutil.rmtree(folder / LEFT_OUT, ignore_errors=True)
+
+
+def read_left_out(folder: Path) -> list[RejectedCase]:
+    """What could not be made, and why. Raises InputError where that cannot be read."""
+    try:
+        return [RejectedCase(file.stem, read_text(file).strip()) for file in sorted((folder / LEFT_OUT).glob("*.txt"))]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{folder / LEFT_OUT} cannot be read ({error}); remove it and start again.") from error
 
 
 def _write(path: Path, content: bytes) -> None:

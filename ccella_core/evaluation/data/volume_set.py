@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 
-from ccella_core.cases.case import Split
+from ccella_core.cases.case import RejectedCase, Split
 from ccella_core.cases.prepared import CASES_NAME, PreparedSet
+from ccella_core.config import shorten
 from ccella_core.errors import InputError
 from ccella_core.evaluation.data.synthetic_set import is_synthetic_set, read_table
+from ccella_core.imaging.label_map import is_label_map
 from ccella_core.imaging.orientation import affine_of, is_upright
 from ccella_core.imaging.scans import IMAGE_SUFFIXES, SPACING_TOLERANCE, read_scan
 from ccella_core.phantom.findings import Pathology
+from ccella_core.progress import OnProgress
 from ccella_core.provenance import SequenceName
 
 INTENSITY_SLACK = 0.1
@@ -45,12 +48,18 @@ class VolumeRecord:
 
 
 class VolumeSet:
-    """Volumes of one sequence, all of the same shape and spacing."""
+    """Volumes of one sequence, all of the same shape and spacing; ``left_out``: those that cannot be used."""
 
     def __init__(
-        self, name: str, members: list[VolumeRecord], shape: tuple[int, int, int], spacing: tuple[float, float, float]
+        self,
+        name: str,
+        members: list[VolumeRecord],
+        shape: tuple[int, int, int],
+        spacing: tuple[float, float, float],
+        left_out: Sequence[RejectedCase] = (),
     ) -> None:
         self.name, self.members, self.shape, self.spacing = name, members, shape, spacing
+        self.left_out = tuple(left_out)
 
     def __len__(self) -> int:
         return len(self.members)
@@ -86,6 +95,33 @@ class VolumeSet:
             )
         return voxels.clip(0, 1)
 
+    def checked(self, progress: OnProgress | None = None) -> VolumeSet:
+        """The same set without volumes that cannot be used, after all have been read once.
+
+        Raises:
+            InputError: none is left.
+        """
+        usable, left_out = [], list(self.left_out)
+        for index, member in enumerate(self.members):
+            try:
+                self.voxels(index)
+                usable.append(member)
+            except InputError as error:
+                left_out.append(RejectedCase(member.id, str(error)))
+            if progress is not None:
+                progress(index + 1, len(self))
+        if not usable:
+            raise InputError(f"No volume in {self.name} can be used ({left_out[0].reason}).")
+        return VolumeSet(self.name, usable, self.shape, self.spacing, left_out)
+
+    @property
+    def left_out_words(self) -> tuple[str, ...]:
+        """What to say of volumes that were left out, in a sentence where there are any."""
+        if not self.left_out:
+            return ()
+        names = shorten([each.id for each in self.left_out])
+        return (f"{len(self.left_out)} volumes in {self.name} cannot be used and were left out: {names}.",)
+
     def volumes(self) -> Iterator[np.ndarray]:
         """One after the other, as ``voxels`` gives them."""
         return (self.voxels(index) for index in range(len(self)))
@@ -96,7 +132,7 @@ def open_volume_set(folder: Path, *, sequence: SequenceName = "t2w", split: Spli
 
     Args:
         folder: one of the three.
-        sequence: of prepared or synthetic cases; files of a plain folder are all taken.
+        sequence: of prepared or synthetic cases; files of a plain folder are all taken, but for label maps.
         split: only the cases of this split.
 
     Raises:
@@ -111,7 +147,8 @@ def open_volume_set(folder: Path, *, sequence: SequenceName = "t2w", split: Spli
     if split is not None:
         raise InputError(f"{folder} holds plain images, which have no splits.")
     visible = (path for path in folder.iterdir() if not path.name.startswith("."))  # macOS leaves ._NAME beside files
-    return _of_images(folder, sorted(path for path in visible if path.name.lower().endswith(IMAGE_SUFFIXES)))
+    images = (path for path in visible if path.name.lower().endswith(IMAGE_SUFFIXES))
+    return _of_images(folder, sorted(path for path in images if not is_label_map(path)))
 
 
 def _of_prepared(folder: Path, sequence: SequenceName, split: Split | None) -> VolumeSet:
@@ -140,7 +177,7 @@ def _of_synthetic(folder: Path, sequence: SequenceName, split: Split | None) -> 
     rows = [row for row in read_table(folder) if row.sequence == sequence and split in (None, row.split)]
     if not rows:
         raise InputError(f"There are no {sequence} volumes{_of_split(split)} in {folder}.")
-    voxels, spacing = _read_upright(folder / rows[0].path)
+    voxels, spacing = _first_readable([folder / row.path for row in rows])
     members = [
         VolumeRecord(
             id=row.id,
@@ -161,7 +198,7 @@ def _of_synthetic(folder: Path, sequence: SequenceName, split: Split | None) -> 
 def _of_images(folder: Path, paths: list[Path]) -> VolumeSet:
     if not paths:
         raise InputError(f"There are no images in {folder}: {', '.join(IMAGE_SUFFIXES)} are read.")
-    voxels, spacing = _read_upright(paths[0])
+    voxels, spacing = _first_readable(paths)
     members = [
         VolumeRecord(
             id=path.name,
@@ -177,6 +214,18 @@ def _of_images(folder: Path, paths: list[Path]) -> VolumeSet:
         for path in paths
     ]
     return VolumeSet(str(folder), members, voxels.shape, spacing)  # type: ignore[arg-type]
+
+
+def _first_readable(paths: list[Path]) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """Gives a set its shape and spacing. Raises the first one's InputError where none can be read."""
+    first: InputError | None = None
+    for path in paths:
+        try:
+            return _read_upright(path)
+        except InputError as error:
+            first = first or error
+    assert first is not None
+    raise first
 
 
 def _read_alike(path: Path, spacing: tuple[float, float, float]) -> np.ndarray:

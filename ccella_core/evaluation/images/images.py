@@ -1,7 +1,8 @@
 """How good synthetic volumes are as images: ``ccella evaluate images``.
 
 Distances between the features of real and synthetic volumes, each beside what two halves of the real ones have between
-them; whether kinds of real volumes are missing; and how unlike each other volumes are.
+them; whether kinds of real volumes are missing; how unlike each other volumes are; and whether they have the look of
+real ones.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ccella_core.evaluation.data.volume_set import SPACING_TOLERANCE, VolumeSet,
 from ccella_core.evaluation.features.features import FeatureExtractor, features_of
 from ccella_core.evaluation.features.samples import Sample
 from ccella_core.evaluation.images import coverage, distances
+from ccella_core.evaluation.images.appearance import Appearance, Look, appearance_of
 from ccella_core.evaluation.images.coverage import Coverage, coverage_between_halves, coverage_of
 from ccella_core.evaluation.images.distances import Distances, KernelDistance
 from ccella_core.evaluation.images.diversity import PAIRS, Diversity, PairSimilarity, diversity_of, scales_for
@@ -55,6 +57,7 @@ class ImageScores(StrictModel):
     seed: int
     extractors: tuple[ExtractorScores, ...]
     diversity: Diversity
+    appearance: Appearance
     warnings: tuple[str, ...]
 
 
@@ -102,6 +105,8 @@ def evaluate_images(
         scores.append(_scores(extractor, of_real, of_synthetic, seed))
     with stage("Similarity of pairs") as on_progress:
         diversity = diversity_of(synthetic, real, pairs=pairs, seed=seed, device=device, progress=on_progress)
+    with stage("Spectra") as on_progress:
+        appearance = appearance_of(synthetic, real, seed=seed, progress=on_progress)
     return ImageScores(
         real=real.name,
         synthetic=synthetic.name,
@@ -112,7 +117,13 @@ def evaluate_images(
         seed=seed,
         extractors=tuple(scores),
         diversity=diversity,
-        warnings=(*_of_training_cases(real, synthetic), *_warnings(scores)),
+        appearance=appearance,
+        warnings=(
+            *real.left_out_words,
+            *synthetic.left_out_words,
+            *_of_training_cases(real, synthetic),
+            *_warnings(scores),
+        ),
     )
 
 
@@ -130,7 +141,7 @@ def save_image_scores(scores: ImageScores, folder: Path) -> None:
 
 
 def images_markdown(scores: ImageScores) -> str:
-    """Three tables: distances, neighbourhoods, similarity of pairs; and the warnings."""
+    """Four tables: distances, neighbourhoods, similarity of pairs, looks; and the warnings."""
     compared = [
         [each.extractor, f"{d.generated}, {d.real}", f"{d.frechet:.4g}", f"{d.frechet_floor:.4g}", _spread(d.kernel),
          _spread(d.kernel_floor)]
@@ -151,6 +162,14 @@ def images_markdown(scores: ImageScores) -> str:
         markdown_table(["Extractor", "samples", "FID", "real", "KID", "real"], compared),
         markdown_table(["Extractor", "", "precision", "recall", "density", "coverage"], covered),
         markdown_table(["Similarity of pairs (MS-SSIM)", "pairs", "mean ± SD"], pairs),
+        markdown_table(
+            ["Look", "fine detail", "spectrum, mean decades", "largest", "judge, AUROC"],
+            [
+                _look(name, look)
+                for name, look in (("synthetic", scores.appearance.synthetic), ("real", scores.appearance.halves))
+                if look is not None
+            ],
+        ),
         f"MS-SSIM on {scores.diversity.scales} scales, kernel of {format_shape(scores.diversity.kernel)} voxels. KID ± "
         f"its standard deviation over {distances.SUBSETS} subsets, or over halves. Precision, recall, density and "
         f"coverage are of {min(scores.synthetic_volumes, scores.real_volumes)} volumes of each set.",
@@ -219,6 +238,11 @@ def _of_training_cases(real: VolumeSet, synthetic: VolumeSet) -> Iterator[str]:
 
 def _four(found: Coverage | None) -> list[float | None]:
     return [None] * 4 if found is None else [found.precision, found.recall, found.density, found.coverage]
+
+
+def _look(name: str, look: Look) -> list[str]:
+    judge = "–" if look.judge is None else str(look.judge)
+    return [name, str(look.fine_detail), str(look.spectrum), f"{look.spectrum_largest:.2f}", judge]
 
 
 def _spread(found: KernelDistance | PairSimilarity) -> str:

@@ -89,7 +89,10 @@ def find_copies(
         if held_out is None
         else Estimate.of_share(_are_authentic(by_features[1], among_training, patients), method="exact"),
         closest=closest,
-        warnings=tuple(_warnings(comparisons, training, held_out)),
+        warnings=(
+            *(words for each in (synthetic, training, held_out) if each is not None for words in each.left_out_words),
+            *_warnings(comparisons, training, held_out),
+        ),
         extractor_sha256=extractor.fingerprint,
     )
 

@@ -1,4 +1,4 @@
-"""DeLong's test: whether two AUROCs on the same cases differ."""
+"""DeLong's variance of an AUROC: its interval, and whether two on the same cases differ."""
 
 from __future__ import annotations
 
@@ -7,8 +7,38 @@ from scipy.stats import norm, rankdata
 
 from ccella_core.errors import InputError
 from ccella_core.evaluation.statistics.class_scores import checked_probabilities
-from ccella_core.evaluation.statistics.estimate import Difference
-from ccella_core.evaluation.statistics.intervals import ROUNDING, TAILS
+from ccella_core.evaluation.statistics.estimate import Difference, Estimate
+from ccella_core.evaluation.statistics.intervals import ROUNDING, TAILS, of_all_alike
+
+
+def auroc(truth: np.ndarray, probability: np.ndarray) -> Estimate:
+    """The AUROC with its interval, from the variance of DeLong, DeLong & Clarke-Pearson (Biometrics 44:837, 1988).
+
+    Args:
+        truth: (N,) bool.
+        probability: of positive in 0 … 1, (N,); anything that rises with it does.
+
+    Returns:
+        The ends of the interval stay within 0 and 1. Where every positive lies above every negative, or below, there
+        is no variance: the interval is the exact one of as many pairs as share no case. Without a value where a class
+        is missing, and without an interval where it has a single case.
+
+    Raises:
+        InputError: as ``class_scores``.
+    """
+    truth, networks = checked_probabilities(truth, probability)
+    n, smaller = len(truth), int(min(truth.sum(), (~truth).sum()))
+    if not smaller:
+        return Estimate(value=None, n=n)
+    of_positives, of_negatives = _components(truth, networks)
+    value = float(of_positives.mean())
+    if smaller < 2:
+        return Estimate(value=value, n=n)
+    variance = of_positives.var(ddof=1) / len(of_positives) + of_negatives.var(ddof=1) / len(of_negatives)
+    if variance <= ROUNDING:
+        return of_all_alike(value, smaller, n)
+    margin = float(norm.ppf(TAILS[1]) * np.sqrt(variance))
+    return Estimate(value=value, low=max(0.0, value - margin), high=min(1.0, value + margin), n=n)
 
 
 def compare_aurocs(truth: np.ndarray, probability_a: np.ndarray, probability_b: np.ndarray) -> Difference:

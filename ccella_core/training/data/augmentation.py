@@ -96,14 +96,14 @@ def _moved(volumes: np.ndarray, matrix: np.ndarray, slices: int, order: int) -> 
 
 def _as_scanned(volume: np.ndarray, name: SequenceName, settings: RandomCopies, rng: np.random.Generator) -> np.ndarray:
     """With another coil's shading, another contrast and noise, in 0 … 1."""
-    scanned = torch.from_numpy(np.ascontiguousarray(volume))[None]
+    scanned = np.ascontiguousarray(volume)[None]
     if name not in QUANTITATIVE:
         field = RandBiasField(BIAS_DEGREE, (-settings.bias, settings.bias), prob=1.0)
         field.set_random_state(seed=int(rng.integers(2**31)))
-        scanned = field(scanned).clip(0, 1)
+        scanned = np.asarray(field(scanned)).clip(0, 1)
         gamma = float(np.exp(rng.uniform(-settings.contrast, settings.contrast)))
         if scanned.max() > scanned.min():
-            scanned = AdjustContrast(gamma)(scanned)
+            scanned = np.asarray(AdjustContrast(gamma)(scanned))
     noise = rng.standard_normal(volume.shape, dtype=np.float32) * np.float32(settings.noise)
-    noisy = np.asarray(scanned)[0] + np.where(volume > 0, noise, 0)
+    noisy = scanned[0] + np.where(volume > 0, noise, 0)
     return noisy.clip(0, 1).astype(np.float32)

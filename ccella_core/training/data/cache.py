@@ -7,6 +7,7 @@ that are missing.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from ccella_core.cases.case import Split
 from ccella_core.cases.prepared import PreparedCase
-from ccella_core.config import read_json
+from ccella_core.config import read_json, shorten
 from ccella_core.errors import InputError
 from ccella_core.files import LOCK_NAME, locked, prepare_folder, sha256_of, write_json
 from ccella_core.fingerprints import refuse_other
@@ -31,16 +32,22 @@ from ccella_core.provenance import LabelName, SequenceName
 from ccella_core.training.data.cached_cases import (
     CACHE_NAME,
     NULL_NAME,
+    CacheEntry,
     CacheIndex,
     Shard,
+    left_out_of,
     read_index,
     rows_of,
 )
 from ccella_core.training.data.sets import JoinedSet
 from ccella_core.training.data.shards import CacheSettings, ShardWriter, in_half, rows_of_case, save_tensors
 
+log = logging.getLogger(__name__)
+
 CACHED_SPLITS: tuple[Split, ...] = ("train", "validation")  # the test cases are for measuring alone
 CACHE_OF_ANOTHER = "a cache that was made from something else"
+MIRRORING = 2
+"""Raised whenever the rules change by which reports are mirrored."""
 
 
 def build_cache(
@@ -58,6 +65,8 @@ def build_cache(
 ) -> CacheIndex:
     """Encode the training and validation cases, or find that it was done; several processes share the work.
 
+    A case that cannot be read or encoded is left out by name, see ``CacheIndex.left_out``.
+
     Args:
         prepared: the cases.
         sequences: whose latents are stacked along the channels, in this order. Cases may lack some.
@@ -72,8 +81,8 @@ def build_cache(
 
     Raises:
         InputError: the folder holds a cache of something else, or there are no training cases, or none with one of the
-            sequences or labels.
-        NonFiniteError: a latent or an encoded report is not finite in half precision.
+            sequences or labels, or none that can be used.
+        NonFiniteError: the encoded null report is not finite in half precision.
         SaveError: the disk refuses; finished shards stay.
     """
     accelerator = accelerator or Accelerator()
@@ -81,6 +90,8 @@ def build_cache(
     depends_on = {**depends_on, "sequences": list(sequences), "labels": list(labels),
                   "augmented folders": [share.augment for share in prepared.shares],
                   **settings.model_dump(mode="json")}  # fmt: skip
+    if settings.mirror:
+        depends_on["mirroring of reports"] = MIRRORING
     if (index := _finished(folder, depends_on)) is not None:
         return index
     if not prepared.split("train"):
@@ -123,6 +134,7 @@ def _finished(folder: Path, depends_on: dict[str, Any]) -> CacheIndex | None:
     index = read_index(folder)
     if index is not None:
         refuse_other(folder, index.depends_on, depends_on, what=CACHE_OF_ANOTHER)
+        _tell(index.left_out)
     return index
 
 
@@ -165,14 +177,24 @@ def _write_index(
 ) -> None:
     shards: dict[str, list[Shard]] = {split: [] for split in CACHED_SPLITS}
     has_regions, moments = True, _Moments(len(parts))
+    left_out: dict[str, str] = {}
+    entries: list[CacheEntry] = []
     for path, _ in plan:
         split = path.name.partition("-")[0]
         with safe_open(path, framework="pt") as file:
             rows = rows_of(file)
-            has_regions = has_regions and "regions" in file.keys()  # noqa: SIM118 - not a dict
-            if split == "train":
+            entries += rows
+            left_out |= left_out_of(file)
+            has_regions = has_regions and (not rows or "regions" in file.keys())  # noqa: SIM118 - not a dict
+            if split == "train" and rows:
                 moments.add(file.get_tensor("latents"), torch.tensor([row.present for row in rows]))
-        shards[split].append(Shard(file=path.name, sha256=sha256_of(path), rows=len(rows)))
+        if rows:
+            shards[split].append(Shard(file=path.name, sha256=sha256_of(path), rows=len(rows)))
+    _tell(left_out)
+    if not shards["train"]:
+        raise InputError(f"None of the training cases can be used ({'; '.join(list(left_out.values())[:3])}).")
+    if depends_on["mirror"]:
+        _tell_of_mirrors(entries)
     index = CacheIndex(
         depends_on=depends_on,
         parts=tuple(parts),
@@ -180,9 +202,24 @@ def _write_index(
         spacing_mm=prepared.settings.spacing,
         has_regions=has_regions,
         null_sha256=sha256_of(folder / NULL_NAME) if has_text else None,
+        left_out=left_out,
         shards={split: tuple(each) for split, each in shards.items()},  # type: ignore[misc]
     )
     write_json(folder / CACHE_NAME, index)
+
+
+def _tell(left_out: dict[str, str]) -> None:
+    for case, reason in left_out.items():
+        log.warning("%s is left out: %s", case, reason)
+
+
+def _tell_of_mirrors(rows: Sequence[CacheEntry]) -> None:
+    alone = sorted({row.id for row in rows} - {row.id for row in rows if row.mirrored})
+    if alone:
+        log.warning(
+            "%d of %d cases have no mirror image, as the sides in their reports cannot be exchanged with certainty: %s",
+            len(alone), len({row.id for row in rows}), shorten(alone),
+        )  # fmt: skip
 
 
 class _Moments:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -72,6 +72,8 @@ class CacheIndex(StrictModel):
     has_regions: bool
     null_sha256: str | None
     shards: dict[Split, tuple[Shard, ...]]
+    left_out: dict[str, str] = Field(default_factory=dict)
+    """Cases that could not be read or encoded, each with the reason in a sentence."""
 
 
 def read_index(folder: Path) -> CacheIndex | None:
@@ -214,6 +216,12 @@ def rows_of(file: Any) -> list[CacheEntry]:
         return [CacheEntry.model_validate(row) for row in read_json(file.metadata()["rows"])]
     except (LookupError, TypeError, ValueError) as error:
         raise InputError("A file of the cache does not say which cases it holds; remove the cache.") from error
+
+
+def left_out_of(file: Any) -> dict[str, str]:
+    """What the header of a shard says of the cases that are not in it."""
+    found: dict[str, str] = read_json(file.metadata().get("left_out", "{}"))
+    return found
 
 
 def _open(path: Path, sha256: str | None) -> Any:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 import zlib
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -20,41 +20,33 @@ from torch.nn import functional as F
 
 from ccella_core.cases.prepared import PreparedCase
 from ccella_core.config import StrictModel
-from ccella_core.errors import NonFiniteError, SaveError
+from ccella_core.errors import InputError, NonFiniteError, SaveError
 from ccella_core.files import whole_file
 from ccella_core.generation.text_encoder import ReportEncoder
 from ccella_core.networks.autoencoder import Autoencoder
 from ccella_core.provenance import LabelName, SequenceName
 from ccella_core.training.data.augmentation import RandomCopies, random_copy
 from ccella_core.training.data.cached_cases import GLAND, LESION, CacheEntry
+from ccella_core.training.data.mirror import mirrored_report
 from ccella_core.training.data.sets import JoinedSet
 
 TEXT_BATCH = 32  # reports that are encoded in one call
 ENCODED_VOXELS = 2**22  # in one call: a volume of the published grid alone, a dozen of 128 x 128 x 20
 MASKS: tuple[LabelName, ...] = get_args(LabelName)  # as prepared cases have them
-_SIDES = {"left": "right", "right": "left", "lt": "rt", "rt": "lt"}
-_SIDE = re.compile(r"\b(left|right|lt|rt)\b", re.IGNORECASE)
 
 
 class CacheSettings(StrictModel):
     """What is cached of each case."""
 
     latents: Literal["mean", "draw"] = Field("mean", description="the autoencoder's mean, or one draw around it")
-    mirror: bool = Field(False, description="each case a second time, left and right exchanged, in its report too")
+    mirror: bool = Field(
+        False,
+        description="each case a second time, left and right exchanged, in its report too; without those whose report "
+        "cannot be exchanged with certainty",
+    )
     augment: Literal["none"] | RandomCopies = Field("none", description="random copies of each training case")
     scale: Literal["sequence", "channel"] = Field("sequence", description="unit variance of each sequence or channel")
     shard_cases: int = Field(256, gt=0, le=2**16, description="cases a file, with their mirror images and copies")
-
-
-def mirrored_report(report: str) -> str:
-    """The report with left and right (also ``lt`` and ``rt``) exchanged, capitals kept."""
-
-    def other(found: re.Match[str]) -> str:
-        word = found[0]
-        side = _SIDES[word.lower()]
-        return side.upper() if word.isupper() else side.capitalize() if word[0].isupper() else side
-
-    return _SIDE.sub(other, report)
 
 
 class _Row(NamedTuple):
@@ -98,45 +90,67 @@ class ShardWriter:
         self.encoder, self.settings, self.accelerator = encoder, settings, accelerator
 
     def write(self, path: Path, cases: list[PreparedCase], depends_on: dict[str, Any]) -> None:
-        """Write the rows of these cases. Raises NonFiniteError, SaveError."""
+        """Write the rows of these cases. One that cannot be read or encoded is left out, and the header says so.
+
+        Raises:
+            SaveError: the disk refuses.
+        """
         rows: list[CacheEntry] = []
         reports: dict[str, int] = {}
-        tensors: dict[str, list[Tensor]] = {"latents": [], "regions": []}
+        tensors: dict[str, list[Tensor]] = {"latents": [], "regions": [], "text": []}
+        left_out: dict[str, str] = {}
         for case in cases:
-            known = tuple(self.prepared.has(case, part) for part in self.parts)
-            wanted = rows_of_case(self.prepared, case, self.settings)
-            scans = [self._scan(case, row) for row in wanted]
-            tensors["latents"].append(self._latents(case, wanted, scans))
-            shape = tensors["latents"][-1].shape[2:]
-            for row, scan in zip(wanted, scans, strict=True):
-                regions = None if scan.masks is None else _regions(scan.masks, shape)
+            wanted = self._rows(case)
+            texts = [self._texts(case, row) for row in wanted]
+            new = [text for text in dict.fromkeys(chain(*texts)) if text not in reports]
+            try:
+                scans = [self._scan(case, row) for row in wanted]
+                latents = self._latents(case, wanted, scans)
+                encoded = self._encoded_reports(new, case)
+            except (InputError, NonFiniteError) as error:
+                left_out[case.id] = str(error)
+                continue
+            tensors["latents"].append(latents)
+            tensors["text"] += encoded
+            reports |= {text: len(reports) + number for number, text in enumerate(new)}
+            for row, scan, own in zip(wanted, scans, texts, strict=True):
+                regions = None if scan.masks is None else _regions(scan.masks, latents.shape[2:])
                 if regions is not None:
                     tensors["regions"].append(regions)
-                rows.append(self._entry(case, row, known, reports, regions))
-        stored = {name: torch.cat(parts).contiguous() for name, parts in tensors.items() if parts}
-        if len(tensors["regions"]) not in (0, len(rows)):
-            del stored["regions"]
-        if self.encoder is not None and reports:
-            texts = list(reports)
-            encoded = [self.encoder.encode(texts[i : i + TEXT_BATCH]).cpu() for i in range(0, len(texts), TEXT_BATCH)]
-            stored["text"] = in_half(torch.cat(encoded), f"a report in {path.name}")
+                rows.append(self._entry(case, row, tuple(reports[text] for text in own), regions))
+        if len(tensors["regions"]) != len(rows):
+            tensors["regions"] = []
         header = {
             "depends_on": json.dumps(depends_on),
             "rows": json.dumps([row.model_dump(mode="json") for row in rows]),
+            "left_out": json.dumps(left_out),
         }
+        stored = {name: torch.cat(parts).contiguous() for name, parts in tensors.items() if parts}
         save_tensors(stored, header, path)
 
-    def _entry(
-        self,
-        case: PreparedCase,
-        row: _Row,
-        present: tuple[bool, ...],
-        reports: dict[str, int],
-        regions: Tensor | None,
-    ) -> CacheEntry:
-        texts = case.reports if self.encoder is not None else ()
-        texts = tuple(mirrored_report(text) for text in texts) if row.mirrored else texts
-        fields = case.fields.mirrored() if row.mirrored and case.fields is not None else case.fields
+    def _rows(self, case: PreparedCase) -> list[_Row]:
+        """Without mirror images that the case's report cannot follow; a copy of it is then one as the case stands."""
+        rows = rows_of_case(self.prepared, case, self.settings)
+        if self.encoder is None or not case.reports or self._texts(case, _Row(True, 0)):
+            return rows
+        return [_Row(False, row.variation) for row in rows if not row.mirrored or row.variation > 0]
+
+    def _texts(self, case: PreparedCase, row: _Row) -> tuple[str, ...]:
+        """The wordings of a row's report: of a mirrored one those that can be mirrored with certainty."""
+        if self.encoder is None:
+            return ()
+        if not row.mirrored:
+            return tuple(case.reports)
+        return tuple(text for text in map(mirrored_report, case.reports) if text is not None)
+
+    def _encoded_reports(self, texts: Sequence[str], case: PreparedCase) -> list[Tensor]:
+        """Parts of (m, L, D) in half precision on the CPU."""
+        batches = [texts[start : start + TEXT_BATCH] for start in range(0, len(texts), TEXT_BATCH)]
+        if self.encoder is None:
+            return []
+        return [in_half(self.encoder.encode(batch), f"the report of {case.id}") for batch in batches]
+
+    def _entry(self, case: PreparedCase, row: _Row, reports: tuple[int, ...], regions: Tensor | None) -> CacheEntry:
         is_marked = regions is not None and bool((regions & LESION).any())
         is_known = self.prepared.has(case, "lesion") or case.positive is False
         return CacheEntry(
@@ -145,9 +159,9 @@ class ShardWriter:
             variation=row.variation,
             source=self.prepared.source(case),
             positive=case.positive,
-            present=present,
-            reports=tuple(reports.setdefault(text, len(reports)) for text in texts),
-            fields=fields,
+            present=tuple(self.prepared.has(case, part) for part in self.parts),
+            reports=reports,
+            fields=case.fields.mirrored() if row.mirrored and case.fields is not None else case.fields,
             has_lesion=is_marked if is_marked or is_known else None,
         )
 
@@ -236,7 +250,7 @@ def save_tensors(tensors: dict[str, Tensor], header: dict[str, str], path: Path)
     """Write a file of tensors, whole or not at all. Raises SaveError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as unfinished:
+        with whole_file(path, private=True) as unfinished:  # encoded reports, and what is known of the patients
             save_file(tensors, unfinished, metadata=header)
     except (OSError, SafetensorError) as error:
         raise SaveError(

@@ -1,0 +1,75 @@
+"""Reports that came as RTF or HL7: their text, or a sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+from ccella_core.errors import InputError
+from ccella_core.generation.markup import plain_text
+from ccella_core.generation.report_text import check_report, markup_of
+
+RTF = (
+    r"{\rtf1\ansi\deff0{\fonttbl{\f0 Arial;}}\f0\fs20\b FINDINGS:\b0  Left peripheral zone, mid gland, 18 mm "
+    r"lesion.\par"
+    "\n"
+    r"\b IMPRESSION:\b0  PI-RADS 5.\par}"
+)
+HL7 = "\r".join(
+    (
+        "MSH|^~\\&|RIS|A|B|C|20260101||ORU^R01|1|P|2.5",
+        "PID|1||123||DOE^JOHN",
+        "OBX|1|TX|&GDT||FINDINGS: Right PZ lesion, 12 mm.\\.br\\IMPRESSION: PI-RADS 4.||||||F",
+        "OBX|2|FT|&GDT||Volume 40 \\F\\ 41 mL~Second line \\X2626\\||||||F",
+        "OBX|3|ED|PDF||^application^pdf^Base64^JVBERi0||||||F",
+    )
+)
+
+
+def test_the_text_is_taken_out():
+    said: list[str] = []
+    assert plain_text(RTF, said.append) == (
+        "FINDINGS: Left peripheral zone, mid gland, 18 mm lesion.\nIMPRESSION: PI-RADS 5."
+    )
+    assert plain_text(HL7, said.append) == (
+        "FINDINGS: Right PZ lesion, 12 mm.\nIMPRESSION: PI-RADS 4.\nVolume 40 | 41 mL\nSecond line &&"
+    )
+    assert said == [
+        "The report is RTF (rich text); its text was taken out.",
+        "The report is an HL7 message; its text was taken out.",
+    ]
+    assert markup_of(check_report(plain_text(RTF))) is None and "DOE" not in plain_text(HL7)
+    assert plain_text("PI-RADS 4.", said.append) == "PI-RADS 4." and len(said) == 2
+
+
+@pytest.mark.parametrize(
+    ("rtf", "text"),
+    [
+        (r"{\rtf1\ansi\ansicpg1252 L\'e4sion links \'96 12 mm}", "Läsion links – 12 mm"),
+        (r"{\rtf1\ansicpg1251 \'cf\'f0\'ee}", "Про"),
+        (r"{\rtf1\ansicpg932 \'91\'4f}", "前"),
+        (r"{\rtf1\uc1 \u228?\u8211\'96x}", "ä–x"),
+        (r"{\rtf1\uc0\u21069 \u-10179\u-8704}", "前😀"),
+        (
+            r"{\rtf1{\*\generator Word 16;}{\info{\author Somebody}}{\header page 1}a\tab b\line c\~d\_e\{\}\\}",
+            "a\tb\nc d-e{}\\",
+        ),
+        (r"{\rtf1 {\field{\*\fldinst HYPERLINK x}{\fldrslt link}} end", "link end"),
+        (r"{\rtf1 {\pict\pngblip 89504e47}text}", "text"),
+    ],
+)
+def test_rich_text(rtf, text):
+    assert plain_text(rtf) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (r"{\rtf1\ansi{\fonttbl{\f0 Arial;}}\par}", "RTF .* in which there is no text"),
+        ("MSH|^~\\&|RIS\rOBX|1|ED|PDF||JVBERi0", "HL7 message, in which there is no text"),
+        (r"{\rtf1 " + "{" * 2000, "too many nested groups"),
+        (r"{\rtf1 {\pict\bin4 abcd}}", "binary data"),
+    ],
+)
+def test_what_holds_none_is_refused(text, words):
+    with pytest.raises(InputError, match=words):
+        plain_text(text)

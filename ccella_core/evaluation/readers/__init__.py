@@ -1,0 +1,1 @@
+"""Reader studies: people who look at synthetic and real volumes and say which is which."""
