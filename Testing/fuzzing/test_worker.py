@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from broken import broken_bytes, broken_value, each, within_limits
-from ccella_core.worker.protocol import parse_request
 
 from ccella_core.client.protocol import parse_request
 from ccella_core.limits import MAX_REQUEST_BYTES
