@@ -17,6 +17,13 @@ from accelerate import Accelerator
 from ccella_core.cases.case import Split
 from ccella_core.cases.prepared import PreparedCase, PreparedSet
 from ccella_core.errors import InputError, NonFiniteError
+from ccella_core.evaluation.data.asked import (
+    PathologySource,
+    checked_number,
+    checked_options,
+    checked_pathology,
+    warn_of_other_grid,
+)
 from ccella_core.evaluation.data.synthetic_set import (
     VOLUMES,
     SynthesisSettings,
@@ -28,12 +35,10 @@ from ccella_core.evaluation.data.synthetic_set import (
     write_settings,
     write_table,
 )
-from ccella_core.evaluation.data.volume_set import format_shape
 from ccella_core.evaluation.statistics.class_scores import THRESHOLD
 from ccella_core.generation.job import wanted_parts
 from ccella_core.generation.options import NUM_SEEDS, GenerationKeywords, GenerationOptions, read_options
 from ccella_core.generation.pipeline import CCELLAPipeline
-from ccella_core.generation.ready_schedulers import prepare_scheduler
 from ccella_core.generation.report_text import NULL_REPORT, check_report
 from ccella_core.imaging.volume import SyntheticImage, SyntheticVolume, read_sidecar, sidecar_of
 from ccella_core.limits import SYNTHETIC_PREFIX, SchedulerName
@@ -45,10 +50,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 log = logging.getLogger(__name__)
-
-PathologySource = Literal["report", "case"]
-OF_EACH_CASE = ("count", "shape", "spacing", "pathology", "output_range")
-"""Options that follow from the cases and the model, or that whatever reads the volumes relies on."""
 
 
 def synthesize(
@@ -105,15 +106,15 @@ def synthesize(
         model_sha256=pipeline.model_sha256,
         source=prepared.fingerprint,
         split=split,
-        per_case=_checked_number(per_case),
-        pathology=_checked_pathology(pipeline, pathology_source),
-        options=_checked_options(pipeline, read_options(options, scheduler=scheduler, **keywords)),
+        per_case=checked_number(per_case),
+        pathology=checked_pathology(pipeline, pathology_source),
+        options=checked_options(pipeline, read_options(options, scheduler=scheduler, **keywords)),
     )
     refuse_other_synthesis(out, settings)
     examinations = _plan(pipeline, prepared, settings)
     accelerator.wait_for_everyone()  # none writes before all have looked
     if accelerator.is_main_process:
-        _warn_of_other_grid(pipeline, prepared)
+        warn_of_other_grid(pipeline, prepared)
         write_settings(out, settings)
         forget_left_out(out)
     accelerator.wait_for_everyone()
@@ -277,47 +278,3 @@ def _plan(pipeline: CCELLAPipeline, prepared: PreparedSet, settings: SynthesisSe
 
 def _report(case: PreparedCase, number: int) -> str:
     return case.reports[(number - 1) % len(case.reports)] if case.reports else NULL_REPORT
-
-
-def _checked_number(per_case: int) -> int:
-    if isinstance(per_case, bool) or not isinstance(per_case, int) or per_case < 1:
-        raise InputError(f"The number of volumes per case is a whole number from 1 up, not {per_case!r}.")
-    return per_case
-
-
-def _checked_options(pipeline: CCELLAPipeline, options: GenerationOptions) -> GenerationOptions:
-    """With the model's own values where none were requested, and the voxels of prepared cases."""
-    if given := [name for name in OF_EACH_CASE if getattr(options, name) != getattr(GenerationOptions(), name)]:
-        raise InputError(f"A synthetic set takes its {given[0].replace('_', ' ')} from the cases and the model.")
-    index = pipeline.index
-    scheduler = prepare_scheduler(
-        options.scheduler or index.default_scheduler,  # type: ignore[arg-type]  # an index may err
-        pipeline.scheduler_config,
-        options.num_inference_steps,
-        default_num_inference_steps=index.default_num_inference_steps,
-    )
-    filled = {"scheduler": scheduler.name, "num_inference_steps": len(scheduler.timesteps), "output_range": "0-1"}
-    return options.model_copy(update={"seed": options.seed or 0, **filled})
-
-
-def _checked_pathology(pipeline: CCELLAPipeline, source: PathologySource | None) -> PathologySource:
-    config, name = pipeline.denoiser.config, pipeline.index.name
-    is_given = config.uses_class and not config.predicts_class
-    if source is None:
-        return "case" if is_given else "report"
-    if source == "report" and is_given:
-        raise InputError(f"{name} does not read the pathology from a report; let it be given, as it is in the case.")
-    if source == "case" and not config.uses_class:
-        raise InputError(f"{name} takes no pathology, so that of the case cannot be given.")
-    return source
-
-
-def _warn_of_other_grid(pipeline: CCELLAPipeline, prepared: PreparedSet) -> None:
-    index, settings = pipeline.index, prepared.settings
-    grids = (index.native_shape, index.native_spacing_mm), (settings.shape, settings.spacing)
-    if grids[0] != grids[1]:
-        made, there = (f"{format_shape(shape)} voxels at {format_shape(spacing)}" for shape, spacing in grids)
-        log.warning(
-            "%s makes volumes of %s mm, and those in %s have %s mm: they cannot be measured against each other.",
-            index.name, made, prepared.folder, there,
-        )  # fmt: skip
