@@ -160,6 +160,20 @@ def test_a_folder_is_one_process_s_until_it_ends_however_it_ends(tmp_path: Path)
     assert _names(tmp_path) == {"new", "new/out", "new/out/result"}
 
 
+def test_without_psutil_files_are_written_and_a_living_process_s_are_not_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slicer's own Python exports DICOM, and takes files from another computer, before anything is installed."""
+    with monkeypatch.context() as slicer:
+        slicer.setitem(sys.modules, "psutil", None)
+        slicer.setitem(sys.modules, "filelock", None)
+        files.write_text(tmp_path / "whole.txt", "whole")
+        unfinished = files.hidden_name(tmp_path, ".nii")
+    unfinished.write_text("half")
+    files.sweep(tmp_path)
+    assert unfinished.exists() and (tmp_path / "whole.txt").read_text() == "whole"
+
+
 def test_a_refused_run_leaves_no_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError), alone_in(tmp_path / "new" / "out"):
         raise InputError("no")

@@ -16,9 +16,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
-from filelock import FileLock, Timeout
-
 from ccella_core.errors import InputError, SaveError
 
 if TYPE_CHECKING:  # `ccella --help` answers without pydantic
@@ -28,6 +25,7 @@ READ_BLOCK_BYTES = 1 << 20
 MOST_BYTES_READ = 256 << 20
 """Of a file that is read whole; the largest, tables of prepared cases, take some MiB for a thousand cases."""
 OWNER_ALONE = 0o600
+UNKNOWN_START = 0
 LOCK_NAME = ".ccella.lock"
 MOST_BYTES_OF_A_NAME = 255
 """Of a file or folder, on every file system in use."""
@@ -100,7 +98,7 @@ def hidden_name(folder: Path, end: str = "") -> Path:
         folder: in which it lies.
         end: of the name, for instance an extension.
     """
-    start = int(psutil.Process().create_time())
+    start = _start_of_this_process()
     return folder / f".ccella-{_machine()}-{os.getpid()}-{start}-{uuid.uuid4().hex[:8]}{end}"
 
 
@@ -134,7 +132,20 @@ def _machine() -> str:
     return hashlib.sha256(f"{socket.gethostname()} {inside}".encode()).hexdigest()[:8]
 
 
+def _start_of_this_process() -> int:
+    """In seconds since 1970; unknown in Slicer's own Python, where this is imported before anything is installed."""
+    try:
+        import psutil
+    except ImportError:
+        return UNKNOWN_START
+    return int(psutil.Process().create_time())
+
+
 def _is_running(number: int, start: int) -> bool:
+    import psutil
+
+    if start == UNKNOWN_START:
+        return psutil.pid_exists(number)
     try:
         process = psutil.Process(number)
         return abs(process.create_time() - start) <= START_TOLERANCE and process.status() != psutil.STATUS_ZOMBIE
@@ -156,6 +167,8 @@ def locked(file: Path, *, wait: bool = False) -> Iterator[None]:
         InputError: another process holds it, and ``wait`` was not asked for.
         OSError: there can be no lock in this folder.
     """
+    from filelock import FileLock, Timeout
+
     lock = FileLock(file)
     try:
         lock.acquire(timeout=-1 if wait else 0)

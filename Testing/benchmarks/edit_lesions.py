@@ -35,7 +35,7 @@ from ccella_core.evaluation.adherence.phantom_reader_training import load_or_tra
 from ccella_core.evaluation.statistics.estimate import Estimate
 from ccella_core.files import prepare_folder, write_json
 from ccella_core.fingerprints import refuse_other
-from ccella_core.generation.edit import RIM_MM, Sphere, scan_to_edit
+from ccella_core.generation.edit import Sphere, scan_to_edit
 from ccella_core.generation.options import GenerationOptions
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.imaging.orientation import set_affine
@@ -47,6 +47,7 @@ SEQUENCE = "t2w"
 Edit = Literal["put in", "taken out"]
 EDITS: tuple[Edit, ...] = ("put in", "taken out")
 NAME = "edit_lesions"
+MARGIN_MM = 7.0  # as in the panel of the Slicer module
 
 app = typer.Typer(add_completion=False)
 
@@ -74,7 +75,7 @@ class Case(StrictModel):
 def main(
     model: Annotated[str, typer.Option(help="A folder, or a name.")] = "ccella-demo",
     count: Annotated[int, typer.Option(min=1, help="Patients.")] = 64,
-    margin: Annotated[float, typer.Option(help="Of the sphere around the lesion, mm.")] = RIM_MM,
+    margin: Annotated[float, typer.Option(help="Of the sphere around the lesion, mm.")] = MARGIN_MM,
     strength: Annotated[float | None, typer.Option(help="Of the edit; by default all is drawn anew.")] = None,
     steps: Steps = None,
     scheduler: SchedulerOption = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from loopback_host import ALIAS, CHANGED, CLOSED, UNKNOWN, LoopbackHost, gone
 
 from ccella_core import CCELLAPipeline
 from ccella_core.client.connection import Connection
+from ccella_core.client.protocol import SILENCE_SECONDS
 from ccella_core.errors import Cancelled, InputError, ModelError, RemoteError
 
 pytestmark = pytest.mark.medium
@@ -166,3 +168,16 @@ def test_a_lost_connection_is_made_again_by_the_next_call(loopback_host: Loopbac
         assert gone(own_ssh)
         with pytest.raises(ModelError, match="no-such-model"):  # says the new worker
             pipeline(REPORT)
+
+
+@pytest.mark.slow
+def test_a_host_that_falls_silent_is_given_up(loopback_host: LoopbackHost) -> None:
+    """No packet comes any more and nobody hangs up, as where a cable is pulled."""
+    connection = Connection(ALIAS)
+    for session in loopback_host.sessions():
+        session.suspend()
+    started = time.monotonic()
+    with pytest.raises(RemoteError, match="The connection to workstation was lost"):
+        connection.request("describe", {})
+    assert time.monotonic() - started < SILENCE_SECONDS  # SSH has noticed it, before our own patience ended
+    assert own_ssh() == []

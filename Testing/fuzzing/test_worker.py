@@ -11,6 +11,7 @@ import pytest
 from broken import broken_bytes, broken_value, each, within_limits
 from ccella_core.worker.protocol import parse_request
 
+from ccella_core.client.protocol import parse_request
 from ccella_core.limits import MAX_REQUEST_BYTES
 from ccella_core.worker.failures import MOST_CHARACTERS, explain
 from ccella_core.worker.server import Server

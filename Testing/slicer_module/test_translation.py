@@ -21,6 +21,13 @@ UNTRANSLATED = {
     | {"cannot allocate memory", "not enough memory"},
     # Names that are stored: a scene reads the same on every computer.
     "sample_data.py": {"SYNTHETIC prostate T2 (CCELLA)", "SYNTHETIC t2w sample (ccella-demo)"},
+    "examinations.py": {
+        "seed ",
+        "Segmentation category and type - 3D Slicer General Anatomy list~SCT^123037004^Anatomical Structure"
+        "~SCT^41216001^Prostate~^^~Anatomic codes - DICOM master list~^^~^^",
+        "Segmentation category and type - 3D Slicer General Anatomy list~SCT^49755003^Morphologically Altered Structure"
+        "~SCT^52988006^Lesion~^^~Anatomic codes - DICOM master list~SCT^41216001^Prostate~^^",
+    },
     "volumes.py": {"SYNTHETIC – CCELLA", " seed ", " (EDITED FROM "},
 }
 

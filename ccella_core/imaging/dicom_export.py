@@ -135,10 +135,11 @@ def _examination(source: DicomSource) -> str:
 def _digest(*parts: str | np.ndarray) -> str:
     digest = hashlib.sha256()
     for part in parts:
-        if isinstance(part, np.ndarray):
+        if isinstance(part, str):
+            digest.update(part.encode())
+        else:
             digest.update(repr(part.shape).encode())
-            part = part.astype(part.dtype.newbyteorder("<"), copy=False).tobytes()  # the same on every machine
-        digest.update(part if isinstance(part, bytes) else part.encode())
+            digest.update(part.astype(part.dtype.newbyteorder("<"), copy=False).tobytes())  # the same on every machine
     return digest.hexdigest()
 
 
@@ -187,7 +188,7 @@ def _write_image(series: _Series, index: int, path: Path) -> None:
     import pydicom
     from pydicom.dataset import FileDataset, FileMetaDataset
 
-    meta = FileMetaDataset()
+    meta: Any = FileMetaDataset()
     meta.MediaStorageSOPClassUID = MR_IMAGE_STORAGE
     meta.MediaStorageSOPInstanceUID = uid_of("image", series.key, index)
     meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian

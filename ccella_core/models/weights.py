@@ -90,6 +90,9 @@ def load_state(module: nn.Module, folder: Path) -> None:
     expected = module.state_dict()
     shapes = {name: shape for name, shape in stored_shapes(path).items() if not name.endswith(SCALE_SUFFIX)}
     # Before anything is loaded: a file may be any size.
+    for key in stored_shapes(path).keys() - shapes.keys():
+        if key.removesuffix(SCALE_SUFFIX) not in shapes:
+            raise ModelError(f"The scale {key} in {path} does not go with a tensor of int8; get the model again.")
     _refuse(
         path,
         module,

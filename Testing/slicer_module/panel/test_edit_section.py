@@ -68,7 +68,7 @@ def test_the_worker_is_given_scan_point_and_strength(ready):
 def test_the_radius_follows_the_lesion_that_is_composed(ready):
     add_point(ready)
     ready.ui.lesion1Size.value = 20
-    assert edit(ready).params["radius"] == 14.0
+    assert edit(ready).params["radius"] == 17.0
     ready.client.job().fail("cancelled", "")
     ready.ui.lesion1Group.checked = ready.ui.lesion2Group.checked = False
     ready.ui.editPointBox.setCurrentNode(None)

@@ -31,7 +31,7 @@ FEWEST_TO_JUDGE = 8
 SMALLEST_POWER = 1e-12
 
 
-class Look(StrictModel):
+class SetLook(StrictModel):
     """One set beside another."""
 
     fine_detail: Estimate
@@ -47,8 +47,8 @@ class Look(StrictModel):
 class Appearance(StrictModel):
     """Synthetic against real, and one random half of the real patients against the other."""
 
-    synthetic: Look
-    halves: Look | None
+    synthetic: SetLook
+    halves: SetLook | None
 
 
 def appearance_of(
@@ -123,9 +123,9 @@ class _Seen:
         return self.of(order[: len(order) // 2]), self.of(order[len(order) // 2 :])
 
 
-def _look(drawn: _Seen, scanned: _Seen, seed: int) -> Look:
+def _look(drawn: _Seen, scanned: _Seen, seed: int) -> SetLook:
     decades = np.abs(np.log10(_mean_spectrum(drawn) / _mean_spectrum(scanned)))
-    return Look(
+    return SetLook(
         fine_detail=_resampled(_fine_detail, drawn, scanned, seed),
         spectrum=_resampled(_decades, drawn, scanned, seed),
         spectrum_largest=float(decades.max()),

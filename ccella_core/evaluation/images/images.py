@@ -21,7 +21,7 @@ from ccella_core.evaluation.data.volume_set import SPACING_TOLERANCE, VolumeSet,
 from ccella_core.evaluation.features.features import FeatureExtractor, features_of
 from ccella_core.evaluation.features.samples import Sample
 from ccella_core.evaluation.images import coverage, distances
-from ccella_core.evaluation.images.appearance import Appearance, Look, appearance_of
+from ccella_core.evaluation.images.appearance import Appearance, SetLook, appearance_of
 from ccella_core.evaluation.images.coverage import Coverage, coverage_between_halves, coverage_of
 from ccella_core.evaluation.images.distances import Distances, KernelDistance
 from ccella_core.evaluation.images.diversity import PAIRS, Diversity, PairSimilarity, diversity_of, scales_for
@@ -240,7 +240,7 @@ def _four(found: Coverage | None) -> list[float | None]:
     return [None] * 4 if found is None else [found.precision, found.recall, found.density, found.coverage]
 
 
-def _look(name: str, look: Look) -> list[str]:
+def _look(name: str, look: SetLook) -> list[str]:
     judge = "–" if look.judge is None else str(look.judge)
     return [name, str(look.fine_detail), str(look.spectrum), f"{look.spectrum_largest:.2f}", judge]
 

@@ -93,7 +93,6 @@ def build_cache(
     if settings.mirror:
         depends_on["mirroring of reports"] = MIRRORING
     if (index := _finished(folder, depends_on)) is not None:
-        _tell(index.left_out)
         return index
     if not prepared.split("train"):
         raise InputError(f"There are no training cases in {prepared.folders}.")
@@ -135,6 +134,7 @@ def _finished(folder: Path, depends_on: dict[str, Any]) -> CacheIndex | None:
     index = read_index(folder)
     if index is not None:
         refuse_other(folder, index.depends_on, depends_on, what=CACHE_OF_ANOTHER)
+        _tell(index.left_out)
     return index
 
 
