@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ccella_core.worker.protocol import ProtocolError
 
+from ccella_core.client.protocol import ProtocolError
 from ccella_core.errors import InputError
 from ccella_core.evaluation.readers.sheets import Answer, ReaderStudy
 from ccella_core.worker.tasks import Handlers, Task
