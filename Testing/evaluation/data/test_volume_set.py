@@ -139,11 +139,12 @@ def test_label_maps_in_a_folder_are_no_volumes(tmp_path: Path) -> None:
     assert [each.id for each in open_volume_set(folder)] == ["0.nii.gz"]
 
 
-def test_a_table_of_before_there_were_labels_is_read(tmp_path: Path) -> None:
+def test_a_table_of_before_there_were_labels_and_wordings_is_read(tmp_path: Path) -> None:
     folder = synthetic(tmp_path, row(0))
     header, line = (folder / CSV_NAME).read_text(encoding="utf-8").splitlines()
-    assert header.endswith(",labels") and line.endswith(",")
-    (folder / CSV_NAME).write_text(f"{header.removesuffix(',labels')}\n{line[:-1]}\n", encoding="utf-8")
+    new = ",labels,report_is_outside"
+    assert header.endswith(new) and line.endswith(",,")
+    (folder / CSV_NAME).write_text(f"{header.removesuffix(new)}\n{line[:-2]}\n", encoding="utf-8")
     assert read_table(folder) == (row(0),)
 
 
