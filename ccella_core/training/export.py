@@ -90,7 +90,7 @@ def export_run(
         default_scheduler=about.default_scheduler,
         default_num_inference_steps=about.default_num_inference_steps,
         trained_on=about.trained_on,
-        training={"positive_means": record["data"].get("positive_means"), "stages": stages_of(run, source)},
+        training={"positive_means": record.data.positive_means, "stages": stages_of(run, source)},
         components={},
     )
     pipeline = CCELLAPipeline(
