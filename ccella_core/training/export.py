@@ -13,7 +13,7 @@ from ccella_core.errors import InputError
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.generation.schedulers import DEFAULT_NUM_INFERENCE_STEPS, DEFAULT_SCHEDULER, Scheduler
 from ccella_core.models.model import ModelFolder, ModelIndex
-from ccella_core.runs.folder import read_run, read_run_config, read_run_record
+from ccella_core.runs.folder import read_run_config, read_run_record
 from ccella_core.training.data.wording import kept_profile
 from ccella_core.training.frozen_networks import autoencoder_source, text_encoder_source
 from ccella_core.training.lineage import stages_of
@@ -91,10 +91,7 @@ def export_run(
         default_scheduler=about.default_scheduler,
         default_num_inference_steps=about.default_num_inference_steps,
         trained_on=about.trained_on,
-        training={
-            "positive_means": read_run(run).get("data", {}).get("positive_means"),
-            "stages": stages_of(run, source),
-        },
+        training={"positive_means": record.data.positive_means, "stages": stages_of(run, source)},
         components={},
     )
     pipeline = CCELLAPipeline(

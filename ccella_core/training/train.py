@@ -184,6 +184,13 @@ class _Observer:
         trainer.accelerator.wait_for_everyone()
 
 
+class DenoiserData(BaseModel):
+    """What it says of the cases."""
+
+    positive_means: list[str] | None = None
+    """``None`` in runs that are older than it."""
+
+
 class DenoiserRecord(BaseModel):
     """What ``run.json`` must say of a training of a denoiser, for a model to be made of it."""
 
@@ -193,6 +200,7 @@ class DenoiserRecord(BaseModel):
     intensity_range: dict[SequenceName, tuple[FiniteFloat, FiniteFloat]] = {}
     """Empty in runs of t2w alone that are older than it."""
     parameters: PositiveInt
+    data: DenoiserData = DenoiserData()
 
 
 def _about(
