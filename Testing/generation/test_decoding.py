@@ -144,3 +144,22 @@ def test_valid_volume_shapes(shape: Any) -> None:
 def test_other_volume_shapes_are_refused_with_the_nearest(shape: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         check_volume_shape(shape, multiples=(32, 32, 32))
+
+
+@pytest.mark.parametrize("scale", [2.0, (2.0, 0.5)])
+def test_a_lapped_transform_is_decoded_slice_by_slice(
+    scale: float | tuple[float, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    lapped = build_autoencoder(AutoencoderConfig(kind="lapped", block=4, latent_channels=2)).eval()
+    latents = torch.randn(2, 2, 3, 4, 5)
+    whole = lapped.decode(latents / torch.tensor(scale).view(-1, 1, 1, 1))
+    monkeypatch.setattr("ccella_core.generation.decoding.SLAB_BYTES", 200)
+    told: list[tuple[int, int]] = []
+    voxels = decode(lapped, latents, scale_factor=scale, callback=lambda *each: told.append(each))
+    assert voxels.shape == (2, 1, 12, 16, 5) and torch.allclose(voxels, whole, atol=1e-5)
+    assert told == [(1, 2), (2, 2)]
+    with pytest.raises(InputError, match="GiB are allowed"):
+        decode(lapped, latents, scale_factor=scale, memory_limit_gib=1e-9)
+    with pytest.raises(Cancelled):
+        decode(lapped, latents, scale_factor=scale, callback=lambda *each: False)

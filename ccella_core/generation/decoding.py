@@ -80,8 +80,10 @@ def decode(
         Cancelled: ``callback`` returned ``False``.
     """
     check_finite(latents, "The latent")
+    device = next(autoencoder.parameters()).device
+    scale = torch.tensor(scale_factor, device=device).view(-1, 1, 1, 1)
     if isinstance(autoencoder, LappedTransform):
-        return _decode_lapped(autoencoder, latents / scale_factor, memory_limit_gib, callback)
+        return _decode_lapped(autoencoder, latents / scale.to(latents.device), memory_limit_gib, callback)
     dtype = torch.float32
     shape = tuple(latents.shape[2:])
     if memory_limit_gib is not None and estimate_decode_gib(autoencoder, shape) > memory_limit_gib:
@@ -89,9 +91,7 @@ def decode(
         needed = estimate_decode_gib(autoencoder, shape, dtype)
         if needed > memory_limit_gib:
             raise _too_little_memory(needed, memory_limit_gib)
-    device = next(autoencoder.parameters()).device
     blocks = _blocks(autoencoder)
-    scale = torch.tensor(scale_factor, device=device).view(-1, 1, 1, 1)
     volumes = []
     for index, latent in enumerate(latents.to(device).split(1)):
         z = autoencoder.post_quant_conv(latent.float() / scale)

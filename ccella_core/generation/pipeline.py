@@ -244,7 +244,7 @@ class CCELLAPipeline:
                     text=text,
                     null_text=null_text,
                     pathology=job.options.pathology,
-                    modality=self.index.modality_labels.get(job.parts[0]),  # type: ignore[arg-type]
+                    modality=self.index.modality_labels.get(job.parts[0]),  # type: ignore[call-overload,arg-type]
                     shape=latent_shape(self.autoencoder_config, job.shape),
                     spacing=job.spacing,
                     seeds=seeds,

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 from pydantic import Field
 from tokenizers import Tokenizer
+from torch import nn
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from ccella_core.config import StrictModel
@@ -61,6 +62,7 @@ def import_encoder(config: PretrainedEncoder, reports: Iterable[str], folder: Pa
     model, tokenizer = encoder.parts()
     kept = kept_pieces(tokenizer, [*reports, *REPORT_WORDS, *map(str, NUMBERS)], config.vocabulary)
     embeddings = model.get_input_embeddings()
+    assert isinstance(embeddings, nn.Embedding)
     embeddings.weight.data = embeddings.weight.data[list(kept.values())].clone()
     model.config.vocab_size = embeddings.num_embeddings = len(kept)
     model.config.pad_token_id = list(kept).index(tokenizer.pad_token)

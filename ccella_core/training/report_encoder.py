@@ -220,6 +220,6 @@ def _new_encoder(config: ReportEncoderTraining, vocabulary: int, **tokens: int |
             num_heads=config.heads,
             dropout_rate=0.05,
             feed_forward_proj="gated-gelu",
-            **tokens,
+            **tokens,  # type: ignore[arg-type]  # ids of tokens
         )
     )

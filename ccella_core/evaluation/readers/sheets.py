@@ -103,7 +103,7 @@ class ReaderStudy:
         chance = random.Random(seed)
         shown: list[tuple[tuple[str, ...], bool]]
         if design == "single":
-            shown = [((path,), True) for path in synthetic] + [((path,), False) for path in real]
+            shown = [*(((path,), True) for path in synthetic), *(((path,), False) for path in real)]
         else:
             sides = [True, False] * math.ceil(len(synthetic) / 2)  # left as often as right
             chance.shuffle(sides)
