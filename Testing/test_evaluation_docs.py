@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from pathlib import Path
@@ -56,7 +55,8 @@ def test_every_command_is_whole(line):
 def test_the_published_study_is_of_the_recipe():
     found = StudyResult.model_validate_json((ROOT / "docs" / "study" / "study.json").read_bytes())
     recipe = read_settings(StudyConfig, ROOT / "Resources" / "Recipes" / "study.yaml")
-    assert found.config == json.loads(recipe.model_dump_json())
+    # Read again: what was published does not name the settings that came later.
+    assert StudyConfig.model_validate(found.config) == recipe
 
 
 def test_what_is_told_of_the_published_study_stands_in_its_tables():

@@ -23,6 +23,7 @@ from ccella_core.generation.text_encoder import DEFAULT_MAX_TOKENS
 from ccella_core.networks.config import UNetConfig
 from ccella_core.training.train_autoencoder import AutoencoderConfigFile
 from ccella_core.training.train_config import TrainConfig, preset, preset_names, read_config
+from ccella_core.training.train_text_encoder import TextEncoderConfigFile
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
@@ -62,17 +63,20 @@ def test_every_command_is_one(line):
 
 
 def test_there_are_commands_and_configurations_on_the_page():
-    assert len(COMMANDS) >= 15 and len(fenced("yaml")) == 2
+    assert len(COMMANDS) >= 15 and len(fenced("yaml")) == 3
     named = {" ".join(line.split()[1:3]) for line in COMMANDS}
     assert {"train denoiser", "train autoencoder", "train text-encoder"} <= named
-    assert {"models export", "models import", "models import-autoencoder"} <= named
+    assert {"models export", "models import-autoencoder"} <= named
 
 
 @pytest.mark.parametrize("block", fenced("yaml"))
 def test_every_configuration_is_accepted(tmp_path, block):
     file = tmp_path / "config.yaml"
     file.write_text(block, encoding="utf-8")
-    if isinstance(yaml.safe_load(block)["autoencoder"], dict):
+    settings = yaml.safe_load(block)
+    if "pretrained" in settings:
+        read_settings(TextEncoderConfigFile, file)
+    elif isinstance(settings["autoencoder"], dict):
         read_settings(AutoencoderConfigFile, file)
     else:
         read_config(file)

@@ -208,7 +208,7 @@ CODES, SCALE = torch.ones(3, 2, dtype=torch.int8), torch.ones(3)
         ({"weight": CODES, "weight.int8_scale": SCALE.double()}, "does not go with"),
         ({"weight": CODES, "weight.int8_scale": SCALE * float("nan")}, "does not go with"),
         ({"weight": CODES.float(), "weight.int8_scale": SCALE}, "does not go with"),
-        ({"weight.int8_scale": SCALE}, "missing: weight"),
+        ({"weight.int8_scale": SCALE}, "does not go with"),
         ({"weight": CODES}, "of whole numbers where there should be fractions: weight"),
     ],
 )

@@ -8,7 +8,7 @@ from ccella_core.phantom import held_out_style, phrasing, report, report_styles
 from ccella_core.phantom.findings import Findings, Lesion
 from ccella_core.phantom.patient import draw_findings
 from ccella_core.phantom.report import STYLES, TRAINING_STYLES, write_report
-from ccella_core.training.data.cache import mirrored_report
+from ccella_core.training.data.mirror import mirrored_report
 
 FULL = ("structured", "telegram", "narrative", "held-out")  # short leaves out what people leave out
 DRAWN = [draw_findings(seed) for seed in range(150)]

@@ -118,7 +118,7 @@ def test_it_is_a_run_whose_folder_a_training_takes(folder, tmp_path):
 )
 def test_what_cannot_be_used_is_refused_and_nothing_is_left(folder, tmp_path, changes, words):
     config = TextEncoderConfigFile(
-        output=tmp_path / "run", data=None, phantom_reports=None, pretrained=pretrained(folder, **changes)
+        output=tmp_path / "run", phantom_reports={"count": 3}, pretrained=pretrained(folder, **changes)
     )
     with pytest.raises(InputError, match=words) as refused:
         import_encoder(config.pretrained, REPORTS, tmp_path / "run" / "text_encoder")

@@ -61,7 +61,9 @@ def read_any_text(path: Path, on_warning: OnWarning | None = None) -> str:
     """
     try:
         if not path.is_file():
-            raise InputError(f"There is no file {path}." if not path.exists() else f"{path} is no file.")
+            if not path.exists():
+                raise InputError(f"There is no file {path}.")
+            raise InputError(f"{path} is no file: it is {'a folder' if path.is_dir() else 'a pipe or a device'}.")
         if path.stat().st_size > MOST_BYTES:
             raise InputError(f"{path} is larger than any table or report ({path.stat().st_size} bytes).")
         data = path.read_bytes()

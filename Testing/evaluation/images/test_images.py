@@ -122,7 +122,7 @@ def test_what_is_written(tmp_path: Path) -> None:
             assert done <= total
 
     scores = evaluate_images(real, synthetic, [FirstVoxels()], pairs=2, stage=Stage)  # type: ignore[arg-type]
-    assert stages == ["first voxels, real", "first voxels, synthetic", "Similarity of pairs"]
+    assert stages == ["first voxels, real", "first voxels, synthetic", "Similarity of pairs", "Spectra"]
     save_image_scores(scores, tmp_path)
     assert ImageScores.model_validate_json((tmp_path / "images.json").read_bytes()) == scores
     text = (tmp_path / "images.md").read_text(encoding="utf-8")
