@@ -184,7 +184,7 @@ def test_one_label_map_lies_beside_the_volumes_of_a_seed(labelled_model: Path, t
     plain = generate(labelled_model, tmp_path, "--seed", 7, "--sequences", "hbv", "--no-labels", "--no-picture")
     assert plain.exit_code == 0 and "Labels" not in plain.stdout and Path(f"{stem}_hbv.nii.gz").is_file()
     unknown = generate(labelled_model, tmp_path, "--sequences", "t2w,flair")
-    assert unknown.exit_code == 2 and "a list of some of t2w, adc, hbv, not 'flair'" in unknown.stderr
+    assert unknown.exit_code == 2 and "a list of some of t2w, hbv, adc, not 'flair'" in unknown.stderr
 
 
 @pytest.mark.medium

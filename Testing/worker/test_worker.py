@@ -164,8 +164,8 @@ def test_a_folder_that_cannot_be_written_is_noticed_first(
     worker: WorkerProcess, tiny_model: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
-    for folder in (tmp_path / "file" / "below", tmp_path / "nul\0"):
-        assert worker.ask("generate", **asked(tiny_model, folder))["code"] == "save"
+    for folder, code in ((tmp_path / "file" / "below", "save"), (tmp_path / "nul\0", "input")):
+        assert worker.ask("generate", **asked(tiny_model, folder))["code"] == code
 
 
 def test_an_altered_model_is_refused(worker: WorkerProcess, tiny_model: Path, tmp_path: Path) -> None:

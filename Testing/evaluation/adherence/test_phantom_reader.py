@@ -112,7 +112,7 @@ def test_the_first_use_trains_and_the_second_reads_the_cache(tmp_path: Path, mon
     first = training.load_or_train_phantom_reader(tmp_path, config=TINY)
     (folder,) = tmp_path.iterdir()
     assert folder.name == f"phantom_reader-{training.phantom_reader_fingerprint(TINY)}"
-    assert sorted(path.name for path in folder.iterdir()) == ["lock", "weights"]
+    assert sorted(path.name for path in folder.iterdir()) == ["weights"]
     monkeypatch.setattr(training, "train_phantom_reader", None)
     with monkeypatch.context() as once:
         once.setattr(training, "validate_phantom_reader", None)
