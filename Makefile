@@ -63,8 +63,8 @@ format: $(INSTALLED)  ## Put the code in order
 docs: $(INSTALLED)  ## Write the tables of the documentation that are made from code and from measured numbers
 	$(BIN)/python docs/tools/generated_blocks.py
 
-demo-model: $(INSTALLED)  ## Train the demonstration model again; DATA=FOLDER with the recipe's patients
-	$(BIN)/python docs/tools/make_demo_model.py $(if $(DATA),--data "$(DATA)")
+demo-model: $(INSTALLED)  ## Train the demonstration model again; DATA=FOLDER: one that learns from patients too
+	$(BIN)/python docs/tools/$(if $(DATA),make_patients_model.py "$(DATA)",make_demo_model.py)
 
 study: $(INSTALLED)  ## Compare four variants on the digital prostate, in some hours
 	$(BIN)/python docs/tools/make_study.py

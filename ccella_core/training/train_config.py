@@ -74,10 +74,10 @@ class TrainConfig(StrictModel):
             raise ValueError("a sequence stands twice in sequences")
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("a label stands twice in labels")
-        if self.denoiser.network.latent_channels % len(self.sequences):
+        if self.denoiser.network.latent_channels % len((*self.sequences, *self.labels)):
             raise ValueError(
                 f"denoiser.network.unet.latent_channels: {self.denoiser.network.latent_channels} cannot be shared by "
-                f"{len(self.sequences)} sequences"
+                f"{len(self.sequences)} sequences and {len(self.labels)} labels"
             )
         if self.logging.picture_steps > self.denoiser.scheduler.num_train_timesteps:
             raise ValueError(
