@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -171,13 +172,17 @@ def open_channels(folder: Path, sequences: Sequence[SequenceName], *, split: Spl
         parts = [each.get(name) for each in by_id]
         found = [part for part in parts if part is not None]
         if len(found) == len(parts):
-            members.append(replace(found[0], read=lambda found=found: np.stack([part.read() for part in found])))
+            members.append(replace(found[0], read=partial(_stacked, found)))
         else:
             lacking = ", ".join(sequence for sequence, part in zip(sequences, parts, strict=True) if part is None)
             left_out.append(RejectedCase(name, f"There is no {lacking} of it."))
     if not members:
         raise InputError(f"No case{_of_split(split)} in {folder} has all of {', '.join(sequences)}.")
     return VolumeSet(first.name, members, first.shape, first.spacing, left_out, len(sequences))
+
+
+def _stacked(parts: Sequence[VolumeRecord]) -> np.ndarray:
+    return np.stack([part.read() for part in parts])
 
 
 def _of_prepared(folder: Path, sequence: SequenceName, split: Split | None) -> VolumeSet:
@@ -199,7 +204,7 @@ def _of_prepared(folder: Path, sequence: SequenceName, split: Split | None) -> V
     ]
     if not members:
         raise InputError(f"There are no cases{_of_split(split)} with {sequence} in {folder}.")
-    return VolumeSet(str(folder), members, prepared.settings.shape, prepared.settings.spacing)
+    return VolumeSet(str(folder), members, prepared.settings.shape, prepared.one_spacing)
 
 
 def _of_synthetic(folder: Path, sequence: SequenceName, split: Split | None) -> VolumeSet:
