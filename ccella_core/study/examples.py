@@ -76,7 +76,7 @@ def _picture(
     from matplotlib.figure import Figure
 
     columns = 1 + len(made)
-    shape, spacing = prepared.settings.shape, prepared.one_spacing
+    shape, spacing = prepared.settings.shape, prepared.settings.spacing
     tall = shape[1] * spacing[1] / (shape[0] * spacing[0])
     inches = (TILE_INCHES * columns, TILE_INCHES * tall * len(cases) + EXAMPLES_HEADING_INCHES)
     figure = Figure(inches, dpi=EXAMPLES_DOTS_PER_INCH, facecolor=EXAMPLES_BACKGROUND, layout="constrained")
