@@ -16,12 +16,14 @@ from monai.losses import FocalLoss
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor, nn
 
+from ccella_core.config import shorten
 from ccella_core.errors import InputError
 from ccella_core.evaluation.classifier.config import ClassifierConfig, ClassifierRecord, ClassifierTraining, seed_folder
 from ccella_core.evaluation.classifier.data import (
     ClassifierImages,
     Labelled,
-    fingerprint_of,
+    fingerprints_of,
+    left_out_of,
     open_sources,
     patients_of,
     refuse_leaks,
@@ -266,9 +268,10 @@ def _refuse_other_data(run: Path, now: dict[str, Any]) -> None:
         changed = [now["folder"]] if before.patients != now["patients"] else []
     else:
         changed = [folder for folder, each in now["fingerprints"].items() if before.fingerprints.get(folder) != each]
+    changed += sorted(before.left_out.keys() ^ now["left_out"].keys())
     if changed:
         raise InputError(
-            f"The cases in {', '.join(changed)} have changed since the training in {run} was begun; bring them back as "
+            f"The cases in {shorten(changed)} have changed since the training in {run} was begun; bring them back as "
             "they were, or name another output."
         )
 
@@ -297,10 +300,9 @@ def _about(
                 "train": sum(case.positive for case in train),
                 "validation": sum(case.positive for case in validation),
             },
-            "fingerprints": {
-                str(source.folder): fingerprint_of(source.folder) for source in (*config.train, *config.validation)
-            },
+            "fingerprints": fingerprints_of((*config.train, *config.validation)),
             "patients": {"train": sorted(patients_of(train)), "validation": sorted(patients_of(validation))},
+            "left_out": left_out_of((*train, *validation)),
         },
         "processes": accelerator.num_processes,
         "device": str(accelerator.device),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ INTENSITY_SLACK = 0.1
 """Beyond 0 … 1: what a network overshoots; more means other units."""
 UPRIGHT_TOLERANCE = 1e-3
 """Of the directions: what a rounded header leaves."""
+SPACING_DECIMALS = 2
+"""Of millimetres, by which announced spacings are alike."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,10 @@ class VolumeRecord:
 
 
 class VolumeSet:
-    """Volumes of one sequence, all of the same shape and spacing; ``left_out``: those that cannot be used."""
+    """Volumes of one sequence, all of the same shape and spacing; ``left_out``: those that cannot be used.
+
+    Where files differ in shape or spacing, what most of them have counts.
+    """
 
     def __init__(
         self,
@@ -82,7 +88,7 @@ class VolumeSet:
         voxels = np.asarray(member.read(), dtype=np.float32)
         if voxels.shape != self.shape:
             raise InputError(
-                f"{member.id} has {format_shape(voxels.shape)} voxels and the first of {self.name} "
+                f"{member.id} has {format_shape(voxels.shape)} voxels and most of {self.name} "
                 f"{format_shape(self.shape)}: the volumes of a set must have one shape; prepare them with "
                 "`ccella prepare`."
             )
@@ -177,7 +183,7 @@ def _of_synthetic(folder: Path, sequence: SequenceName, split: Split | None) -> 
     rows = [row for row in read_table(folder) if row.sequence == sequence and split in (None, row.split)]
     if not rows:
         raise InputError(f"There are no {sequence} volumes{_of_split(split)} in {folder}.")
-    voxels, spacing = _first_readable([folder / row.path for row in rows])
+    shape, spacing = _geometry_of_most([folder / row.path for row in rows])
     members = [
         VolumeRecord(
             id=row.id,
@@ -192,13 +198,13 @@ def _of_synthetic(folder: Path, sequence: SequenceName, split: Split | None) -> 
         )
         for row in rows
     ]
-    return VolumeSet(str(folder), members, voxels.shape, spacing)  # type: ignore[arg-type]
+    return VolumeSet(str(folder), members, shape, spacing)
 
 
 def _of_images(folder: Path, paths: list[Path]) -> VolumeSet:
     if not paths:
         raise InputError(f"There are no images in {folder}: {', '.join(IMAGE_SUFFIXES)} are read.")
-    voxels, spacing = _first_readable(paths)
+    shape, spacing = _geometry_of_most(paths)
     members = [
         VolumeRecord(
             id=path.name,
@@ -213,27 +219,45 @@ def _of_images(folder: Path, paths: list[Path]) -> VolumeSet:
         )
         for path in paths
     ]
-    return VolumeSet(str(folder), members, voxels.shape, spacing)  # type: ignore[arg-type]
+    return VolumeSet(str(folder), members, shape, spacing)
 
 
-def _first_readable(paths: list[Path]) -> tuple[np.ndarray, tuple[float, float, float]]:
-    """Gives a set its shape and spacing. Raises the first one's InputError where none can be read."""
+def _geometry_of_most(paths: list[Path]) -> tuple[tuple[int, int, int], tuple[float, float, float]]:
+    """Of the first file that can be read, those that announce what most do before others.
+
+    Raises the InputError of the first that was tried where none can be read.
+    """
+    announced = [_announced(path) for path in paths]
+    counts = Counter(each for each in announced if each is not None)
     first: InputError | None = None
-    for path in paths:
+    for _, path in sorted(zip(announced, paths, strict=True), key=lambda each: -counts[each[0]]):
         try:
-            return _read_upright(path)
+            voxels, spacing = _read_upright(path)
         except InputError as error:
             first = first or error
+        else:
+            return voxels.shape, spacing  # type: ignore[return-value]
     assert first is not None
     raise first
+
+
+def _announced(path: Path) -> tuple[float, ...] | None:
+    """Size and spacing by a file's header, which is read in a moment; ``None`` where that is not simple."""
+    if not path.is_file():
+        return None
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        return None
+    return (*reader.GetSize(), *(round(each, SPACING_DECIMALS) for each in reader.GetSpacing()))
 
 
 def _read_alike(path: Path, spacing: tuple[float, float, float]) -> np.ndarray:
     voxels, own = _read_upright(path)
     if not np.allclose(own, spacing, rtol=SPACING_TOLERANCE):
-        raise InputError(
-            f"{path} has a spacing of {format_shape(own)} mm and the first of its set {format_shape(spacing)}."
-        )
+        raise InputError(f"{path} has a spacing of {format_shape(own)} mm and most of its set {format_shape(spacing)}.")
     return voxels
 
 
