@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import nibabel as nib
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 
@@ -17,7 +19,7 @@ from ccella_core.errors import InputError
 from ccella_core.evaluation.data.synthetic_set import is_synthetic_set, read_table
 from ccella_core.imaging.label_map import is_label_map
 from ccella_core.imaging.orientation import affine_of, is_upright
-from ccella_core.imaging.scans import IMAGE_SUFFIXES, SPACING_TOLERANCE, read_scan
+from ccella_core.imaging.scans import IMAGE_SUFFIXES, NIFTI_SUFFIXES, SPACING_TOLERANCE, read_scan
 from ccella_core.phantom.findings import Pathology
 from ccella_core.progress import OnProgress
 from ccella_core.provenance import SequenceName
@@ -228,7 +230,8 @@ def _geometry_of_most(paths: list[Path]) -> tuple[tuple[int, int, int], tuple[fl
     Raises the InputError of the first that was tried where none can be read.
     """
     announced = [_announced(path) for path in paths]
-    counts = Counter(each for each in announced if each is not None)
+    counts = Counter(announced)
+    counts[None] = 0
     first: InputError | None = None
     for _, path in sorted(zip(announced, paths, strict=True), key=lambda each: -counts[each[0]]):
         try:
@@ -245,13 +248,18 @@ def _announced(path: Path) -> tuple[float, ...] | None:
     """Size and spacing by a file's header, which is read in a moment; ``None`` where that is not simple."""
     if not path.is_file():
         return None
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
     try:
-        reader.ReadImageInformation()
-    except RuntimeError:
+        if path.name.lower().endswith(NIFTI_SUFFIXES):  # of which ITK complains on the terminal
+            header: Any = nib.load(path).header  # type: ignore[attr-defined]
+            size, spacing = header.get_data_shape(), header.get_zooms()
+        else:
+            reader = sitk.ImageFileReader()
+            reader.SetFileName(str(path))
+            reader.ReadImageInformation()
+            size, spacing = reader.GetSize(), reader.GetSpacing()
+    except Exception:  # of many kinds in a damaged file, which the reading of its voxels names in words
         return None
-    return (*reader.GetSize(), *(round(each, SPACING_DECIMALS) for each in reader.GetSpacing()))
+    return (*size, *(round(float(each), SPACING_DECIMALS) for each in spacing))
 
 
 def _read_alike(path: Path, spacing: tuple[float, float, float]) -> np.ndarray:
