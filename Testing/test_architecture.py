@@ -50,7 +50,13 @@ LIGHT_MODULES = [
     "ccella_core.cli.options",
     "ccella_core.worker.params",
 ]
-NUMPY_ONLY_MODULES = ["ccella_core.phantom.findings", "ccella_core.phantom.report", "ccella_core.imaging.dicom_export"]
+NUMPY_ONLY_MODULES = [
+    "ccella_core.phantom.findings",
+    "ccella_core.phantom.report",
+    "ccella_core.imaging.dicom_export",
+    "ccella_core.cases.tables",
+    "ccella_core.generation.markup",
+]
 
 
 class Import(NamedTuple):

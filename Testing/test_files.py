@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -26,6 +27,7 @@ from ccella_core.files import (
     whole_file,
     write_json,
     write_text,
+    write_texts,
 )
 
 needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes on this system")
@@ -212,3 +214,19 @@ def test_links_in_a_circle_are_refused(tmp_path: Path) -> None:
     (tmp_path / "b").symlink_to(tmp_path / "a")
     with pytest.raises(InputError, match="links"):
         usable_path(tmp_path / "a" / "c")
+
+
+def test_files_that_belong_together_are_written_all_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = {tmp_path / "a.json": "1", tmp_path / "a.md": "one"}
+    write_texts(both)
+
+    def full(path: Path, text: str, **keywords: object) -> int:
+        if text == "two":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(path, text, **keywords)  # type: ignore[arg-type]
+
+    real = Path.write_text
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(SaveError, match=r"a\.md cannot be written: No space left"):
+        write_texts({tmp_path / "a.json": "2", tmp_path / "a.md": "two"})
+    assert {path: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()} == both

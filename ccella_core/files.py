@@ -11,8 +11,8 @@ import shutil
 import socket
 import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,8 +142,10 @@ def _start_of_this_process() -> int:
 
 
 def _is_running(number: int, start: int) -> bool:
-    import psutil
-
+    try:
+        import psutil
+    except ImportError:  # in Slicer, whose worker may be on another computer
+        return True
     if start == UNKNOWN_START:
         return psutil.pid_exists(number)
     try:
@@ -258,10 +260,18 @@ def write_text(path: Path, text: str, *, private: bool = False) -> None:
     Raises:
         SaveError: the disk refuses.
     """
+    write_texts({path: text}, private=private)
+
+
+def write_texts(texts: Mapping[Path, str], *, private: bool = False) -> None:
+    """The same for files that belong together: where one cannot be written, all stay as they were. Raises SaveError."""
+    path = Path()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path, private=private) as unfinished:
-            unfinished.write_text(text, encoding="utf-8", newline="\n")
+        with ExitStack() as unfinished:
+            for path, text in texts.items():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                temporary = unfinished.enter_context(whole_file(path, private=private))
+                temporary.write_text(text, encoding="utf-8", newline="\n")
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
         reason = getattr(error, "strerror", None) or error
         raise SaveError(f"{path} cannot be written: {reason}; free disk space or choose another folder.") from error

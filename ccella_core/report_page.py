@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ccella_core.config import StrictModel
-from ccella_core.files import write_json, write_text
+from ccella_core.files import write_texts
 
 WRITTEN_NUMBER = re.compile(r"[-+]?[\d,.]+%?|–")
 """A cell of a table that stands to the right, as one that holds a number does."""
@@ -129,6 +129,6 @@ def as_svg(figure: Any) -> Markup:
 
 
 def save_result(result: StrictModel, text: str, path: Path) -> None:
-    """Write ``path`` with the suffixes ``.json`` and ``.md``; the folder is made. Raises SaveError."""
-    write_json(path.with_name(f"{path.name}.json"), result)
-    write_text(path.with_name(f"{path.name}.md"), text)
+    """Write ``path`` with the suffixes ``.json`` and ``.md``, both or none; the folder is made. Raises SaveError."""
+    content = result.model_dump_json(indent=2)
+    write_texts({path.with_name(f"{path.name}.json"): f"{content}\n", path.with_name(f"{path.name}.md"): text})

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import nibabel as nib
@@ -14,6 +15,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 from typer.testing import CliRunner, Result
 
+from ccella_core.__main__ import main as script
 from ccella_core.cli import app, train
 from ccella_core.cli.generate import _report_text
 from ccella_core.errors import Cancelled
@@ -167,6 +169,23 @@ def test_stopping_ends_with_130(
     monkeypatch.setattr("ccella_core.generation.pipeline.sample", stop)
     result = generate(tiny_model, tmp_path, "--seed", 7)
     assert result.exit_code == 130 and "Stopped." in result.stderr and list(tmp_path.iterdir()) == []
+
+
+def test_stopping_while_python_imports_ends_with_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Stopping(ModuleType):
+        def __getattr__(self, name: str) -> Any:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "ccella_core.cli", Stopping("ccella_core.cli"))
+    with pytest.raises(SystemExit) as ended:
+        script()
+    assert ended.value.code == 130 and capsys.readouterr().err == "Stopped.\n"
+
+
+def test_the_script_is_what_meets_ctrl_c() -> None:
+    assert '\nccella = "ccella_core.__main__:main"\n' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
 @pytest.mark.medium

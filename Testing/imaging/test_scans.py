@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
@@ -86,3 +87,11 @@ def test_several_series_are_named(tmp_path):
 def test_a_real_examination():
     read = read_scan(REAL / "t2w_dicom")
     assert read.GetSize() == (384, 384, 19) and read.GetSpacing() == pytest.approx((0.5, 0.5, 3.0), rel=1e-3)
+
+
+def test_a_scale_that_no_scan_has_is_refused(tmp_path):
+    image = nib.Nifti1Image(np.full((6, 6, 6), 900, np.int16), np.eye(4))
+    image.header.set_slope_inter(1e38, 0)
+    image.to_filename(tmp_path / "a.nii")
+    with pytest.raises(InputError, match=r"a\.nii holds voxels of up to 9e\+40, which no scan has"):
+        read_scan(tmp_path / "a.nii")

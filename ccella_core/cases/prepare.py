@@ -90,6 +90,8 @@ def prepare(
             else:
                 finished.append(_prepared_case(case, outcome))
         _log(refused[len(listing.refused) :], finished)
+        if not finished and not refused:
+            raise InputError("No case is listed; give a line for each.")
         if not finished:
             reasons = "; ".join(f"{each.id}: {each.reason}" for each in refused[:3])
             raise InputError(f"None of the {len(refused)} cases can be used ({reasons}).")

@@ -93,7 +93,7 @@ def read_table(path: Path, on_warning: OnWarning | None = None) -> Table:
     skipped = 1 if delimiter else 0
     delimiter = "\t" if named == "sep=\\t" else delimiter
     text = rest if delimiter else text
-    delimiter = delimiter or _delimiter(text)
+    delimiter = delimiter or delimiter_of(text)
     rows = _csv_rows(text, delimiter, path, skipped)
     if not rows:
         return Table([], [], False)
@@ -166,7 +166,8 @@ def _without_mark(data: bytes) -> str:
     return "utf-8"
 
 
-def _delimiter(text: str) -> str:
+def delimiter_of(text: str) -> str:
+    """What separates the cells of a table, by its first row."""
     header = next((line for line in text.split("\n") if line.strip()), "")
     outside = "".join(header.split('"')[::2])  # not within quotation marks
     return max(DELIMITERS, key=outside.count)

@@ -22,6 +22,7 @@ from ccella_core.cli.output import (
     print_message,
 )
 from ccella_core.errors import InputError
+from ccella_core.files import alone_in
 
 if TYPE_CHECKING:
     from ccella_core.evaluation.data.volume_set import VolumeSet
@@ -32,7 +33,7 @@ app.command("classifier", epilog=EXIT_CODES)(evaluate_classifier.classifier)
 
 
 @app.command("class-head", epilog=EXIT_CODES)
-@explained
+@partial(explained, writes="out")
 def class_head(
     synthetic: Annotated[Path, typer.Argument(help="A folder of `ccella synthesize`.")],
     split: Annotated[SplitName | None, typer.Option(help="Only cases of this split; by default all.")] = None,
@@ -244,7 +245,8 @@ def readers(
     from ccella_core.evaluation.readers.scores import evaluate_readers
 
     result = evaluate_readers(results)
-    page = save_reader_result(result, out or results)
+    with alone_in(out or results):
+        page = save_reader_result(result, out or results)
     if as_json:
         print_json(json.loads(result.model_dump_json()))
         return

@@ -34,7 +34,7 @@ def classifier(
         compare_classifiers,
         evaluate_classifier,
     )
-    from ccella_core.evaluation.data.volume_set import open_channels
+    from ccella_core.evaluation.data.channels import open_channels
     from ccella_core.runs.folder import read_run_config
 
     sequences = read_run_config(run, ClassifierConfig).sequences

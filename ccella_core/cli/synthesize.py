@@ -115,7 +115,8 @@ def synthesize(
         return
     seconds = round(time.monotonic() - started, 2)
     left_out = read_left_out(out)
-    outside = sum(bool(row.report_is_outside) for row in rows)
+    known = [row.report_is_outside for row in rows if row.report_is_outside is not None]
+    outside = sum(known) if known else None  # a model without a profile of its reports cannot tell
     if outside:
         print_message(
             f"Warning: {outside} of {len(rows)} volumes were made of a report that is worded unlike those that the "

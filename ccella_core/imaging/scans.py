@@ -29,6 +29,8 @@ IMAGE_SUFFIXES = NIFTI_SUFFIXES + ITK_SUFFIXES
 SPACING_TOLERANCE = 0.02
 """Share by which two statements of one spacing may differ: tables and headers round."""
 SMALLEST_SPACING_MM, LARGEST_SPACING_MM = 0.02, 50.0
+MOST_OF_A_VOXEL = 1e30
+"""Sums and differences of such are finite in float32; beyond, a slope in the header is wrong."""
 STRAIGHT, SLIGHTLY_SHEARED = 1e-4, 0.01
 """Cosines between axes: up to the first is rounding; up to the second (half a degree) is straightened and said."""
 MOST_LABELS = 64
@@ -175,6 +177,10 @@ def _checked(image: sitk.Image, path: Path, warn: OnWarning, *, fewest_slices: i
         count = int((~np.isfinite(voxels)).sum())
         raise InputError(
             f"{path} holds NaN or infinite voxels ({count} of {voxels.size}); fill them and save it again."
+        )
+    if voxels.dtype.kind == "f" and (most := np.abs(voxels).max()) > MOST_OF_A_VOXEL:
+        raise InputError(
+            f"{path} holds voxels of up to {most:.1g}, which no scan has: its header's scale is damaged; get it again."
         )
     return _straightened(image, path, warn)
 

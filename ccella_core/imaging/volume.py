@@ -288,7 +288,8 @@ def read_sidecar(image_path: Path, *, verify: bool = True) -> Sidecar:
         sidecar = Sidecar.model_validate_json(read_bytes(sidecar_path))
         altered = verify and sha256_of(image_path) != sidecar.sha256
     except OSError as error:
-        raise InputError(f"{image_path} is not a saved synthetic volume: {error}.") from error
+        why = f"{error.filename or sidecar_path}: {error.strerror or error}"
+        raise InputError(f"{image_path} is not a saved synthetic volume ({why}).") from error
     except ValidationError as error:
         raise InputError(f"{sidecar_path} does not describe a synthetic volume: {error.errors()[0]['msg']}.") from error
     if altered:

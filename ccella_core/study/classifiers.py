@@ -14,7 +14,7 @@ from ccella_core.evaluation.classifier.config import ClassifierConfig, preset
 from ccella_core.evaluation.classifier.data import Source
 from ccella_core.evaluation.classifier.testing import ClassifierResult, compare_classifiers, evaluate_classifier
 from ccella_core.evaluation.classifier.training import train_classifier
-from ccella_core.evaluation.data.volume_set import open_channels
+from ccella_core.evaluation.data.channels import open_channels
 from ccella_core.evaluation.statistics.estimate import Estimate
 from ccella_core.networks.config import Variant
 from ccella_core.progress import OnProgress

@@ -57,6 +57,14 @@ def shared_limits() -> ModuleType:
     return limits
 
 
+def shared_files() -> ModuleType:
+    """`ccella_core.files`: names for what is unfinished, and how it is swept."""
+    ensure_core_on_path()
+    from ccella_core import files
+
+    return files
+
+
 def shared_ssh() -> ModuleType:
     """`ccella_core.client.ssh`: how a worker on another computer is started, and what its failures mean."""
     ensure_core_on_path()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Literal
 from slicer.i18n import tr as _
 
 from ..client.command import shared_limits
+from .report_file import OnWarning, read_report, read_table_text
 
 COLUMNS = ("name", "report", "report_file", "pathology", "seed", "count", "steps")
 LIMITS = shared_limits()
@@ -51,27 +53,23 @@ class BatchOutcome:
     message: str = ""
 
 
-def read_rows(path: Path) -> list[BatchRow]:
-    """Read a table: UTF-8, with a header, commas or semicolons between the cells.
+def read_rows(path: Path, on_warning: OnWarning | None = None) -> list[BatchRow]:
+    """Read a table with a header, in any encoding and with any separator that ``ccella prepare`` knows.
 
     Args:
-        path: the file. Its column ``report`` holds texts, or ``report_file`` the names of UTF-8 text files, relative to
-            the table; the other COLUMNS may be missing, and their cells empty. Names tell rows apart; ``line7`` for the
+        path: the file. Its column ``report`` holds texts, or ``report_file`` the names of text files, relative to the
+            table; the other COLUMNS may be missing, and their cells empty. Names tell rows apart; ``line7`` for the
             row in line 7 by default.
+        on_warning: hears what is odd and usable, for instance a file that is not UTF-8.
 
     Raises:
         BatchError: the file cannot be read, has no rows, or none that can be used.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:  # Excel begins a file with a byte order mark
-            header_line = file.readline()
-            file.seek(0)
-            delimiter = ";" if ";" in header_line else ","
-            cells = list(_lines(csv.reader(file, delimiter=delimiter, strict=True)))
-    except OSError as error:
-        raise BatchError(_("{path} cannot be read: {reason}.").format(path=path, reason=error.strerror)) from error
-    except UnicodeDecodeError as error:
-        raise BatchError(_("{path} is not UTF-8 text; save it as “CSV UTF-8”.").format(path=path)) from error
+        text, delimiter = read_table_text(path, on_warning)
+        cells = list(_lines(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)))
+    except ValueError as error:
+        raise BatchError(str(error)) from error
     except csv.Error as error:
         raise BatchError(_("{path} is not a table: {reason}.").format(path=path, reason=error)) from error
     if len(cells) < 2:
@@ -82,7 +80,7 @@ def read_rows(path: Path) -> list[BatchRow]:
     rows = []
     for line, values in body:
         try:
-            rows.append(_row(line, columns, values, path.parent))
+            rows.append(_row(line, columns, values, path.parent, on_warning))
         except ValueError as error:
             rows.append(BatchRow(line, f"line{line}", "", problem=str(error)))
     return with_usable_rows(list(_without_shared_names(rows)))
@@ -121,7 +119,7 @@ def _checked_header(header: list[str]) -> list[str]:
     return columns
 
 
-def _row(line: int, columns: list[str], values: list[str], folder: Path) -> BatchRow:
+def _row(line: int, columns: list[str], values: list[str], folder: Path, on_warning: OnWarning | None) -> BatchRow:
     if len(values) > len(columns):
         raise ValueError(
             _("{cells} cells, but the header has {columns}; put a report into double quotes.").format(
@@ -129,28 +127,16 @@ def _row(line: int, columns: list[str], values: list[str], folder: Path) -> Batc
             )
         )
     given = {column: value for column, value in zip(columns, values, strict=False) if value}  # the last may be missing
-    report = _report(given.pop("report", ""), given.pop("report_file", ""), folder)
+    report = _report(given.pop("report", ""), given.pop("report_file", ""), folder, on_warning)
     return BatchRow(
         line, report=report, **{"name": f"line{line}", **{key: PARSERS[key](text) for key, text in given.items()}}
     )
 
 
-def _report(text: str, file_name: str, folder: Path) -> str:
+def _report(text: str, file_name: str, folder: Path, on_warning: OnWarning | None) -> str:
     if bool(text) == bool(file_name):
         raise ValueError(_("needs a report or a report_file, one of the two."))
-    if text:
-        return text
-    try:
-        text = (folder / file_name).read_text(encoding="utf-8-sig").strip()
-    except OSError as error:
-        raise ValueError(
-            _("the report {file} cannot be read: {reason}.").format(file=file_name, reason=error.strerror)
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ValueError(_("the report {file} is not UTF-8 text.").format(file=file_name)) from error
-    if not text:
-        raise ValueError(_("the report {file} is empty.").format(file=file_name))
-    return text
+    return text or read_report(folder / file_name, on_warning)
 
 
 def _name(text: str) -> str:

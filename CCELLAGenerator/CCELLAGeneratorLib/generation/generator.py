@@ -159,7 +159,7 @@ class Generator:
         if self._batch is not None:
             raise GenerationError("busy", _("A batch is running already."), _("Wait for it, or cancel it."))
         try:
-            rows = read_rows(Path(csvPath))
+            rows = read_rows(Path(csvPath), self._log)
             folder = None if outputFolder is None else BatchFolder(Path(outputFolder).absolute())
             if folder is not None:
                 rows = folder.checked(rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from ..client.command import shared_files
 from ..client.errors import ClientError, cancelled
 from ..client.interface import Client
 from ..scene.geometry import has_extent
@@ -20,6 +20,9 @@ from ..scene.volumes import is_synthetic
 
 POLL_SECONDS = 0.01
 """How long a waiting call sleeps between two rounds of events: too short to be felt, and it rests the processor."""
+
+OWNER_ONLY = 0o700
+"""Of a folder with images and sidecars, which hold reports."""
 
 Consumer = Callable[[dict[str, Any]], list[Any]]
 
@@ -73,7 +76,11 @@ class GenerationRun:
         self._on_error = on_error
         self._log = log
         self._dropped: ClientError | None = None
-        self._folder = Path(tempfile.mkdtemp(prefix=".ccella-", dir=parent_folder or slicer.app.temporaryPath))
+        files = shared_files()
+        parent = Path(parent_folder or slicer.app.temporaryPath)
+        files.sweep(parent)  # what a Slicer left that was killed
+        self._folder = files.hidden_name(parent)
+        self._folder.mkdir(mode=OWNER_ONLY)
         try:
             written = {} if inputs is None else inputs(self._folder)
         except Exception:

@@ -12,12 +12,11 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from ..generation.report_file import read_report
 from .composer import Composer
 from .debounced import DebouncedQuery
 from .widgets import set_text
 
-MAX_FILE_BYTES = 2**20
-"""A report is a page or two; a file larger than this is something else."""
 MENU_CHARACTERS = 60
 
 
@@ -29,6 +28,7 @@ class ReportSection:
         self.history = ReportHistory()
         self.composer = Composer(ui, self.write)
         self._read = ""
+        self._notes: dict[str, list[str]] = {}
         self._count = DebouncedQuery(logic.countTokens, self._show_count)
         self._menu = qt.QMenu(ui.recentButton)
         self._menu.connect("aboutToShow()", self._fill_menu)
@@ -76,6 +76,7 @@ class ReportSection:
         else:
             text = _("{tokens} of {limit} tokens")
         lines = [text.format(**count), _unlike(count["outside"])] if count else []
+        lines += map(escape, self._notes.get(self._ui.reportEdit.plainText, ()))
         self._ui.tokensLabel.text = "<br>".join(filter(None, lines))
 
     def _load(self, _checked: bool) -> None:
@@ -84,10 +85,16 @@ class ReportSection:
         )
         if not chosen:
             return
+        notes: list[str] = []
         try:
-            self.write(read_report(Path(chosen)))
+            report = read_report(Path(chosen), notes.append)
         except ValueError as error:
             self._ui.tokensLabel.text = escape(str(error))
+            return
+        self._notes = {report: notes}
+        self.write(report)
+        if notes and not self._ui.tokensLabel.text:
+            self._show_count(None)  # nothing may ever be counted, without a model
 
     def _fill_menu(self) -> None:
         self._menu.clear()
@@ -108,22 +115,6 @@ class ReportSection:
 
     def _remember(self, remember: bool) -> None:
         self.history.enabled = remember
-
-
-def read_report(path: Path) -> str:
-    """The text of a file. Raises ValueError, with a sentence for the user, where it holds none."""
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ValueError(_("{name} is too large to be a report.").format(name=path.name))
-        text = path.read_text(encoding="utf-8-sig").strip()
-    except OSError as error:
-        message = _("{name} cannot be read: {reason}.").format(name=path.name, reason=error.strerror)
-        raise ValueError(message) from error
-    except UnicodeDecodeError as error:
-        raise ValueError(_("{name} is not a text file in UTF-8.").format(name=path.name)) from error
-    if not text:
-        raise ValueError(_("{name} is empty.").format(name=path.name))
-    return text
 
 
 def _unlike(outside: dict[str, Any] | None) -> str:

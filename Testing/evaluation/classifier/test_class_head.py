@@ -15,6 +15,7 @@ from ccella_core.cli import app
 from ccella_core.errors import InputError
 from ccella_core.evaluation.classifier.class_head import evaluate_class_head
 from ccella_core.evaluation.data.synthetic_set import SyntheticCase, write_settings, write_table
+from ccella_core.files import alone_in
 
 
 def write_set(folder, cases: dict[str, tuple[str, list[float | None]]], training: Container[str] = ()) -> None:
@@ -112,5 +113,10 @@ def test_the_command(tmp_path):
     assert shown.exit_code == 0 and "| AUROC |" in shown.stdout
     as_json = CliRunner().invoke(app, ["evaluate", "class-head", str(tmp_path / "set"), "--json"])
     assert json.loads(as_json.stdout)["scores"]["cases"] == 40
+    with alone_in(tmp_path / "out"):
+        second = CliRunner().invoke(
+            app, ["evaluate", "class-head", str(tmp_path / "set"), "--out", str(tmp_path / "out")]
+        )
+    assert second.exit_code == 2 and "Another process works in" in second.stderr
     elsewhere = CliRunner().invoke(app, ["evaluate", "class-head", str(tmp_path)])
     assert elsewhere.exit_code == 2 and "was not made by `ccella synthesize`" in elsewhere.stderr

@@ -18,7 +18,7 @@ from toy_cases import toy_prepared, toy_synthetic
 from toy_classifier import FEW, config_of, weights
 from typer.testing import CliRunner
 
-from ccella_core.cases.prepared import PreparedSet, write_cases
+from ccella_core.cases.prepared import PreparedSet, volume_path, write_cases
 from ccella_core.cli import app
 from ccella_core.errors import InputError
 from ccella_core.evaluation.classifier.config import seed_folder
@@ -156,6 +156,27 @@ def test_the_command_trains(toy_set, tmp_path):
     assert trained.exit_code == 0 and "a folder for each seed" in trained.stdout
     refused = CliRunner().invoke(app, [*command, "--set", "clasifier.steps=2"])
     assert refused.exit_code == 2 and "there is no key clasifier" in refused.stderr
+
+
+def test_volumes_that_cannot_be_used_are_left_out_by_name(tmp_path):
+    prepared = toy_prepared(tmp_path / "prepared", {"train": 5, "validation": 3})
+    damaged = [prepared / volume_path(name, "t2w") for name in ("train-1", "validation-2")]
+    whole = [path.read_bytes() for path in damaged]
+    for path in damaged:
+        path.write_bytes(path.read_bytes()[:-30])
+    few = {**config_of(prepared, tmp_path).classifier.model_dump(), "steps": 1, "validations": 1, "batch_size": 2}
+    config = config_of(prepared, tmp_path / "run", classifier=few).model_dump(mode="json")
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    command = ["train", "classifier", str(tmp_path / "c.yaml")]
+    trained = CliRunner().invoke(app, command)
+    assert trained.exit_code == 3 and "2 left out" in trained.stderr
+    assert all(f"Left out: {name} of {prepared}" in trained.stderr for name in ("train-1", "validation-2"))
+    about = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))["data"]
+    assert about["cases"] == {"real train": 4, "synthetic train": 0, "validation": 2} and len(about["left_out"]) == 2
+    for path, content in zip(damaged, whole, strict=True):
+        path.write_bytes(content)
+    mended = CliRunner().invoke(app, command)  # other cases than those that the run was begun on
+    assert mended.exit_code == 2 and "train-1" in mended.stderr and "have changed since" in mended.stderr
 
 
 @pytest.mark.slow

@@ -18,7 +18,8 @@ from ccella_core.errors import InputError
 from ccella_core.evaluation.classifier.config import ClassifierConfig
 from ccella_core.evaluation.classifier.testing import evaluate_classifier
 from ccella_core.evaluation.classifier.training import train_classifier
-from ccella_core.evaluation.data.volume_set import open_channels, open_volume_set
+from ccella_core.evaluation.data.channels import open_channels
+from ccella_core.evaluation.data.volume_set import open_volume_set
 from ccella_core.runs.checkpoint import Checkpoints
 
 pytestmark = pytest.mark.medium

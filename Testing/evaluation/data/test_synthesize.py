@@ -224,7 +224,9 @@ def test_two_processes_make_what_one_makes(tiny_model: Path, prepared: PreparedS
         command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
     )
     assert ended.returncode == 0, ended.stderr[-3000:]
-    assert json.loads(ended.stdout)["volumes"] == 3, "only the first process prints"
+    printed = json.loads(ended.stdout)
+    assert printed["volumes"] == 3, "only the first process prints"
+    assert printed["reports_outside"] is None, "a model without a profile of its reports cannot tell"
     assert read_synthesis_settings(tmp_path / "two") == read_synthesis_settings(tmp_path / "one")
     for together, one in zip(read_table(tmp_path / "two"), alone, strict=True):
         rounding = {"sha256": "", "predicted_positive_probability": None}

@@ -179,7 +179,7 @@ def test_nan_is_seen_in_every_format(tmp_path: Path, suffix: str, value: float) 
     [
         (lambda path: write(path, 1000 * voxels_of(1)), r"1.nii.gz in .* from .* to 99\d.* where 0 to 1 is expected"),
         (lambda path: write(path, voxels_of(1) - 0.5), "intensities from -0.4"),
-        (lambda path: write(path, voxels_of(1)[:8]), "1.nii.gz has 8 x 16 x 8 voxels and the first .* 16 x 16 x 8"),
+        (lambda path: write(path, voxels_of(1)[:8]), "1.nii.gz has 8 x 16 x 8 voxels and most of .* 16 x 16 x 8"),
         (lambda path: write(path, voxels_of(1), np.diag([1, 1, 2, 1.0])), "spacing of 1 x 1 x 2 mm and .* 1 x 1 x 3"),
         (lambda path: write(path, voxels_of(1), np.diag([-1, -1, 3, 1.0])), r"do not run .* \(RAS\+\)"),
         (lambda path: write(path, voxels_of(1), tilted()), r"do not run .* \(RAS\+\)"),
@@ -222,7 +222,7 @@ def test_folders_with_nothing_in_them(tmp_path: Path) -> None:
 def test_synthetic_volumes_of_another_spacing(tmp_path: Path) -> None:
     folder = synthetic(tmp_path, row(0), row(1))
     write(folder / "volumes/1.nii.gz", voxels_of(1), np.diag([2.0, 2.0, 3.0, 1.0]))
-    with pytest.raises(InputError, match="spacing of 2 x 2 x 3 mm and the first of its set 1 x 1 x 3"):
+    with pytest.raises(InputError, match="spacing of 2 x 2 x 3 mm and most of its set 1 x 1 x 3"):
         open_volume_set(folder).voxels(1)
     (folder / "volumes/1.nii.gz").unlink()
     with pytest.raises(InputError, match="There is no scan"):
@@ -277,3 +277,20 @@ def test_a_table_or_settings_that_are_no_text(tmp_path: Path) -> None:
     (folder / SETTINGS_NAME).write_bytes(b"\xff{")
     with pytest.raises(InputError, match="cannot be read"):
         read_synthesis_settings(folder)
+
+
+@pytest.mark.parametrize("make", ["images", "synthetic"])
+def test_the_shape_and_spacing_of_most_count_wherever_the_odd_ones_stand(tmp_path, make):
+    if make == "images":
+        folder = images(tmp_path, *(voxels_of(number) for number in range(5)))
+        odd, coarse = tmp_path / "0.nii.gz", tmp_path / "1.nii.gz"
+    else:
+        folder = synthetic(tmp_path, *(row(number) for number in range(5)))
+        odd, coarse = (tmp_path / "volumes" / f"{number}.nii.gz" for number in range(2))
+    write(odd, np.zeros((4, 4, 4), np.float32))
+    write(coarse, voxels_of(1), np.diag([2, 2, 3, 1]))
+    opened = open_volume_set(folder)
+    assert opened.shape == SHAPE and opened.spacing == pytest.approx(SPACING)
+    usable = opened.checked()
+    assert len(usable) == 3 and [each.id for each in usable.left_out] == [each.id for each in opened][:2]
+    assert "most of" in usable.left_out[0].reason and "spacing of 2 x 2 x 3" in usable.left_out[1].reason

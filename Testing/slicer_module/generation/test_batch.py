@@ -25,8 +25,8 @@ def write(folder: Path, text: str, encoding: str = "utf-8", name: str = "reports
     return path
 
 
-@pytest.mark.parametrize("delimiter", [",", ";"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
 def test_every_kind_of_table(batch: Any, tmp_path: Path, delimiter: str, encoding: str, line_end: str) -> None:
     lines = [
@@ -72,9 +72,9 @@ def test_every_bad_row_is_named(batch: Any, tmp_path: Path) -> None:
         "i,Text,,,,,²": "steps is a whole number",
         "j,,,,,,": "needs a report or a report_file",
         "k,Text,empty.txt,,,,": "needs a report or a report_file",
-        "l,,missing.txt,,,,": "missing.txt cannot be read",
+        "l,,missing.txt,,,,": "There is no file .*missing.txt",
         "m,,empty.txt,,,,": "empty.txt is empty",
-        "n,,latin.txt,,,,": "latin.txt is not UTF-8",
+        "n,,latin.txt,,,,": None,
         "o/p,Text,,,,,": "the name o/p",
         "SYNTHETIC_q,Text,,,,,": "the name SYNTHETIC_q",
         f"{'r' * 101},Text,,,,,": "the name r+ is too long",
@@ -102,9 +102,8 @@ def test_every_bad_row_is_named(batch: Any, tmp_path: Path) -> None:
         (b"report,,name\nx,y,z\n", "not known"),
         (b"report,report\nx,y\n", "twice"),
         (b"name,seed\nx,1\n", "needs a column"),
-        ("report\nLäsion\n".encode("latin-1"), "not UTF-8"),
         (b'report\n"never ends\n', "not a table"),
-        (b"\x89PNG\r\n\x1a\n\x00\x00", "not UTF-8"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", "is no text"),
     ],
 )
 def test_files_that_are_no_table(batch: Any, tmp_path: Path, content: bytes, words: str) -> None:
@@ -116,7 +115,7 @@ def test_files_that_are_no_table(batch: Any, tmp_path: Path, content: bytes, wor
 
 @pytest.mark.parametrize("name", ["missing.csv", "."])
 def test_no_file_at_all(batch: Any, tmp_path: Path, name: str) -> None:
-    with pytest.raises(batch.BatchError, match="cannot be read"):
+    with pytest.raises(batch.BatchError, match="no file"):
         batch.read_rows(tmp_path / name)
 
 

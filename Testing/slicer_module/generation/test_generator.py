@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -68,6 +69,21 @@ def test_what_the_worker_is_asked(room: Room) -> None:
         "spacing": [1.0, 1.0, 1.0],
     }  # fmt: skip
     assert {type(params[name]) for name in ("seed", "pathology")} == {int, float}  # JSON has no NumPy numbers
+
+
+def test_what_a_slicer_left_that_was_killed_is_removed(room: Room) -> None:
+    from ccella_core import files
+
+    folder = Path(slicer.app.temporaryPath)
+    living, dead = files.hidden_name(folder), files.hidden_name(folder)
+    dead = dead.with_name(dead.name.replace(f"-{os.getpid()}-", f"-{2**22 + 1}-"))  # beyond the numbers of processes
+    for each in (living, dead):
+        each.mkdir()
+    request = room.start()
+    own = Path(request.params["output_dir"])
+    assert own.is_dir() and living.is_dir() and not dead.exists()
+    assert os.name == "nt" or own.stat().st_mode & 0o777 == 0o700
+    living.rmdir()
 
 
 def test_the_worker_is_asked_with_parameters_that_it_knows(room: Room) -> None:
@@ -275,12 +291,10 @@ def test_an_answer_that_makes_no_sense_ends_the_run(room: Room) -> None:
 
 
 def test_no_room_for_files(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    import tempfile
-
     def full(*_: Any, **__: Any) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    monkeypatch.setattr(Path, "mkdir", full)
     with pytest.raises(room.error_class, match="No space left on device") as caught:
         room.start()
     assert caught.value.code == "save"

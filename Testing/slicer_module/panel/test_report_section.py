@@ -86,15 +86,35 @@ def test_loads_a_report_which_can_be_undone(panel, tmp_path):
     assert panel.parameters.report == "what was there"
 
 
+def test_a_report_in_another_encoding_is_read_and_said_to_be_such(panel, tmp_path: Path):
+    file = tmp_path / "report.txt"
+    for content, said in (
+        ("\ufeffLäsion links.".encode("utf-16-le"), ""),
+        ("Läsion links.".encode("latin-1"), "not UTF-8 and was read as Latin-1"),
+        (rb"{\rtf1\ansi L\'e4sion links.}", "rich text"),
+    ):
+        file.write_bytes(content)
+        panel.ui.reportEdit.plainText = ""
+        panel.bench.answer_file(file)
+        panel.ui.loadReportButton.click()
+        assert panel.parameters.report == "Läsion links."
+        panel.settle()
+        assert said in panel.ui.tokensLabel.text and "tokens" in panel.ui.tokensLabel.text
+    panel.ui.reportEdit.plainText = "Läsion rechts."
+    panel.settle()
+    assert panel.ui.tokensLabel.text == "12 of 256 tokens"
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"L\xe4sion", "report.txt is not a text file in UTF-8."),
+        (b"%PDF-1.7 ", "{file} is a PDF; save its text."),
+        (bytes(range(32)) * 4, "{file} is no text: it holds NUL characters. Save it as UTF-8."),
         (b" \n", "report.txt is empty."),
         (b"x" * (2**20 + 1), "report.txt is too large to be a report."),
-        (None, "report.txt cannot be read: No such file or directory."),
+        (None, "There is no file {file}."),
     ],
-    ids=["latin-1", "empty", "large", "missing"],
+    ids=["pdf", "binary", "empty", "large", "missing"],
 )
 def test_a_file_that_is_no_report_changes_nothing(panel, tmp_path: Path, content, sentence):
     file = tmp_path / "report.txt"
@@ -103,7 +123,7 @@ def test_a_file_that_is_no_report_changes_nothing(panel, tmp_path: Path, content
     panel.ui.reportEdit.plainText = "what was there"
     panel.bench.answer_file(file)
     panel.ui.loadReportButton.click()
-    assert panel.ui.tokensLabel.text == sentence
+    assert panel.ui.tokensLabel.text == sentence.format(file=file)
     assert panel.parameters.report == "what was there"
     assert panel.bench.messages == []
 

@@ -127,6 +127,8 @@ class ClassifierData(BaseModel):
     patients: dict[str, list[str]]
     fingerprints: dict[str, str] | None = None
     """``None`` in runs that were begun before they were kept."""
+    left_out: dict[str, str] = Field(default_factory=dict)
+    """Why volumes could not be used, by name."""
 
 
 class ClassifierRecord(BaseModel):

@@ -18,8 +18,9 @@ from ccella_core.cases.prepared import CASES_NAME, PreparedSet
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.evaluation.classifier.network import Preprocessing, preprocess
+from ccella_core.evaluation.data.channels import open_channels
 from ccella_core.evaluation.data.synthetic_set import CSV_NAME, is_synthetic_set, read_table
-from ccella_core.evaluation.data.volume_set import VolumeRecord, VolumeSet, open_channels
+from ccella_core.evaluation.data.volume_set import VolumeRecord, VolumeSet
 from ccella_core.files import sha256_of
 from ccella_core.provenance import SequenceName
 
@@ -92,10 +93,13 @@ class ClassifierImages:
 
 
 def open_sources(sources: Sequence[Source], sequences: Sequence[SequenceName]) -> list[Labelled]:
-    """Every volume of ``sources`` that has all sequences, with its class.
+    """Every volume of ``sources`` that has all sequences and can be used, with its class; each is read once.
+
+    Those that are left out: see ``left_out_of``.
 
     Raises:
-        InputError: a folder is not of the kind it is said to be, has none of that split, or its cases have no class.
+        InputError: a folder is not of the kind it is said to be, has none of that split, or none that can be used; or
+            its cases have no class.
     """
     cases = []
     for source in sources:
@@ -104,13 +108,21 @@ def open_sources(sources: Sequence[Source], sequences: Sequence[SequenceName]) -
             raise InputError(f"{source.folder} holds no {source.kind} cases, as `{maker}` makes them.")
         if source.kind == "real" and source.labels == "predicted":
             raise InputError(f"Real cases have no predicted class: remove `labels` from the source {source.folder}.")
-        cases += labelled(open_channels(source.folder, sequences, split=source.split), source.kind, source.labels)
+        volumes = open_channels(source.folder, sequences, split=source.split)
+        labelled(volumes, source.kind, source.labels)  # before all are read
+        cases += labelled(volumes.checked(), source.kind, source.labels)
     return cases
 
 
-def fingerprint_of(folder: Path) -> str:
-    """Hexadecimal digits that change with any volume, class or split in a folder of cases. Raises InputError."""
-    return sha256_of(folder / CSV_NAME) if is_synthetic_set(folder) else PreparedSet.open(folder).fingerprint
+def left_out_of(cases: Iterable[Labelled]) -> dict[str, str]:
+    """Why volumes of the sets that ``cases`` are of cannot be used, by name."""
+    sets = {id(case.volumes): case.volumes for case in cases}
+    return {f"{each.id} of {volumes.name}": each.reason for volumes in sets.values() for each in volumes.left_out}
+
+
+def fingerprints_of(sources: Iterable[Source]) -> dict[str, str]:
+    """By folder, hexadecimal digits that change with any of its volumes, classes or splits. Raises InputError."""
+    return {str(source.folder): _fingerprint_of(source.folder) for source in sources}
 
 
 def labelled(volumes: VolumeSet, kind: Origin, labels: Labels = "clinical") -> list[Labelled]:
@@ -192,6 +204,10 @@ def refuse_shared(a: set[str], b: set[str], who: str, whose: str) -> None:
 def _patients(folder: Path, split: Split) -> set[str]:
     rows = read_table(folder) if is_synthetic_set(folder) else PreparedSet.open(folder).cases
     return {row.patient for row in rows if row.split == split}
+
+
+def _fingerprint_of(folder: Path) -> str:
+    return sha256_of(folder / CSV_NAME) if is_synthetic_set(folder) else PreparedSet.open(folder).fingerprint
 
 
 def _has_cases(folder: Path) -> bool:

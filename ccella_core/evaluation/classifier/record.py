@@ -7,9 +7,10 @@ from typing import Any
 
 from accelerate import Accelerator
 
+from ccella_core.config import shorten
 from ccella_core.errors import InputError
 from ccella_core.evaluation.classifier.config import ClassifierConfig, ClassifierRecord
-from ccella_core.evaluation.classifier.data import Labelled, fingerprint_of, patients_of
+from ccella_core.evaluation.classifier.data import Labelled, fingerprints_of, left_out_of, patients_of
 from ccella_core.evaluation.classifier.start import patients_before
 from ccella_core.runs.folder import RUN_NAME, read_run_record
 
@@ -27,9 +28,10 @@ def refuse_other_data(run: Path, now: dict[str, Any]) -> None:
         changed = [now["folder"]] if before.patients != now["patients"] else []
     else:
         changed = [folder for folder, each in now["fingerprints"].items() if before.fingerprints.get(folder) != each]
+    changed += sorted(before.left_out.keys() ^ now["left_out"].keys())
     if changed:
         raise InputError(
-            f"The cases in {', '.join(changed)} have changed since the training in {run} was begun; bring them back as "
+            f"The cases in {shorten(changed)} have changed since the training in {run} was begun; bring them back as "
             "they were, or name another output."
         )
 
@@ -58,14 +60,13 @@ def about_training(
                 "train": sum(case.positive for case in train),
                 "validation": sum(case.positive for case in validation),
             },
-            "fingerprints": {
-                str(source.folder): fingerprint_of(source.folder) for source in (*config.train, *config.validation)
-            },
+            "fingerprints": fingerprints_of((*config.train, *config.validation)),
             "patients": {
                 "train": sorted(patients_of(train)),
                 "validation": sorted(patients_of(validation)),
                 **{name: sorted(each) for name, each in patients_before(config).items()},
             },
+            "left_out": left_out_of((*train, *validation)),
         },
         "processes": accelerator.num_processes,
         "device": str(accelerator.device),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import nibabel as nib
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 
@@ -17,7 +19,7 @@ from ccella_core.errors import InputError
 from ccella_core.evaluation.data.synthetic_set import is_synthetic_set, read_table
 from ccella_core.imaging.label_map import is_label_map
 from ccella_core.imaging.orientation import affine_of, is_upright
-from ccella_core.imaging.scans import IMAGE_SUFFIXES, SPACING_TOLERANCE, read_scan
+from ccella_core.imaging.scans import IMAGE_SUFFIXES, NIFTI_SUFFIXES, SPACING_TOLERANCE, read_scan
 from ccella_core.phantom.findings import Pathology
 from ccella_core.progress import OnProgress
 from ccella_core.provenance import SequenceName
@@ -26,6 +28,8 @@ INTENSITY_SLACK = 0.1
 """Beyond 0 … 1: what a network overshoots; more means other units."""
 UPRIGHT_TOLERANCE = 1e-3
 """Of the directions: what a rounded header leaves."""
+SPACING_DECIMALS = 2
+"""Of millimetres, by which announced spacings are alike."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,10 @@ class VolumeRecord:
 
 
 class VolumeSet:
-    """Volumes of a sequence, or of several as channels, all of one shape and spacing; ``left_out``: the unusable."""
+    """Volumes of a sequence, or of several as channels, all of one shape and spacing; ``left_out``: the unusable.
+
+    Where files differ in shape or spacing, what most of them have counts.
+    """
 
     def __init__(
         self,
@@ -84,7 +91,7 @@ class VolumeSet:
         voxels = np.asarray(member.read(), dtype=np.float32)
         if voxels.shape[-3:] != self.shape:
             raise InputError(
-                f"{member.id} has {format_shape(voxels.shape)} voxels and the first of {self.name} "
+                f"{member.id} has {format_shape(voxels.shape)} voxels and most of {self.name} "
                 f"{format_shape(self.shape)}: the volumes of a set must have one shape; prepare them with "
                 "`ccella prepare`."
             )
@@ -153,38 +160,6 @@ def open_volume_set(folder: Path, *, sequence: SequenceName = "t2w", split: Spli
     return _of_images(folder, sorted(path for path in images if not is_label_map(path)))
 
 
-def open_channels(folder: Path, sequences: Sequence[SequenceName], *, split: Split | None = None) -> VolumeSet:
-    """As ``open_volume_set``, with each sequence as a channel; cases that lack one are left out.
-
-    Raises:
-        InputError: as there; or no case has all of them, or they differ in shape or spacing.
-    """
-    sets = [open_volume_set(folder, sequence=sequence, split=split) for sequence in sequences]
-    first = sets[0]
-    if len(sets) == 1:
-        return first
-    if any(each.shape != first.shape or not np.allclose(each.spacing, first.spacing, rtol=SPACING_TOLERANCE)
-           for each in sets):  # fmt: skip
-        raise InputError(f"The sequences in {folder} differ in shape or spacing, so they cannot be channels of one.")
-    by_id = [{member.id: member for member in each} for each in sets]
-    members, left_out = [], []
-    for name in dict.fromkeys(name for each in by_id for name in each):
-        parts = [each.get(name) for each in by_id]
-        found = [part for part in parts if part is not None]
-        if len(found) == len(parts):
-            members.append(replace(found[0], read=partial(_stacked, found)))
-        else:
-            lacking = ", ".join(sequence for sequence, part in zip(sequences, parts, strict=True) if part is None)
-            left_out.append(RejectedCase(name, f"There is no {lacking} of it."))
-    if not members:
-        raise InputError(f"No case{_of_split(split)} in {folder} has all of {', '.join(sequences)}.")
-    return VolumeSet(first.name, members, first.shape, first.spacing, left_out, len(sequences))
-
-
-def _stacked(parts: Sequence[VolumeRecord]) -> np.ndarray:
-    return np.stack([part.read() for part in parts])
-
-
 def _of_prepared(folder: Path, sequence: SequenceName, split: Split | None) -> VolumeSet:
     prepared = PreparedSet.open(folder)
     members = [
@@ -203,15 +178,15 @@ def _of_prepared(folder: Path, sequence: SequenceName, split: Split | None) -> V
         if split in (None, case.split) and prepared.has(case, sequence)
     ]
     if not members:
-        raise InputError(f"There are no cases{_of_split(split)} with {sequence} in {folder}.")
+        raise InputError(f"There are no cases{of_split(split)} with {sequence} in {folder}.")
     return VolumeSet(str(folder), members, prepared.settings.shape, prepared.one_spacing)
 
 
 def _of_synthetic(folder: Path, sequence: SequenceName, split: Split | None) -> VolumeSet:
     rows = [row for row in read_table(folder) if row.sequence == sequence and split in (None, row.split)]
     if not rows:
-        raise InputError(f"There are no {sequence} volumes{_of_split(split)} in {folder}.")
-    voxels, spacing = _first_readable([folder / row.path for row in rows])
+        raise InputError(f"There are no {sequence} volumes{of_split(split)} in {folder}.")
+    shape, spacing = _geometry_of_most([folder / row.path for row in rows])
     members = [
         VolumeRecord(
             id=row.id,
@@ -226,13 +201,13 @@ def _of_synthetic(folder: Path, sequence: SequenceName, split: Split | None) -> 
         )
         for row in rows
     ]
-    return VolumeSet(str(folder), members, voxels.shape, spacing)  # type: ignore[arg-type]
+    return VolumeSet(str(folder), members, shape, spacing)
 
 
 def _of_images(folder: Path, paths: list[Path]) -> VolumeSet:
     if not paths:
         raise InputError(f"There are no images in {folder}: {', '.join(IMAGE_SUFFIXES)} are read.")
-    voxels, spacing = _first_readable(paths)
+    shape, spacing = _geometry_of_most(paths)
     members = [
         VolumeRecord(
             id=path.name,
@@ -247,27 +222,51 @@ def _of_images(folder: Path, paths: list[Path]) -> VolumeSet:
         )
         for path in paths
     ]
-    return VolumeSet(str(folder), members, voxels.shape, spacing)  # type: ignore[arg-type]
+    return VolumeSet(str(folder), members, shape, spacing)
 
 
-def _first_readable(paths: list[Path]) -> tuple[np.ndarray, tuple[float, float, float]]:
-    """Gives a set its shape and spacing. Raises the first one's InputError where none can be read."""
+def _geometry_of_most(paths: list[Path]) -> tuple[tuple[int, int, int], tuple[float, float, float]]:
+    """Of the first file that can be read, those that announce what most do before others.
+
+    Raises the InputError of the first that was tried where none can be read.
+    """
+    announced = [_announced(path) for path in paths]
+    counts = Counter(announced)
+    counts[None] = 0
     first: InputError | None = None
-    for path in paths:
+    for _, path in sorted(zip(announced, paths, strict=True), key=lambda each: -counts[each[0]]):
         try:
-            return _read_upright(path)
+            voxels, spacing = _read_upright(path)
         except InputError as error:
             first = first or error
+        else:
+            return voxels.shape, spacing  # type: ignore[return-value]
     assert first is not None
     raise first
+
+
+def _announced(path: Path) -> tuple[float, ...] | None:
+    """Size and spacing by a file's header, which is read in a moment; ``None`` where that is not simple."""
+    if not path.is_file():
+        return None
+    try:
+        if path.name.lower().endswith(NIFTI_SUFFIXES):  # of which ITK complains on the terminal
+            header: Any = nib.load(path).header  # type: ignore[attr-defined]
+            size, spacing = header.get_data_shape(), header.get_zooms()
+        else:
+            reader = sitk.ImageFileReader()
+            reader.SetFileName(str(path))
+            reader.ReadImageInformation()
+            size, spacing = reader.GetSize(), reader.GetSpacing()
+    except Exception:  # of many kinds in a damaged file, which the reading of its voxels names in words
+        return None
+    return (*size, *(round(float(each), SPACING_DECIMALS) for each in spacing))
 
 
 def _read_alike(path: Path, spacing: tuple[float, float, float]) -> np.ndarray:
     voxels, own = _read_upright(path)
     if not np.allclose(own, spacing, rtol=SPACING_TOLERANCE):
-        raise InputError(
-            f"{path} has a spacing of {format_shape(own)} mm and the first of its set {format_shape(spacing)}."
-        )
+        raise InputError(f"{path} has a spacing of {format_shape(own)} mm and most of its set {format_shape(spacing)}.")
     return voxels
 
 
@@ -280,7 +279,8 @@ def _read_upright(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
     return sitk.GetArrayFromImage(image).transpose(2, 1, 0), spacing
 
 
-def _of_split(split: Split | None) -> str:
+def of_split(split: Split | None) -> str:
+    """Words for a sentence; none where all splits are meant."""
     return "" if split is None else f" of the split {split}"
 
 
