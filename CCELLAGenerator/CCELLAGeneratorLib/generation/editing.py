@@ -11,7 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..scene.edit_region import RegionError, edit_inputs
-from ..scene.volumes import add_edited
+from ..scene.examinations import add_edited
 from .generator import DEFAULT_MODEL, Callback, Generator
 from .run import GenerationError, check_nodes
 
