@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -75,7 +76,10 @@ if __name__ == "__main__":
 def test_no_process_outlives_the_one_that_started_it(kind: str, how: str, tmp_path: Path):
     program = tmp_path / "program.py"
     program.write_text(STARTS_OTHERS[kind])
-    parent = subprocess.Popen([sys.executable, str(program)], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    command = [sys.executable, str(program)]
+    # Started in the background, a shell has its programs ignore Ctrl-C, and they theirs: this one is to hear it.
+    hears = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    parent = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=hears)
     deadline = time.monotonic() + PATIENCE_SECONDS
     while len(children := psutil.Process(parent.pid).children()) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)

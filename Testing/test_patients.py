@@ -12,8 +12,13 @@ from types import ModuleType
 import pytest
 
 from ccella_core.cases.manifest import read_manifest
+from ccella_core.config import read_settings
 from ccella_core.errors import InputError
-from ccella_core.training.data.shards import mirrored_report
+from ccella_core.networks.config import volume_multiples
+from ccella_core.training.data.mirror import mirrored_report
+from ccella_core.training.train_autoencoder import AutoencoderConfigFile
+from ccella_core.training.train_config import TrainConfig
+from ccella_core.training.train_text_encoder import TextEncoderConfigFile
 
 COLUMNS = ["case", "patient", "collection", "doi", "licence", "t2w", "adc", "hbv", "gland", "endorectal_coil",
            "scanner", "age_years", "gland_volume_ml", "findings"]  # fmt: skip
@@ -21,6 +26,7 @@ FINDINGS = [
     {"fid": "1", "zone": "PZ", "clinsig": True, "side": "right", "level": "mid", "ap": "posterior", "ggg": 3},
     {"fid": "2", "zone": "AS", "clinsig": False, "side": "midline", "level": "apex", "ijk_in_crop": [1.0, 2.0, 3.0]},
 ]
+ROOT = Path(__file__).parents[1]
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "patients"
 
 
@@ -140,3 +146,24 @@ def test_the_patients_of_the_recipe_become_cases(tool, tmp_path):
     assert sum("adc" in case.images for case in cases) == 10  # the table of the export says 11
     assert sum("adc" in case.images and case.split == "validation" for case in cases) == 4
     assert sum("with endorectal coil" in case.reports[0] for case in cases) == 32
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [("autoencoder", AutoencoderConfigFile), ("text_encoder", TextEncoderConfigFile), ("denoiser", TrainConfig)],
+)
+def test_the_recipe_of_a_training_is_accepted(name, model):
+    config = read_settings(model, ROOT / "Resources" / "Recipes" / "ccella-patients" / f"{name}.yaml")
+    assert config.name.startswith("ccella-patients")
+
+
+def test_the_parts_of_the_recipe_fit_each_other():
+    folder = ROOT / "Resources" / "Recipes" / "ccella-patients"
+    autoencoder = read_settings(AutoencoderConfigFile, folder / "autoencoder.yaml")
+    denoiser = read_settings(TrainConfig, folder / "denoiser.yaml")
+    parts = (*denoiser.sequences, *denoiser.labels)
+    assert parts == (*autoencoder.sequences, *autoencoder.labels) == ("t2w", "hbv", "adc", "gland", "lesion")
+    each = autoencoder.autoencoder.network
+    assert denoiser.denoiser.network.latent_channels == len(parts) * each.latent_channels
+    multiples = volume_multiples(each, denoiser.denoiser.network.unet)
+    assert all(size % multiple == 0 for size, multiple in zip((128, 128, 20), multiples, strict=True))

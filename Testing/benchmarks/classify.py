@@ -40,6 +40,8 @@ app = typer.Typer(add_completion=False)
 class RandomImages:
     """As many volumes as a batch has, half of them positive."""
 
+    channels = 1
+
     def __init__(self, count: int, shape: Shape) -> None:
         self.positive = np.arange(count) % 2 == 0
         self._volumes = torch.randn(count, 1, *shape)

@@ -15,6 +15,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 from patience import PATIENCE_SECONDS
 from PIL import Image
+from typer.testing import CliRunner
 
 from ccella_core.cases import prepare as module
 from ccella_core.cases.case import Case, RejectedCase, SourceCases
@@ -22,7 +23,9 @@ from ccella_core.cases.manifest import write_manifest
 from ccella_core.cases.prepare import prepare
 from ccella_core.cases.prepared import PreparedSet, PrepareSettings
 from ccella_core.cases.quality import ReportLength, write_quality_report
+from ccella_core.cli import app
 from ccella_core.errors import InputError, SaveError
+from ccella_core.evaluation.data.volume_set import open_volume_set
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "prostatex-0000"
 SETTINGS = PrepareSettings(sequences=("t2w", "adc"), shape=(16, 16, 8), spacing=(2.0, 2.0, 4.0))
@@ -80,6 +83,59 @@ def test_voxels_regions_and_picture(cases, tmp_path):
         assert picture.size == (6 * 16, 16)
     assert case.source_spacing_mm == (2, 2, 4) and case.source_shape == (16, 16, 8)
     assert PreparedSet.open(tmp_path / "out").fingerprint == prepared.fingerprint
+
+
+def test_the_whole_field_of_view_and_a_spacing_a_case(tmp_path):
+    thick = new_case(tmp_path / "source", "thick")
+    ramp = np.broadcast_to(np.arange(16, dtype=np.float32)[:, None, None], (16, 16, 8)).copy()
+    image = write_image(tmp_path / "source" / "thick_t2w.mha", ramp, spacing=(2.0, 2.0, 5.0))
+    thick = thick.model_copy(update={"images": {"t2w": image}, "gland": None, "lesion": None})
+    cases = (new_case(tmp_path / "source", "thin"), thick)
+    settings = PrepareSettings(sequences=("t2w", "adc"), grid="whole", shape=(32, 32, 16))
+    prepared, refused = prepare(SourceCases(cases), settings, tmp_path / "out")
+    assert not refused
+    first, second = prepared.cases
+    assert (
+        (first.spacing_mm, second.spacing_mm)
+        == ((1, 1, 2), (1, 1, 2.5))
+        == tuple(map(prepared.spacing_of, (first, second)))
+    )
+    assert prepared.spacing == (1, 1, 2.25), "the median"
+    t2w = prepared.voxels(first, "t2w")
+    assert t2w.shape == (32, 32, 16) and (t2w[:31] > 0).all(), "all of the scan, and nothing beside it"
+    np.testing.assert_allclose(t2w[1:-1, 16, 8], ((15 - (np.arange(1, 31) - 0.5) / 2) / 15).clip(0, 1), atol=0.01)
+    gland, _ = prepared.regions(first)
+    assert gland.sum() == 8 * 8 * 4 * 8, "eight voxels for one"
+    with pytest.raises(InputError, match=r"have a spacing each .* prepare them once more .* `--grid crop`"):
+        prepared.one_spacing  # noqa: B018
+    with pytest.raises(InputError, match="spacing each"):
+        open_volume_set(tmp_path / "out")
+    page = write_quality_report(prepared, refused).read_text(encoding="utf-8")
+    assert "32 x 32 x 16 voxels of 1 x 1 x 2.25 mm in the median, each case with its own" in page
+    assert PreparedSet.open(tmp_path / "out").fingerprint == prepared.fingerprint
+
+
+def test_a_folder_of_before_there_was_a_choice_of_grids_keeps_its_fingerprint():
+    """Caches, syntheses and studies go by it."""
+    assert "grid" not in SETTINGS.identity() and '"spacing":[2.0,2.0,4.0]' in SETTINGS.identity()
+    whole = SETTINGS.model_copy(update={"grid": "whole"})
+    assert "whole" in whole.identity() and "spacing" not in whole.identity()
+
+
+def test_the_command_has_the_published_grid(cases, tmp_path):
+    manifest = write_manifest(cases, tmp_path / "cases.jsonl")
+    command = ["prepare", str(manifest), "--jobs", "1", "--shape", "16", "16", "8"]
+    result = CliRunner().invoke(app, [*command, "--preset", "published++", "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    settings = PreparedSet.open(tmp_path / "out").settings
+    assert (settings.grid, settings.sequences) == ("whole", ("t2w", "hbv", "adc"))
+    crop = [*command, "--preset", "published", "--grid", "crop", "--spacing", "2", "2", "4"]
+    assert CliRunner().invoke(app, [*crop, "--out", str(tmp_path / "crop")]).exit_code == 0
+    settings = PreparedSet.open(tmp_path / "crop").settings
+    assert (settings.grid, settings.sequences, settings.spacing) == ("crop", ("t2w",), (2, 2, 4))
+    both = [*command, "--grid", "whole", "--spacing", "2", "2", "4", "--out", str(tmp_path / "both")]
+    refused = CliRunner().invoke(app, both)
+    assert refused.exit_code == 2 and "leave out --spacing" in " ".join(refused.stderr.split())
 
 
 def test_a_gland_to_the_side_comes_to_the_middle(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from ccella_core.errors import InputError
-from ccella_core.imaging.grid import centroid, coverage, onto, target_grid
+from ccella_core.imaging.grid import centroid, coverage, onto, target_grid, whole_grid
 from ccella_core.imaging.orientation import RAS_FROM_LPS, affine_of
 
 LANDMARK = np.array([12.0, -7.0, 20.0])  # in RAS mm
@@ -112,3 +112,14 @@ def test_labels_stay_whole_numbers():
     mask = sitk.Cast(scan(np.eye(3)) > 0.5, sitk.sitkUInt8) * 2
     grid = target_grid(mask, (33, 33, 33), (1.1, 1.3, 1.7))
     assert set(np.unique(onto(grid, mask, labels=True))) == {0.0, 2.0}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_the_whole_grid_has_the_scans_field_of_view_however_it_lies(order: tuple[int, ...]) -> None:
+    image = scan(np.eye(3)[:, order])  # the scan's axes run along these of RAS
+    grid = whole_grid(image, (32, 20, 48))
+    along = np.argsort(order)
+    field = (np.array([40, 40, 24]) * [2.0, 2.0, 3.0])[along]
+    np.testing.assert_allclose(np.multiply(grid.GetSize(), grid.GetSpacing()), field)
+    assert coverage(grid, image).all(), "nothing lies outside of the scan"
+    np.testing.assert_allclose(brightest(onto(grid, image), grid), LANDMARK, atol=0.5)

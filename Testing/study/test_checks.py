@@ -57,6 +57,7 @@ def test_what_fits_is_accepted_without_training_a_phantom_reader(
          "The extractor phantom is a stand-in .* of 1 x 1 x 3 mm.*`ccella models import-extractor medicalnet FILE`"),
         ({"data": {"grid": {"shape": [8, 16, 8]}}}, "phantom is a stand-in .* a volume of at least"),
         ({"data": {"sequence": "adc", "grid": {"sequences": ["adc"]}}}, "trained on t2w volumes, not on adc"),
+        ({"data": {"grid": {"grid": "whole"}}}, "A study measures cases of one spacing; prepare them with `--grid"),
         ({"data": {"sequence": "adc"}}, "data.sequence is adc, which is not among data.grid.sequences"),
     ],
 )  # fmt: skip

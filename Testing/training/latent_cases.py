@@ -75,7 +75,8 @@ class FakeEncoder:
 class FakePrepared:
     """Stands for a JoinedSet: voxels that depend on the case's name, masks of a gland and, if positive, a lesion.
 
-    ``lacking``: pairs of a case's id and a sequence or label that it does not have.
+    ``lacking``: pairs of a case's id and a sequence or label that it does not have. ``spacings``: each case has its own
+    along Z, 8, 9, … mm.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class FakePrepared:
         wordings: int = 2,
         masks: bool = True,
         lacking: Iterable[tuple[str, str]] = (),
+        spacings: bool = False,
     ) -> None:
         self.folder, self.fingerprint = Path("prepared"), "cases"
         self.settings = SimpleNamespace(spacing=SPACING, shape=SHAPE)
@@ -95,6 +97,9 @@ class FakePrepared:
             "train": [self._case(seed, "train", wordings) for seed in range(train)],
             "validation": [self._case(seed, "validation", wordings) for seed in range(100, 100 + validation)],
         }
+        self.spacing = SPACING
+        for number, case in enumerate(case for cases in self._cases.values() for case in cases):
+            case.spacing_mm = (*SPACING[:2], SPACING[2] + number) if spacings else None
 
     @staticmethod
     def _case(seed: int, split: str, wordings: int) -> Any:
@@ -107,6 +112,9 @@ class FakePrepared:
             reports=tuple(write_report(findings, seed=wording) for wording in range(wordings)),
             fields=StructuredFields.from_findings(findings),
         )
+
+    def spacing_of(self, case: Any) -> tuple[float, float, float]:
+        return case.spacing_mm or SPACING
 
     def split(self, name: str) -> list[Any]:
         return self._cases.get(name, [])

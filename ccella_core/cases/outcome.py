@@ -25,6 +25,7 @@ class Outcome(StrictModel):
     sha256: dict[str, str] = Field(default_factory=dict)
     source_spacing_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
     source_shape: tuple[int, int, int] = (0, 0, 0)
+    spacing_mm: tuple[float, float, float] | None = None
     has_regions: bool = False
 
 
@@ -46,7 +47,7 @@ def known_outcome(case: Case, settings: PrepareSettings, out: Path) -> Outcome |
 
 def fingerprint_of(case: Case, settings: PrepareSettings) -> str:
     """Changes with the rules, the settings, and the name, size or time of any file that the case is made from."""
-    digest = hashlib.sha256(f"{RULES} {settings.model_dump_json()} {case.spacing_mm}".encode())
+    digest = hashlib.sha256(f"{RULES} {settings.identity()} {case.spacing_mm}".encode())
     sources: list[tuple[str, Path | None]] = [*case.images.items(), ("gland", case.gland), ("lesion", case.lesion)]
     for name, path in sources:
         if path is None:

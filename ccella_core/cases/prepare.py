@@ -41,7 +41,7 @@ from ccella_core.errors import InputError, SaveError
 from ccella_core.files import alone_in, read_bytes, sha256_of, whole_file, write_text
 from ccella_core.fingerprints import refuse_other
 from ccella_core.generation.report_text import check_report
-from ccella_core.imaging.grid import LEAST_OVERLAP, centroid, coverage, onto, target_grid
+from ccella_core.imaging.grid import LEAST_OVERLAP, centroid, coverage, onto, target_grid, whole_grid
 from ccella_core.imaging.intensity import scaled
 from ccella_core.imaging.orientation import affine_of
 from ccella_core.imaging.planes import middle_planes, side_by_side
@@ -198,7 +198,10 @@ def _prepared_images(case: Case, settings: PrepareSettings, out: Path, fingerpri
     _compare_spacing(case, reference)
     masks = read_masks(case, reference, warnings.append)
     centre = centroid(masks["gland"]) if settings.centre == "gland" and "gland" in masks else None
-    grid = target_grid(reference, settings.shape, settings.spacing, centre)
+    if settings.grid == "whole":
+        grid = whole_grid(reference, settings.shape)
+    else:
+        grid = target_grid(reference, settings.shape, settings.spacing, centre)
     within = coverage(grid, reference)
     volumes = {}
     for name in present:
@@ -217,13 +220,14 @@ def _prepared_images(case: Case, settings: PrepareSettings, out: Path, fingerpri
         written[regions_path(case.id)] = regions_on(grid, masks, warnings.append)
     affine = affine_of(grid)
     hashes = {name: _write(out / name, voxels, affine) for name, voxels in written.items()}
-    _write_picture(out / picture_path(case.id), list(volumes.values()), settings)
+    _write_picture(out / picture_path(case.id), list(volumes.values()), grid.GetSpacing())
     return Outcome(
         fingerprint=fingerprint,
         warnings=tuple(dict.fromkeys(warnings)),
         sha256=hashes,
         source_spacing_mm=reference.GetSpacing(),
         source_shape=reference.GetSize(),
+        spacing_mm=grid.GetSpacing() if settings.grid == "whole" else None,
         has_regions="gland" in masks,
     )
 
@@ -249,10 +253,10 @@ def _write(path: Path, voxels: np.ndarray, affine: np.ndarray) -> str:
     return sha256_of(path)
 
 
-def _write_picture(path: Path, volumes: list[np.ndarray], settings: PrepareSettings) -> None:
+def _write_picture(path: Path, volumes: list[np.ndarray], spacing: tuple[float, float, float]) -> None:
     """The middle of each sequence in three planes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    planes = [picture for volume in volumes for picture in middle_planes(volume, settings.spacing)]
+    planes = [picture for volume in volumes for picture in middle_planes(volume, spacing)]
     with whole_file(path) as unfinished:
         Image.fromarray(side_by_side(planes)).save(unfinished)
 
@@ -265,6 +269,7 @@ def _prepared_case(case: Case, outcome: Outcome) -> PreparedCase:
         **kept,
         source_spacing_mm=outcome.source_spacing_mm,
         source_shape=outcome.source_shape,
+        spacing_mm=outcome.spacing_mm,
         has_regions=outcome.has_regions,
         knows_lesion=outcome.has_regions and case.lesion is not None,
         sha256=outcome.sha256,

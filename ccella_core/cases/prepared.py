@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import nibabel as nib
 import numpy as np
@@ -45,6 +45,9 @@ class PrepareSettings(StrictModel):
     """How cases are prepared. Defaults: the published grid."""
 
     sequences: tuple[SequenceName, ...] = Field(("t2w",), min_length=1)
+    grid: Literal["crop", "whole"] = Field(
+        "crop", description="crop: of `spacing`; whole: the whole field of view in `shape` voxels, a spacing a case"
+    )
     shape: tuple[Voxels, Voxels, Voxels] = (256, 256, 128)
     spacing: tuple[Spacing, Spacing, Spacing] = (0.5, 0.5, 0.5)
     centre: Literal["gland", "image"] = Field("gland", description="the gland's where there is a mask of it")
@@ -57,9 +60,20 @@ class PrepareSettings(StrictModel):
             raise ValueError("a sequence is named twice")
         return value
 
+    def identity(self) -> str:
+        """JSON of all that makes a difference: as before there was a choice of grids, where it is the first."""
+        return self.model_dump_json(exclude={"grid"} if self.grid == "crop" else {"spacing", "centre"})
+
     def intensity_range(self, sequence: SequenceName) -> tuple[float, float]:
         """What 0 and 1 stand for in a prepared volume."""
         return scaled_range(sequence) if self.scaling == "published" else (0.0, 1.0)
+
+
+PREPARE_PRESETS: dict[str, dict[str, Any]] = {
+    "published": {"grid": "whole"},
+    "published++": {"grid": "whole", "sequences": ("t2w", "hbv", "adc")},
+}
+"""How the cases of CCELLA and of CCELLA++ are prepared, where that differs from the defaults."""
 
 
 class PreparedCase(StrictModel):
@@ -76,6 +90,8 @@ class PreparedCase(StrictModel):
     fields: StructuredFields | None
     source_spacing_mm: tuple[float, float, float]
     source_shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float] | None = None
+    """Of its voxels, where each case has its own; ``None``: that of the settings."""
     has_regions: bool
     knows_lesion: bool = False
     """Whether a lesion was outlined, or an empty mask said that there is none."""
@@ -134,6 +150,27 @@ class PreparedSet:
         if twice := [name for name, count in names.items() if count > 1]:
             raise InputError(f"The case {twice[0]} stands twice in {folder / CASES_NAME}; prepare the cases again.")
         return cls(folder, index.settings, cases)
+
+    def spacing_of(self, case: PreparedCase) -> tuple[float, float, float]:
+        """Of the voxels of a case, mm."""
+        return case.spacing_mm or self.settings.spacing
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """That of all cases, mm; where each has its own, the median along each axis."""
+        x, y, z = np.median([self.spacing_of(case) for case in self.cases] or [self.settings.spacing], axis=0).tolist()
+        return x, y, z
+
+    @property
+    def one_spacing(self) -> tuple[float, float, float]:
+        """That of all cases, mm. Raises InputError where each has its own."""
+        if self.settings.grid == "whole":
+            raise InputError(
+                f"The cases in {self.folder} have a spacing each (`--grid whole`), and what is measured needs one for "
+                "all; prepare them once more in another folder with `--grid crop` and the spacing of the volumes that "
+                "they are compared with."
+            )
+        return self.settings.spacing
 
     @property
     def positive_means(self) -> tuple[PositiveMeans, ...]:
@@ -205,9 +242,10 @@ class PreparedSet:
     @cached_property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that change with the settings and with anything in any case."""
-        digest = hashlib.sha256(self.settings.model_dump_json().encode())
+        digest = hashlib.sha256(self.settings.identity().encode())
         for case in sorted(self.cases, key=lambda each: each.id):
-            digest.update(case.model_dump_json().encode())
+            without = {"spacing_mm"} if case.spacing_mm is None else None
+            digest.update(case.model_dump_json(exclude=without).encode())
         return digest.hexdigest()[:16]
 
 

@@ -56,14 +56,15 @@ def write_quality_report(
         SaveError: the disk refuses.
     """
     cases, settings = prepared.cases, prepared.settings
-    shape, spacing = (" x ".join(f"{value:g}" for value in each) for each in (settings.shape, settings.spacing))
+    shape, spacing = (" x ".join(f"{value:g}" for value in each) for each in (settings.shape, prepared.spacing))
+    whose = "" if settings.grid == "crop" else " in the median, each case with its own"
     lengths = sorted(length.count(report) for case in cases for report in case.reports)
     sources = Counter(case.report_source for case in cases)
     page = render_page(
         "quality.html",
         title="Prepared cases",
         about=f"{len(cases)} cases of {len({case.patient for case in cases})} patients, "
-        f"{', '.join(settings.sequences)}, {shape} voxels of {spacing} mm. Positive means "
+        f"{', '.join(settings.sequences)}, {shape} voxels of {spacing} mm{whose}. Positive means "
         f"{', or '.join(POSITIVE_IN_WORDS[each] for each in prepared.positive_means)}. "
         f"Fingerprint {prepared.fingerprint}.",
         counts={"header": COUNTS, "rows": [_count(cases, split) for split in (*SPLITS, "all")]},

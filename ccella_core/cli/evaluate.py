@@ -66,7 +66,16 @@ def images(
     ] = None,
     synthetic_split: Annotated[SplitName | None, typer.Option(help="Likewise of the synthetic cases.")] = None,
     sequence: Annotated[Literal["t2w", "hbv", "adc"], typer.Option(help="Which to compare.")] = "t2w",
-    slices: Annotated[int, typer.Option(min=1, help="Slices of each volume and plane, for radimagenet.")] = 32,
+    protocol: Annotated[
+        Literal["own", "published", "published++"],
+        typer.Option(help="How volumes are given to published extractors: our way, CCELLA's or CCELLA++'s, which need "
+                          "medicalnet and radimagenet, both by default."),
+    ] = "own",
+    slices: Annotated[
+        int | None,
+        typer.Option(min=1, help="Slices of each volume and plane, for radimagenet; by default 32, and with a "
+                                 "published protocol all.", show_default=False),
+    ] = None,
     pairs: Annotated[int, typer.Option(min=1, help="Pairs of each set whose similarity is measured.")] = 50,
     phantom_reader: Annotated[
         Path | None, typer.Option(help="For phantom: a trained phantom reader; by default the cached one.")
@@ -84,7 +93,9 @@ def images(
     """
     from ccella_core.devices import choose_device
     from ccella_core.evaluation.data.volume_set import open_volume_set
+    from ccella_core.evaluation.features.extractor_import import PUBLISHED
     from ccella_core.evaluation.features.features import available_kinds, check_kind, load_extractors
+    from ccella_core.evaluation.features.protocols import check_protocol
     from ccella_core.evaluation.images.images import (
         FEATURES,
         check_image_sets,
@@ -97,7 +108,8 @@ def images(
     synthetic_set = open_volume_set(synthetic, sequence=sequence, split=synthetic_split)
     where = choose_device(device)
     check_image_sets(real_set, synthetic_set)
-    kinds = list(dict.fromkeys(extractor or available_kinds()))
+    kinds = list(dict.fromkeys(extractor or (available_kinds() if protocol == "own" else PUBLISHED)))
+    check_protocol(protocol, kinds, slices)
     for kind in kinds:
         check_kind(kind, real_set.shape, real_set.spacing, sequence)
     real_set, synthetic_set = _checked(real_set, "real"), _checked(synthetic_set, "synthetic")
@@ -111,6 +123,7 @@ def images(
                 allow_download=download,
                 device=device,
                 slices=slices,
+                protocol=protocol,
                 progress=on_progress,
             )
     scores = evaluate_images(
@@ -119,6 +132,7 @@ def images(
         [each for kind in kinds for each in loaded[kind]],
         seed=seed,
         pairs=pairs,
+        protocol=protocol,
         device=where,
         cache=out / FEATURES,
         stage=StepDisplay,

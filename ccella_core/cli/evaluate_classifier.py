@@ -34,11 +34,11 @@ def classifier(
         compare_classifiers,
         evaluate_classifier,
     )
-    from ccella_core.evaluation.data.volume_set import open_volume_set
+    from ccella_core.evaluation.data.volume_set import open_channels
     from ccella_core.runs.folder import read_run_config
 
-    sequence = read_run_config(run, ClassifierConfig).sequence
-    volumes = open_volume_set(data, sequence=sequence, split=None if split == "all" else split).checked()
+    sequences = read_run_config(run, ClassifierConfig).sequences
+    volumes = open_channels(data, sequences, split=None if split == "all" else split).checked()
     result = evaluate_classifier(run, volumes, seed=seed, out=out)
     name, content = RESULT, json.loads(result.model_dump_json())
     other = None if against is None else evaluate_classifier(against, volumes, seed=seed, out=out / "against")

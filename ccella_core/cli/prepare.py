@@ -18,6 +18,7 @@ from ccella_core.cli.output import (
     print_message,
     show_log,
 )
+from ccella_core.errors import InputError
 from ccella_core.parallel import MOST_JOBS
 
 if TYPE_CHECKING:
@@ -35,9 +36,29 @@ def prepare(
     ],
     out: Annotated[Path, typer.Option(help="Folder for the prepared cases; a run that was stopped goes on there.")],
     layout: Annotated[SourceLayout, typer.Option(help="What SOURCE is.")] = "auto",
-    sequences: Annotated[str, typer.Option(help="Which sequences, for instance t2w,hbv,adc.")] = "t2w",
+    preset: Annotated[
+        Literal["published", "published++"] | None,
+        typer.Option(
+            help="As for the published models: the whole field of view (--grid whole); for published++ with "
+            "t2w,hbv,adc."
+        ),
+    ] = None,
+    sequences: Annotated[
+        str | None, typer.Option(help="Which sequences, for instance t2w,hbv,adc; by default t2w.", show_default=False)
+    ] = None,
+    grid: Annotated[
+        Literal["crop", "whole"] | None,
+        typer.Option(
+            help="crop (the default): voxels of one spacing around the gland; whole: the whole field of view "
+            "in as many voxels, with a spacing of its own for each case.",
+            show_default=False,
+        ),
+    ] = None,
     shape: Annotated[tuple[int, int, int], typer.Option(help="Voxels along X, Y, Z.")] = (256, 256, 128),
-    spacing: Annotated[tuple[float, float, float], typer.Option(help="Millimetres along X, Y, Z.")] = (0.5, 0.5, 0.5),
+    spacing: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option(help="Millimetres along X, Y, Z, for --grid crop; by default 0.5 0.5 0.5.", show_default=False),
+    ] = None,
     centre: Annotated[
         Literal["gland", "image"],
         typer.Option(help="Crop around the gland, where there is a mask of it, or the image."),
@@ -77,20 +98,27 @@ def prepare(
     show_log(logging.INFO)
     from ccella_core.cases.layouts import read_source
     from ccella_core.cases.prepare import prepare as prepare_cases
-    from ccella_core.cases.prepared import PrepareSettings
+    from ccella_core.cases.prepared import PREPARE_PRESETS, PrepareSettings
     from ccella_core.cases.quality import WORDS, write_quality_report
     from ccella_core.cases.reports import with_reports
     from ccella_core.cases.splits import assign_splits
     from ccella_core.config import checked
 
-    content = {
-        "sequences": [name.strip() for name in sequences.split(",")],
-        "shape": shape,
+    said = {
+        "sequences": None if sequences is None else [name.strip() for name in sequences.split(",")],
+        "grid": grid,
         "spacing": spacing,
+    }
+    content = {
+        **({} if preset is None else PREPARE_PRESETS[preset]),
+        **{name: value for name, value in said.items() if value is not None},
+        "shape": shape,
         "centre": centre,
         "scaling": scaling,
     }
     settings = checked(PrepareSettings, content, "These settings")
+    if settings.grid == "whole" and spacing is not None:
+        raise InputError("With the whole field of view each case has a spacing of its own; leave out --spacing.")
     length = WORDS if tokenizer is None else _token_length(tokenizer, max_tokens)
     listing = read_source(source, layout, positive=positive)
     for warning in listing.warnings:

@@ -37,7 +37,8 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option(help="Where to start from. Of a denoiser: published-VARIANT or small-VARIANT, for instance "
-                          "published-ccella; of a classifier: published or small. The file's own key `preset` does the "
+                          "published-ccella; of a classifier: own, published, published++, "
+                          "published++-fine-tuning or small. The file's own key `preset` does the "
                           "same."),
     ] = None,
     overrides: Annotated[

@@ -57,6 +57,17 @@ def target_grid(
     return grid
 
 
+def whole_grid(scan: sitk.Image, shape: tuple[int, int, int]) -> sitk.Image:
+    """An empty image of ``shape`` voxels over the whole field of view of a scan; its spacing follows."""
+    affine = affine_of(scan)
+    directions = nearest_directions(np.eye(3), directions_of(affine))
+    along = np.abs(directions.T @ directions_of(affine)).argmax(axis=1)  # the scan's axis that is each of the grid's
+    spacing = np.array(scan.GetSize())[along] * spacing_of(affine)[along] / shape
+    grid = sitk.Image(list(shape), sitk.sitkFloat32)
+    set_affine(grid, centred_affine(directions, spacing, shape, centre_of(affine, scan.GetSize())))
+    return grid
+
+
 def onto(grid: sitk.Image, image: sitk.Image, *, labels: bool = False, beyond_edges: bool = False) -> np.ndarray:
     """The image's voxels on the grid, (X, Y, Z) float32, 0 outside of it.
 

@@ -30,6 +30,10 @@ def check_study(config: StudyConfig) -> None:
 def _check_grid(config: StudyConfig) -> None:
     data = config.data
     settings = data.grid if data.source is not None else PreparedSet.open(data.prepared).settings
+    if settings.grid == "whole":
+        raise InputError(
+            "A study measures cases of one spacing; prepare them with `--grid crop`, or set data.grid.grid to crop."
+        )
     if data.sequence not in settings.sequences:
         if data.source is not None:
             raise InputError(f"data.sequence is {data.sequence}, which is not among data.grid.sequences; add it there.")

@@ -14,7 +14,7 @@ from ccella_core.evaluation.classifier.config import ClassifierConfig, preset
 from ccella_core.evaluation.classifier.data import Source
 from ccella_core.evaluation.classifier.testing import ClassifierResult, compare_classifiers, evaluate_classifier
 from ccella_core.evaluation.classifier.training import train_classifier
-from ccella_core.evaluation.data.volume_set import open_volume_set
+from ccella_core.evaluation.data.volume_set import open_channels
 from ccella_core.evaluation.statistics.estimate import Estimate
 from ccella_core.networks.config import Variant
 from ccella_core.progress import OnProgress
@@ -121,7 +121,7 @@ def _trained(
 
     def work(folder: Path, on_progress: OnProgress) -> ClassifierResult:
         train_classifier(training)
-        test_cases = open_volume_set(prepared.folder, sequence=config.data.sequence, split="test")
+        test_cases = open_channels(prepared.folder, training.sequences, split="test")
         return evaluate_classifier(training.output, test_cases, out=folder)
 
     result = stages.done(wanted.key, made_with, ClassifierResult, work, may_change=CLASSIFIER_MAY_CHANGE)
@@ -142,7 +142,7 @@ def _training(config: StudyConfig, wanted: _Wanted) -> ClassifierConfig:
         "output": config.output / key / RUN,
         "train": sources,
         "validation": [Source(folder=prepared, kind="real", split="validation")],
-        "sequence": config.data.sequence,
+        "sequences": [config.data.sequence],
         "real_count": wanted.real_count,
         "real_seed": None,
         "seeds": classifiers.seeds,

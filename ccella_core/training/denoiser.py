@@ -103,7 +103,7 @@ def noised(batch: CaseBatch, cases: DeviceCases, scheduler: SchedulerConfig) -> 
         text=None if batch.text is None else cases.text(batch.text),
         class_one_hot=batch.class_one_hot,
         reads_class=batch.reads_class,
-        spacing=cases.spacing.expand(len(clean), 3),
+        spacing=batch.spacing,
     )
 
 

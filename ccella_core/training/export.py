@@ -85,6 +85,7 @@ def export_run(
         **({"labels": list(config.labels)} if config.labels else {}),
         native_shape=record.native_shape,
         native_spacing_mm=record.native_spacing_mm,
+        trained_spacing_mm=record.trained_spacing_mm,
         intensity_range=record.intensity_range or dict.fromkeys(config.sequences, (0.0, 1.0)),
         latent_scale_factor=factors[0] if len(factors) == 1 else factors,
         max_report_tokens=config.max_tokens,

@@ -197,6 +197,8 @@ class DenoiserRecord(BaseModel):
     latent_scale_factor: tuple[PositiveFloat, ...] = Field(min_length=1)
     native_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
     native_spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    trained_spacing_mm: tuple[tuple[float, float], tuple[float, float], tuple[float, float]] | None = None
+    """The smallest and largest along each axis, where each case has its own."""
     intensity_range: dict[SequenceName, tuple[FiniteFloat, FiniteFloat]] = {}
     """Empty in runs of t2w alone that are older than it."""
     parameters: PositiveInt
@@ -227,9 +229,16 @@ def _about(
         },
         "latent_scale_factor": list(cases.index.scale_factors),
         "native_shape": list(prepared.settings.shape),
-        "native_spacing_mm": list(prepared.settings.spacing),
+        "native_spacing_mm": list(prepared.spacing),
+        "trained_spacing_mm": _spacings(prepared, cases),
         "intensity_range": {name: list(prepared.settings.intensity_range(name)) for name in config.sequences},
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "processes": accelerator.num_processes,
         "device": str(accelerator.device),
     }
+
+
+def _spacings(prepared: JoinedSet, cases: CachedCases) -> list[list[float]] | None:
+    if prepared.settings.grid == "crop":
+        return None
+    return torch.stack([cases.spacings.amin(0), cases.spacings.amax(0)], dim=1).tolist()

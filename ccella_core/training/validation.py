@@ -84,7 +84,7 @@ def _seen(
         )
         for place in range(TIMESTEPS_A_CASE)
     ]
-    micro_batch = send_to_device(make_batch(cases, draws, config.network), on_device.spacing.device)
+    micro_batch = send_to_device(make_batch(cases, draws, config.network), on_device.device)
     batch = noised(micro_batch, on_device, config.scheduler)
     prediction, logits = predict(model, batch, config.network)
     loss = joint_loss(
@@ -121,6 +121,7 @@ def draw_samples(
     columns = []
     for seed, row in enumerate(rows):
         text = null = None
+        spacing = cases.rows[row].spacing_mm or cases.index.spacing_mm
         if network.uses_text:
             text = (cases.text(row, 0) if cases.has_report[row] else cases.null_text)[None]  # type: ignore[index]
         pathology = None
@@ -133,14 +134,12 @@ def draw_samples(
             null_text=null,
             pathology=pathology,
             shape=cases.latent_shape[1:],
-            spacing=tuple(cases.spacing.tolist()),
+            spacing=spacing,
             seeds=[seed],
             scheduler=DEFAULT_SCHEDULER,
             num_inference_steps=steps,
         )
         parts = (latents / cases.scale.to(latents.device)).chunk(len(cases.index.parts), dim=1)
         volumes = [decode(autoencoder, latent, scale_factor=1.0)[0, 0].numpy() for latent in parts]
-        columns.append(
-            stacked([plane for volume in volumes for plane in middle_planes(volume, cases.spacing.tolist())])
-        )
+        columns.append(stacked([plane for volume in volumes for plane in middle_planes(volume, spacing)]))
     return Image.fromarray(side_by_side(columns))

@@ -6,6 +6,7 @@ import pytest
 
 from ccella_core.errors import InputError
 from ccella_core.evaluation.classifier.config import read_classifier_config
+from ccella_core.evaluation.classifier.network import Preprocessing
 
 SOURCES = """
 output: out
@@ -14,9 +15,12 @@ validation: [{folder: a, kind: real, split: validation}]
 """
 
 
-def test_the_published_preset_is_the_papers(tmp_path):
-    (tmp_path / "c.yaml").write_text("preset: published" + SOURCES, encoding="utf-8")
-    training = read_classifier_config(tmp_path / "c.yaml").classifier
+def test_our_own_preset_is_the_papers_where_it_says_something(tmp_path):
+    (tmp_path / "c.yaml").write_text("preset: own" + SOURCES, encoding="utf-8")
+    config = read_classifier_config(tmp_path / "c.yaml")
+    training = config.classifier
+    assert config.sequences == ("t2w",) and config.start_from is None
+    assert training.preprocessing == Preprocessing(spacing=(0.5, 0.5, 2.0))
     assert (training.network, training.preprocessing.shape) == ("efficientnet-b0", (256, 256, 32))
     assert (training.learning_rate, training.decay_power, training.focal_gamma) == (1e-4, 2.0, 2.0)
     assert (training.epochs, training.batch_size, training.choose_by) == (200, 32, "average_precision")
@@ -24,6 +28,41 @@ def test_the_published_preset_is_the_papers(tmp_path):
     changed = training.augmentation
     assert (changed.probability, changed.rotation_degrees, changed.zoom) == (0.5, 15, 0.1)
     assert changed.translation == (25, 25, 2)
+
+
+def test_the_published_preset_is_the_classifier_of_ccella(tmp_path):
+    (tmp_path / "c.yaml").write_text("preset: published" + SOURCES, encoding="utf-8")
+    config = read_classifier_config(tmp_path / "c.yaml")
+    training = config.classifier
+    assert config.sequences == ("t2w",)
+    assert training.preprocessing == Preprocessing(
+        shape=(256, 256, 32), spacing=(0.5, 0.5, 3.0), resampling="lanczos", intensity="0-1"
+    )
+    assert (training.network, training.learning_rate) == ("efficientnet-b0", 1e-4)
+    assert (training.decay_power, training.focal_gamma) == (2.0, 2.0)
+    assert (training.epochs, training.batch_size, training.choose_by) == (200, 16, "last")
+
+
+def test_the_presets_of_ccella_plus_plus(tmp_path):
+    (tmp_path / "c.yaml").write_text(SOURCES, encoding="utf-8")
+    first, second = (
+        read_classifier_config(tmp_path / "c.yaml", preset_name=name)
+        for name in ("published++", "published++-fine-tuning")
+    )
+    for config in (first, second):
+        assert config.sequences == ("t2w", "hbv", "adc")
+        assert config.classifier.preprocessing == Preprocessing(
+            shape=(256, 256, 32), spacing=(0.5, 0.5, 3.0), resampling="lanczos", soft_clip=10_000
+        )
+        assert (config.classifier.batch_size, config.classifier.choose_by) == (32, "average_precision")
+        assert config.classifier.epochs == 5 * config.classifier.validations, "a look every five epochs"
+    assert (first.classifier.epochs, first.classifier.learning_rate) == (155, 1e-4)
+    assert (second.classifier.epochs, second.classifier.learning_rate) == (385, 1e-5)
+
+
+def test_one_sequence_by_its_former_name(tmp_path):
+    (tmp_path / "c.yaml").write_text("sequence: adc" + SOURCES, encoding="utf-8")
+    assert read_classifier_config(tmp_path / "c.yaml").sequences == ("adc",)
 
 
 def test_a_preset_the_file_and_overrides_in_turn(tmp_path):
@@ -42,6 +81,12 @@ def test_a_preset_the_file_and_overrides_in_turn(tmp_path):
         ("seeds=[1, 1]", "a seed stands twice in seeds"),
         ("classifier.preprocessing.shape=[40, 32, 32]", "each side of preprocessing.shape must be a multiple of 32"),
         ("train=[{folder: a, kind: synthetic, split: train}]", "there are no real sources in train"),
+        ("real_fraction=0.5", "real_count and real_fraction say the same thing"),
+        ("real_fraction=1.5", "real_fraction: Input should be less than or equal to 1"),
+        ("sequences=[t2w, t2w]", "a sequence stands twice in sequences"),
+        ("sequences=[]", "sequences: Tuple should have at least 1 item"),
+        ("classifier.preprocessing={resampling: lanczos}", "is lanczos, and there is no preprocessing.spacing"),
+        ("classifier.preprocessing={intensity: 0-1, soft_clip: 10}", "soft_clip is of standardised intensities"),
     ],
 )
 def test_what_the_configuration_refuses(tmp_path, override, sentence):
@@ -51,5 +96,7 @@ def test_what_the_configuration_refuses(tmp_path, override, sentence):
 
 
 def test_an_unknown_preset_is_said(tmp_path):
-    with pytest.raises(InputError, match=r"no preset 'smal'; there are published and small\. Did you mean small\?"):
+    with pytest.raises(
+        InputError, match=r"no preset 'smal'; there are own, published, .* small\. Did you mean small\?"
+    ):
         read_classifier_config(preset_name="smal")

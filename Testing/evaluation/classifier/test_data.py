@@ -15,14 +15,14 @@ from ccella_core.evaluation.classifier.training import train_classifier
 def test_labels_are_the_cases_own_or_what_the_model_read(toy_set, toy_volumes, tmp_path):
     def positive(labels):
         source = Source(folder=toy_volumes, kind="synthetic", split="train", labels=labels)
-        return np.array([case.positive for case in open_sources([source], "t2w")])
+        return np.array([case.positive for case in open_sources([source], ["t2w"])])
 
     assert (positive("clinical") == (np.arange(24) % 2 == 0)).all()
     assert (positive("clinical") != positive("predicted")).tolist() == [number % 4 == 0 for number in range(24)]
     silent = toy_synthetic(tmp_path / "silent", toy_set, predicts=False)
     source = Source(folder=silent, kind="synthetic", split="train", labels="predicted")
     with pytest.raises(InputError, match=r"train-0 of .* has no predicted class"):
-        open_sources([source], "t2w")
+        open_sources([source], ["t2w"])
 
 
 def test_fewer_real_cases_are_a_part_of_more_and_of_both_classes(toy_set, toy_volumes):
@@ -30,7 +30,7 @@ def test_fewer_real_cases_are_a_part_of_more_and_of_both_classes(toy_set, toy_vo
         Source(folder=toy_set, kind="real", split="train"),
         Source(folder=toy_volumes, kind="synthetic", split="train"),
     ]
-    cases = open_sources(sources, "t2w")
+    cases = open_sources(sources, ["t2w"])
     before: set[str] = set()
     for count in (2, 5, 10, 24):
         taken = take_real(cases, count, seed=3)

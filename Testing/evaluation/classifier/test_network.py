@@ -38,6 +38,52 @@ def test_a_volume_is_resampled_first():
     assert (image[0, :, :, :4] == 0).all() and (image[0, :, :, 12:] == 0).all(), "8 slices, padded to 16"
 
 
+def test_zero_to_98_percent_become_zero_to_one():
+    voxels = np.random.default_rng(0).uniform(0.1, 0.9, (16, 16, 16)).astype(np.float32)
+    image = preprocess(voxels, (1, 1, 1), Preprocessing(shape=(16, 16, 16), intensity="0-1")).float()[0].numpy()
+    low, high = voxels.min(), np.percentile(voxels, 98)
+    np.testing.assert_allclose(image, ((voxels - low) / (high - low)).clip(0, 1), atol=1e-3)
+    assert (image == 1).mean() == pytest.approx(0.02, abs=0.002)
+
+
+def test_channels_are_cropped_by_the_first_and_scaled_each_by_itself():
+    rng = np.random.default_rng(0)
+    t2w, adc = np.zeros((24, 24, 24), np.float32), rng.uniform(0.5, 0.6, (24, 24, 24)).astype(np.float32)
+    t2w[4:20, 4:20, 4:20] = rng.uniform(0.1, 0.9, (16, 16, 16))
+    settings = Preprocessing(shape=(16, 16, 16))
+    both = preprocess(np.stack([t2w, adc]), (1, 1, 1), settings)
+    assert both.shape == (2, 16, 16, 16)
+    assert torch.equal(both[:1], preprocess(t2w, (1, 1, 1), settings))
+    assert torch.equal(both[1:], preprocess(adc[4:20, 4:20, 4:20], (1, 1, 1), settings))
+    with pytest.raises(InputError, match="dark everywhere"):
+        preprocess(np.stack([np.zeros_like(t2w), adc]), (1, 1, 1), settings)
+
+
+def test_a_soft_clip_as_sharp_as_on_whole_numbers_is_nearly_a_hard_one():
+    voxels = np.random.default_rng(0).uniform(0.1, 0.9, (16, 16, 16)).astype(np.float32)
+    hard, sharp, soft = (
+        preprocess(voxels, (1, 1, 1), Preprocessing(shape=(16, 16, 16), soft_clip=clip)).float()
+        for clip in (None, 10_000, 10)
+    )
+    np.testing.assert_allclose(sharp, hard, atol=2e-3)
+    low, high = np.percentile(voxels, (2, 98))  # the definition, in float64
+    v = voxels.astype(np.float64)
+    v = v + np.logaddexp(0, -10 * (v - low)) / 10 - np.logaddexp(0, 10 * (v - high)) / 10
+    np.testing.assert_allclose(soft[0], (v - v.mean()) / v.std(), atol=3e-3)
+
+
+def test_lanczos_keeps_the_field_of_view_and_what_varies_slowly():
+    settings = Preprocessing(shape=(32, 16, 16), spacing=(1.0, 1.0, 3.0), resampling="lanczos", intensity="0-1")
+    ramp = np.broadcast_to(np.linspace(0.1, 0.9, 48, dtype=np.float32), (32, 16, 48)).copy()
+    image = preprocess(ramp, (1.0, 1.0, 1.0), settings).float()[0]
+    middles = ramp[0, 0, 1::3]  # each third slice is the middle of a thick one
+    np.testing.assert_allclose(image[16, 8], (middles - middles[0]) / (middles[-1] - middles[0]), atol=5e-3)
+    edge = np.full((32, 16, 48), 0.2, np.float32)
+    edge[16:] = 0.8
+    finer = preprocess(edge, (1.0, 1.0, 1.0), settings.model_copy(update={"spacing": (0.5, 1.0, 3.0)}))
+    assert finer.shape == (1, 32, 16, 16) and torch.isfinite(finer).all()
+
+
 def test_an_empty_volume_is_refused():
     with pytest.raises(InputError, match="dark everywhere"):
         preprocess(np.zeros((16, 16, 16)), (1, 1, 1), Preprocessing(shape=(16, 16, 16)))
@@ -61,6 +107,7 @@ def test_networks_answer_with_two_logits(network, shape):
     model = build_classifier(network).eval()
     with torch.inference_mode():
         assert model(torch.zeros(1, 1, *shape)).shape == (1, 2)
+        assert build_classifier(network, 3).eval()(torch.zeros(1, 3, *shape)).shape == (1, 2)
 
 
 def test_the_published_network_is_efficientnet_b0():

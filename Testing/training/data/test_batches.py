@@ -90,6 +90,16 @@ def test_what_lies_on_the_device_is_what_comes_with_a_batch(cases):
             assert torch.equal(one, other)
 
 
+def test_the_network_is_told_the_spacing_of_each_case(tmp_path):
+    cases = cached(tmp_path, prepared=FakePrepared(spacings=True))
+    config = DenoiserTraining(network=tiny_network(), batch_size=5)
+    rows = [draw.row for draw in draws(cases, 0, batch_size=5)]
+    told = noised(BatchMaker(cases, config)(0, range(5))[0], DeviceCases(cases, torch.device("cpu")), config.scheduler)
+    assert sorted(told.spacing[:, 2].tolist()) == [8, 9, 10, 11, 12] and len(set(rows)) == 5
+    shown = [Draw(row=row, wording=0, timestep=5, shows_report=True, noise_seed=row) for row in (3, 1)]
+    assert make_batch(cases, shown, tiny_network()).spacing[:, 2].tolist() == [11, 9]
+
+
 def test_a_worker_that_is_started_anew_makes_the_same_batch(cases):
     config = DenoiserTraining(network=tiny_network(), batch_size=4, region_weights="lesions")
     make = BatchMaker(cases, config, RegionWeights(cases, "lesions"))

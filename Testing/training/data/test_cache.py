@@ -35,10 +35,17 @@ def test_it_holds_what_the_frozen_networks_say(tmp_path):
         assert bool(cases.positive[row]) == (case.pathology == "positive") == cases.rows[row].has_lesion
         assert cases.rows[row].fields == case.fields
     torch.testing.assert_close(cases.null_text, FakeEncoder().encode([""])[0], atol=2e-3, rtol=2e-3)
-    assert cases.spacing.tolist() == list(SPACING) and bool(cases.has_report.all())
+    assert cases.spacings.tolist() == [pytest.approx(SPACING)] * len(cases) and bool(cases.has_report.all())
     assert len(encoder.encoded) == 2 * 8 + 1, "each report once"
     gland, lesion = cases.regions([0, 1])
     assert gland[0, 0].sum() == 4 * 4 * 2 and not lesion[0].any() and lesion[1, 0].sum() == 1 and lesion[1, 0, 2, 2, 1]
+
+
+def test_each_row_has_the_spacing_of_its_case(tmp_path):
+    cases = cached(tmp_path, prepared=FakePrepared(spacings=True), mirror=True, shard_cases=4)
+    expected = [(*SPACING[:2], SPACING[2] + int(row.id[4:])) for row in cases.rows]
+    assert cases.spacings.tolist() == [pytest.approx(each) for each in expected] and len(set(expected)) == 5
+    assert {row.mirrored for row in cases.rows} == {True, False}
 
 
 def test_a_case_and_its_mirror_image(tmp_path):

@@ -172,7 +172,7 @@ def _opened(synthetic: Path, data: Path, split: Split | None) -> tuple[Synthesis
         raise InputError(
             f"{synthetic} was made from other cases than those in {data}; give the folder it was made from."
         )
-    check_readable(prepared.settings.shape, prepared.settings.spacing)
+    check_readable(prepared.settings.shape, prepared.one_spacing)
     return settings, prepared, open_volume_set(synthetic, split=split)
 
 

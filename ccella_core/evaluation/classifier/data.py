@@ -19,7 +19,7 @@ from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.evaluation.classifier.network import Preprocessing, preprocess
 from ccella_core.evaluation.data.synthetic_set import CSV_NAME, is_synthetic_set, read_table
-from ccella_core.evaluation.data.volume_set import VolumeRecord, VolumeSet, open_volume_set
+from ccella_core.evaluation.data.volume_set import VolumeRecord, VolumeSet, open_channels
 from ccella_core.files import sha256_of
 from ccella_core.provenance import SequenceName
 
@@ -54,11 +54,11 @@ class Labelled:
 
 
 class ClassifierImages:
-    """Volumes as a classifier sees them, (1, X, Y, Z) float16 each, by number; the last ones are kept in memory."""
+    """Volumes as a classifier sees them, (C, X, Y, Z) float16 each, by number; the last ones are kept in memory."""
 
     def __init__(self, cases: Sequence[Labelled], settings: Preprocessing) -> None:
         self.cases, self._settings = cases, settings
-        self._most = max(1, KEPT_BYTES // (2 * int(np.prod(settings.shape))))
+        self._most = max(1, KEPT_BYTES // (2 * self.channels * int(np.prod(settings.shape))))
         self._kept: OrderedDict[int, Tensor] = OrderedDict()
 
     def __len__(self) -> int:
@@ -78,6 +78,11 @@ class ClassifierImages:
         """(N,) bool."""
         return np.array([case.positive for case in self.cases], bool)
 
+    @property
+    def channels(self) -> int:
+        """C: sequences of a case."""
+        return max((case.volumes.channels for case in self.cases), default=1)
+
     def _prepare(self, index: int) -> Tensor:
         case = self.cases[index]
         try:
@@ -86,8 +91,8 @@ class ClassifierImages:
             raise InputError(f"{case.member.id} of {case.volumes.name}: {error}") from error
 
 
-def open_sources(sources: Sequence[Source], sequence: SequenceName) -> list[Labelled]:
-    """Every volume of ``sources``, with its class.
+def open_sources(sources: Sequence[Source], sequences: Sequence[SequenceName]) -> list[Labelled]:
+    """Every volume of ``sources`` that has all sequences, with its class.
 
     Raises:
         InputError: a folder is not of the kind it is said to be, has none of that split, or its cases have no class.
@@ -99,9 +104,7 @@ def open_sources(sources: Sequence[Source], sequence: SequenceName) -> list[Labe
             raise InputError(f"{source.folder} holds no {source.kind} cases, as `{maker}` makes them.")
         if source.kind == "real" and source.labels == "predicted":
             raise InputError(f"Real cases have no predicted class: remove `labels` from the source {source.folder}.")
-        cases += labelled(
-            open_volume_set(source.folder, sequence=sequence, split=source.split), source.kind, source.labels
-        )
+        cases += labelled(open_channels(source.folder, sequences, split=source.split), source.kind, source.labels)
     return cases
 
 

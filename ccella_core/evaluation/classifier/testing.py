@@ -19,9 +19,10 @@ from accelerate import Accelerator
 
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
-from ccella_core.evaluation.classifier.config import ClassifierConfig, ClassifierRecord, SeedRecord, seed_folder
+from ccella_core.evaluation.classifier.config import ClassifierConfig, ClassifierRecord
 from ccella_core.evaluation.classifier.data import ClassifierImages, labelled, refuse_shared
 from ccella_core.evaluation.classifier.network import build_classifier
+from ccella_core.evaluation.classifier.start import load_finished
 from ccella_core.evaluation.classifier.training import predict
 from ccella_core.evaluation.data.volume_set import VolumeSet
 from ccella_core.evaluation.statistics.class_scores import (
@@ -38,8 +39,7 @@ from ccella_core.evaluation.statistics.resampling import ScoreName
 from ccella_core.files import write_text
 from ccella_core.phantom.findings import Pathology
 from ccella_core.report_page import markdown_table, save_result
-from ccella_core.runs.folder import CHECKPOINTS, last_step, read_run_config, read_run_record
-from ccella_core.runs.trainer import load_trained
+from ccella_core.runs.folder import read_run_config, read_run_record
 
 RESULT, COMPARISON, PROBABILITIES_NAME = "scores", "comparison", "probabilities.csv"
 COMPARED: tuple[ScoreName, ...] = ("accuracy", "auroc", "average_precision")
@@ -64,7 +64,7 @@ class ClassifierResult(StrictModel):
     """Cases by kind and split."""
     seeds: tuple[int, ...]
     best_steps: tuple[int, ...]
-    """After which step each network was the best on the validation cases."""
+    """After which step each network has the weights that are used: the best on the validation cases, or the last."""
     scores: ClassScores
     """The mean over the networks."""
     by_seed: dict[int, ClassScores]
@@ -106,7 +106,7 @@ def evaluate_classifier(
     resamples: int = RESAMPLES,
     out: Path | None = None,
 ) -> ClassifierResult:
-    """Score every network of a finished run; each with the weights that were best on the validation cases.
+    """Score every network of a finished run, each with the weights that ``choose_by`` names.
 
     Args:
         run: folder of ``train_classifier``.
@@ -123,6 +123,8 @@ def evaluate_classifier(
     """
     accelerator = accelerator or Accelerator()
     config, learnt_from = read_run_config(run, ClassifierConfig), read_run_record(run, ClassifierRecord).data
+    if volumes.channels != len(config.sequences):
+        raise InputError(f"The run in {run} takes {', '.join(config.sequences)}; open all of them as channels.")
     cases = labelled(volumes, "real")
     patients = {case.member.patient for case in cases}
     for split, learnt in learnt_from.patients.items():
@@ -130,10 +132,8 @@ def evaluate_classifier(
     images = ClassifierImages(cases, config.classifier.preprocessing)
     rows, best_steps = [], []
     for number in config.seeds:
-        folder = seed_folder(run, number)
-        _refuse_unfinished(folder)
-        network = build_classifier(config.classifier.network)
-        best_steps.append(load_trained(folder / CHECKPOINTS, network, best=True))
+        network = build_classifier(config.classifier.network, len(config.sequences))
+        best_steps.append(load_finished(run, config, number, network))
         network.to(accelerator.device).eval()
         rows.append(predict(network, images, accelerator, config.classifier.batch_size).softmax(dim=1)[:, 1].numpy())
     probability = np.stack(rows).astype(float)
@@ -234,14 +234,6 @@ def comparison_markdown(comparison: ClassifierComparison, a: ClassifierResult, b
     if comparison.auroc is None:
         parts.append("DeLong's test is left out: it would take the several cases of a patient for independent.")
     return "\n\n".join(parts) + "\n"
-
-
-def _refuse_unfinished(folder: Path) -> None:
-    steps, done = read_run_record(folder, SeedRecord).steps, last_step(folder / CHECKPOINTS)
-    if done < steps:
-        raise InputError(
-            f"The training in {folder} stopped at step {done} of {steps}; let `ccella train classifier` go on with it."
-        )
 
 
 def _csv(result: ClassifierResult) -> str:

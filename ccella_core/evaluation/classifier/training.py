@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,26 +17,26 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor, nn
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.classifier.config import ClassifierConfig, ClassifierRecord, ClassifierTraining, seed_folder
+from ccella_core.evaluation.classifier.config import ClassifierConfig, ClassifierTraining, seed_folder
 from ccella_core.evaluation.classifier.data import (
     ClassifierImages,
     Labelled,
-    fingerprint_of,
     open_sources,
     patients_of,
     refuse_leaks,
     refuse_one_class,
+    refuse_shared,
     take_real,
 )
 from ccella_core.evaluation.classifier.network import Augmenter, build_classifier
+from ccella_core.evaluation.classifier.record import about_training, as_begun, refuse_other_data
+from ccella_core.evaluation.classifier.start import LEARNT, load_start, patients_before
 from ccella_core.evaluation.statistics.class_scores import THRESHOLD
 from ccella_core.runs.batches import Batches, DataLoading, shuffled_rows
 from ccella_core.runs.folder import (
     CHECKPOINTS,
-    RUN_NAME,
     alone_in_output,
     open_log,
-    read_run_record,
     refuse_other_run,
     write_run,
 )
@@ -47,6 +47,8 @@ from ccella_core.runs.trainer import Trainer
 
 NO_CLIPPING = math.inf
 """The authors trained without."""
+FEWEST_REAL = 2
+"""One of each class."""
 AUGMENTATION, DROPOUT = 2, 3
 """Streams of chance; the order of the cases has the first."""
 
@@ -70,12 +72,14 @@ def train_network(
     accelerator: Accelerator,
     logger: TrainLogger,
     loading: DataLoading | None = None,
+    begin: Callable[[nn.Module], None] | None = None,
 ) -> Trainer:
     """Train, going on from the last checkpoint in ``folder`` where there is one; returns the trainer, which is done.
 
     What a step draws follows from the seed, the step and the place in the batch, so that a run that was stopped ends
     with the weights of one that never was. The best weights on ``held_out`` are kept too. Batch normalisation sees
-    each process's share of a batch by itself, so that several processes do not give the weights of one.
+    each process's share of a batch by itself, so that several processes do not give the weights of one. ``begin`` fills
+    the network with what is started from; by default its weights are random.
 
     Raises:
         InputError: a batch cannot be shared by the processes, or a volume cannot be used.
@@ -88,8 +92,11 @@ def train_network(
         )
     plan = _Plan(config.steps_for(len(cases)), config.learning_rate, config.checkpoint_every, seed)
     torch.manual_seed(seed)
+    network = build_classifier(config.network, cases.channels)
+    if begin is not None:
+        begin(network)
     trainer = Trainer(
-        build_classifier(config.network),
+        network,
         folder,
         plan,
         schedule=polynomial(plan, power=config.decay_power),
@@ -128,7 +135,7 @@ class ImageBatch(NamedTuple):
     """Volumes before they are augmented, as they are sent to the device."""
 
     images: Tensor
-    """(B, 1, X, Y, Z) float16."""
+    """(B, C, X, Y, Z) float16."""
     positive: Tensor
     """(B, 1) bool."""
     seeds: list[int]
@@ -175,7 +182,8 @@ def _validate(
         "average_precision": float(average_precision_score(truth, probability)),
     }
     logger.validation(trainer.step, {**metrics, "loss/focal": metrics["loss"]})
-    trainer.keep_if_best(metrics["loss"] if config.choose_by == "loss" else -metrics["average_precision"])
+    if config.choose_by != "last":
+        trainer.keep_if_best(metrics["loss"] if config.choose_by == "loss" else -metrics["average_precision"])
     trainer.accelerator.wait_for_everyone()
 
 
@@ -205,22 +213,31 @@ def train_classifier(config: ClassifierConfig) -> Path:
     accelerator = Accelerator(mixed_precision=config.mixed_precision)
     refuse_other_run(config.output, config, may_change=MAY_CHANGE)
     refuse_leaks(config.train, config.validation)
-    everyone, held_out = (open_sources(sources, config.sequence) for sources in (config.train, config.validation))
+    everyone, held_out = (open_sources(sources, config.sequences) for sources in (config.train, config.validation))
     chosen = {seed: _training_cases(everyone, config, seed) for seed in config.seeds}
     for cases in chosen.values():
         refuse_one_class(cases, "training")
     refuse_one_class(held_out, "validation")
-    about_run = _about(config, everyone, held_out, accelerator)
-    _refuse_other_data(config.output, about_run["data"])
+    before = patients_before(config)
+    refuse_shared(
+        patients_of(held_out),
+        before.get(LEARNT, set()),
+        "The validation cases hold",
+        f"whom {config.start_from} learnt from",
+    )
+    for seed in config.seeds:
+        load_start(config, seed, build_classifier(config.classifier.network, len(config.sequences)))
+    about_run = about_training(config, everyone, held_out, accelerator)
+    refuse_other_data(config.output, about_run["data"])
     # 2. Train, one network after the other; they differ in their seeds alone.
     validation = ClassifierImages(held_out, config.classifier.preprocessing)
     if accelerator.is_main_process:
-        write_run(config.output, config, _as_begun(config.output, about_run))
+        write_run(config.output, config, as_begun(config.output, about_run))
     for seed, cases in chosen.items():
         folder = seed_folder(config.output, seed)
         steps = config.classifier.steps_for(len(cases))
         if accelerator.is_main_process:
-            about = _as_begun(folder, _about(config, cases, held_out, accelerator))
+            about = as_begun(folder, about_training(config, cases, held_out, accelerator))
             write_run(folder, config, {**about, "name": f"{config.name}, seed {seed}", "seed": seed, "steps": steps})
         log = open_log(
             folder,
@@ -240,6 +257,7 @@ def train_classifier(config: ClassifierConfig) -> Path:
                 accelerator=accelerator,
                 logger=logger,
                 loading=config.loading,
+                begin=partial(load_start, config, seed),
             )
         if accelerator.is_main_process:
             write_summary(folder)
@@ -248,60 +266,9 @@ def train_classifier(config: ClassifierConfig) -> Path:
 
 
 def _training_cases(cases: list[Labelled], config: ClassifierConfig, seed: int) -> list[Labelled]:
-    if config.real_count is None:
+    count = config.real_count
+    if config.real_fraction is not None:
+        count = max(FEWEST_REAL, round(config.real_fraction * sum(case.kind == "real" for case in cases)))
+    if count is None:
         return cases
-    return take_real(cases, config.real_count, seed if config.real_seed is None else config.real_seed)
-
-
-def _refuse_other_data(run: Path, now: dict[str, Any]) -> None:
-    """Raises InputError where the cases are no longer those that the run in ``run`` was begun on.
-
-    What run.json says of its patients must stay true, because the test goes by it. Runs that were begun before
-    fingerprints were kept are compared by their patients, which is all that is known.
-    """
-    if not (run / RUN_NAME).exists():
-        return
-    before = read_run_record(run, ClassifierRecord).data
-    if before.fingerprints is None:
-        changed = [now["folder"]] if before.patients != now["patients"] else []
-    else:
-        changed = [folder for folder, each in now["fingerprints"].items() if before.fingerprints.get(folder) != each]
-    if changed:
-        raise InputError(
-            f"The cases in {', '.join(changed)} have changed since the training in {run} was begun; bring them back as "
-            "they were, or name another output."
-        )
-
-
-def _as_begun(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
-    """``about`` with the data that a run in ``folder`` was begun on, where there is one: that is never overwritten."""
-    if not (folder / RUN_NAME).exists():
-        return about
-    return {**about, "data": read_run_record(folder, ClassifierRecord).data.model_dump(exclude_unset=True)}
-
-
-def _about(
-    config: ClassifierConfig, train: list[Labelled], validation: list[Labelled], accelerator: Accelerator
-) -> dict[str, Any]:
-    """What is trained on what."""
-    return {
-        "name": config.name,
-        "data": {
-            "folder": ", ".join(dict.fromkeys(str(source.folder) for source in config.train)),
-            "cases": {
-                "real train": sum(case.kind == "real" for case in train),
-                "synthetic train": sum(case.kind == "synthetic" for case in train),
-                "validation": len(validation),
-            },
-            "positive": {
-                "train": sum(case.positive for case in train),
-                "validation": sum(case.positive for case in validation),
-            },
-            "fingerprints": {
-                str(source.folder): fingerprint_of(source.folder) for source in (*config.train, *config.validation)
-            },
-            "patients": {"train": sorted(patients_of(train)), "validation": sorted(patients_of(validation))},
-        },
-        "processes": accelerator.num_processes,
-        "device": str(accelerator.device),
-    }
+    return take_real(cases, count, seed if config.real_seed is None else config.real_seed)

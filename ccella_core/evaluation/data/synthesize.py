@@ -223,6 +223,12 @@ def _checked_pathology(pipeline: CCELLAPipeline, source: PathologySource | None)
 
 def _warn_of_other_grid(pipeline: CCELLAPipeline, prepared: PreparedSet) -> None:
     index, settings = pipeline.index, prepared.settings
+    if settings.grid == "whole":
+        log.warning(
+            "The cases in %s have a spacing each (`--grid whole`), and %s makes volumes of one: they cannot be "
+            "measured against each other.", prepared.folder, index.name,
+        )  # fmt: skip
+        return
     grids = (index.native_shape, index.native_spacing_mm), (settings.shape, settings.spacing)
     if grids[0] != grids[1]:
         made, there = (f"{format_shape(shape)} voxels at {format_shape(spacing)}" for shape, spacing in grids)

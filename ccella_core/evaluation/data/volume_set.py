@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -44,11 +45,11 @@ class VolumeRecord:
     predicted_positive_probability: float | None
     seed: int | None
     read: Callable[[], np.ndarray]
-    """Voxels (X, Y, Z) float32 and RAS+, in 0 … 1 but for INTENSITY_SLACK."""
+    """Voxels (X, Y, Z), of several channels (C, X, Y, Z), float32 and RAS+, in 0 … 1 but for INTENSITY_SLACK."""
 
 
 class VolumeSet:
-    """Volumes of one sequence, all of the same shape and spacing; ``left_out``: those that cannot be used."""
+    """Volumes of a sequence, or of several as channels, all of one shape and spacing; ``left_out``: the unusable."""
 
     def __init__(
         self,
@@ -57,9 +58,10 @@ class VolumeSet:
         shape: tuple[int, int, int],
         spacing: tuple[float, float, float],
         left_out: Sequence[RejectedCase] = (),
+        channels: int = 1,
     ) -> None:
         self.name, self.members, self.shape, self.spacing = name, members, shape, spacing
-        self.left_out = tuple(left_out)
+        self.left_out, self.channels = tuple(left_out), channels
 
     def __len__(self) -> int:
         return len(self.members)
@@ -73,14 +75,14 @@ class VolumeSet:
         return sum(member.split == "train" for member in self.members)
 
     def voxels(self, index: int) -> np.ndarray:
-        """(X, Y, Z) float32 in 0 … 1, a slight overshoot clipped.
+        """(X, Y, Z), of several channels (C, X, Y, Z), float32 in 0 … 1, a slight overshoot clipped.
 
         Raises:
             InputError: the file is missing or damaged, or holds NaN, another shape, or other units.
         """
         member = self.members[index]
         voxels = np.asarray(member.read(), dtype=np.float32)
-        if voxels.shape != self.shape:
+        if voxels.shape[-3:] != self.shape:
             raise InputError(
                 f"{member.id} has {format_shape(voxels.shape)} voxels and the first of {self.name} "
                 f"{format_shape(self.shape)}: the volumes of a set must have one shape; prepare them with "
@@ -112,7 +114,7 @@ class VolumeSet:
                 progress(index + 1, len(self))
         if not usable:
             raise InputError(f"No volume in {self.name} can be used ({left_out[0].reason}).")
-        return VolumeSet(self.name, usable, self.shape, self.spacing, left_out)
+        return VolumeSet(self.name, usable, self.shape, self.spacing, left_out, self.channels)
 
     @property
     def left_out_words(self) -> tuple[str, ...]:
@@ -151,6 +153,38 @@ def open_volume_set(folder: Path, *, sequence: SequenceName = "t2w", split: Spli
     return _of_images(folder, sorted(path for path in images if not is_label_map(path)))
 
 
+def open_channels(folder: Path, sequences: Sequence[SequenceName], *, split: Split | None = None) -> VolumeSet:
+    """As ``open_volume_set``, with each sequence as a channel; cases that lack one are left out.
+
+    Raises:
+        InputError: as there; or no case has all of them, or they differ in shape or spacing.
+    """
+    sets = [open_volume_set(folder, sequence=sequence, split=split) for sequence in sequences]
+    first = sets[0]
+    if len(sets) == 1:
+        return first
+    if any(each.shape != first.shape or not np.allclose(each.spacing, first.spacing, rtol=SPACING_TOLERANCE)
+           for each in sets):  # fmt: skip
+        raise InputError(f"The sequences in {folder} differ in shape or spacing, so they cannot be channels of one.")
+    by_id = [{member.id: member for member in each} for each in sets]
+    members, left_out = [], []
+    for name in dict.fromkeys(name for each in by_id for name in each):
+        parts = [each.get(name) for each in by_id]
+        found = [part for part in parts if part is not None]
+        if len(found) == len(parts):
+            members.append(replace(found[0], read=partial(_stacked, found)))
+        else:
+            lacking = ", ".join(sequence for sequence, part in zip(sequences, parts, strict=True) if part is None)
+            left_out.append(RejectedCase(name, f"There is no {lacking} of it."))
+    if not members:
+        raise InputError(f"No case{_of_split(split)} in {folder} has all of {', '.join(sequences)}.")
+    return VolumeSet(first.name, members, first.shape, first.spacing, left_out, len(sequences))
+
+
+def _stacked(parts: Sequence[VolumeRecord]) -> np.ndarray:
+    return np.stack([part.read() for part in parts])
+
+
 def _of_prepared(folder: Path, sequence: SequenceName, split: Split | None) -> VolumeSet:
     prepared = PreparedSet.open(folder)
     members = [
@@ -170,7 +204,7 @@ def _of_prepared(folder: Path, sequence: SequenceName, split: Split | None) -> V
     ]
     if not members:
         raise InputError(f"There are no cases{_of_split(split)} with {sequence} in {folder}.")
-    return VolumeSet(str(folder), members, prepared.settings.shape, prepared.settings.spacing)
+    return VolumeSet(str(folder), members, prepared.settings.shape, prepared.one_spacing)
 
 
 def _of_synthetic(folder: Path, sequence: SequenceName, split: Split | None) -> VolumeSet:

@@ -30,6 +30,7 @@ from ccella_core.evaluation.features.extractor_import import (
     import_extractor,
 )
 from ccella_core.evaluation.features.medicalnet import MedicalNetExtractor
+from ccella_core.evaluation.features.protocols import ProtocolName, check_protocol
 from ccella_core.evaluation.features.radimagenet import SLICES, RadImageNetExtractor
 from ccella_core.files import whole_file
 from ccella_core.progress import OnProgress
@@ -105,7 +106,8 @@ def load_extractors(
     *,
     allow_download: bool = False,
     device: str = "auto",
-    slices: int = SLICES,
+    slices: int | None = None,
+    protocol: ProtocolName = "own",
     progress: OnProgress | None = None,
 ) -> tuple[FeatureExtractor, ...]:
     """The extractors of a kind, ready to use: one, or of ``radimagenet`` one for each of three planes.
@@ -115,14 +117,16 @@ def load_extractors(
         weights: the folder that ``ccella models import-extractor`` made, or a phantom reader's; by default this user's.
         allow_download: fetch and import published weights from the Hugging Face hub where they are missing.
         device: as in `choose_device`; the phantom reader of ``phantom`` is small and stays on the CPU.
-        slices: of each volume and plane, evenly spaced.
+        slices: of each volume and plane, evenly spaced; by default SLICES, and with a published protocol all.
+        protocol: how volumes are given to published networks.
         progress: called as ``phantom`` is trained, which its first use does: nine minutes of one core.
 
     Raises:
-        InputError: no such kind or device.
+        InputError: no such kind, device or protocol, or a protocol that is not measured so.
         ModelError: the weights are missing, or do not fit.
     """
     _refuse_unknown(kind)
+    check_protocol(protocol, [kind], slices)
     if kind == "phantom":
         phantom_reader = (
             load_or_train_phantom_reader(progress=progress) if weights is None else PhantomReader.load(weights)
@@ -130,8 +134,10 @@ def load_extractors(
         return (PhantomExtractor(phantom_reader),)
     folder = _imported(kind, weights, allow_download)
     if kind == "medicalnet":
-        return (MedicalNetExtractor.load(folder, choose_device(device)),)
-    return RadImageNetExtractor.load(folder, choose_device(device), slices=slices)
+        return (MedicalNetExtractor.load(folder, choose_device(device), protocol=protocol),)
+    return RadImageNetExtractor.load(
+        folder, choose_device(device), slices=SLICES if slices is None else slices, protocol=protocol
+    )
 
 
 def load_extractor(

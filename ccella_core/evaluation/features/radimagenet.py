@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ccella_core.errors import InputError
+from ccella_core.evaluation.features.protocols import ProtocolName, named
 from ccella_core.models.weights import load_config, load_network
 from ccella_core.networks.resnet import RadImageNetConfig, build_radimagenet
 
@@ -27,6 +28,8 @@ SLICES_A_BATCH = 16
 
 MEANS_BGR = (0.406, 0.456, 0.485)
 """ImageNet's, subtracted when the Keras weights were trained; in MONAI's and MAISI's evaluation too."""
+NO_RANGE = 1e-10
+"""Added to the difference of the extremes, for a volume of one grey."""
 
 
 class RadImageNetExtractor:
@@ -35,42 +38,62 @@ class RadImageNetExtractor:
     Grey goes into all three channels. Slices keep their size, but where their pixels are oblong they are interpolated
     to squares of the shorter side, as the network has seen no others. Voxels lie in 0 … 1 already, so unlike in MAISI's
     script no volume is stretched to its own extremes, which would hide a wrong contrast.
+
+    The published protocols take every slice as it is, of volumes that are stretched to their own extremes, and subtract
+    nothing. Their scripts turn RGB to BGR, which changes nothing in grey.
     """
 
     def __init__(
-        self, network: ResNet, config: RadImageNetConfig, plane: Plane, device: torch.device, *, slices: int = SLICES
+        self,
+        network: ResNet,
+        config: RadImageNetConfig,
+        plane: Plane,
+        device: torch.device,
+        *,
+        slices: int = SLICES,
+        protocol: ProtocolName = "own",
     ) -> None:
         self.network, self.config, self.plane, self.slices = network.to(device), config, plane, slices
-        self.device = device
-        self.name = f"RadImageNet ResNet-{config.depth} ({config.release} weights), {plane} plane"
+        self.device, self.protocol = device, protocol
+        self.name = named(f"RadImageNet ResNet-{config.depth} ({config.release} weights), {plane} plane", protocol)
         self.dimension = config.dimension
-        self.fingerprint = f"{config.sha256} {slices} slices"
+        self.fingerprint = named(f"{config.sha256} {slices} slices" if protocol == "own" else config.sha256, protocol)
 
     @classmethod
     def load(
-        cls, folder: Path, device: torch.device, *, slices: int = SLICES
+        cls, folder: Path, device: torch.device, *, slices: int = SLICES, protocol: ProtocolName = "own"
     ) -> tuple[RadImageNetExtractor, RadImageNetExtractor, RadImageNetExtractor]:
         """One for each of PLANES, of one network.
 
         Raises:
-            InputError: fewer than one slice.
+            InputError: fewer than one slice, or a published protocol with another release than Keras.
             ModelError: the folder does not hold it whole.
         """
         if slices < 1:
             raise InputError(f"At least one slice of each volume is needed, not {slices}.")
         config = load_config(RadImageNetConfig, folder)
+        if protocol != "own" and config.release != "Keras":
+            raise InputError(
+                f"The protocol {protocol} is measured with RadImageNet's Keras weights as MONAI converted them; "
+                f"{folder} holds the {config.release} release."
+            )
         network = load_network(lambda: build_radimagenet(config), folder)
-        xy, yz, xz = (cls(network, config, plane, device, slices=slices) for plane in PLANES)
+        xy, yz, xz = (cls(network, config, plane, device, slices=slices, protocol=protocol) for plane in PLANES)
         return xy, yz, xz
 
     @torch.inference_mode()
     def __call__(self, voxels: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
         """Features of voxels (X, Y, Z) in 0 … 1 and RAS+; see `FeatureExtractor`."""
         axis = ACROSS[self.plane]
-        slices = np.moveaxis(voxels, axis, 0)[evenly_spaced(voxels.shape[axis], self.slices)]
+        slices = np.moveaxis(voxels, axis, 0)
+        if self.protocol == "own":
+            slices = slices[evenly_spaced(voxels.shape[axis], self.slices)]
         images = torch.as_tensor(slices, dtype=torch.float32, device=self.device)[:, None]
-        pixel = [side for place, side in enumerate(spacing) if place != axis]
-        images = self._normalised(_with_square_pixels(images, pixel))
+        if self.protocol == "own":
+            pixel = [side for place, side in enumerate(spacing) if place != axis]
+            images = self._normalised(_with_square_pixels(images, pixel))
+        else:
+            images = ((images - images.min()) / (images.max() - images.min() + NO_RANGE)).expand(-1, 3, -1, -1)
         return torch.cat([self.network(batch) for batch in images.split(SLICES_A_BATCH)]).cpu().double().numpy()
 
     def _normalised(self, images: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.evaluation.data.volume_set import SPACING_TOLERANCE, VolumeSet, format_shape
 from ccella_core.evaluation.features.features import FeatureExtractor, features_of
+from ccella_core.evaluation.features.protocols import ProtocolName
 from ccella_core.evaluation.features.samples import Sample
 from ccella_core.evaluation.images import coverage, distances
 from ccella_core.evaluation.images.appearance import Appearance, SetLook, appearance_of
@@ -55,6 +56,7 @@ class ImageScores(StrictModel):
     shape: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]
     seed: int
+    protocol: ProtocolName = Field("own", description="how volumes were given to the extractors")
     extractors: tuple[ExtractorScores, ...]
     diversity: Diversity
     appearance: Appearance
@@ -74,6 +76,7 @@ def evaluate_images(
     *,
     seed: int = 0,
     pairs: int = PAIRS,
+    protocol: ProtocolName = "own",
     device: torch.device | None = None,
     cache: Path | None = None,
     stage: ImageStage = silent,
@@ -86,6 +89,7 @@ def evaluate_images(
         extractors: with which; every number names its own.
         seed: of the random halves, subsets and pairs.
         pairs: of each set, whose structural similarity is measured.
+        protocol: that the extractors were loaded with, as it is recorded.
         device: for structural similarity; extractors have their own.
         cache: a folder in which features are kept, so that a run that was stopped goes on.
         stage: shows progress.
@@ -115,6 +119,7 @@ def evaluate_images(
         shape=real.shape,
         spacing_mm=real.spacing,
         seed=seed,
+        protocol=protocol,
         extractors=tuple(scores),
         diversity=diversity,
         appearance=appearance,

@@ -90,6 +90,8 @@ class CaseBatch(NamedTuple):
     """(B, L, D) float16 as they are cached, or (B,) numbers of reports where the device has them."""
     noise: Tensor
     timesteps: Tensor
+    spacing: Tensor
+    """(B, 3) mm."""
     class_one_hot: Tensor
     has_report: Tensor
     """(B,) bool: whether a case shows its own report."""
@@ -143,6 +145,7 @@ def make_batch(
         text=text,
         noise=torch.stack([draw.noise(cases.latent_shape) for draw in draws]),
         timesteps=torch.tensor([draw.timestep for draw in draws]),
+        spacing=cases.spacings[rows],
         # An unknown class is every class alike, for variants that are given it.
         class_one_hot=torch.where(known[:, None], one_hot, 1 / network.num_classes),
         has_report=shows_report,

@@ -215,7 +215,7 @@ def _write_index(
         depends_on=depends_on,
         parts=tuple(parts),
         scale_factors=given or moments.scale_factors(scale),
-        spacing_mm=prepared.settings.spacing,
+        spacing_mm=prepared.spacing,
         has_regions=has_regions,
         null_sha256=sha256_of(folder / NULL_NAME) if has_text else None,
         left_out=left_out,

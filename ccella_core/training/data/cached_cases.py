@@ -45,6 +45,8 @@ class CacheEntry(StrictModel):
     reports: tuple[int, ...]
     """Rows of ``text``, each the case's report in other words; none: the case has no report."""
     fields: StructuredFields | None = None
+    spacing_mm: tuple[float, float, float] | None = None
+    """Of its voxels, where each case has its own; ``None``: that of the cache."""
     has_lesion: bool | None = None
     """Whether the region of a lesion is marked; ``None``: there may be one that is not."""
 
@@ -106,7 +108,6 @@ class CachedCases:
             raise InputError(f"There is no finished cache in {folder}.")
         self.folder, self.index = folder, index
         self.split = split
-        self.spacing = torch.tensor(index.spacing_mm)
         self._files: list[Any] = []
         self._places: list[tuple[int, int]] = []
         self._first_reports: list[int] = []
@@ -135,6 +136,8 @@ class CachedCases:
         """``False`` as well where the class is unknown: see ``knows_class``."""
         self.present = torch.tensor([row.present for row in self.rows], dtype=torch.bool).view(len(self.rows), -1)
         """(N, P): which parts of the latent each row has."""
+        self.spacings = torch.tensor([row.spacing_mm or index.spacing_mm for row in self.rows]).view(-1, 3)
+        """(N, 3): of each row, mm."""
         self.has_report = torch.tensor([bool(row.reports) for row in self.rows], dtype=torch.bool)
         self.null_text = None
         if index.null_sha256 is not None:
@@ -249,7 +252,7 @@ class DeviceCases:
     """
 
     def __init__(self, cases: CachedCases, device: torch.device, *, budget_bytes: float = 0) -> None:
-        self.spacing = cases.spacing.to(device)
+        self.device = device
         self._scale = cases.scale.to(device)
         self._latents = self._text = None
         latents = HALF_BYTES * len(cases) * int(torch.tensor(cases.latent_shape).prod())

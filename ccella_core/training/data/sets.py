@@ -15,7 +15,7 @@ from ccella_core.cases.splits import check_splits
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 
-ON_ONE_GRID = ("shape", "spacing", "scaling")
+ON_ONE_GRID = ("grid", "shape", "spacing", "scaling")
 """Settings that volumes of one network have in common."""
 
 

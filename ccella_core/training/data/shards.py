@@ -162,6 +162,7 @@ class ShardWriter:
             present=tuple(self.prepared.has(case, part) for part in self.parts),
             reports=reports,
             fields=case.fields.mirrored() if row.mirrored and case.fields is not None else case.fields,
+            spacing_mm=case.spacing_mm,
             has_lesion=is_marked if is_marked or is_known else None,
         )
 
@@ -176,7 +177,7 @@ class ShardWriter:
             # Seeded by the case, so that any number of processes draws the same.
             seed = [self.settings.augment.seed, zlib.crc32(case.id.encode()), row.variation]
             prepared = self._scan(case, _Row(False, 0))
-            spacing = self.prepared.settings.spacing
+            spacing = self.prepared.spacing_of(case)
             scan = _Scan(*random_copy(*prepared, self.settings.augment, spacing, np.random.default_rng(seed)))
         if not row.mirrored:
             return scan
