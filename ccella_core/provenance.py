@@ -72,6 +72,9 @@ class Provenance(BaseModel):
     source_sha256: str | None = Field(
         None, description="Of the scan that this was edited from: a hash of its voxels, whatever file they were in."
     )
+    examination_sha256: str | None = Field(
+        None, description="The same of the first of the scans that were edited together: their results share it."
+    )
     mask_sha256: str | None = Field(None, description="The same of the mask within which it was edited.")
     crop_mm: tuple[float, float, float] | None = Field(
         None, description="What was kept around the middle of the volume of ``shape``; nothing: all of it."

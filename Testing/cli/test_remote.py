@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 from loopback_host import ALIAS, LoopbackHost, gone, loopback_host
 from typer.testing import CliRunner, Result
 
@@ -36,12 +38,15 @@ def test_nothing_is_sent_before_somebody_agreed(tiny_model: Path, tmp_path: Path
     result = generate(tiny_model, tmp_path / "out", "--on", "me@nowhere.invalid")
     assert result.exit_code == 2
     assert "These leave this computer for me@nowhere.invalid: the reports" in result.stderr
+    assert "and the scans that you edit" in result.stderr
     assert "Agree to it with --yes" in result.stderr and not (tmp_path / "settings").exists()
 
 
 def test_what_cannot_be_is_a_sentence(tiny_model: Path, tmp_path: Path) -> None:
     result = generate(tiny_model, tmp_path / "out", "--on", "-oProxyCommand=x", "--yes")
     assert result.exit_code == 2 and "is no other computer" in result.stderr
+    result = generate(Path("hf:some/model"), tmp_path / "out", "--on", "somewhere", "--yes")
+    assert result.exit_code == 2 and "ccella models download hf:some/model there" in result.stderr
     result = generate(tiny_model, tmp_path / "out", "--on", "somewhere", "--yes", "--dtype", "float16")
     assert result.exit_code == 2 and "leave --dtype out" in result.stderr
 
@@ -70,4 +75,20 @@ def test_asked_once_for_a_host(
     volume = SyntheticVolume.load(entry["volume"])
     assert volume.provenance.seed == 7 and volume.provenance.report == REPORT
     assert Path(entry["volume"]).name == "SYNTHETIC_tiny_seed7.nii.gz"
+    assert gone(loopback_host.workers) and loopback_host.left_behind() == []
+
+
+@pytest.mark.medium
+def test_a_scan_is_edited_there(loopback_host: LoopbackHost, tiny_model: Path, tmp_path: Path) -> None:
+    voxels = np.random.default_rng(0).integers(0, 900, (14, 44, 40)).astype(np.int16)
+    sitk.WriteImage(sitk.GetImageFromArray(voxels), str(tmp_path / "Doe.nii.gz"))
+    edit = ("--image", tmp_path / "Doe.nii.gz", "--around=-20,-22,7", "--radius", 5)
+    there = ("--on", ALIAS, "--yes", "--steps", 1, "--no-picture", "--json")
+    result = generate(tiny_model, tmp_path / "out", *edit, *there)
+    assert result.exit_code == 0, result.stderr
+    (entry,) = json.loads(result.stdout)["volumes"]
+    volume = SyntheticVolume.load(entry["volume"])
+    changed = np.argwhere(volume.voxels != voxels.T)
+    assert len(changed) > 50 and np.linalg.norm(changed - [20, 22, 7], axis=1).max() <= 5
+    assert Path(entry["volume"]).name.startswith("SYNTHETIC_EDITED_FROM_")
     assert gone(loopback_host.workers) and loopback_host.left_behind() == []

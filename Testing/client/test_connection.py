@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
+import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 from loopback_host import ALIAS, CHANGED, CLOSED, UNKNOWN, LoopbackHost, gone
 
 from ccella_core import CCELLAPipeline
 from ccella_core.client.connection import Connection
-from ccella_core.client.protocol import SILENCE_SECONDS
+from ccella_core.client.protocol import SILENCE_SECONDS, encode
 from ccella_core.errors import Cancelled, InputError, ModelError, RemoteError
+from ccella_core.generation.edit import Sphere
 
 pytestmark = pytest.mark.medium
 
@@ -50,6 +55,43 @@ def test_the_same_volume_comes_back_and_nothing_is_left_there(
     assert [(each.batch, each.step) for each in heard if each.stage == "denoise"] == [(0, 1), (0, 2), (1, 1), (1, 2)]
     assert gone(loopback_host.workers) and gone(loopback_host.sessions) and own_ssh() == []
     assert loopback_host.left_behind() == []
+
+
+def test_a_scan_is_edited_there_as_it_would_be_here(
+    loopback_host: LoopbackHost, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voxels = np.random.default_rng(0).integers(0, 900, (14, 44, 40)).astype(np.int16)
+    scan = sitk.GetImageFromArray(voxels)
+    scan.SetSpacing((0.5, 0.6, 3.1))
+    scan.SetOrigin((-10.25, 1 / 3, 7.0))
+    scan.SetMetaData("PatientName", "Doe^John")
+    sphere = Sphere((0.0, -13.0, 27.0), 6.0)
+    asked: list[bytes] = []
+    send = Connection.request
+    monkeypatch.setattr(
+        Connection, "request", lambda self, *given: (asked.append(encode({"given": given[1]})), send(self, *given))[1]
+    )
+    options = {"image": scan, "mask": sphere, "seed": 7, "num_inference_steps": 2}
+    with CCELLAPipeline.connect(ALIAS, model=str(tiny_model), device="cpu") as pipeline:
+        (there,) = pipeline(REPORT, **options)
+        with pytest.raises(InputError, match="lies outside the scan"):
+            pipeline(REPORT, image=scan, mask=Sphere((500.0, 0.0, 0.0), 6.0))
+        with pytest.raises(InputError, match="The model draws t2w, not adc"):
+            pipeline(REPORT, image={"adc": scan})
+    (here,) = CCELLAPipeline.from_pretrained(tiny_model, device="cpu")(REPORT, **options)
+    assert there.voxels.dtype == np.int16 and np.abs(there.voxels - here.voxels.astype(int)).max() <= 1
+    assert (there.voxels != voxels.T).sum() > 100 and np.allclose(there.affine, here.affine, atol=1e-5)
+    assert there.provenance.source_sha256 == here.provenance.source_sha256
+    assert there.provenance.mask_sha256 == here.provenance.mask_sha256
+    words = [base64.b64decode(sent["given"]["data"]) for sent in map(json.loads, asked) if "data" in sent["given"]]
+    assert len(words) == 2 and not any(b"Doe" in each for each in words)
+    assert gone(loopback_host.workers) and loopback_host.left_behind() == []
+
+
+def test_a_model_of_the_hub_is_fetched_by_the_other_computer(loopback_host: LoopbackHost) -> None:
+    with pytest.raises(InputError, match=r"run ccella models download hf:some/model there, and give the model's name"):
+        CCELLAPipeline.connect(ALIAS, model="hf:some/model")
+    assert loopback_host.workers() == []
 
 
 def test_mistakes_are_those_of_the_pipeline_and_cost_no_connection(

@@ -10,8 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ccella_core.client.transfer import CHUNK_BYTES, ReceivedFiles, TransferError, chunks_of
+from ccella_core.client.protocol import encode
+from ccella_core.client.transfer import (
+    CHUNK_BYTES,
+    MOST_SCANS,
+    ReceivedFiles,
+    SentScans,
+    TransferError,
+    bare_nrrd,
+    chunks_of,
+)
 from ccella_core.errors import SaveError
+from ccella_core.limits import MAX_REQUEST_BYTES
 
 NAME = "SYNTHETIC_größer_seed7.nii"
 
@@ -66,7 +76,7 @@ def damaged(**changes: Any) -> list[dict[str, Any]]:
     ],
 )
 def test_what_came_otherwise_is_refused_and_not_written(tmp_path: Path, chunks: list[dict[str, Any]]) -> None:
-    with pytest.raises(TransferError, match="came damaged from the other computer; try again"):
+    with pytest.raises(TransferError, match="came damaged through the connection; try again"):
         receive(tmp_path, chunks)
     assert list(tmp_path.iterdir()) == []
 
@@ -107,3 +117,46 @@ def test_a_disk_that_refuses_is_a_sentence(tmp_path: Path) -> None:
 def test_the_hash_is_of_the_whole_file() -> None:
     sent = content(2 * CHUNK_BYTES + 5)
     assert {chunk["sha256"] for chunk in chunks_of(NAME, sent)} == {hashlib.sha256(sent).hexdigest()}
+
+
+def scan_in_chunks(words: bytes = b"") -> tuple[bytes, list[dict[str, Any]]]:
+    header = b"NRRD0004\n# of somebody\ntype: short\ncontent: Doe\n" + words + b"encoding: raw\n\n"
+    bare = bare_nrrd(header + content(CHUNK_BYTES + 7))
+    return bare, list(chunks_of("t2w.nrrd", bare))
+
+
+def test_of_a_scan_no_word_is_sent_but_grid_and_voxels() -> None:
+    bare, _chunks = scan_in_chunks(b"DICOM.PatientName:=Doe^John\n")
+    assert bare == b"NRRD0004\ntype: short\nencoding: raw\n\n" + content(CHUNK_BYTES + 7)
+
+
+def test_scans_are_kept_for_one_job() -> None:
+    scans = SentScans()
+    bare, chunks = scan_in_chunks()
+    for chunk in chunks:
+        scans.take(chunk)
+    assert scans.claim() == {"t2w.nrrd": bare} and scans.claim() == {}
+    scans.take(chunks[0])  # half of one
+    assert scans.claim() == {}
+    with pytest.raises(TransferError, match="came damaged"):
+        scans.take(chunks[1])
+
+
+@pytest.mark.parametrize("name", ["../scan.nrrd", "scan.nii", "", None, "/scan.nrrd"])
+def test_a_scan_of_another_name_is_refused(name: object) -> None:
+    with pytest.raises(TransferError, match="a name that is not expected"):
+        SentScans().take({**scan_in_chunks()[1][0], "name": name})
+
+
+def test_a_worker_keeps_no_more_scans_than_a_request_has() -> None:
+    scans = SentScans()
+    for number in range(MOST_SCANS):
+        (chunk,) = chunks_of(f"{number}.nrrd", b"x")
+        scans.take(chunk)
+    with pytest.raises(TransferError, match=f"more than {MOST_SCANS} scans"):
+        scans.take({**chunk, "name": "more.nrrd"})
+
+
+def test_a_chunk_is_a_line_that_a_worker_takes() -> None:
+    (chunk, _rest) = chunks_of("t2w.nrrd", content(CHUNK_BYTES + 1))
+    assert len(encode({"id": 1, "method": "send", "params": chunk})) < MAX_REQUEST_BYTES

@@ -185,6 +185,8 @@ def test_one_of_several_sequences_or_all_of_them(two_sequences: CCELLAPipeline, 
     )
     assert [volume.sequence for volume in both] == ["t2w", "adc"]
     assert both[0].provenance.source_sha256 != both[1].provenance.source_sha256
+    assert both[0].provenance.examination_sha256 == both[1].provenance.examination_sha256
+    assert alone.provenance.examination_sha256 == both[0].provenance.source_sha256  # the first's
     for volume, image in zip(both, (t2w, adc), strict=True):
         place = np.argwhere(volume.voxels != voxels_of(image)) @ volume.affine[:3, :3].T + volume.affine[:3, 3]
         assert len(place) > 20 and np.linalg.norm(place - CENTRE, axis=1).max() < 7.5  # a voxel of the other grid

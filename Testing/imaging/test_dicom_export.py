@@ -132,7 +132,7 @@ def test_viewers_show_it_the_way_radiologists_look_at_it(tmp_path: Path) -> None
 
 
 def test_the_header_says_that_it_is_synthetic(tmp_path: Path) -> None:
-    for sequence, kind, number in (("t2w", "OTHER", 1), ("adc", "DIFFUSION MAP", 2), ("hbv", "OTHER", 3)):
+    for sequence, kind, number in (("t2w", "OTHER", 1), ("hbv", "OTHER", 2), ("adc", "DIFFUSION MAP", 3)):
         for index, image in enumerate(images(export_dicom(source(sequence=sequence), tmp_path))):
             assert image.file_meta.MediaStorageSOPClassUID == image.SOPClassUID == "1.2.840.10008.5.1.4.1.1.4"
             assert image.Modality == "MR" and image.InstanceNumber == index + 1 and image.SeriesNumber == number
@@ -199,6 +199,21 @@ def test_the_sequences_of_an_examination_meet_in_one_study_and_others_do_not(tmp
     assert not set(t2w) & set(other)
     assert len({each[3] for each in (t2w, adc, moved, touched, other, later)}) == 6
     assert all(len(uid) <= 64 and uid.startswith("2.25.") for uid in t2w[1:])
+
+
+def test_scans_that_were_edited_together_meet_in_one_study(tmp_path: Path) -> None:
+    def study(sequence: str, scan: str, examination: str | None = "ab" * 32) -> tuple[str, ...]:
+        edited = source(sequence=sequence, source_sha256=scan, examination_sha256=examination, mask_sha256="0" * 64)
+        first = images(export_dicom(edited, tmp_path))[0]
+        assert first.ImageComments == f"SYNTHETIC (EDITED FROM {scan[:8]}) - not for diagnosis"
+        return first.PatientID, first.PatientComments, first.StudyInstanceUID, first.StudyDescription, \
+            first.FrameOfReferenceUID  # fmt: skip
+
+    t2w, hbv, adc = study("t2w", "ab" * 32), study("hbv", "cd" * 32), study("adc", "ef" * 32)
+    assert t2w == hbv == adc
+    assert t2w[1] == "SYNTHETIC (EDITED FROM abababab) - not for diagnosis"
+    assert not set(t2w) & set(study("t2w", "12" * 32, "12" * 32))
+    assert study("hbv", "34" * 32, None) != study("adc", "56" * 32, None)  # no word of an examination: one each
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,7 @@ def exit_when_cancelled(number: int, params: dict) -> None:
 cancelled = threading.Event()
 
 
-def ready(protocol: int = 2) -> None:
+def ready(protocol: int = 3) -> None:
     send(event="ready", protocol=protocol, version="0", pid=os.getpid(), python="3")
 
 

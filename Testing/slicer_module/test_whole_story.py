@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 from compare_room import add_real, composites, ijk_to_ras
@@ -83,6 +84,15 @@ def add_scan() -> Any:
     return slicer.util.addVolumeFromArray(sitk.GetArrayFromImage(image), affine, "T2 axial")
 
 
+def assert_labelled_and_nobody(series: Path) -> None:
+    for path in series.iterdir():
+        header = pydicom.dcmread(path)
+        assert header[0x0008001C].value == "YES" and list(header.ImageType)[:2] == ["DERIVED", "SECONDARY"]
+        assert header.ImageComments.startswith("SYNTHETIC (EDITED FROM ")
+        assert str(header.PatientName).startswith("SYNTHETIC^") and header.PatientID.startswith("SYNTHETIC-")
+        assert b"ProstateX" not in path.read_bytes()
+
+
 def centre_and_axes(volume: Any) -> tuple[np.ndarray, np.ndarray]:
     matrix = ijk_to_ras(volume)
     middle = (np.array(volume.GetImageData().GetDimensions()) - 1) / 2
@@ -154,6 +164,17 @@ def test_a_lesion_is_put_where_the_user_points(story: Story, tmp_path: Path) -> 
     assert composites("Synthetic")[0].GetBackgroundVolumeID() == edited.GetID()  # before and after are shown
     assert composites("Real")[0].GetBackgroundVolumeID() == scan.GetID()
     assert scan.GetName() not in edited.GetNodeReference("CCELLA.Provenance").GetText()
+
+    (series,) = story.widget.logic.exportDicom(edited, tmp_path / "dicom")
+    assert_labelled_and_nobody(series)
+    for image in (read_scan(series), sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(series)))):
+        assert image.GetSize() == edited.GetImageData().GetDimensions()
+        indices = np.indices(after.shape).reshape(3, -1)[::-1].T
+        world = indices @ ijk_to_ras(edited)[:3, :3].T + ijk_to_ras(edited)[:3, 3]
+        inverse = np.linalg.inv(affine_of(image))
+        there = np.rint(world @ inverse[:3, :3].T + inverse[:3, 3]).astype(int)
+        read = sitk.GetArrayFromImage(image)[tuple(there.T[::-1])].reshape(after.shape)
+        np.testing.assert_array_equal(read, after)
     assert story.bench.messages == []
 
 

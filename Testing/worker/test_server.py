@@ -85,7 +85,7 @@ def made_up(start_worker: StartWorker) -> WorkerProcess:
 def test_the_first_line_comes_before_anything_heavy(start_worker: StartWorker) -> None:
     worker = start_worker(code=NOTHING_HEAVY)
     ready = worker.read()
-    assert ready["event"] == "ready" and ready["protocol"] == 2 and ready["version"] == "0.1.0"
+    assert ready["event"] == "ready" and ready["protocol"] == 3 and ready["version"] == "0.1.0"
     assert ready["pid"] == worker.process.pid
     assert ready["python"] == f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
 

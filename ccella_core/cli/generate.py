@@ -88,9 +88,9 @@ def generate(
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
     on: Annotated[
         str | None,
-        typer.Option("--on", help="Another computer to generate on, by SSH: user@host. The report goes there."),
+        typer.Option("--on", help="Another computer to generate on, by SSH: user@host. Report and scan go there."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Send the report to that computer without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Send report and scan to that computer without asking.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of the same name.")] = False,
     no_picture: Annotated[bool, typer.Option("--no-picture", help="Draw no contact sheet.")] = False,
     as_json: AsJson = False,
@@ -115,8 +115,6 @@ def generate(
     text = _report_text(report, report_file)
     if image and place_on is not None:
         raise InputError("An edited scan stays where it is: leave --place-on out.")
-    if image and on is not None:
-        raise InputError("Scans are edited on this computer: leave --on out.")
     reference = None if place_on is None else _reference(place_on)  # before minutes are spent on what would be lost
 
     from ccella_core.provenance import LABELS
@@ -134,7 +132,7 @@ def generate(
         started = time.monotonic()
         with ProgressDisplay() as progress:
             if remote is not None:
-                volumes = remote(text, options, callback=progress)
+                volumes = remote(text, options, image=edit, callback=progress)
             else:
                 pipeline = CCELLAPipeline.from_pretrained(found or model, device=device, dtype=dtype)
                 volumes = pipeline(text, options, image=edit, callback=progress)

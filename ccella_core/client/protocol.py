@@ -11,15 +11,15 @@ from typing import Any, NamedTuple, get_args
 from ccella_core.errors import CCELLAError
 from ccella_core.limits import SchedulerName
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 """A client refuses a worker whose ``ready`` names another one."""
 
 JOBS = ("generate", "download", "delete")
 """Methods that run one at a time; a second one is refused as ``busy``."""
 QUESTIONS = ("describe", "count_tokens", "estimate", "read_study")
 """Methods that are answered in between, in the order in which they were asked."""
-CONTROLS = ("cancel", "shutdown")
-"""Methods that are answered at once."""
+CONTROLS = ("send", "cancel", "shutdown")
+"""Methods that are answered at once, in the order in which they were asked."""
 METHODS = (*JOBS, *QUESTIONS, *CONTROLS)
 
 EVENTS = ("ready", "progress", "preview", "file", "heartbeat", "log", "result", "error")

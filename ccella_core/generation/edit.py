@@ -125,15 +125,19 @@ class ScanToEdit:
     @property
     def name(self) -> str:
         """For files of what is edited from it: a few digits of the first scan's hash, and nobody's name."""
-        (first, *_) = self.scans.values()
-        return f"EDITED_FROM_{voxel_sha256(first)[:EDITED_FROM_DIGITS]}"
+        return f"EDITED_FROM_{self._examination_sha256[:EDITED_FROM_DIGITS]}"
 
     def hashes(self, sequence: SequenceName) -> dict[str, str | None]:
-        """``Provenance``'s ``source_sha256`` and ``mask_sha256``: they name a scan without naming a patient."""
+        """``Provenance``'s hashes of scan, examination and mask, which name them without naming a patient."""
         return {
             "source_sha256": voxel_sha256(self.scans[sequence]),
+            "examination_sha256": self._examination_sha256,
             "mask_sha256": None if self.mask is None else voxel_sha256(self.mask),
         }
+
+    @property
+    def _examination_sha256(self) -> str:
+        return voxel_sha256(next(iter(self.scans.values())))
 
 
 def scan_to_edit(

@@ -17,13 +17,13 @@ import numpy as np
 
 from ccella_core.errors import InputError, NonFiniteError, SaveError
 from ccella_core.files import replace_folder
-from ccella_core.imaging.dicom_header import MR_IMAGE_STORAGE, decimal_string, series_header, uid_of
+from ccella_core.imaging.dicom_header import MR_IMAGE_STORAGE, decimal_string, edited_examination, series_header, uid_of
 from ccella_core.imaging.orientation import RAS_FROM_LPS, directions_of, spacing_of
 from ccella_core.limits import SYNTHETIC_PREFIX
 
 NOT_OF_THE_EXAMINATION = ("created", "device", "dtype", "software", "warnings", "predicted_positive_probability",
-                          "output_range")  # fmt: skip
-"""Facts of a provenance that may differ between two makings of the same examination."""
+                          "output_range", "source_sha256")  # fmt: skip
+"""Facts of a provenance that may differ between two makings of the same examination, or between its sequences."""
 SAME_PLACE_DECIMALS = 3
 """Of the affine in mm: NIfTI keeps it in single precision, and a volume that was saved is the same volume."""
 RIGHT_ANGLED = 1e-4
@@ -129,6 +129,7 @@ def _examination(source: DicomSource) -> str:
     made = {key: value for key, value in source.provenance.items() if key not in NOT_OF_THE_EXAMINATION}
     if missing := [key for key in ("model_name", "model_version", "model_sha256", "seed") if key not in made]:
         raise InputError(f"{source.name} does not say how it was made (no {missing[0]}), so it is not exported.")
+    made["examination_sha256"] = edited_examination(source.provenance)
     return _digest(json.dumps(made, sort_keys=True, ensure_ascii=True))
 
 

@@ -21,7 +21,7 @@ SYNTHETIC_DATA = 0x0008001C
 """Whether there was a patient at all; by its number, because pydicom's older dictionaries do not name it."""
 UID_SPACE = uuid.UUID("9c5e8f0e-6f0b-5d5a-9d0e-1f6b3c1a7c42")
 """In which names become UUIDs and these, behind 2.25, UIDs: nobody has to be asked for a root of their own."""
-SERIES_NUMBERS = {"t2w": 1, "adc": 2, "hbv": 3}
+SERIES_NUMBERS = {"t2w": 1, "hbv": 2, "adc": 3}
 KINDS_OF_IMAGE = {"adc": "DIFFUSION MAP"}
 """The third value of *Image Type*; OTHER for the rest."""
 WINDOW_PERCENTILES = (1, 99)
@@ -43,7 +43,7 @@ def series_header(source: DicomSource, examination: str, key: str, slices: Slice
 
     made, nobody = source.provenance, f"{SYNTHETIC_PREFIX}-{examination[:16]}"
     scan = made.get("source_sha256")
-    label = synthetic_label(scan)
+    label, label_of_all = synthetic_label(scan), synthetic_label(edited_examination(made))
     maker = f"{made['model_name']} {made['model_version']}"
     data = Dataset()
     data.SpecificCharacterSet = "ISO_IR 192"
@@ -63,13 +63,13 @@ def series_header(source: DicomSource, examination: str, key: str, slices: Slice
     data.ImageComments = label
     # What the standard asks for of patient and examination is there, and empty, also where a scan was edited.
     data.PatientName, data.PatientID = f"{SYNTHETIC_PREFIX}^{examination[:16]}", nobody
-    data.PatientComments = label
+    data.PatientComments = label_of_all
     for empty in ("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber",
                   "ReferringPhysicianName", "ScanOptions", "MRAcquisitionType", "RepetitionTime", "EchoTime",
                   "EchoTrainLength", "PositionReferenceIndicator"):  # fmt: skip
         setattr(data, empty, None)
     data.StudyInstanceUID, data.StudyID = uid_of("study", examination), examination[:16]
-    data.StudyDescription = _text(f"{label}: prostate MRI")
+    data.StudyDescription = _text(f"{label_of_all}: prostate MRI")
     data.SeriesInstanceUID, data.FrameOfReferenceUID = uid_of("series", key), uid_of("place", examination)
     data.Modality, data.BodyPartExamined, data.PatientPosition = "MR", "PROSTATE", "HFS"
     data.SeriesNumber = SERIES_NUMBERS.get(source.sequence, len(SERIES_NUMBERS) + 1)
@@ -80,6 +80,11 @@ def series_header(source: DicomSource, examination: str, key: str, slices: Slice
     data.ContributingEquipmentSequence = [_equipment(made)]
     _describe_pixels(data, slices, stored)
     return data
+
+
+def edited_examination(made: Mapping[str, Any]) -> str | None:
+    """The hash of the scans that a volume was edited from; of its own scan where it does not say with which others."""
+    return made.get("examination_sha256") or made.get("source_sha256")
 
 
 def _say_when(data: Any, created: object) -> None:

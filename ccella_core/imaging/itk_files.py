@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 from typing import BinaryIO
@@ -10,6 +11,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 
 from ccella_core.errors import InputError
+from ccella_core.imaging.orientation import RAS_FROM_LPS, set_affine
 from ccella_core.imaging.raw_files import OnWarning, check_size, opened, read_announced, unpacked
 
 MOST_HEADER_LINES = 1000
@@ -19,11 +21,14 @@ META_BYTES = {
 }  # fmt: skip
 META_SPACING, META_ORIGIN = ("ElementSpacing", "ElementSize"), ("Offset", "Position", "Origin")
 META_DIRECTION = ("TransformMatrix", "Orientation", "Rotation")
-NRRD_BYTES = {"char": 1, "uchar": 1, "short": 2, "ushort": 2, "int": 4, "uint": 4, "longlong": 8, "ulonglong": 8,
-              "float": 4, "double": 8}  # fmt: skip
+NRRD_TYPES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "longlong": "i8",
+              "ulonglong": "u8", "float": "f4", "double": "f8"}  # fmt: skip
+"""As NumPy calls them, without the order of their bytes."""
 NRRD_ENCODINGS = {"gz": "gzip", "gzip": "gzip", "bz2": "bzip2", "bzip2": "bzip2", "raw": "raw"}
 NRRD_SPACES = re.compile(r"(left|right)-anterior-superior|left-posterior-superior|ras|las|lps", re.IGNORECASE)
 """Those that ITK brings to its own."""
+NRRD_TO_RAS = {"left-posterior-superior": RAS_FROM_LPS, "right-anterior-superior": np.eye(3)}
+"""Those that ITK and Slicer write."""
 UNITS_IN_MM = {"mm": 1.0, "millimeter": 1.0, "m": 1000.0, "cm": 10.0, "um": 0.001, "μm": 0.001, "micron": 0.001}
 
 
@@ -55,27 +60,73 @@ def read_meta(path: Path, on_warning: OnWarning) -> sitk.Image:
 def read_nrrd(path: Path, on_warning: OnWarning) -> sitk.Image:
     """A NRRD, as ITK reads it, in mm. Raises InputError as ``read_meta`` does."""
     with opened(path) as file:
-        header = _nrrd_header(file, path)
-        shape = _numbers(header.get("sizes", ""), path)
-        check_size(path, shape)
-        kinds = header.get("kinds", "").split()
-        layers = [size for size, kind in zip(shape, kinds, strict=False) if kind not in ("domain", "space")]
-        if len(shape) == 4 and layers and layers[0] > 1:
-            raise InputError(f"{path} has {layers[0]} layers; export each segment, or layer, as a file of its own.")
-        _check_nrrd_place(header, path)
-        kind = _nrrd_type(header.get("type", ""))
-        encoding = header.get("encoding", "raw").casefold()
-        if kind not in NRRD_BYTES or encoding not in NRRD_ENCODINGS:
-            raise InputError(f"{path} holds {header.get('type')!r} as {encoding!r}; save it again as .nii.gz.")
-        announced = int(np.prod(shape, dtype=np.int64)) * NRRD_BYTES[kind]
-        apart = header.get("data file", header.get("datafile", "LOCAL"))
-        _check_voxels(file, apart, path, announced, NRRD_ENCODINGS[encoding], on_warning)
-    image = _read(path)
+        header = _checked_nrrd(file, path, on_warning)
+    return _in_mm(_read(path), header, path, on_warning)
+
+
+def nrrd_in_memory(content: bytes, path: Path) -> sitk.Image:
+    """An uncompressed NRRD that is no file on this computer.
+
+    Args:
+        content: what the file would hold.
+        path: what sentences call it.
+
+    Raises:
+        InputError: as ``read_nrrd`` does, or it is compressed, or not as ITK and Slicer write it.
+    """
+    if re.search(rb"^data ?file:", content.partition(b"\n\n")[0], re.IGNORECASE | re.MULTILINE):
+        raise InputError(f"{path} is in two parts; send it as one.")
+    header = _checked_nrrd(io.BytesIO(content), path, _unheard)
+    shape, to_ras = _numbers(header["sizes"], path), NRRD_TO_RAS.get(header["space"].casefold())
+    if header.get("encoding", "raw").casefold() != "raw" or to_ras is None or len(shape) != 3:
+        raise InputError(f"{path} is no three-dimensional NRRD as ITK writes it without compression.")
+    kind = np.dtype(NRRD_TYPES[_nrrd_type(header["type"])])
+    stored = kind.newbyteorder(">" if header.get("endian", "little").casefold() == "big" else "<")
+    voxels = np.frombuffer(content, stored, int(np.prod(shape)), content.index(b"\n\n") + 2).astype(kind)
+    image = sitk.GetImageFromArray(voxels.reshape(shape[::-1]))
+    columns = [
+        column.split(",")
+        for column in re.findall(r"\(([^)]*)\)", f"{header['space directions']} {header['space origin']}")
+    ]
+    affine = np.eye(4)
+    try:
+        affine[:3] = to_ras @ np.array(columns, dtype=np.float64).T
+    except ValueError as error:
+        raise InputError(f"{path} does not say where it lies; convert it again from its source.") from error
+    set_affine(image, affine)
+    return _in_mm(image, header, path, _unheard)
+
+
+def _checked_nrrd(file: BinaryIO, path: Path, on_warning: OnWarning) -> dict[str, str]:
+    """The header, once it and the voxels that it announces are known to be there."""
+    header = _nrrd_header(file, path)
+    shape = _numbers(header.get("sizes", ""), path)
+    check_size(path, shape)
+    kinds = header.get("kinds", "").split()
+    layers = [size for size, kind in zip(shape, kinds, strict=False) if kind not in ("domain", "space")]
+    if len(shape) == 4 and layers and layers[0] > 1:
+        raise InputError(f"{path} has {layers[0]} layers; export each segment, or layer, as a file of its own.")
+    _check_nrrd_place(header, path)
+    kind = _nrrd_type(header.get("type", ""))
+    encoding = header.get("encoding", "raw").casefold()
+    if kind not in NRRD_TYPES or encoding not in NRRD_ENCODINGS:
+        raise InputError(f"{path} holds {header.get('type')!r} as {encoding!r}; save it again as .nii.gz.")
+    announced = int(np.prod(shape, dtype=np.int64)) * np.dtype(NRRD_TYPES[kind]).itemsize
+    apart = header.get("data file", header.get("datafile", "LOCAL"))
+    _check_voxels(file, apart, path, announced, NRRD_ENCODINGS[encoding], on_warning)
+    return header
+
+
+def _in_mm(image: sitk.Image, header: dict[str, str], path: Path, on_warning: OnWarning) -> sitk.Image:
     factor = _nrrd_unit(header, path, on_warning)
     if factor != 1:
         image.SetSpacing([length * factor for length in image.GetSpacing()])
         image.SetOrigin([place * factor for place in image.GetOrigin()])
     return image
+
+
+def _unheard(_warning: str) -> None:
+    """Whoever sent the file has read it before."""
 
 
 def _meta_header(file: BinaryIO, path: Path) -> dict[str, str]:

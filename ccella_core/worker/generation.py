@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from transformers.utils.logging import disable_progress_bar
 
 from ccella_core.devices import memory_explained
-from ccella_core.generation.edit import ScanToEdit, edit_of
+from ccella_core.errors import InputError
+from ccella_core.generation.edit import ScanToEdit, Source, Sphere, edit_of
 from ccella_core.generation.job import wanted_parts
 from ccella_core.generation.pipeline import CCELLAPipeline
+from ccella_core.imaging.itk_files import nrrd_in_memory
 from ccella_core.models.model import ModelFolder
 from ccella_core.models.search import resolve_model
-from ccella_core.provenance import Provenance
+from ccella_core.provenance import Provenance, SequenceName
 from ccella_core.worker.hardware import device_id
 from ccella_core.worker.output import checked_name, keep_all, saved_into, sent_through, writable_folder
 from ccella_core.worker.params import GenerateParams, read_params
@@ -90,6 +93,26 @@ def _keep_timing(how: Provenance, reporter: Reporter, state: WorkerState, *, par
     timings.keep(how.model_sha256, how.device, how.shape, timing)
 
 
+def _to_edit(
+    task: Task, params: GenerateParams
+) -> tuple[Source | dict[SequenceName, Source] | None, Source | Sphere | None]:
+    """Image and mask: files on this computer or, for a client on another one, what it has sent."""
+    if params.output_dir is not None:
+        return params.image, params.where
+
+    def sent(name: str) -> Source:
+        if name not in task.scans:
+            raise InputError(f"The scan {name} did not come from the other computer; try again.")
+        return nrrd_in_memory(task.scans[name], Path(name))
+
+    image, where = params.image, params.where
+    if isinstance(image, dict):
+        return {sequence: sent(name) for sequence, name in image.items()}, sent(where) if isinstance(
+            where, str
+        ) else where
+    return None if image is None else sent(image), sent(where) if isinstance(where, str) else where
+
+
 def generate(task: Task, state: WorkerState) -> dict[str, Any]:
     """Make ``count`` volumes, with the seeds that follow ``seed``.
 
@@ -102,7 +125,7 @@ def generate(task: Task, state: WorkerState) -> dict[str, Any]:
     params = read_params(GenerateParams, task)
     model = resolve_model(params.model)
     name = checked_name(params.name or model.index.name)
-    edit = edit_of(params.image, params.where, model.index.sequences)
+    edit = edit_of(*_to_edit(task, params), model.index.sequences)
     if edit is not None:
         name = checked_name(f"{edit.name}_{name}")
     reporter = Reporter(task, volumes=params.count, spacing=params.spacing or model.index.native_spacing_mm)

@@ -27,6 +27,7 @@ from ccella_core.client.protocol import (
     encode,
     parse_request,
 )
+from ccella_core.client.transfer import SentScans, TransferError
 from ccella_core.limits import MAX_REQUEST_BYTES
 from ccella_core.worker.channel import Channel
 from ccella_core.worker.failures import Failure, explain, failure
@@ -73,6 +74,7 @@ class Server:
         self._heartbeat_seconds = heartbeat_seconds
         self._jobs: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._questions: queue.SimpleQueue[Task] = queue.SimpleQueue()
+        self._scans = SentScans()
         self._open: dict[int, Task] = {}
         self._lock = threading.Lock()  # of _open
         self._exit_code = EXIT_PARENT_GONE
@@ -116,6 +118,8 @@ class Server:
         task = Task(*request, send=self.channel.send)
         if task.method == "cancel":
             self._cancel(task)
+        elif task.method == "send":
+            self._keep_scan(task)
         elif task.method == "shutdown":
             task.tell("result", value={})
         else:
@@ -127,6 +131,8 @@ class Server:
             problem = self._obstacle(task)
             if problem is None:
                 self._open[task.id] = task
+                if task.method in JOBS:
+                    task.scans = self._scans.claim()
                 (self._jobs if task.method in JOBS else self._questions).put(task)
                 return
         self._refuse(task.id, problem)
@@ -138,6 +144,14 @@ class Server:
         if task.method in JOBS and running is not None:
             return failure("busy", f"The request {running.id} ({running.method}) is still running.")
         return None
+
+    def _keep_scan(self, task: Task) -> None:
+        try:
+            self._scans.take(task.params)
+        except TransferError as error:
+            self._refuse(task.id, failure("input", str(error)))
+        else:
+            task.tell("result", value={})
 
     def _cancel(self, task: Task) -> None:
         meant = self._open.get(task.params["id"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -26,7 +26,7 @@ class Task:
     """A request that was accepted.
 
     ``send`` is the channel's. ``finished`` is what was completed so far: if the request fails, it goes into the
-    ``error`` event, so that no result is lost.
+    ``error`` event, so that no result is lost. ``scans`` are NRRD files that were sent for this job.
     """
 
     id: int
@@ -35,6 +35,7 @@ class Task:
     send: Callable[..., None]
     cancelled: threading.Event = field(default_factory=threading.Event)
     finished: dict[str, Any] = field(default_factory=dict)
+    scans: Mapping[str, bytes] = field(default_factory=dict)
 
     def tell(self, event: str, **content: Any) -> None:
         """Send an event of this request."""

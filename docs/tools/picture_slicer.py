@@ -87,9 +87,9 @@ def draw(bench: Any, real_folder: Path | None, screenshots: Path, pictures: Path
     bench.render_layout(screenshots / "comparison.png", *VIEWS)
     bench.grab(widget.parent, screenshots / "panel.png", PANEL_WIDTH)
     ui.compareButton.click()
-    draw_hanging(bench, widget, pictures)
     draw_edit(bench, ui, pictures)
-    draw_study(bench, widget, pictures)
+    draw_study(bench, widget, pictures)  # before there are other sequences in the scene
+    draw_hanging(bench, widget, pictures)
 
 
 def draw_hanging(bench: Any, widget: Any, pictures: Path) -> None:
@@ -132,7 +132,7 @@ def draw_study(bench: Any, widget: Any, pictures: Path) -> None:
         bench.process_events(1)
         bench.render_layout(pictures / "slicer_study_case.png", *SMALLER_VIEWS)
         page.studyFolderEdit.text = "reader-study"  # whatever folder it is on this computer
-        bench.grab(widget.parent, pictures / "slicer_study.png", PANEL_WIDTH)
+        bench.grab(widget.pages.widget(1), pictures / "slicer_study.png", PANEL_WIDTH)
         page.stopButton.click()
     widget.pages.currentIndex = 0
 

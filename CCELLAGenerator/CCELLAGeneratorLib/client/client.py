@@ -7,8 +7,9 @@ and no callback comes from within `request` or `cancel`.
 from __future__ import annotations
 
 import base64
+import contextlib
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ class _Request:
     on_progress: Callable[[dict[str, Any]], None] | None
     on_preview: Callable[[bytes], None] | None
     files: Any = None  # ReceivedFiles, where they come from another computer
+    scans: tuple[Path, ...] = ()  # that go there
     sent: bool = False
     cancelled: bool = False
 
@@ -87,11 +89,9 @@ class WorkerClient:
         if method == DOWNLOAD and not self._environment.items() >= ONLINE.items():
             self._download(request)
             return request.id
-        if self.host and request.params.get("image") is not None:
-            qt.QTimer.singleShot(0, lambda: self._call(request.on_error, client_errors.edits_stay_here()))
-            return request.id
         if self.host:
             self._bring_files_here(request)
+            self._take_scans_there(request)
         self._requests[request.id] = request
         if self._link is None:
             self._start()
@@ -194,14 +194,28 @@ class WorkerClient:
 
     def _send(self, request: _Request) -> None:
         request.sent = True
+        for chunk in (chunk for path in request.scans for chunk in _chunks_of_scan(path)):
+            self._link.send(self._next_id(), "send", chunk)
         self._link.send(request.id, request.method, request.params)
 
     def _bring_files_here(self, request: _Request) -> None:
-        """The other computer sees none of our folders: files come through the pipe, and none is sent."""
+        """The other computer sees none of our folders: files come through the pipe."""
         folder = request.params.get("output_dir")
         if folder is not None:
             request.files = shared_transfer().ReceivedFiles(Path(folder))
             request.params = {name: value for name, value in request.params.items() if name != "output_dir"}
+
+    @staticmethod
+    def _take_scans_there(request: _Request) -> None:
+        """Nor does it see the scan to edit, or its mask: both are sent, and named without a folder."""
+        image, mask = (request.params.get(name) for name in ("image", "mask"))
+        paths = list(image.values()) if isinstance(image, dict) else [image]
+        request.scans = tuple(Path(path) for path in (*paths, mask) if path is not None)
+        if isinstance(image, dict):
+            image = {sequence: Path(path).name for sequence, path in image.items()}
+        named = {"image": image, "mask": mask}
+        there = {key: Path(name).name if isinstance(name, str) else name for key, name in named.items() if name}
+        request.params = {**request.params, **there}
 
     def _take_file(self, request: _Request, message: dict[str, Any]) -> None:
         try:
@@ -282,3 +296,10 @@ class WorkerClient:
             on_error=then(request.on_error),
             on_progress=request.on_progress,
         )
+
+
+def _chunks_of_scan(path: Path) -> Iterator[dict[str, Any]]:
+    """Of a scan that is gone nothing is sent, and the worker says that it did not come."""
+    transfer = shared_transfer()
+    with contextlib.suppress(OSError):
+        yield from transfer.chunks_of(path.name, transfer.bare_nrrd(path.read_bytes()))

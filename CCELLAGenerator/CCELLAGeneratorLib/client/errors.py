@@ -103,15 +103,6 @@ def other_release(host: str, theirs: object, ours: int) -> ClientError:
     )
 
 
-def edits_stay_here() -> ClientError:
-    """A real scan does not leave this computer."""
-    return ClientError(
-        "input",
-        _("A scan is edited on this computer only."),
-        _("Go back to this computer, under Settings, and try again."),
-    )
-
-
 def not_brought(error: Exception) -> ClientError:
     """A file did not come whole from another computer, or could not be written here."""
     return ClientError("save" if isinstance(error, OSError) else "host", str(error))

@@ -11,7 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..scene.edit_region import RegionError, edit_inputs
-from ..scene.volumes import add_edited
+from ..scene.examinations import add_edited
 from .generator import DEFAULT_MODEL, Callback, Generator
 from .run import GenerationError, check_nodes
 
@@ -66,10 +66,6 @@ class EditingGenerator(Generator):
         """
         if scan is None:
             raise GenerationError("input", _("There is no scan to edit; choose one."))
-        if self._client.host:  # the scan would have to leave this computer, which nobody was asked about
-            raise GenerationError(
-                "input", _("Scans are edited on this computer."), _("Go back to it under Settings, Another computer.")
-            )
         check_nodes(scan, outputVolume)
 
         def inputs(folder: Path) -> dict[str, Any]:

@@ -103,8 +103,8 @@ def _agreed(host: str) -> bool:
     if host in hosts:
         return True
     question = _(
-        "Generate on {host}? The reports that you generate from leave this computer for it. The volumes come back, and "
-        "nothing is left there. Scans are edited on this computer only. This is asked once for a computer."
+        "Generate on {host}? The reports that you generate from, and the scans that you edit, leave this computer for "
+        "it. The volumes come back, and nothing is left there. This is asked once for a computer."
     )
     if not slicer.util.confirmOkCancelDisplay(question.format(host=host)):
         return False

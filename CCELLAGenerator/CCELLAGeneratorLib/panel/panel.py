@@ -161,8 +161,6 @@ class Panel:
     def _why_no_edit(self, why_not: str) -> str:
         if self.job.running:
             return _("Something is under way.")
-        if self._logic.host:
-            return _("Scans are edited on this computer: choose one of its devices.")
         return why_not
 
     def _generate(self) -> None:

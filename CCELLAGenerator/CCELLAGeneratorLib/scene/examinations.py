@@ -12,6 +12,8 @@ from slicer.i18n import tr as _
 from .volumes import (
     NAME_PREFIX,
     PROVENANCE_ROLE,
+    SOURCE_DIGITS,
+    SOURCE_ROLE,
     add_volumes,
     describe,
     file_nodes,
@@ -71,8 +73,35 @@ def add_examinations(
     return nodes
 
 
+def add_edited(
+    result: dict[str, Any],
+    scan: slicer.vtkMRMLScalarVolumeNode,
+    output_node: slicer.vtkMRMLScalarVolumeNode | None = None,
+) -> list[slicer.vtkMRMLScalarVolumeNode]:
+    """Put the volumes that were edited from a scan into the scene: where the scan lies, under its transforms.
+
+    Several of one seed come into a folder of their own, as those that were generated.
+
+    Args:
+        result: the value of the worker's ``generate``.
+        scan: what they were edited from.
+        output_node: as in ``add_volumes``.
+
+    Raises:
+        OSError: a file cannot be read; the scene is then as before.
+    """
+    nodes = add_examinations(result, output_node=output_node)
+    for node in nodes:
+        node.CopyOrientation(scan)
+        node.SetAndObserveTransformNodeID(scan.GetTransformNodeID())
+        node.SetNodeReferenceID(SOURCE_ROLE, scan.GetID())
+    return nodes
+
+
 def _examination_name(made: dict[str, Any], title: str) -> str:
-    return " ".join([NAME_PREFIX, *([title] if title else []), f"seed {made['seed']} ({made['model_name']})"])
+    source = made.get("examination_sha256") or ""
+    first = f"{NAME_PREFIX} (EDITED FROM {source[:SOURCE_DIGITS]})" if source else NAME_PREFIX
+    return " ".join([first, *([title] if title else []), f"seed {made['seed']} ({made['model_name']})"])
 
 
 def _read_labels(path: Path) -> np.ndarray:

@@ -36,7 +36,7 @@ def add_volumes(
     *,
     title: str = "",
 ) -> list[slicer.vtkMRMLScalarVolumeNode]:
-    """Put the volumes of one generation into the scene; those of an edit: see ``add_edited``.
+    """Put the volumes of one generation into the scene; those of an edit: see ``examinations.add_edited``.
 
     Args:
         result: the value of the worker's ``generate``.
@@ -69,29 +69,6 @@ def add_volumes(
         _display_in_grey(node)
         file_nodes(node, provenance_text(node, sidecar))
         nodes.append(node)
-    return nodes
-
-
-def add_edited(
-    result: dict[str, Any],
-    scan: slicer.vtkMRMLScalarVolumeNode,
-    output_node: slicer.vtkMRMLScalarVolumeNode | None = None,
-) -> list[slicer.vtkMRMLScalarVolumeNode]:
-    """Put the volumes that were edited from a scan into the scene: where the scan lies, under its transforms.
-
-    Args:
-        result: the value of the worker's ``generate``.
-        scan: what they were edited from.
-        output_node: as in ``add_volumes``.
-
-    Raises:
-        OSError: a file cannot be read; the scene is then as before.
-    """
-    nodes = add_volumes(result, output_node=output_node)
-    for node in nodes:
-        node.CopyOrientation(scan)
-        node.SetAndObserveTransformNodeID(scan.GetTransformNodeID())
-        node.SetNodeReferenceID(SOURCE_ROLE, scan.GetID())
     return nodes
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import nibabel as nib
+import numpy as np
 import psutil
 import pytest
+import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 from client_room import Answers, Room
 from loopback_host import ALIAS, CLOSED, UNKNOWN, LoopbackHost, gone, loopback_host
 
@@ -69,6 +71,30 @@ def test_a_session(room: Room, loopback_host: LoopbackHost, tiny_model: Path, tm
     assert endless.error.code == "cancelled"
     room.client.close()  # Slicer quits
     assert nothing_runs(loopback_host) and loopback_host.left_behind() == []
+
+
+def test_a_scan_is_edited_there(room: Room, loopback_host: LoopbackHost, tiny_model: Path, tmp_path: Path) -> None:
+    """It goes through the pipe, without a word of whom it shows, and nothing of it is left there."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    voxels = np.random.default_rng(0).integers(0, 900, (14, 44, 40)).astype(np.int16)
+    mask = np.zeros(voxels.shape, np.uint8)
+    mask[5:9, 16:28, 14:26] = 1
+    for name, array in (("scan", voxels), ("mask", mask)):
+        image = sitk.GetImageFromArray(array)
+        image.SetSpacing((0.5, 0.5, 3.0))
+        image.SetMetaData("PatientName", "Doe^John")
+        sitk.WriteImage(image, str(folder / f"{name}.nrrd"))
+    paths = {"image": str(folder / "scan.nrrd"), "mask": str(folder / "mask.nrrd")}
+    edit = generate(tiny_model, folder, seed=7, num_inference_steps=2, **paths)
+    (volume,) = answer(room, "generate", **edit).results[0]["volumes"]
+    edited = sitk.GetArrayFromImage(sitk.ReadImage(volume["path"]))
+    assert (edited != voxels)[mask > 0].any() and np.array_equal(edited[mask == 0], voxels[mask == 0])
+    assert Path(volume["path"]).name.startswith("SYNTHETIC_EDITED_FROM_")
+    (folder / "mask.nrrd").unlink()
+    (error,) = answer(room, "generate", **edit).errors
+    assert error.code == "input" and "mask.nrrd did not come" in error.message
+    assert loopback_host.left_behind() == []
 
 
 def test_a_worker_that_does_not_heed_the_cancelling_is_ended_there_too(

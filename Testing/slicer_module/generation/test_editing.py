@@ -107,13 +107,6 @@ def test_mistakes_are_said_and_leave_nothing(room: Room, arguments: dict[str, An
     assert not list(Path(slicer.app.temporaryPath).glob(".ccella-*"))
 
 
-def test_no_scan_is_sent_to_another_computer(room: Room) -> None:
-    room.client.host = "user@host"
-    with pytest.raises(room.error_class, match="Scans are edited on this computer"):
-        room.generator.edit(room.scan, "PI-RADS 5.")
-    assert room.client.requests == {}
-
-
 def test_a_scan_that_is_deleted_meanwhile(room: Room) -> None:
     errors: list[Any] = []
     room.generator.edit(room.scan, "PI-RADS 5.", wait=False, onError=errors.append)

@@ -20,7 +20,7 @@ def connect(panel, name="me@workstation", *, agree=True):
 def test_what_leaves_this_computer_is_said_and_asked_once(panel):
     connect(panel)
     (question,) = panel.bench.messages
-    assert "The reports that you generate from leave this computer" in question.text
+    assert "The reports that you generate from, and the scans that you edit, leave this computer" in question.text
     assert panel.client.host == "me@workstation"
     assert panel.ui.statusLabel.text == "me@workstation generates from now on."
     panel.ui.hostButton.click()

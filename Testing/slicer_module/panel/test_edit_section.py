@@ -227,12 +227,6 @@ def test_what_is_deleted_is_not_replaced_by_its_neighbour(ready, name):
     assert getattr(ready.parameters, name) is None
 
 
-def test_no_scan_is_sent_to_another_computer(ready):
-    ready.client.host = "user@host"
-    ready.widget.panel.refresh()
-    assert not ready.ui.editButton.enabled and ready.ui.editButton.toolTip.startswith("Scans are edited on this")
-
-
 def test_a_failure_leaves_the_scene_as_it_was(ready):
     before = ready.bench.scene.GetNumberOfNodes()
     edit(ready).fail("input", "The point 500, 0, 0 (RAS, mm) lies outside the scan.")
