@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def _keep_timing(how: Provenance, reporter: Reporter, state: WorkerState, *, par
 
 def _to_edit(
     task: Task, params: GenerateParams
-) -> tuple[Source | dict[SequenceName, Source] | None, Source | Sphere | None]:
+) -> tuple[Source | Mapping[SequenceName, Source] | None, Source | Sphere | None]:
     """Image and mask: files on this computer or, for a client on another one, what it has sent."""
     if params.output_dir is not None:
         return params.image, params.where
