@@ -23,6 +23,7 @@ UNTRANSLATED = {
     "sample_data.py": {"SYNTHETIC prostate T2 (CCELLA)", "SYNTHETIC t2w sample (ccella-demo)"},
     "examinations.py": {
         "seed ",
+        " (EDITED FROM ",
         "Segmentation category and type - 3D Slicer General Anatomy list~SCT^123037004^Anatomical Structure"
         "~SCT^41216001^Prostate~^^~Anatomic codes - DICOM master list~^^~^^",
         "Segmentation category and type - 3D Slicer General Anatomy list~SCT^49755003^Morphologically Altered Structure"
