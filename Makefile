@@ -42,7 +42,7 @@ demo: $(INSTALLED)  ## Generate one volume from an example report
 	@echo "The volume and its picture:"
 	@ls -1 $(DEMO)/*.nii.gz $(DEMO)/*.png
 
-check: lint  ## Lint, check types and run the quick tests, in under two minutes
+check: lint  ## Lint, check types and run the quick tests, in two or three minutes
 	$(PYTEST) -m "not medium and not slow"
 
 test: lint  ## Lint, check types and run every test but the slow ones, in at most ten minutes
