@@ -49,6 +49,7 @@ LIGHT_MODULES = [
     "ccella_core.cli",
     "ccella_core.cli.options",
     "ccella_core.worker.params",
+    "ccella_core.worker.requested",
 ]
 NUMPY_ONLY_MODULES = [
     "ccella_core.phantom.findings",

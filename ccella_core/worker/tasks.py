@@ -83,7 +83,7 @@ def resident_gib() -> float | None:
 
 
 MODULES = {
-    "generate": "generation",
+    "generate": "requested",
     "download": "models",
     "delete": "models",
     "describe": "models",
