@@ -23,7 +23,7 @@ from ccella_core.runs.batches import Batches, DataLoading
 from ccella_core.runs.logging import TrainLogger
 from ccella_core.runs.schedules import polynomial
 from ccella_core.runs.trainer import Trainer
-from ccella_core.training.data.batches import BatchMaker, CaseBatch
+from ccella_core.training.data.batches import BatchMaker, CaseBatch, noise_of
 from ccella_core.training.data.cached_cases import CachedCases, DeviceCases
 from ccella_core.training.data.regions import RegionWeighting, RegionWeights
 from ccella_core.training.losses import FOCAL_WEIGHT, joint_loss
@@ -96,10 +96,11 @@ class NetworkBatch(NamedTuple):
 def noised(batch: CaseBatch, cases: DeviceCases, scheduler: SchedulerConfig) -> NetworkBatch:
     """A micro-batch on the device with its noise."""
     clean = cases.latents(batch.latents)
+    noise = noise_of(batch.noise_seeds, tuple(clean.shape[1:]), clean.device)
     return NetworkBatch(
-        noisy=scheduler.noised(clean, batch.noise, batch.timesteps),
+        noisy=scheduler.noised(clean, noise, batch.timesteps),
         timesteps=batch.timesteps,
-        target=scheduler.target(clean, batch.noise, batch.timesteps),
+        target=scheduler.target(clean, noise, batch.timesteps),
         text=None if batch.text is None else cases.text(batch.text),
         class_one_hot=batch.class_one_hot,
         reads_class=batch.reads_class,

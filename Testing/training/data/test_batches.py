@@ -11,7 +11,7 @@ import torch
 from latent_cases import FakePrepared, build, cached, tiny_network
 
 from ccella_core.runs.batches import StepSampler
-from ccella_core.training.data.batches import BatchMaker, Draw, draw_batch, make_batch
+from ccella_core.training.data.batches import BatchMaker, Draw, draw_batch, make_batch, noise_of
 from ccella_core.training.data.cached_cases import CachedCases, DeviceCases
 from ccella_core.training.data.regions import RegionWeights
 from ccella_core.training.denoiser import DenoiserTraining, noised
@@ -36,8 +36,14 @@ def test_every_case_once_an_epoch_in_another_order(cases):
 def test_a_step_depends_on_the_seed_and_its_number_alone(cases):
     assert draws(cases, 3) == draws(cases, 3)
     assert draws(cases, 3) != draws(cases, 4) and draws(cases, 3) != draws(cases, 3, seed=8)
-    one, other = draws(cases, 3)[:2]
-    assert not torch.equal(one.noise((2, 3)), other.noise((2, 3)))
+    assert len({draw.noise_seed for step in range(20) for draw in draws(cases, step)}) == 20 * len(draws(cases, 3))
+
+
+def test_noise_is_that_of_its_seed_whatever_comes_beside_it():
+    cpu = torch.device("cpu")
+    one, other = noise_of((3, 2**61), (40, 8, 8), cpu)
+    assert torch.equal(other, noise_of((2**61,), (40, 8, 8), cpu)[0]) and not torch.equal(one, other)
+    assert one.std() == pytest.approx(1, abs=0.05) and one.mean() == pytest.approx(0, abs=0.05)
 
 
 @pytest.mark.parametrize("stratified", [False, True])

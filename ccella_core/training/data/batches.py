@@ -37,9 +37,18 @@ class Draw:
     """``False``: the null report stands in, by ``report_dropout`` or because the case has none."""
     noise_seed: int
 
-    def noise(self, shape: tuple[int, ...]) -> Tensor:
-        """Standard normal, the same every time."""
-        return torch.randn(shape, generator=torch.Generator().manual_seed(self.noise_seed))
+
+def noise_of(seeds: Sequence[int], shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """Standard normal (B, *shape), the same for a seed every time on a kind of device.
+
+    It is drawn where it is needed: a batch of it is larger than all else that a step brings, and a processor takes
+    longer to draw it than a GPU to learn from it.
+    """
+    generator = torch.Generator(device)
+    noise = torch.empty(len(seeds), *shape, device=device)
+    for own, seed in zip(noise, seeds, strict=True):
+        own.normal_(generator=generator.manual_seed(seed))
+    return noise
 
 
 def draw_batch(
@@ -88,7 +97,7 @@ class CaseBatch(NamedTuple):
     """(B, C, x, y, z) float16 as they are cached, or (B,) rows where the device has them."""
     text: Tensor | None
     """(B, L, D) float16 as they are cached, or (B,) numbers of reports where the device has them."""
-    noise: Tensor
+    noise_seeds: tuple[int, ...]
     timesteps: Tensor
     spacing: Tensor
     """(B, 3) mm."""
@@ -143,7 +152,7 @@ def make_batch(
     return CaseBatch(
         latents=torch.tensor(rows) if by_row else cases.stored_latents(rows),
         text=text,
-        noise=torch.stack([draw.noise(cases.latent_shape) for draw in draws]),
+        noise_seeds=tuple(draw.noise_seed for draw in draws),
         timesteps=torch.tensor([draw.timestep for draw in draws]),
         spacing=cases.spacings[rows],
         # An unknown class is every class alike, for variants that are given it.
