@@ -8,7 +8,7 @@ import torch
 from latent_cases import CHANNELS, LATENT_SHAPE, SPACING, FakeEncoder, FakePrepared, build, cached, tiny_autoencoder
 
 from ccella_core.errors import InputError, SaveError
-from ccella_core.training.data import shards
+from ccella_core.training.data import cache, shards
 from ccella_core.training.data.cached_cases import CachedCases
 from ccella_core.training.data.mirror import mirrored_report
 
@@ -109,7 +109,7 @@ def test_one_scale_factor_a_channel(tmp_path):
     torch.testing.assert_close(spread, torch.ones(CHANNELS), atol=5e-3, rtol=0)
 
 
-def test_random_copies_of_training_cases(tmp_path):
+def test_random_copies_of_training_cases(tmp_path, monkeypatch):
     prepared, settings = FakePrepared(train=2, validation=1), {"copies": 3, "rotation": 10.0}
     cases = cached(tmp_path / "a", prepared=prepared, mirror=True, augment=settings, shard_cases=6)
     shown = [(row.mirrored, row.variation) for row in cases.rows if row.id == "case1"]
@@ -122,6 +122,9 @@ def test_random_copies_of_training_cases(tmp_path):
     rows = list(range(len(cases)))
     assert torch.equal(cases.latents(rows), again.latents(rows))
     assert (cases.latents([5]) - cases.latents([7])).abs().mean() > 0.1
+    monkeypatch.setattr(cache, "COPYING", 1)
+    with pytest.raises(InputError, match="making of copies was 2 and is 1"):
+        cached(tmp_path / "b", prepared=prepared, mirror=True, augment=settings, shard_cases=6)
     prepared.shares = tuple(share.model_copy(update={"augment": False}) for share in prepared.shares)
     assert len(cached(tmp_path / "c", prepared=prepared, mirror=True, augment=settings)) == 4
 
@@ -267,6 +270,27 @@ def test_a_case_whose_sides_are_not_sure_has_no_mirror_image(tmp_path, caplog):
     ]  # fmt: skip
     assert len(cases.rows[-1].reports) == 1, "the wording that can be mirrored"
     assert "1 of 3 cases have no mirror image" in caplog.text and "case1" in caplog.text
+
+
+def test_only_a_few_cases_are_read_ahead(tmp_path, monkeypatch):
+    """What was read and is not yet encoded lies in memory."""
+    prepared = FakePrepared(train=12, validation=1)
+    whole, read, most = prepared.voxels, [], []
+    encode = shards.ShardWriter._latent
+
+    def voxels(case, sequence):
+        read.append(case.id)
+        return whole(case, sequence)
+
+    def latent(self, case, row, scan):
+        most.append(len(read) - len(most))
+        return encode(self, case, row, scan)
+
+    monkeypatch.setattr(prepared, "voxels", voxels)
+    monkeypatch.setattr(shards.ShardWriter, "_latent", latent)
+    cases = cached(tmp_path, prepared=prepared)
+    assert max(most) <= 1 + shards.READ_AHEAD and sorted(read) == sorted(set(read)), "each once"
+    assert [row.id for row in cases.rows] == [case.id for case in prepared.split("train")]
 
 
 def test_no_training_cases_and_a_full_disk_are_explained(tmp_path, monkeypatch):

@@ -50,6 +50,8 @@ CACHED_SPLITS: tuple[Split, ...] = ("train", "validation")  # the test cases are
 CACHE_OF_ANOTHER = "a cache that was made from something else"
 MIRRORING = 2
 """Raised whenever the rules change by which reports are mirrored."""
+COPYING = 2
+"""Raised whenever the rules change by which random copies are made."""
 
 
 def build_cache(
@@ -97,6 +99,8 @@ def build_cache(
                   **settings.model_dump(mode="json")}  # fmt: skip
     if settings.mirror:
         depends_on["mirroring of reports"] = MIRRORING
+    if settings.augment != "none":
+        depends_on["making of copies"] = COPYING
     there = read_index(folder)
     if scale_factors is not None and (there is None or not _same(there.scale_factors, scale_factors)):
         depends_on["scale_factor"] = list(scale_factors)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -32,6 +34,7 @@ from ccella_core.training.data.sets import JoinedSet
 
 TEXT_BATCH = 32  # reports that are encoded in one call
 ENCODED_VOXELS = 2**22  # in one call: a volume of the published grid alone, a dozen of 128 x 128 x 20
+READ_AHEAD = 2  # cases that are read while another is encoded, each by a thread; a published one takes 100 MB
 MASKS: tuple[LabelName, ...] = get_args(LabelName)  # as prepared cases have them
 
 
@@ -88,6 +91,8 @@ class ShardWriter:
     ) -> None:
         self.prepared, self.parts, self.autoencoder = prepared, parts, autoencoder
         self.encoder, self.settings, self.accelerator = encoder, settings, accelerator
+        # Not known to sample with cubic splines and mirrored edges on Apple's graphics.
+        self.copied_on = torch.device("cpu") if accelerator.device.type == "mps" else accelerator.device
 
     def write(self, path: Path, cases: list[PreparedCase], depends_on: dict[str, Any]) -> None:
         """Write the rows of these cases. One that cannot be read or encoded is left out, and the header says so.
@@ -99,22 +104,20 @@ class ShardWriter:
         reports: dict[str, int] = {}
         tensors: dict[str, list[Tensor]] = {"latents": [], "regions": [], "text": []}
         left_out: dict[str, str] = {}
-        for case in cases:
+        for case, reading in _read_ahead(self._read, cases):
             wanted = self._rows(case)
             texts = [self._texts(case, row) for row in wanted]
             new = [text for text in dict.fromkeys(chain(*texts)) if text not in reports]
             try:
-                scans = [self._scan(case, row) for row in wanted]
-                latents = self._latents(case, wanted, scans)
-                encoded = self._encoded_reports(new, case)
+                encoded = list(self._encoded_rows(case, wanted, reading.result()))
+                encoded_reports = self._encoded_reports(new, case)
             except (InputError, NonFiniteError) as error:
                 left_out[case.id] = str(error)
                 continue
-            tensors["latents"].append(latents)
-            tensors["text"] += encoded
+            tensors["text"] += encoded_reports
             reports |= {text: len(reports) + number for number, text in enumerate(new)}
-            for row, scan, own in zip(wanted, scans, texts, strict=True):
-                regions = None if scan.masks is None else _regions(scan.masks, latents.shape[2:])
+            for row, own, (latent, regions) in zip(wanted, texts, encoded, strict=True):
+                tensors["latents"].append(latent)
                 if regions is not None:
                     tensors["regions"].append(regions)
                 rows.append(self._entry(case, row, tuple(reports[text] for text in own), regions))
@@ -166,76 +169,101 @@ class ShardWriter:
             has_lesion=is_marked if is_marked or is_known else None,
         )
 
-    def _scan(self, case: PreparedCase, row: _Row) -> _Scan:
+    def _read(self, case: PreparedCase) -> _Scan:
+        """A case as it was prepared. Raises InputError."""
+        names = [part for part in self.parts if part not in MASKS and self.prepared.has(case, part)]
+        volumes = [self.prepared.voxels(case, name) for name in names]  # type: ignore[arg-type]
+        regions = self.prepared.regions(case)
+        stacked = np.array(volumes, np.float32).reshape(-1, *self.prepared.settings.shape)  # there may be none
+        masks = None if regions is None else torch.from_numpy(np.stack(regions))
+        return _Scan(names, torch.from_numpy(stacked), masks)  # type: ignore[arg-type]
+
+    def _encoded_rows(
+        self, case: PreparedCase, rows: Sequence[_Row], scan: _Scan
+    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Latents (1, C, x, y, z) in half precision and regions (1, 1, x, y, z), on the CPU."""
+        scan = scan.on(self.copied_on)  # once for all copies
+        for row in rows:
+            shown = self._shown(case, row, scan)
+            latent = self._latent(case, row, shown)
+            yield latent, None if shown.masks is None else _regions(shown.masks, latent.shape[2:]).cpu()
+
+    def _shown(self, case: PreparedCase, row: _Row, scan: _Scan) -> _Scan:
         """What a row shows."""
-        if row.variation == 0:
-            volumes = {name: self.prepared.voxels(case, name) for name in self._sequences(case)}
-            regions = self.prepared.regions(case)
-            scan = _Scan(volumes, None if regions is None else np.stack(regions))
-        else:
+        names, volumes, masks = scan
+        if row.variation > 0:
             assert isinstance(self.settings.augment, RandomCopies)
             # Seeded by the case, so that any number of processes draws the same.
-            seed = [self.settings.augment.seed, zlib.crc32(case.id.encode()), row.variation]
-            prepared = self._scan(case, _Row(False, 0))
+            rng = np.random.default_rng([self.settings.augment.seed, zlib.crc32(case.id.encode()), row.variation])
             spacing = self.prepared.spacing_of(case)
-            scan = _Scan(*random_copy(*prepared, self.settings.augment, spacing, np.random.default_rng(seed)))
-        if not row.mirrored:
-            return scan
-        # The first axis of a volume runs from left to right.
-        volumes = {name: volume[::-1] for name, volume in scan.volumes.items()}
-        return _Scan(volumes, None if scan.masks is None else scan.masks[:, ::-1])
+            volumes, masks = random_copy(volumes, names, masks, self.settings.augment, spacing, rng)
+        if row.mirrored:  # the first axis of a volume runs from left to right
+            volumes, masks = volumes.flip(1), None if masks is None else masks.flip(1)
+        return _Scan(names, volumes, masks)
 
-    def _sequences(self, case: PreparedCase) -> list[SequenceName]:
-        return [part for part in self.parts if part not in MASKS and self.prepared.has(case, part)]  # type: ignore[misc]
-
-    def _latents(self, case: PreparedCase, rows: Sequence[_Row], scans: Sequence[_Scan]) -> Tensor:
-        """(R, C, x, y, z) in half precision: one part after the other, zeros for those that the case does not have."""
-        wanted = [(row, part) for row in range(len(rows)) for part, name in enumerate(self.parts)
-                  if self.prepared.has(case, name)]  # fmt: skip
-        volumes = [scans[row].part(self.parts[part]) for row, part in wanted]
-        size = max(1, ENCODED_VOXELS // volumes[0].size)
+    def _latent(self, case: PreparedCase, row: _Row, scan: _Scan) -> Tensor:
+        """(1, C, x, y, z) in half precision: one part after the other, zeros for those that the case does not have."""
+        wanted = [number for number, name in enumerate(self.parts) if self.prepared.has(case, name)]
+        volumes = [scan.part(self.parts[number]) for number in wanted]
+        size = max(1, ENCODED_VOXELS // volumes[0].numel())
         found: Tensor | None = None
         for start in range(0, len(wanted), size):
-            mean, sigma = self._encoded(volumes[start : start + size])
-            for number, (row, part) in enumerate(wanted[start : start + size]):
-                latent = mean[number]
-                if self.settings.latents == "draw":
-                    drawn = case.id if rows[row].variation == 0 else f"{case.id}/copy {rows[row].variation}"
-                    seed = torch.Generator().manual_seed(zlib.crc32(f"{drawn}/{part}".encode()))
-                    latent = latent + sigma[number] * torch.randn(latent[None].shape, generator=seed)[0]
+            mean, sigma = self._encoded(torch.stack(volumes[start : start + size])[:, None])
+            for number, latent, deviation in zip(wanted[start : start + size], mean, sigma, strict=True):
                 if found is None:
-                    found = torch.zeros(len(rows), len(self.parts), *latent.shape)
-                found[row, part] = latent
+                    found = latent.new_zeros(len(self.parts), *latent.shape)
+                found[number] = latent
+                if self.settings.latents == "draw":
+                    drawn = case.id if row.variation == 0 else f"{case.id}/copy {row.variation}"
+                    seed = torch.Generator().manual_seed(zlib.crc32(f"{drawn}/{self.parts[number]}".encode()))
+                    found[number] += deviation * torch.randn(latent[None].shape, generator=seed)[0].to(latent.device)
         assert found is not None
-        return in_half(found.flatten(1, 2), f"the latent of {case.id}")
+        return in_half(found.flatten(0, 1)[None], f"the latent of {case.id}")
 
     @torch.inference_mode()
-    def _encoded(self, volumes: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
-        """Means and standard deviations, (B, C, x, y, z) float32 on the CPU."""
-        voxels = torch.from_numpy(np.stack(volumes)[:, None]).to(self.accelerator.device)
+    def _encoded(self, voxels: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and standard deviations, (B, C, x, y, z) float32 on the device, of (B, 1, X, Y, Z)."""
         with self.accelerator.autocast():
-            mean, sigma = self.autoencoder.encode(voxels)
-        return mean.float().cpu(), sigma.float().cpu()
+            mean, sigma = self.autoencoder.encode(voxels.to(self.accelerator.device))
+        return mean.float(), sigma.float()
 
 
 class _Scan(NamedTuple):
-    """The volumes of a case, and its masks of gland and lesion (2, X, Y, Z) bool, if it has any."""
+    """The volumes of a case, (P, X, Y, Z) float32, and its masks of gland and lesion (2, X, Y, Z) bool, if any."""
 
-    volumes: dict[SequenceName, np.ndarray]
-    masks: np.ndarray | None
+    names: Sequence[SequenceName]
+    volumes: Tensor
+    masks: Tensor | None
 
-    def part(self, part: SequenceName | LabelName) -> np.ndarray:
+    def on(self, device: torch.device) -> _Scan:
+        """The same on a device."""
+        return _Scan(self.names, self.volumes.to(device), None if self.masks is None else self.masks.to(device))
+
+    def part(self, part: SequenceName | LabelName) -> Tensor:
         """(X, Y, Z) float32: a volume, or a mask as 0 and 1."""
         if part in MASKS:
             assert self.masks is not None
-            return self.masks[MASKS.index(part)].astype(np.float32)
-        return np.ascontiguousarray(self.volumes[part])  # type: ignore[index]
+            return self.masks[MASKS.index(part)].float()
+        return self.volumes[self.names.index(part)]  # type: ignore[arg-type]
 
 
-def _regions(masks: np.ndarray, shape: Sequence[int]) -> Tensor:
+def _read_ahead(
+    read: Callable[[PreparedCase], _Scan], cases: Iterable[PreparedCase]
+) -> Iterator[tuple[PreparedCase, Future[_Scan]]]:
+    """The cases in their order with what is read of them, the next ones being read meanwhile."""
+    with ThreadPoolExecutor(READ_AHEAD) as readers:
+        begun: deque[tuple[PreparedCase, Future[_Scan]]] = deque()
+        for case in cases:
+            begun.append((case, readers.submit(read, case)))
+            if len(begun) > READ_AHEAD:
+                yield begun.popleft()
+        while begun:
+            yield begun.popleft()
+
+
+def _regions(masks: Tensor, shape: Sequence[int]) -> Tensor:
     """(1, 1, x, y, z) bits: a latent voxel belongs to a region if any of the voxels does that it stands for."""
-    stacked = torch.from_numpy(masks.astype(np.float32))[:, None]
-    gland, lesion = (F.adaptive_max_pool3d(stacked, tuple(shape)) > 0).split(1)
+    gland, lesion = (F.adaptive_max_pool3d(masks[:, None].float(), tuple(shape)) > 0).split(1)
     return gland.to(torch.uint8) * GLAND + lesion.to(torch.uint8) * LESION
 
 
