@@ -18,6 +18,7 @@ from typing import get_args
 import nibabel as nib
 import numpy as np
 from pydantic import Field
+from scipy.ndimage import find_objects
 
 from ccella_core.cases.case import StructuredFields, pathology_of, safe_id
 from ccella_core.cases.implant_lesion import LEVELS, GlandMap, Mask, Volume, draw_lesion, painted
@@ -141,17 +142,20 @@ def implant_case(
         return None
     volumes: dict[SequenceName, Volume] = {
         sequence: prepared.voxels(case, sequence)
-        for sequence in prepared.settings.sequences if prepared.has(case, sequence)
-    }  # fmt: skip
-    zones = GlandMap(gland, prepared.spacing_of(case))
-    found = _draw(case, zones, volumes.get("t2w"), marked, rng)
+        for sequence in prepared.settings.sequences
+        if prepared.has(case, sequence)
+    }
+    # All that is done is done within the gland.
+    box = find_objects(gland.astype(np.uint8))[0]
+    zones = GlandMap(gland[box], prepared.spacing_of(case))
+    t2w = volumes["t2w"][box] if "t2w" in volumes else None
+    found = _draw(case, zones, t2w, marked[box], rng)
     if not found:
         return None
     for lesion, mask in found:
-        volumes = {
-            sequence: painted(volume, sequence, mask, lesion.pirads, zones, rng) for sequence, volume in volumes.items()
-        }
-        marked = marked | mask
+        for sequence, volume in volumes.items():
+            volume[box] = painted(volume[box], sequence, mask, lesion.pirads, zones, rng)
+        marked[box] |= mask
     written = {
         volume_path(name, sequence): np.round(volume * WHITE).astype(np.uint16) for sequence, volume in volumes.items()
     }

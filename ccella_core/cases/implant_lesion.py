@@ -30,12 +30,14 @@ SMALLEST_MM, LARGEST_MM = 5, 28
 PERIPHERAL_SHARE = 0.7
 LEVELS: tuple[Level, ...] = ("apex", "mid", "base")
 """From the gland's lowest third to its highest."""
-RIM_MM = 9.0
-"""How deep the peripheral zone reaches into the gland, within a slice."""
+RIM_MM, FRONT_RIM_MM = 9.0, 5.0
+"""How deep the peripheral zone reaches into the gland, within a slice: behind, and where it ends in front."""
 INNER_MM = 3.0
 """How far behind the border the transition zone begins: capsule and fibromuscular stroma lie between."""
-REAR = 0.1
-"""Behind this share of half the gland's depth, in front of its middle, the rim is peripheral zone."""
+THICK, FRONT = -0.3, 0.1
+"""Where the rim begins to thin and where it ends, from the gland's middle forward, in halves of its depth."""
+INNER_BEHIND, INNER_WIDTH = -0.4, 0.8
+"""How far back and to the sides the transition zone reaches, likewise."""
 WITHIN_ZONE, ON_SIDE = 0.65, 0.85
 """Shares of a lesion that lie in the zone and on the side that it is said to lie in."""
 OFF_MIDDLE_MM, OFF_THIRD = 4.0, 0.03
@@ -112,8 +114,8 @@ class GlandMap:
         x = (np.arange(self.gland.shape[0]) - where[0].mean()) * self.spacing[0]
         low, high = where[2].min(), where[2].max() + 1
         height = (np.arange(self.gland.shape[2]) + 0.5 - low) / (high - low)
-        rim = (depth <= RIM_MM) & (front <= REAR)
-        inner = (depth > INNER_MM) & (front > -0.4) & (width < 0.8) & ~rim
+        rim = (depth <= np.interp(front, (THICK, FRONT), (RIM_MM, FRONT_RIM_MM))) & (front <= FRONT)
+        inner = (depth > INNER_MM) & (front > INNER_BEHIND) & (width < INNER_WIDTH) & ~rim
         found = {
             "x": np.broadcast_to(x.astype(np.float32)[:, None, None], self.gland.shape),
             "height": np.broadcast_to(height.astype(np.float32), self.gland.shape),
