@@ -168,7 +168,7 @@ def implant_case(
         raise SaveError(
             f"{name} could not be written into {out}: {error.strerror or error}; free disk space."
         ) from error
-    return _described(case, name, [lesion for lesion, _ in found], "adc" in volumes, settings, hashes)
+    return _described(case, name, [lesion for lesion, _ in found], tuple(volumes), settings, hashes)
 
 
 def _draw(
@@ -199,7 +199,7 @@ def _described(
     case: PreparedCase,
     name: str,
     lesions: list[Lesion],
-    has_adc: bool,
+    shows: tuple[SequenceName, ...],
     settings: ImplantSettings,
     hashes: dict[str, str],
 ) -> PreparedCase:
@@ -219,9 +219,7 @@ def _described(
     for number in range(settings.wordings):
         source = case.reports[number % len(case.reports)] if case.reports else ""
         seed = zlib.crc32(f"{settings.seed}/{name}/{number}".encode())
-        reports.append(write_known_report(
-            fields, seed=seed, technique=technique_in(source), shows=("t2w", "adc") if has_adc else ("t2w",)
-        ))  # fmt: skip
+        reports.append(write_known_report(fields, seed=seed, technique=technique_in(source), shows=shows))
     return case.model_copy(update={
         "id": name, "fields": fields, "pirads": pirads,
         "pathology": pathology_of(max(lesion.pirads for lesion in lesions)), "positive_means": "pirads",

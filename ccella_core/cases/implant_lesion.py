@@ -72,8 +72,8 @@ class _Look(NamedTuple):
 
 LOOKS = {
     3: _Look((0.62, 0.78), (1.3, 1.6), (900, 1100), 0.2),
-    4: _Look((0.42, 0.62), (1.8, 2.4), (700, 950), 0.08),
-    5: _Look((0.42, 0.6), (2.0, 2.8), (600, 850), 0.05),
+    4: _Look((0.4, 0.55), (1.8, 2.4), (700, 950), 0.08),
+    5: _Look((0.4, 0.52), (2.0, 2.8), (600, 850), 0.05),
 }
 MOST_ADC = 0.8
 """Of what was there: a lesion is darker than its surroundings, whatever these are."""

@@ -39,8 +39,8 @@ def write_known_report(
         seed: chooses the words, never the facts, and nothing by a side: the report of the mirrored patient is the
             mirrored report.
         technique: what kind of scan it is, "3 T, no endorectal coil" for instance.
-        shows: sequences, t2w and adc, in which every lesion with PI-RADS 3 to 5 is known to look as its score has it;
-            that may be said of it then.
+        shows: sequences in which every lesion with PI-RADS 3 to 5 is known to look as its score has it; that may be
+            said of it then, of diffusion where both hbv and adc are among them.
 
     Returns:
         The report; ``None`` where nothing is known.
@@ -112,7 +112,8 @@ def _lesions(known: StructuredFields, rng: random.Random, shows: Collection[Sequ
 
 def _listed(lesion: LesionFields, rng: random.Random, shows: Collection[SequenceName]) -> str:
     """Fact after fact; the place is said first or after the size."""
-    zone = rng.choice(ZONE_WORDS[lesion.zone]) if lesion.zone else None
+    # "Left" alone, between commas, could be what is left.
+    zone = rng.choice(ZONE_WORDS[lesion.zone]) if lesion.zone else "side" if lesion.side else None
     place = [
         " ".join(part for part in (lesion.side, zone) if part),
         rng.choice(LEVEL_WORDS[lesion.level]) if lesion.level else None,
@@ -149,7 +150,7 @@ def _look(lesion: LesionFields, rng: random.Random, shows: Collection[SequenceNa
         return None
     words = [
         *([rng.choice(SIGNAL[lesion.pirads])] if "t2w" in shows else []),
-        *([rng.choice(DIFFUSION[lesion.pirads])] if "adc" in shows else []),
+        *([rng.choice(DIFFUSION[lesion.pirads])] if {"adc", "hbv"} <= set(shows) else []),
     ]
     return ", ".join(words) if words and rng.random() < 0.6 else None
 
