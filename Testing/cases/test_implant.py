@@ -148,6 +148,7 @@ def test_the_report_names_the_lesions_and_nothing_that_nobody_knows(made):
             assert all((each.side, each.level) != (OWN.side, OWN.level) for each in new)
 
 
+@pytest.mark.medium  # starts two processes
 def test_the_same_seed_gives_the_same_cases_and_another_does_not(source, made, tmp_path):
     settings = ImplantSettings(copies=1, wordings=3)
     again = implant(source, settings, tmp_path / "again", jobs=2)
@@ -158,8 +159,8 @@ def test_the_same_seed_gives_the_same_cases_and_another_does_not(source, made, t
 
 def test_the_command_makes_the_same(source, made, tmp_path):
     out = tmp_path / "out"
-    said = CliRunner().invoke(app, ["implant", str(source.folder), "--out", str(out), "--copies", "1", "--wordings", "3",
-                                    "--jobs", "1", "--json"])  # fmt: skip
+    options = ["--out", str(out), "--copies", "1", "--wordings", "3", "--jobs", "1", "--json"]
+    said = CliRunner().invoke(app, ["implant", str(source.folder), *options])
     assert said.exit_code == 0, said.output
     assert PreparedSet.open(out).cases[1] == made.cases[8] and (out / "quality.html").is_file()
 
