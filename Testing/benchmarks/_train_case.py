@@ -231,12 +231,13 @@ def _fit(case: Case, folder: Path) -> Measurement:
     accelerator = Accelerator(cpu=case.device == "cpu", mixed_precision="bf16" if case.bf16 else "no")
     with suppress(_Done):
         train_denoiser(
-            _cached(case, folder), config, folder / "checkpoints", accelerator=accelerator, after_step=clock.tick
+            cached_cases(case, folder), config, folder / "checkpoints", accelerator=accelerator, after_step=clock.tick
         )
     return clock.measurement()
 
 
-def _cached(case: Case, folder: Path) -> CachedCases:
+def cached_cases(case: Case, folder: Path) -> CachedCases:
+    """A batch of random cases, in a cache in ``folder``."""
     latents, text = _random_cases(case)
     rows = [
         CacheEntry(id=str(number), positive=number % 2 == 1, present=(True,), reports=(number,))
