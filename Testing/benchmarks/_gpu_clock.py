@@ -9,6 +9,7 @@ from statistics import median
 
 import torch
 from _measure import GIB
+from _train_case import kernels
 from torch.profiler import ProfilerActivity, profile
 
 from ccella_core.config import StrictModel
@@ -32,7 +33,7 @@ class Measurement(StrictModel):
     peak_gib: float | None = None
     """The most that torch held on the card in the timed calls, weights included."""
     computing_share: float | None = None
-    """Of the time of a few more calls under a profiler: the sum of the times of the card's kernels."""
+    """The times of the card's kernels in a call, found by a profiler in a few more calls, as a part of ``seconds``."""
     why_not: str | None = None
 
 
@@ -122,9 +123,7 @@ class StepClock:
         self._marks: list[torch.cuda.Event | float] = []
         self._count = 0
         self._peak: float | None = None
-        self._profiled_from = 0.0
         self._profiled_until: int | None = None
-        self.computing_share: float | None = None
 
     def tick(self) -> bool:
         """After every step; whether all that is wanted was measured."""
@@ -149,17 +148,11 @@ class StepClock:
             return True
         self._profiled_until = self._count + self.profiled
         self.profiler.start()
-        self._profiled_from = time.perf_counter()
         return False
 
     def _end_profile(self) -> bool:
         synchronise(self.device)
-        wall = time.perf_counter() - self._profiled_from
         self.profiler.stop()
-        if self.device.type == "cuda":
-            # Of operations it counts what the kernels that they start take: kernels alone, or each would count twice.
-            kernels = (each for each in self.profiler.events() or () if each.device_type.name == "CUDA")
-            self.computing_share = sum(each.self_device_time_total for each in kernels) / 1e6 / wall
         return True
 
     def measurement(self) -> Measurement:
@@ -171,8 +164,15 @@ class StepClock:
             calls=len(seconds),
             first_seconds=self._first,
             peak_gib=self._peak,
-            computing_share=self.computing_share,
+            computing_share=self._computing_seconds / median(seconds) if self._computing_seconds else None,
         )
+
+    @property
+    def _computing_seconds(self) -> float:
+        """Of the card's kernels in a step."""
+        if not self._profiled_until or self.device.type != "cuda":
+            return 0.0
+        return sum(each.time_range.elapsed_us() for each in kernels(self.profiler)) / 1e6 / self.profiled
 
 
 def _profiler(device: torch.device) -> profile:

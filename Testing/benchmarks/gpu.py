@@ -34,7 +34,7 @@ COLUMNS = ("What", "Seconds", "Calls", "First call, s", "Peak memory, GiB", "Dev
 NOTE = (
     "Seconds: median of warm calls, between events of the card. First call: with compilation, where there is one, and "
     "with all that libraries do once. Memory: the most that torch held on the card. Device computes: the sum of the "
-    "times of the card's kernels, as a part of the time of four further steps under a profiler, which slows them down."
+    "times of the card's kernels in a step, which a profiler finds in four further ones, as a part of the seconds."
 )
 
 app = typer.Typer(add_completion=False)
