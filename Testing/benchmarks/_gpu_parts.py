@@ -79,8 +79,9 @@ def _attempt(what: str, measure: Callable[[], Measurement]) -> Measurement:
         return Measurement(part="", what=what, why_not=f"{type(error).__name__}: {error}"[:500])
 
 
-def _too_short(what: str) -> Measurement:
-    return Measurement(part="", what=what, why_not="the time was too short for it")
+def _not_compiled(setting: Setting, what: str) -> Measurement:
+    why_not = "the time was too short for it" if setting.compiles else "it was not asked for"
+    return Measurement(part="", what=what, why_not=why_not)
 
 
 def _may_compile(setting: Setting, budget: Budget) -> bool:
@@ -134,7 +135,7 @@ def step(setting: Setting, budget: Budget) -> Iterator[Measurement]:
                 f"one step, {name}, {layout}compiled", lambda given=given: timed(partial(one, given), device, budget)
             )
     else:
-        yield _too_short(f"one step, {name}, compiled")
+        yield _not_compiled(setting, f"one step, {name}, compiled")
 
 
 def decoding(setting: Setting, budget: Budget) -> Iterator[Measurement]:
@@ -160,7 +161,7 @@ def decoding(setting: Setting, budget: Budget) -> Iterator[Measurement]:
         autoencoder.decoder.compile()  # without CUDA graphs, which would keep every activation
         yield _attempt(f"decoding, whole, {name}, compiled", lambda: timed(whole, device, budget))
     else:
-        yield _too_short(f"decoding, whole, {name}, compiled")
+        yield _not_compiled(setting, f"decoding, whole, {name}, compiled")
 
 
 def volume(setting: Setting, budget: Budget) -> Iterator[Measurement]:
@@ -187,7 +188,7 @@ def volume(setting: Setting, budget: Budget) -> Iterator[Measurement]:
         denoiser.unet.compile(mode=COMPILE_MODE)
         yield _attempt(f"{what}, denoiser compiled", lambda: timed(one, device, budget))
     else:
-        yield _too_short(f"{what}, denoiser compiled")
+        yield _not_compiled(setting, f"{what}, denoiser compiled")
 
 
 def train(setting: Setting, budget: Budget) -> Iterator[Measurement]:
@@ -205,7 +206,7 @@ def train(setting: Setting, budget: Budget) -> Iterator[Measurement]:
             lambda: _fit(setting, setting.size, budget, at_once=at_once, prepare=_compiled_without_graphs),
         )
     else:
-        yield _too_short(f"{what}, compiled")
+        yield _not_compiled(setting, f"{what}, compiled")
 
 
 def demo(setting: Setting, budget: Budget) -> Iterator[Measurement]:
@@ -220,7 +221,7 @@ def demo(setting: Setting, budget: Budget) -> Iterator[Measurement]:
     if _may_compile(setting, budget):
         yield _attempt(f"{what}, compiled", lambda: fit(prepare=_compiled, profiled=PROFILED_STEPS, name="compiled"))
     else:
-        yield _too_short(f"{what}, compiled")
+        yield _not_compiled(setting, f"{what}, compiled")
 
 
 PARTS: dict[str, Part] = {"demo": demo, "step": step, "volume": volume, "train": train, "decode": decoding}
