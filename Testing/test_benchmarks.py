@@ -256,3 +256,74 @@ def test_lesions_are_put_in_and_taken_out(
     assert len(more) == 4 and more[:2] == cases
     other = invoked(benchmark_module, *options, "--count", 2, "--strength", 0.5)
     assert other.exit_code == 2 and "options.strength was None and is 0.5" in " ".join(other.output.split())
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("benchmark_module", ["gpu"], indirect=True)
+def test_what_a_card_does(
+    benchmark_module: ModuleType, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("_gpu_clock.WARM_UP", 0)
+    monkeypatch.setattr("_gpu_parts.WARM_UP_STEPS", 1)
+    monkeypatch.setattr("_gpu_parts.PROFILED_STEPS", 1)
+    options = ["--size", "tiny", "--device", "cpu", "--dtype", "float32", "--seconds", 1, "--steps", 1]
+    done = invoked(benchmark_module, *options, "--no-compile", "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    result = json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8"))
+    timed = [row for row in result["results"] if row["seconds"] is not None]
+    assert [row["part"] for row in timed] == ["demo", "step", "step", "volume", "train", "decode", "decode", "decode"]
+    assert all(row["seconds"] > 0 and row["calls"] >= 3 for row in timed)
+    left_out = [row for row in result["results"] if row["seconds"] is None]
+    assert len(left_out) == 5 and {row["why_not"] for row in left_out} == {"it was not asked for"}
+    assert result["machine"]["card"] is None
+    assert "Measured in float32 on no card" in (tmp_path / "gpu.md").read_text(encoding="utf-8")
+    assert "aten::" in (tmp_path / "gpu-profile-demo.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("benchmark_module", ["gpu"], indirect=True)
+def test_a_part_that_fails_is_told(
+    benchmark_module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(setting: Any, budget: Any) -> Iterable[Any]:
+        raise RuntimeError("no kernel image")
+
+    monkeypatch.setitem(benchmark_module.PARTS, "step", fails)
+    done = invoked(benchmark_module, "--size", "tiny", "--device", "cpu", "--only", "step", "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    (row,) = json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8"))["results"]
+    assert row["seconds"] is None and row["why_not"] == "RuntimeError: no kernel image"
+
+
+@pytest.mark.parametrize("benchmark_module", ["gpu"], indirect=True)
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [(["--device", "cuda"], "There is no device 'cuda'"), (["--device", "cpu", "--only", "nap"], "no part 'nap'")],
+)
+def test_a_card_or_part_that_is_not_there(
+    benchmark_module: ModuleType, options: list[str], complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    refused = invoked(benchmark_module, *options, "--out", tmp_path / "out")
+    assert refused.exit_code == 2 and complaint in refused.output
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("benchmark_module", ["whole_volume"], indirect=True)
+def test_a_whole_volume(benchmark_module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import _speed_case  # type: ignore[import-not-found]  # beside the benchmark
+    import _volume_case  # type: ignore[import-not-found]
+
+    cases = {"_volume_case.py": _volume_case.measure, "_speed_case.py": _speed_case.measure}
+    monkeypatch.setattr("_measure.in_own_process", lambda script, case, result: cases[script](case))
+    done = invoked(benchmark_module, "--size", "tiny", "--steps", 1, "--dtype", "float32", "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    result = json.loads((tmp_path / "whole_volume.json").read_text(encoding="utf-8"))
+    ours, authors = result["ours"], result["authors"]
+    assert list(ours["stages"]) == ["encode", "denoise", "decode", "file"]
+    assert all(seconds > 0 for seconds in ours["stages"].values()) and ours["file_bytes"] > 0
+    assert authors["reckoned"]["denoise"] == 1000 * authors["step"]["seconds"]
+    assert authors["reckoned"]["decode"] == 8 * authors["part_of_decoding"]["seconds"]
+    total = sum(ours["stages"].values())
+    assert result["times"] == pytest.approx(sum(authors["reckoned"].values()) / total)
+    assert "The authors' way is reckoned" in (tmp_path / "whole_volume.md").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from contextlib import suppress
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from _measure import GIB, peak_memory_gib
@@ -205,17 +205,20 @@ class _Clock:
 
 def held_share(profiler: profile, *, on_gpu: bool) -> float:
     """Of the time between the first and the last operation, in which none ran: on the GPU, or on the processors."""
-    events = [
-        event.time_range
-        for event in profiler.events() or ()
-        if (event.device_type.name == "CUDA" if on_gpu else event.name.startswith(("aten::", "autograd::")))
-    ]
-    spans = sorted((span.start, span.end) for span in events)
+    operations = (event for event in profiler.events() or () if event.name.startswith(("aten::", "autograd::")))
+    events = kernels(profiler) if on_gpu else operations
+    spans = sorted((event.time_range.start, event.time_range.end) for event in events)
     busy, until = 0.0, spans[0][0]
     for start, end in spans:
         busy += max(0.0, end - max(start, until))
         until = max(until, end)
     return 1 - busy / (until - spans[0][0])
+
+
+def kernels(profiler: profile) -> list[Any]:
+    """What ran on the card; named stretches of a program are told of the card as well, and reach over its pauses."""
+    events = profiler.events() or ()
+    return [event for event in events if event.device_type.name == "CUDA" and not event.is_user_annotation]
 
 
 def _fit(case: Case, folder: Path) -> Measurement:
@@ -231,12 +234,13 @@ def _fit(case: Case, folder: Path) -> Measurement:
     accelerator = Accelerator(cpu=case.device == "cpu", mixed_precision="bf16" if case.bf16 else "no")
     with suppress(_Done):
         train_denoiser(
-            _cached(case, folder), config, folder / "checkpoints", accelerator=accelerator, after_step=clock.tick
+            cached_cases(case, folder), config, folder / "checkpoints", accelerator=accelerator, after_step=clock.tick
         )
     return clock.measurement()
 
 
-def _cached(case: Case, folder: Path) -> CachedCases:
+def cached_cases(case: Case, folder: Path) -> CachedCases:
+    """A batch of random cases, in a cache in ``folder``."""
     latents, text = _random_cases(case)
     rows = [
         CacheEntry(id=str(number), positive=number % 2 == 1, present=(True,), reports=(number,))

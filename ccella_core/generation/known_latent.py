@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ccella_core.generation.edit import ScanToEdit
 from ccella_core.generation.ready_schedulers import HandedInScheduler
 from ccella_core.generation.schedulers import Scheduler, SchedulerConfig
 from ccella_core.networks.config import latent_shape
 
 if TYPE_CHECKING:
+    from ccella_core.generation.edit import ScanToEdit
     from ccella_core.generation.job import Job
     from ccella_core.generation.pipeline import CCELLAPipeline
 
