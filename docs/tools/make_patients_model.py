@@ -22,7 +22,7 @@ from ccella_core.errors import CCELLAError
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "Resources" / "Recipes" / "ccella-patients"
 # Seeds of the digital prostates: no two uses of them share one; those of the text encoder stand in its configuration.
-TRAINING_PHANTOMS = range(0, 800)
+TRAINING_PHANTOMS = range(0, 1500)
 VALIDATION_PHANTOMS = range(5_000, 5_032)
 FEWEST = 8  # digital prostates of a split
 GRID = ("--sequences", "t2w,hbv,adc", "--shape", "128", "128", "20", "--spacing", "0.75", "0.75", "3")
