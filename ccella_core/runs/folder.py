@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from ccella_core import __version__
 from ccella_core.config import StrictModel, as_yaml, checked, read_json, read_yaml
@@ -106,6 +106,19 @@ def read_run(folder: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{folder} is not the folder of a training: {RUN_NAME} holds no keys and values.")
     return content
+
+
+def read_left_out_of_run(folder: Path) -> dict[str, str]:
+    """The cases that a training went on without, each with the reason. Raises InputError where that cannot be read."""
+    return read_run_record(folder, _RunData).data.left_out
+
+
+class _LeftOut(BaseModel):
+    left_out: dict[str, str] = Field(default_factory=dict)
+
+
+class _RunData(BaseModel):
+    data: _LeftOut
 
 
 def read_run_record(folder: Path, model: type[Record]) -> Record:
