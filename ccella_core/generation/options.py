@@ -26,7 +26,7 @@ import numpy as np
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ccella_core.config import StrictModel
-from ccella_core.errors import InputError
+from ccella_core.errors import InputError, pydantic_words
 from ccella_core.generation.report_text import NULL_REPORT, check_report
 from ccella_core.limits import MAX_COUNT, NUM_SEEDS, DTypeName, OutputRange, SchedulerName
 from ccella_core.models.index import ModelIndex
@@ -274,7 +274,7 @@ _SENTENCES = {
 def refusal(error: ErrorDetails) -> str:
     """One of pydantic's errors about an option, as a sentence."""
     if not error["loc"]:
-        return error["msg"].removeprefix("Value error, ")
+        return pydantic_words(error)
     name, value = str(error["loc"][0]), error["input"]
     if error["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, GenerationOptions.model_fields, n=1)
@@ -287,4 +287,4 @@ def refusal(error: ErrorDetails) -> str:
     if error["type"] == "literal_error":
         choices = ", ".join(re.findall("'(.*?)'", error["ctx"]["expected"]))
         return f"There is no {words} {value!r}; choose one of {choices}."
-    return f"The {words} cannot be {value!r}: {error['msg']}."
+    return f"The {words} cannot be {value!r}: {pydantic_words(error)}."
