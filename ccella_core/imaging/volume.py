@@ -291,9 +291,7 @@ def read_sidecar(image_path: Path, *, verify: bool = True) -> Sidecar:
         why = f"{error.filename or sidecar_path}: {error.strerror or error}"
         raise InputError(f"{image_path} is not a saved synthetic volume ({why}).") from error
     except ValidationError as error:
-        raise InputError(
-            f"{sidecar_path} describes no synthetic volume: {sentence_of(error, private=True)}."
-        ) from error
+        raise InputError(f"{sidecar_path} is no sidecar: {sentence_of(error, private=True)}.") from error
     if altered:
         raise InputError(f"{image_path} is not the file that {sidecar_path.name} describes: its SHA-256 differs.")
     return sidecar

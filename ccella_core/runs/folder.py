@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import logging
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +25,8 @@ from ccella_core.runs.logging import RunLog, SilentLog, TrackerName
 CONFIG_NAME, RUN_NAME = "config.yaml", "run.json"
 CHECKPOINTS = "checkpoints"
 RECORDED_PACKAGES = ("torch", "monai", "diffusers", "accelerate")
+
+log = logging.getLogger(__name__)
 
 RunConfig = TypeVar("RunConfig", bound=StrictModel)
 Record = TypeVar("Record", bound=BaseModel)
@@ -106,6 +109,12 @@ def read_run(folder: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{folder} is not the folder of a training: {RUN_NAME} holds no keys and values.")
     return content
+
+
+def log_left_out(left_out: Mapping[str, str]) -> None:
+    """Warn of every case that a training goes on without."""
+    for case, reason in left_out.items():
+        log.warning("%s is left out: %s", case, reason)
 
 
 def read_left_out_of_run(folder: Path) -> dict[str, str]:
