@@ -27,6 +27,7 @@ from ccella_core.study.classifiers import compared, train_arms
 from ccella_core.study.config import StudyConfig
 from ccella_core.study.examples import Examples, chosen_cases, examples_of
 from ccella_core.study.measuring import Measurer
+from ccella_core.study.image_measures import FEWEST_TEST_PATIENTS
 from ccella_core.study.plan import CASES, plan
 from ccella_core.study.result import Cases, LeftOut, StudyResult, VariantResult, write_result
 from ccella_core.study.stages import Listener, Silent, Stages
@@ -37,8 +38,6 @@ log = logging.getLogger(__name__)
 
 FEWEST_OF_A_CLASS = 2
 """Positive and negative cases that a split needs, for a score of the class to have an interval."""
-FEWEST_TEST_PATIENTS = 8
-"""So that half of them have a distance from half of the synthetic ones."""
 
 
 class Prepared(StrictModel):
