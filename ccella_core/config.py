@@ -199,7 +199,7 @@ def sentence_of(error: ValidationError, model: type[Any] | None = None, *, priva
 
 
 def _problems(error: ValidationError, model: type[Any] | None, *, private: bool = False) -> list[str]:
-    found = [{**each, "loc": _keys(each["loc"])} for each in error.errors(include_url=False)]
+    found: list[dict[str, Any]] = [{**each, "loc": _keys(each["loc"])} for each in error.errors(include_url=False)]
     # Of a section or list with a wrong entry the entry is named alone: the rest follows from it, or is another type
     # that it could have had.
     inner = [each for each in found if not any(_is_inside(other["loc"], each["loc"]) for other in found)]

@@ -26,8 +26,8 @@ from ccella_core.study.checks import check_study
 from ccella_core.study.classifiers import compared, train_arms
 from ccella_core.study.config import StudyConfig
 from ccella_core.study.examples import Examples, chosen_cases, examples_of
-from ccella_core.study.measuring import Measurer
 from ccella_core.study.image_measures import FEWEST_TEST_PATIENTS
+from ccella_core.study.measuring import Measurer
 from ccella_core.study.plan import CASES, plan
 from ccella_core.study.result import Cases, LeftOut, StudyResult, VariantResult, write_result
 from ccella_core.study.stages import Listener, Silent, Stages
