@@ -48,7 +48,7 @@ PYDANTIC_WORDS = {
     "string_too_short": "too short, at least {min_length} characters needed",
     "string_too_long": "too long, at most {max_length} characters allowed",
     "string_pattern_mismatch": "has another form than {pattern}",
-    "json_": "is no JSON",
+    "json_": "it is no JSON",
     "value_error": "{error}",
 }
 """Ours for its kinds of errors, by how the kind begins; a kind that is missing keeps pydantic's."""
