@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
-from ccella_core.errors import InputError, ModelError
+from ccella_core.errors import InputError, ModelError, pydantic_words, yaml_words
 from ccella_core.files import read_text, usable_path
 from ccella_core.limits import NUM_SEEDS
 
@@ -119,10 +119,14 @@ def read_yaml(text: str) -> Any:
         raise ValueError(f"it is longer than {MOST_CHARACTERS_OF_SETTINGS} characters")
     try:
         return yaml.load(text, _yaml_loader())
+    except yaml.reader.ReaderError as error:
+        raise ValueError("it holds characters that no text has") from error
     except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from error
+        raise ValueError(yaml_words(error)) from error
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # of PyYAML's converters
+        raise ValueError("a date or number in it is none; put texts in quotation marks") from error
 
 
 @lru_cache
@@ -195,17 +199,35 @@ def sentence_of(error: ValidationError, model: type[Any] | None = None, *, priva
 
 
 def _problems(error: ValidationError, model: type[Any] | None, *, private: bool = False) -> list[str]:
-    return [_explained(dict(each), model, private=private) for each in error.errors(include_url=False)]
+    found: list[dict[str, Any]] = [{**each, "loc": _keys(each["loc"])} for each in error.errors(include_url=False)]
+    # Of a section or list with a wrong entry the entry is named alone: the rest follows from it, or is another type
+    # that it could have had.
+    inner = [each for each in found if not any(_is_inside(other["loc"], each["loc"]) for other in found)]
+    return list(dict.fromkeys(_explained(each, model, private=private) for each in inner))
+
+
+def _keys(place: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """Without pydantic's names for the types that a value may have."""
+    return tuple(part for part in place if isinstance(part, int) or not re.search(r"[\[(]", part))
+
+
+def _is_inside(place: tuple[str | int, ...], other: tuple[str | int, ...]) -> bool:
+    return len(place) > len(other) > 0 and place[: len(other)] == other
 
 
 def _explained(problem: dict[str, Any], model: type[Any] | None, *, private: bool) -> str:
     place = ".".join(str(part)[:MOST_CHARACTERS_GIVEN] for part in problem["loc"])
     if problem["type"] == "missing":
-        return f"{place} is missing"
+        last = problem["loc"][-1]
+        return (
+            f"entry {last + 1} of {place.rpartition('.')[0]} is missing"
+            if isinstance(last, int)
+            else f"{place} is missing"
+        )
     if problem["type"] == "extra_forbidden":
         near = _nearest_key(problem["loc"], model) if model is not None else None
         return f"there is no key {place}" + (f"; did you mean {near}" if near else "")
-    why, given = str(problem["msg"]).removeprefix("Value error, "), repr(problem["input"])
+    why, given = pydantic_words(problem), repr(problem["input"])
     if not place:
         return why
     is_short = not private and not isinstance(problem["input"], dict) and len(given) <= MOST_CHARACTERS_GIVEN

@@ -15,7 +15,6 @@ from torch import nn
 from ccella_core.errors import InputError
 from ccella_core.limits import GIB
 
-DTypeName = Literal["auto", "float32", "bfloat16", "float16"]
 BYTES_A_WEIGHT_IN_TRAINING = 16
 """In float32: the weight, its gradient, and the two moments of AdamW."""
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -13,6 +13,8 @@ EDITED_FROM_DIGITS = 8
 """Of a scan's hash, in the label of what was edited from it: enough to tell it from others, and no name."""
 OutputRange = Literal["native", "0-1", "int16"]
 """What voxels hold, see ``ccella_core.generation.options.GenerationOptions``."""
+DTypeName = Literal["auto", "float32", "bfloat16", "float16"]
+"""Of the networks' arithmetic, see ``ccella_core.devices.choose_dtype``."""
 MAX_COUNT = 64
 """Examinations of one request: they are all held in memory, and a longer list is better made in several calls."""
 MAX_STEPS = 1000

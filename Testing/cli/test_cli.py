@@ -184,6 +184,34 @@ def test_stopping_while_python_imports_ends_with_130(
     assert ended.value.code == 130 and capsys.readouterr().err == "Stopped.\n"
 
 
+def test_ctrl_c_while_a_library_is_imported_cannot_be_swallowed() -> None:
+    """Nor by code that catches everything, as some libraries do around their own imports."""
+    program = (
+        "import os, signal, sys\n"
+        "class Swallows:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'ccella_core.cli':\n"
+        "            try:\n                signal.raise_signal(signal.SIGINT)\n"
+        "            except BaseException:\n                pass\n"
+        "sys.meta_path.insert(0, Swallows())\n"
+        "sys.argv = ['ccella', '--version']\n"
+        "from ccella_core.__main__ import main\n"
+        "main()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr, ended.stdout) == (130, "Stopped.\n", "")
+
+
+def test_nothing_is_imported_before_ctrl_c_is_met() -> None:
+    program = (
+        "import sys\nbefore = set(sys.modules)\n"
+        "import ccella_core.__main__\n"
+        "print(*sorted(set(sys.modules) - before))\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["ccella_core", "ccella_core.__main__"]
+
+
 def test_the_script_is_what_meets_ctrl_c() -> None:
     assert '\nccella = "ccella_core.__main__:main"\n' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 

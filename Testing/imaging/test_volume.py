@@ -199,7 +199,7 @@ def test_load_refuses_what_is_not_ours(tmp_path: Path) -> None:
     text = sidecar.read_text(encoding="utf-8")
     for wrong in ("not json", "{}", text.replace("true", "false", 1)):
         sidecar.write_text(wrong, encoding="utf-8")
-        with pytest.raises(InputError, match="does not describe"):
+        with pytest.raises(InputError, match="is no sidecar: "):
             SyntheticVolume.load(path)
     sidecar.write_text(text, encoding="utf-8")
     content = bytearray(path.read_bytes())

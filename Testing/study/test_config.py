@@ -77,7 +77,7 @@ def test_a_setting_that_no_training_has_is_named() -> None:
         ({"classifiers": {"real_counts": [4], "settings": {"seeds": [1]}}}, "classifiers.settings must not hold seeds"),
         ({"classifiers": {"real_counts": [4], "arms": ["synthetic"]}}, "must be among arms"),
         ({"classifiers": {"real_counts": [4], "seeds": [0, 0]}}, "a seed stands twice in seeds"),
-        ({"synthesis": {"scheduler": "dpm--"}}, r"synthesis.scheduler: Input should be 'dpm\+\+'"),
+        ({"synthesis": {"scheduler": "dpm--"}}, r"synthesis.scheduler: choose 'dpm\+\+'"),
         ({"variants": ["ccella"], "classifiers": {"real_counts": [4], "variants": ["maisi"]}}, "has maisi, which is"),
         ({"classifiers": {"real_counts": [4]}, "synthesis": {"train_per_case": 0}}, "train_per_case of at least 1"),
         ({"imagse": {}}, "there is no key imagse; did you mean images"),

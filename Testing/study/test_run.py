@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -324,3 +325,31 @@ def test_the_command_says_what_it_does(content: dict[str, Any], work: Path, tmp_
     assert yaml.safe_load(shown.stdout)["synthesis"]["num_inference_steps"] == 7
     wrong = CliRunner().invoke(app, ["study", str(file), "--set", "variants=[ccela]"])
     assert wrong.exit_code == 2 and "variants.0" in wrong.stderr and "Traceback" not in wrong.stderr
+
+
+def test_a_volume_that_is_damaged_between_two_stages_is_left_out_by_name(
+    content: dict[str, Any], work: Path, tmp_path: Path
+) -> None:
+    """A test case and a synthetic volume: every stage that is left goes on without them, and the end says so."""
+    own = content | {
+        "data": content["data"] | {"prepared": str(tmp_path / "prepared")},
+        "output": str(tmp_path / "study"),
+        "variants": ["ccella"],
+    }
+    shutil.copytree(content["data"]["prepared"], tmp_path / "prepared")
+    with pytest.raises(Stopped):
+        run_study(configured(own), StopsIn("variants/ccella/images", 1))
+    study = tmp_path / "study"
+    synthetic = study / "variants" / "ccella" / "of-test-reports" / "synthetic"
+    (tmp_path / "prepared" / "volumes" / "case0_t2w.nii.gz").write_bytes(b"damaged")
+    (synthetic / "volumes" / "SYNTHETIC_case13_t2w.nii.gz").unlink()
+    run_study(configured(own))
+    result = result_in(study)
+    assert {"broken", "case13", f"case13 of {synthetic}", f"case0 of {tmp_path / 'prepared'}"} == set(
+        result.cases_left_out
+    )
+    fid = next(each for each in result.measures if each.name == "FID")
+    assert fid.number.n == "8 real, 7 synthetic"
+    assert f"- case13 of {synthetic}: " in (study / "study.md").read_text(encoding="utf-8")
+    again = run_study(configured(own))  # all stages are done: what they left out is still said
+    assert result_in(again.parent).cases_left_out == result.cases_left_out

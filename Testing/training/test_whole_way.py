@@ -171,7 +171,7 @@ def test_the_run_is_watched(work):
     assert "AUROC" in (work / "run" / "summary.html").read_text(encoding="utf-8")
     assert read_run(work / "run")["data"]["cases"] == {"train": 14, "validation": 4}
     assert read_run(work / "run")["data"]["positive_means"] == ["pirads"]
-    assert read_run(work / "run")["cache"]["left_out"] == {}
+    assert read_run(work / "run")["data"]["left_out"] == {}
 
 
 def test_the_last_checkpoints_and_the_best_are_kept(work):

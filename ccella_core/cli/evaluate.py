@@ -92,6 +92,9 @@ def images(
 
     By default all cases of each folder; against the training cases, copies of them would count as good.
     """
+    from ccella_core.generation.options import check_device
+
+    check_device(device)
     from ccella_core.devices import choose_device
     from ccella_core.evaluation.data.volume_set import open_volume_set
     from ccella_core.evaluation.features.extractor_import import PUBLISHED

@@ -64,6 +64,9 @@ def adherence(
     """
     if (synthetic is None) != (data is None):
         raise InputError("--synthetic and --data go together: the volumes, and the cases that they were made from.")
+    from ccella_core.generation.options import check_device
+
+    check_device(device)
     options = generation_options(steps=steps, scheduler=scheduler, guidance=guidance)
     show_log(logging.INFO)
     from ccella_core.evaluation.adherence.counterfactual import read_changed_facts

@@ -96,6 +96,8 @@ def generate(
     as_json: AsJson = False,
 ) -> None:
     """Generate synthetic volumes from a report, or edit a real scan under it."""
+    from ccella_core.generation.options import check_device, check_request
+
     options = generation_options(
         pathology=pathology,
         seed=seed,
@@ -113,6 +115,7 @@ def generate(
         strength=strength,
     ).with_seed()
     text = _report_text(report, report_file)
+    check_device(device, dtype)
     if image and place_on is not None:
         raise InputError("An edited scan stays where it is: leave --place-on out.")
     reference = None if place_on is None else _reference(place_on)  # before minutes are spent on what would be lost
@@ -124,6 +127,9 @@ def generate(
         found, name, own, labels_drawn = _model(model, remote)
         edit = scan_to_edit_of(image, mask, around, radius, own, _warn)
         drawn = own if found is None else found.index.drawn(options.sequences)
+        if found is not None:
+            reads_report = "text_encoder" in found.index.components
+            check_request(found.index, text, options, edit, reads_report=reads_report)
         prepare_folder(out)
         names = _names(out, name, own, drawn, edit, options, format, overwrite=overwrite, labels=labels_drawn)
         quiet_libraries()

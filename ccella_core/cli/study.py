@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ccella_core.cli.output import AsJson, StepDisplay, explained, print_json, print_message, quiet_libraries, show_log
+from ccella_core.cli.output import (
+    AsJson,
+    StepDisplay,
+    end_with_left_out,
+    explained,
+    print_json,
+    print_message,
+    quiet_libraries,
+    show_log,
+)
 
 if TYPE_CHECKING:
     from ccella_core.study.stages import StudyStep
@@ -36,6 +45,7 @@ def study(
     show_log(logging.WARNING)
     from ccella_core.config import as_yaml, read_settings
     from ccella_core.study.config import StudyConfig
+    from ccella_core.study.result import read_result
     from ccella_core.study.run import run_study
 
     settings = read_settings(StudyConfig, config, overrides or ())
@@ -43,10 +53,12 @@ def study(
         typer.echo(as_yaml(settings))
         return
     page = run_study(settings, StudyDisplay())
+    left_out = read_result(settings.output).cases_left_out
     if as_json:
-        print_json({"page": str(page), "result": str(page.with_name("study.json"))})
-        return
-    typer.echo(f"The study is in {settings.output}; look at {page}")
+        print_json({"page": str(page), "result": str(page.with_name("study.json")), "left_out": left_out})
+    else:
+        typer.echo(f"The study is in {settings.output}; look at {page}")
+    end_with_left_out(left_out.items())
 
 
 class StudyDisplay:

@@ -85,18 +85,22 @@ def synthesize(
         guidance=guidance,
         memory_limit=memory_limit,
     )
-    quiet_libraries()
     from ccella_core.cases.prepared import PreparedSet
+    from ccella_core.generation.options import check_device
+    from ccella_core.models.search import resolve_model
+
+    check_device(device, dtype)
+    prepared, found = PreparedSet.open(data), resolve_model(model)
+    quiet_libraries()
     from ccella_core.evaluation.data.synthesize import synthesize as run
     from ccella_core.evaluation.data.synthetic_set import CSV_NAME, read_left_out
     from ccella_core.generation.pipeline import CCELLAPipeline
 
-    prepared = PreparedSet.open(data)
     accelerator = _processes(device)
     show_log(logging.INFO if accelerator.is_main_process else logging.ERROR)
     own = accelerator.device if accelerator.device.type == "cuda" else accelerator.device.type
     pipeline = CCELLAPipeline.from_pretrained(
-        model, device=device if accelerator.num_processes == 1 else str(own), dtype=dtype
+        found, device=device if accelerator.num_processes == 1 else str(own), dtype=dtype
     )
     started = time.monotonic()
     with StepDisplay("Making volumes") as display:

@@ -28,8 +28,6 @@ NEXT_STEP: dict[Network, str] = {
     "text-encoder": "Name this folder as `text_encoder` in the configuration of: ccella train denoiser",
     "classifier": "Test it with: ccella evaluate classifier",
 }
-LEFT_OUT_IN: dict[Network, str] = {"denoiser": "cache", "classifier": "data"}
-"""Under which key ``run.json`` says what was left out."""
 
 
 @explained
@@ -75,10 +73,9 @@ def train(
     if is_first():
         page = "a folder for each seed" if network == "classifier" else "look at its summary.html"
         typer.echo(f"The run is in {folder}; {page}. {NEXT_STEP[network]}")
-        if network in LEFT_OUT_IN:
-            from ccella_core.runs.folder import read_run
+        from ccella_core.runs.folder import read_left_out_of_run
 
-            end_with_left_out(read_run(folder)[LEFT_OUT_IN[network]].get("left_out", {}).items())
+        end_with_left_out(read_left_out_of_run(folder).items())
 
 
 def _denoiser(file: Path | None, preset: str | None, overrides: Sequence[str]) -> Prepared:

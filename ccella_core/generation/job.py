@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 
-from ccella_core.errors import InputError
 from ccella_core.generation.decoding import check_volume_shape
 from ccella_core.generation.edit import ScanToEdit
-from ccella_core.generation.options import GenerationOptions
+from ccella_core.generation.options import GenerationOptions, check_request, wanted_parts
 from ccella_core.generation.ready_schedulers import HandedInScheduler, ReadyScheduler, prepare_scheduler
-from ccella_core.generation.report_text import NULL_REPORT, check_report
+from ccella_core.generation.report_text import NULL_REPORT
 from ccella_core.generation.sampling import parse_pathology
 from ccella_core.generation.schedulers import Scheduler
 from ccella_core.limits import SchedulerName
@@ -23,17 +21,13 @@ from ccella_core.provenance import LabelName, Provenance, SequenceName
 
 if TYPE_CHECKING:
     from ccella_core.generation.pipeline import CCELLAPipeline
-    from ccella_core.models.model import ModelIndex
 
 BATCH_LATENT_VOXELS = 131_072
 """Latent voxels that the U-Net sees at once: one volume of the published size, whose activations take some GiB."""
 MAX_BATCH = 8
 """Beyond this a batch is hardly faster, and the first volume is longer in coming."""
-INT16 = np.iinfo(np.int16)
 STRENGTH_IN_MASK, STRENGTH_OF_ALL = 1.0, 0.6
 """Of an edit, where none is asked for: all new inside a mask; without one the anatomy stays."""
-FEWEST_LEVELS = 100
-"""Whole numbers that a sequence's range must hold for rounding to be harmless: as many greys as an eye tells apart."""
 
 
 class Job(NamedTuple):
@@ -80,6 +74,7 @@ def prepare(
         InputError: an argument that this model cannot use.
     """
     index = pipeline.index
+    check_request(index, report, options, edit, reads_report=pipeline.encoder is not None, allow_null=allow_null)
     shape = check_volume_shape(options.shape or index.native_shape, multiples=pipeline.shape_multiples)
     ready = prepare_scheduler(
         scheduler or options.scheduler or index.default_scheduler,  # type: ignore[arg-type]  # an index may err
@@ -89,15 +84,15 @@ def prepare(
         latent_shape=latent_shape(pipeline.autoencoder_config, shape),
     )
     spacing = options.spacing or index.native_spacing_mm
-    options = _edit_options(options, edit)
-    if options.output_range == "int16":
-        _check_whole_numbers(index)
+    if edit is not None and options.strength is None:
+        usual = STRENGTH_OF_ALL if edit.mask is None else STRENGTH_IN_MASK
+        options = options.model_copy(update={"strength": usual})
     latent_voxels = math.prod(latent_shape(pipeline.autoencoder_config, shape))
     size = max(1, min(MAX_BATCH, BATCH_LATENT_VOXELS // latent_voxels))
     guidance_scale = index.default_guidance_scale if options.guidance_scale is None else options.guidance_scale
     options = options.with_seed().model_copy(update={"guidance_scale": guidance_scale})
     return Job(
-        report=_checked_report(pipeline, report, allow_null=allow_null),
+        report=(report or NULL_REPORT).strip(),
         options=options,
         guidance_scale=guidance_scale,
         scheduler=ready,
@@ -108,21 +103,6 @@ def prepare(
         edit=edit,
         grid=None if edit is None else edit.grid(shape, spacing),
     )
-
-
-def wanted_parts(
-    index: ModelIndex, options: GenerationOptions, edit: ScanToEdit | None = None
-) -> tuple[SequenceName | LabelName, ...]:
-    """Sequences and labels that are decoded, in the model's order; of an edit those of its scans, without labels.
-
-    Raises:
-        InputError: a sequence that the model does not draw, or of which there is no scan to edit.
-    """
-    wanted = options.sequences if edit is None else options.sequences or tuple(edit.scans)
-    drawn = index.drawn(wanted)
-    if edit is not None and (missing := [name for name in drawn if name not in edit.scans]):
-        raise InputError(f"There is no {missing[0]} scan to edit; leave it out of the sequences.")
-    return (*drawn, *(index.labels if options.labels and edit is None else ()))
 
 
 def provenance_of(pipeline: CCELLAPipeline, job: Job, seed: int, predicted: float | None) -> Provenance:
@@ -144,39 +124,6 @@ def provenance_of(pipeline: CCELLAPipeline, job: Job, seed: int, predicted: floa
         "warnings": _warnings(pipeline, job, predicted),
     }
     return Provenance.model_validate(content)
-
-
-def _edit_options(options: GenerationOptions, edit: ScanToEdit | None) -> GenerationOptions:
-    """With the strength that an edit has by default; refuses what belongs to an edit where there is none, or not."""
-    if edit is None:
-        if options.strength is not None:
-            raise InputError("The strength says how much of a scan is drawn anew: give a scan, or leave it out.")
-        return options
-    if options.output_range != "native":
-        raise InputError("An edited scan keeps the scan's own intensities: leave the output range out.")
-    if options.crop_mm is not None:
-        raise InputError("An edited scan keeps its own grid: leave the crop out.")
-    usual = STRENGTH_OF_ALL if edit.mask is None else STRENGTH_IN_MASK
-    return options.model_copy(update={"strength": usual if options.strength is None else options.strength})
-
-
-def _checked_report(pipeline: CCELLAPipeline, report: str | None, *, allow_null: bool) -> str:
-    if pipeline.encoder is None:
-        if report is not None:
-            raise InputError(f"The model {pipeline.index.name} reads no report; leave it out.")
-        return ""
-    if report is None:
-        raise InputError(f"The model {pipeline.index.name} reads a report; give one.")
-    return NULL_REPORT if allow_null and report == NULL_REPORT else check_report(report)
-
-
-def _check_whole_numbers(index: ModelIndex) -> None:
-    for sequence, (low, high) in index.intensity_range.items():
-        if high - low < FEWEST_LEVELS or not INT16.min <= low < high <= INT16.max:
-            raise InputError(
-                f"The model {index.name} gives {sequence} voxels from {low:g} to {high:g}, which int16 cannot hold; "
-                "choose the output range native or 0-1."
-            )
 
 
 def _warnings(pipeline: CCELLAPipeline, job: Job, predicted: float | None) -> list[str]:

@@ -22,17 +22,25 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, get_args
 
+import numpy as np
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ccella_core.config import StrictModel
-from ccella_core.errors import InputError
-from ccella_core.limits import MAX_COUNT, NUM_SEEDS, OutputRange, SchedulerName
-from ccella_core.provenance import SequenceName
+from ccella_core.errors import InputError, pydantic_words
+from ccella_core.generation.report_text import NULL_REPORT, check_report
+from ccella_core.limits import MAX_COUNT, NUM_SEEDS, DTypeName, OutputRange, SchedulerName
+from ccella_core.models.index import ModelIndex
+from ccella_core.provenance import LabelName, SequenceName
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
     from typing_extensions import Unpack
 
+    from ccella_core.generation.edit import ScanToEdit
+
+INT16 = np.iinfo(np.int16)
+FEWEST_LEVELS = 100
+"""Whole numbers that a sequence's range must hold for rounding to be harmless: as many greys as an eye tells apart."""
 CHOSEN_SEEDS = 2**32
 """A seed that nobody gave lies below this: short enough to be copied by hand."""
 MIN_SPACING_MM = 0.01
@@ -169,6 +177,83 @@ def options_of(values: Mapping[str, Any]) -> GenerationOptions:
         raise InputError(refusal(error.errors()[0])) from error
 
 
+def check_device(name: str, dtype: str = "auto") -> None:
+    """Refuse what names no device or precision on any computer; ``devices`` knows those of this one, with torch.
+
+    Raises:
+        InputError: what there is instead.
+    """
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
+        raise InputError(f"There is no device {name!r}; choose auto, cpu, mps, cuda, or a card such as cuda:1.")
+    if dtype not in get_args(DTypeName):
+        raise InputError(f"There is no precision {dtype!r}; choose {', '.join(get_args(DTypeName))}.")
+
+
+def check_request(
+    index: ModelIndex,
+    report: str | None,
+    options: GenerationOptions,
+    edit: ScanToEdit | None = None,
+    *,
+    reads_report: bool,
+    allow_null: bool = False,
+) -> None:
+    """Refuse what a model's index alone tells to be a mistake, so that nothing of the model is loaded for it.
+
+    Args:
+        index: of the model.
+        report: as given by the caller.
+        options: checked by themselves.
+        edit: what is edited, if anything.
+        reads_report: whether the model has a text encoder.
+        allow_null: see ``CCELLAPipeline.__call__``.
+
+    Raises:
+        InputError: a report, sequence, range or option of an edit that this model cannot use.
+    """
+    if not reads_report:
+        if report is not None:
+            raise InputError(f"The model {index.name} reads no report; leave it out.")
+    elif report is None:
+        raise InputError(f"The model {index.name} reads a report; give one.")
+    elif not (allow_null and report == NULL_REPORT):
+        check_report(report)
+    wanted_parts(index, options, edit)
+    if edit is None:
+        if options.output_range == "int16":
+            _check_whole_numbers(index)
+        if options.strength is not None:
+            raise InputError("The strength says how much of a scan is drawn anew: give a scan, or leave it out.")
+    elif options.output_range != "native":
+        raise InputError("An edited scan keeps the scan's own intensities: leave the output range out.")
+    elif options.crop_mm is not None:
+        raise InputError("An edited scan keeps its own grid: leave the crop out.")
+
+
+def wanted_parts(
+    index: ModelIndex, options: GenerationOptions, edit: ScanToEdit | None = None
+) -> tuple[SequenceName | LabelName, ...]:
+    """Sequences and labels that are decoded, in the model's order; of an edit those of its scans, without labels.
+
+    Raises:
+        InputError: a sequence that the model does not draw, or of which there is no scan to edit.
+    """
+    wanted = options.sequences if edit is None else options.sequences or tuple(edit.scans)
+    drawn = index.drawn(wanted)
+    if edit is not None and (missing := [name for name in drawn if name not in edit.scans]):
+        raise InputError(f"There is no {missing[0]} scan to edit; leave it out of the sequences.")
+    return (*drawn, *(index.labels if options.labels and edit is None else ()))
+
+
+def _check_whole_numbers(index: ModelIndex) -> None:
+    for sequence, (low, high) in index.intensity_range.items():
+        if high - low < FEWEST_LEVELS or not INT16.min <= low < high <= INT16.max:
+            raise InputError(
+                f"The model {index.name} gives {sequence} voxels from {low:g} to {high:g}, which int16 cannot hold; "
+                "choose the output range native or 0-1."
+            )
+
+
 _SENTENCES = {
     "seed": "A seed is a whole number from 0 to 2**63 - 1, not {value!r}.",
     "count": f"The count is a whole number from 1 to {MAX_COUNT}, not {{value!r}}; for more, call again.",
@@ -189,7 +274,7 @@ _SENTENCES = {
 def refusal(error: ErrorDetails) -> str:
     """One of pydantic's errors about an option, as a sentence."""
     if not error["loc"]:
-        return error["msg"].removeprefix("Value error, ")
+        return pydantic_words(error)
     name, value = str(error["loc"][0]), error["input"]
     if error["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, GenerationOptions.model_fields, n=1)
@@ -202,4 +287,4 @@ def refusal(error: ErrorDetails) -> str:
     if error["type"] == "literal_error":
         choices = ", ".join(re.findall("'(.*?)'", error["ctx"]["expected"]))
         return f"There is no {words} {value!r}; choose one of {choices}."
-    return f"The {words} cannot be {value!r}: {error['msg']}."
+    return f"The {words} cannot be {value!r}: {pydantic_words(error)}."

@@ -14,6 +14,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 from pydantic import ValidationError
 
+from ccella_core.config import sentence_of
 from ccella_core.errors import InputError, NonFiniteError, SaveError
 from ccella_core.files import locked, read_bytes, sha256_of, whole_file
 from ccella_core.imaging.orientation import (
@@ -39,8 +40,7 @@ if TYPE_CHECKING:
     from ccella_core.imaging.dicom_export import DicomSource
     from ccella_core.imaging.label_map import LabelMap
 
-NIFTI_DESCRIPTION_BYTES = 79  # the header field has 80, the last of which ends the string
-NIFTI_SCANNER_COORDINATES = 1
+NIFTI_DESCRIPTION_BYTES, NIFTI_SCANNER_COORDINATES = 79, 1  # the header field has 80, the last of which ends the string
 ITK_LABEL_KEY = "SyntheticLabel"
 
 
@@ -291,7 +291,7 @@ def read_sidecar(image_path: Path, *, verify: bool = True) -> Sidecar:
         why = f"{error.filename or sidecar_path}: {error.strerror or error}"
         raise InputError(f"{image_path} is not a saved synthetic volume ({why}).") from error
     except ValidationError as error:
-        raise InputError(f"{sidecar_path} does not describe a synthetic volume: {error.errors()[0]['msg']}.") from error
+        raise InputError(f"{sidecar_path} is no sidecar: {sentence_of(error, private=True)}.") from error
     if altered:
         raise InputError(f"{image_path} is not the file that {sidecar_path.name} describes: its SHA-256 differs.")
     return sidecar

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
+import logging
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from ccella_core import __version__
 from ccella_core.config import StrictModel, as_yaml, checked, read_json, read_yaml
@@ -24,6 +25,8 @@ from ccella_core.runs.logging import RunLog, SilentLog, TrackerName
 CONFIG_NAME, RUN_NAME = "config.yaml", "run.json"
 CHECKPOINTS = "checkpoints"
 RECORDED_PACKAGES = ("torch", "monai", "diffusers", "accelerate")
+
+log = logging.getLogger(__name__)
 
 RunConfig = TypeVar("RunConfig", bound=StrictModel)
 Record = TypeVar("Record", bound=BaseModel)
@@ -106,6 +109,25 @@ def read_run(folder: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{folder} is not the folder of a training: {RUN_NAME} holds no keys and values.")
     return content
+
+
+def log_left_out(left_out: Mapping[str, str]) -> None:
+    """Warn of every case that a training goes on without."""
+    for case, reason in left_out.items():
+        log.warning("%s is left out: %s", case, reason)
+
+
+def read_left_out_of_run(folder: Path) -> dict[str, str]:
+    """The cases that a training went on without, each with the reason. Raises InputError where that cannot be read."""
+    return read_run_record(folder, _RunData).data.left_out
+
+
+class _LeftOut(BaseModel):
+    left_out: dict[str, str] = Field(default_factory=dict)
+
+
+class _RunData(BaseModel):
+    data: _LeftOut
 
 
 def read_run_record(folder: Path, model: type[Record]) -> Record:

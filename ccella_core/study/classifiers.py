@@ -18,6 +18,7 @@ from ccella_core.evaluation.data.channels import open_channels
 from ccella_core.evaluation.statistics.estimate import Estimate
 from ccella_core.networks.config import Variant
 from ccella_core.progress import OnProgress
+from ccella_core.runs.folder import read_left_out_of_run
 from ccella_core.study.config import Arm, StudyConfig, with_labels
 from ccella_core.study.measures import ArmDifference, ArmScore
 from ccella_core.study.plan import OF_TRAIN, classifier_key, variant_key
@@ -77,7 +78,8 @@ def compared(arms: Sequence[TrainedClassifier]) -> tuple[list[ArmScore], list[Ar
     for each in arms:
         for count, alone in real.items() if each.variant is not None else ():
             if each.real_count in (None, count):
-                found.append((each, count, compare_classifiers(each.result, alone).differences["auroc"]))
+                pair = _on_shared_cases(each.result, alone)
+                found.append((each, count, compare_classifiers(*pair).differences["auroc"]))
     known = [difference.p_value for _, _, difference in found if difference.p_value is not None]
     adjusted = iter(false_discovery_control(known) if known else ())
     differences = [
@@ -92,6 +94,13 @@ def compared(arms: Sequence[TrainedClassifier]) -> tuple[list[ArmScore], list[Ar
         for each, count, difference in found
     ]
     return [_score(each) for each in arms], differences
+
+
+def _on_shared_cases(*results: ClassifierResult) -> Iterator[ClassifierResult]:
+    """The results without cases that one was not tested on: a volume may have been damaged between two arms."""
+    shared = set.intersection(*({case.id for case in result.cases} for result in results))
+    for result in results:
+        yield result.model_copy(update={"cases": tuple(case for case in result.cases if case.id in shared)})
 
 
 def _wanted(config: StudyConfig) -> Iterator[_Wanted]:
@@ -121,7 +130,8 @@ def _trained(
 
     def work(folder: Path, on_progress: OnProgress) -> ClassifierResult:
         train_classifier(training)
-        test_cases = open_channels(prepared.folder, training.sequences, split="test")
+        stages.leave_out(read_left_out_of_run(training.output))
+        test_cases = stages.checked(open_channels(prepared.folder, training.sequences, split="test"))
         return evaluate_classifier(training.output, test_cases, out=folder)
 
     result = stages.done(wanted.key, made_with, ClassifierResult, work, may_change=CLASSIFIER_MAY_CHANGE)

@@ -21,6 +21,9 @@ from ccella_core.networks.config import Variant
 from ccella_core.progress import OnProgress
 from ccella_core.study.measures import Better, Measure
 
+FEWEST_TEST_PATIENTS = 8
+"""So that half of them have a distance from half of the synthetic ones. Where volumes were left out and fewer remain, a
+value stands without an interval."""
 REAL_CASES = "the real cases among themselves"
 """For distances and neighbourhoods: between two halves of them."""
 SIMILARITY = "MS-SSIM of pairs"
@@ -87,12 +90,16 @@ def measure_images(
     errors = []
     for extractor in extractors:
         of_real, of_synthetic = (sample_of(volumes, extractor, cache=cache) for volumes in (real, synthetic))
-        halves = [_statistics(*pair) for pair in random_halves(of_real, seed=seed)]
+        real_halve, all_halve = (
+            min(sample.patient_count for sample in samples) >= FEWEST_TEST_PATIENTS
+            for samples in ((of_real,), (of_real, of_synthetic))
+        )
+        halves = [_statistics(*pair) for pair in random_halves(of_real, seed=seed)] if real_halve else []
         errors.append(
             ExtractorErrors(
                 extractor=extractor.name,
-                standard_errors=standard_errors(_statistics, of_synthetic, of_real, seed=seed),
-                between_halves={name: tuple(half[name] for half in halves) for name in halves[0]},
+                standard_errors=standard_errors(_statistics, of_synthetic, of_real, seed=seed) if all_halve else {},
+                between_halves={name: tuple(half[name] for half in halves) for name in (halves[0] if halves else ())},
             )
         )
     return ImageResult(scores=scores, errors=tuple(errors))

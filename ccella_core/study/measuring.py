@@ -67,9 +67,10 @@ class Measurer:
         }
 
         def work(folder: Path, on_progress: OnProgress) -> ImageResult:
+            checked = self._stages.checked
             return measure_images(
-                open_volume_set(self._prepared.folder, sequence=sequence, split="test"),
-                open_volume_set(self._stages.folder / made.of_test.path, sequence=sequence),
+                checked(open_volume_set(self._prepared.folder, sequence=sequence, split="test")),
+                checked(open_volume_set(self._stages.folder / made.of_test.path, sequence=sequence)),
                 [extractor for kind in images.extractors for extractor in self._extractors(kind)],
                 seed=images.seed,
                 out=folder,
@@ -101,7 +102,10 @@ class Measurer:
 
         def work(folder: Path, on_progress: OnProgress) -> SetAdherence:
             volumes = self._stages.folder / made.of_test.path
-            return set_adherence(volumes, self._prepared.folder, self._phantom_reader, out=folder, progress=on_progress)
+            cases = self._prepared.folder
+            result = set_adherence(volumes, cases, self._phantom_reader, out=folder, progress=on_progress)
+            self._stages.leave_out(result.left_out)
+            return result
 
         key = variant_key(made.variant, ADHERENCE)
         result = self._stages.done(key, made_with, SetAdherence, work, weights=self._phantom_reader_weights)
@@ -120,12 +124,13 @@ class Measurer:
         }
 
         def work(folder: Path, on_progress: OnProgress) -> PrivacyScores:
-            synthetic = open_volume_set(self._stages.folder / volumes.path, sequence=sequence)
-            training = open_volume_set(self._prepared.folder, sequence=sequence, split="train")
+            checked = self._stages.checked
+            synthetic = checked(open_volume_set(self._stages.folder / volumes.path, sequence=sequence))
+            training = checked(open_volume_set(self._prepared.folder, sequence=sequence, split="train"))
             scores = find_copies(
                 synthetic,
                 training,
-                self._held_out(),
+                checked(self._held_out()),
                 self._extractors(privacy.extractor)[0],
                 cache=self._stages.folder / FEATURES,
                 stage=lambda title: nullcontext(on_progress),

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, ValidationError
 
 from ccella_core.config import StrictModel
-from ccella_core.files import write_json, write_text
+from ccella_core.errors import InputError
+from ccella_core.files import read_bytes, write_json, write_text
 from ccella_core.networks.config import Variant
 from ccella_core.provenance import software_versions
 from ccella_core.study import sentences as words
@@ -103,9 +104,17 @@ class StudyResult(StrictModel):
     arm_scores: tuple[ArmScore, ...]
     differences: tuple[ArmDifference, ...]
     left_out: tuple[LeftOut, ...]
+    cases_left_out: dict[str, str] = Field(default_factory=dict)
+    """Cases and volumes that a stage went on without, each with the reason."""
     seconds: dict[str, float]
     """That the process took which finished each stage; a stage that was stopped had taken more."""
     software: dict[str, str] = Field(default_factory=software_versions)
+
+    @property
+    def left_out_words(self) -> list[str]:
+        """What was left out, stages and then cases and volumes, each with the reason."""
+        stages = [f"{each.stage}: {each.why_not}." for each in self.left_out]
+        return [*stages, *(f"{name}: {reason}" for name, reason in self.cases_left_out.items())]
 
     @property
     def names(self) -> tuple[Variant, ...]:
@@ -116,6 +125,14 @@ class StudyResult(StrictModel):
     def whose_volumes(self) -> tuple[Variant, ...]:
         """The variants whose volumes classifiers were trained with."""
         return tuple(name for name in self.names if any(score.variant == name for score in self.arm_scores))
+
+
+def read_result(folder: Path) -> StudyResult:
+    """Of a finished study. Raises InputError where there is none."""
+    try:
+        return StudyResult.model_validate_json(read_bytes(folder / STUDY_RESULT_NAME))
+    except (OSError, ValidationError) as error:
+        raise InputError(f"{folder} holds no finished study: {STUDY_RESULT_NAME} cannot be read.") from error
 
 
 def group_table(result: StudyResult, group: Group) -> StudyTable | None:
@@ -154,8 +171,8 @@ def study_markdown(result: StudyResult) -> str:
         parts += [words.summary_of_differences(result.differences)] if result.differences else []
     if result.warnings:
         parts += ["## Warnings", _list(result.warnings)]
-    if result.left_out:
-        parts += ["## Left out", _list(f"{each.stage}: {each.why_not}." for each in result.left_out)]
+    if words_of_left_out := result.left_out_words:
+        parts += ["## Left out", _list(words_of_left_out)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

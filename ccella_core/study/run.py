@@ -13,12 +13,12 @@ from accelerate import PartialState
 from ccella_core.cases.case import SPLITS
 from ccella_core.cases.layouts import read_source
 from ccella_core.cases.prepare import prepare
-from ccella_core.cases.prepared import PreparedSet
+from ccella_core.cases.prepared import PreparedCase, PreparedSet
 from ccella_core.cases.reports import with_reports
 from ccella_core.cases.splits import assign_splits
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
-from ccella_core.evaluation.data.volume_set import open_volume_set
+from ccella_core.evaluation.data.volume_set import VolumeSet, open_volume_set
 from ccella_core.networks.config import Variant
 from ccella_core.progress import OnProgress
 from ccella_core.runs.folder import alone_in_output
@@ -26,6 +26,7 @@ from ccella_core.study.checks import check_study
 from ccella_core.study.classifiers import compared, train_arms
 from ccella_core.study.config import StudyConfig
 from ccella_core.study.examples import Examples, chosen_cases, examples_of
+from ccella_core.study.image_measures import FEWEST_TEST_PATIENTS
 from ccella_core.study.measuring import Measurer
 from ccella_core.study.plan import CASES, plan
 from ccella_core.study.result import Cases, LeftOut, StudyResult, VariantResult, write_result
@@ -37,8 +38,6 @@ log = logging.getLogger(__name__)
 
 FEWEST_OF_A_CLASS = 2
 """Positive and negative cases that a split needs, for a score of the class to have an interval."""
-FEWEST_TEST_PATIENTS = 8
-"""So that half of them have a distance from half of the synthetic ones."""
 
 
 class Prepared(StrictModel):
@@ -95,6 +94,7 @@ def run_study(config: StudyConfig, listener: Listener | None = None) -> Path:
         arm_scores=tuple(scores),
         differences=tuple(differences),
         left_out=tuple(LeftOut(stage=each.title, why_not=each.why_not) for each in stages_to_do if each.why_not),
+        cases_left_out=stages.left_out,
         seconds=stages.seconds,
     )
     write_result(result, config.output)
@@ -112,6 +112,7 @@ def _prepared(config: StudyConfig, stages: Stages) -> tuple[PreparedSet, int]:
         listing = read_source(source, data.layout, positive=data.positive)
         cases = with_reports(assign_splits(listing.cases, data.fractions, seed=data.split_seed), data.missing_reports)
         made, refused = prepare(listing._replace(cases=cases), data.grid, data.prepared, progress=on_progress)
+        stages.leave_out(dict(refused))
         return Prepared(fingerprint=made.fingerprint, refused=len(refused))
 
     made_with = data.model_dump(mode="json")
@@ -160,13 +161,28 @@ def _checked_cases(config: StudyConfig, prepared: PreparedSet) -> Cases:
 
 
 def _examples(config: StudyConfig, prepared: PreparedSet, variants: Sequence[VariantResult]) -> Examples | None:
-    cases = chosen_cases(prepared.split("test"), config.examples)
-    if not cases:
-        return None
-    sequence, wanted = config.data.sequence, {case.id for case in cases}
-    made: dict[Variant, dict[str, np.ndarray]] = {}
-    for each in variants:
-        volumes = open_volume_set(config.output / each.of_test.path, sequence=sequence)
-        first = {member.case: index for index, member in reversed(list(enumerate(volumes)))}
-        made[each.variant] = {case: volumes.voxels(index) for case, index in first.items() if case in wanted}
-    return examples_of(prepared, cases, sequence, made)
+    """Of the first cases whose volumes can all be read; ``None`` where there are none."""
+    sequence = config.data.sequence
+    made: dict[Variant, dict[str, np.ndarray]] = {each.variant: {} for each in variants}
+    sets = {each.variant: open_volume_set(config.output / each.of_test.path, sequence=sequence) for each in variants}
+    shown: list[PreparedCase] = []
+    for case in chosen_cases(prepared.split("test"), len(prepared.cases)):
+        if len(shown) == config.examples:
+            break
+        try:
+            prepared.voxels(case, sequence), prepared.regions(case)
+            found = {variant: _first_of(case, volumes) for variant, volumes in sets.items()}
+        except InputError:
+            continue
+        shown.append(case)
+        for variant, voxels in found.items():
+            made[variant][case.id] = voxels
+    return examples_of(prepared, shown, sequence, made) if shown else None
+
+
+def _first_of(case: PreparedCase, volumes: VolumeSet) -> np.ndarray:
+    """The first volume of a case. Raises InputError where there is none that can be read."""
+    for index, member in enumerate(volumes):
+        if member.case == case.id:
+            return volumes.voxels(index)
+    raise InputError(f"There is no volume of {case.id} in {volumes.name}.")

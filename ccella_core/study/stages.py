@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from accelerate.state import AcceleratorState
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
+from ccella_core.evaluation.data.volume_set import VolumeSet
 from ccella_core.files import prepare_folder, read_bytes, write_json
 from ccella_core.fingerprints import flat, refuse_other
 from ccella_core.progress import OnProgress
@@ -59,6 +60,8 @@ class StageRecord(StrictModel):
     """That the process took which finished it."""
     result: dict[str, Any] | None = None
     """``None`` where the stage was begun and not finished."""
+    left_out: dict[str, str] = Field(default_factory=dict)
+    """Cases and volumes that it went on without, each with the reason."""
 
 
 class Listener(Protocol):
@@ -102,11 +105,25 @@ class Stages:
         """Of each key of weights the fingerprint that was met first, and the stage that it was met in."""
         self.seconds: dict[str, float] = {}
         """That each finished stage took."""
+        self.left_out: dict[str, str] = {}
+        """What the stages so far went on without, each with the reason."""
+        self._left_out_now: dict[str, str] = {}
+        """The same of the stage in hand."""
         listener.plan(plan, finished)
 
     def applies(self, key: str) -> bool:
         """Whether a stage is in the plan and not left out."""
         return key in self._planned and self._planned[key].why_not is None
+
+    def leave_out(self, what: Mapping[str, str]) -> None:
+        """Note what the stage in hand goes on without, each with the reason."""
+        self._left_out_now |= what
+
+    def checked(self, volumes: VolumeSet) -> VolumeSet:
+        """A set without the volumes that cannot be used, which are noted. Raises InputError where none is left."""
+        usable = volumes.checked()
+        self.leave_out({f"{each.id} of {usable.name}": each.reason for each in usable.left_out})
+        return usable
 
     def done(
         self,
@@ -148,6 +165,7 @@ class Stages:
             refuse_other(folder, record.made_with, now | known, what=MADE_OTHERWISE, may_change=may_change + unknown)
         self._refuse_mixed_weights(key, record.made_with)
         self.seconds[key] = record.seconds or 0.0
+        self.left_out |= record.left_out
         try:
             return kind.model_validate(record.result)
         except ValidationError as error:
@@ -162,12 +180,14 @@ class Stages:
         # A process has one precision for all its Accelerators, unless that is forgotten: each stage chooses its own, as
         # if it had a process to itself.
         AcceleratorState._reset_state()
+        self._left_out_now = {}
         with self._listener.stage(stage, self._number(stage.key), len(self._left)) as on_progress:
             result = work(folder, on_progress)
         record = StageRecord(
             made_with={**made_with, **weights()},
             seconds=round(time.monotonic() - started, 1),
             result=result.model_dump(mode="json"),
+            left_out=self._left_out_now,
         )
         write_json(folder / STAGE_NAME, record)
         return record

@@ -67,7 +67,7 @@ def write_page(result: StudyResult, folder: Path, examples: Examples | None) -> 
         groups=[found for group in GROUPS if (found := _group(result, group)) is not None],
         classifiers=_classifiers(result) if result.arm_scores else None,
         warnings=result.warnings,
-        left_out=[f"{each.stage}: {each.why_not}." for each in result.left_out],
+        left_out=result.left_out_words,
         behind=_behind(result),
         config=yaml.safe_dump(result.config, sort_keys=False, allow_unicode=True),
     )

@@ -9,14 +9,14 @@ from typing import Any, Literal
 
 from ccella_core.cases.prepared import PreparedSet
 from ccella_core.evaluation.data.synthesize import synthesize
-from ccella_core.evaluation.data.synthetic_set import CSV_NAME
+from ccella_core.evaluation.data.synthetic_set import CSV_NAME, read_left_out
 from ccella_core.files import sha256_of
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.models.model import ModelFolder
 from ccella_core.networks.config import Variant
 from ccella_core.progress import OnProgress
 from ccella_core.runs.checkpoint import BEST_NAME
-from ccella_core.runs.folder import CHECKPOINTS, last_step, read_run_record
+from ccella_core.runs.folder import CHECKPOINTS, last_step, read_left_out_of_run, read_run_record
 from ccella_core.runs.logging import read_log
 from ccella_core.study.config import StudyConfig, trainings_of
 from ccella_core.study.plan import MODEL, OF_TEST, OF_TRAIN, TRAINING, variant_key
@@ -64,6 +64,7 @@ class VariantMaker:
 
         def work(folder: Path, on_progress: OnProgress) -> TrainedVariant:
             runs = [train(each, progress=on_progress) for each in self._trainings]
+            self._stages.leave_out(read_left_out_of_run(runs[-1]))
             return _trained(runs, best=self._config.training.weights == "best")
 
         return self._stages.done(self._key(TRAINING), made_with, TrainedVariant, work, may_change=may_change)
@@ -116,6 +117,7 @@ class VariantMaker:
                 progress=on_progress,
             )
             path = folder / VOLUMES_FOLDER
+            self._stages.leave_out(dict(read_left_out(path)))
             return SyntheticVolumes(path=self._inside(path), count=len(rows), sha256=sha256_of(path / CSV_NAME))
 
         return self._stages.done(self._key(OF_TEST if split == "test" else OF_TRAIN), made_with, SyntheticVolumes, work)

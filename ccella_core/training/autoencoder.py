@@ -7,7 +7,6 @@ discriminator's weights as constants, and the discriminator sees the reconstruct
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,20 +20,16 @@ from monai.networks.nets import PatchDiscriminator
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import get_worker_info
 
-from ccella_core.cases.case import Split
 from ccella_core.config import MOST_STEPS, BatchSize, LearningRate, Seed, Side, Steps, StrictModel, Weight
 from ccella_core.errors import InputError
 from ccella_core.networks.autoencoder import Autoencoder, build_autoencoder
 from ccella_core.networks.config import AutoencoderConfig
 from ccella_core.networks.lapped import LappedTransform
-from ccella_core.provenance import LabelName, SequenceName
 from ccella_core.runs.batches import Batches, DataLoading
 from ccella_core.runs.logging import TrainLogger
 from ccella_core.runs.schedules import one_cycle
 from ccella_core.runs.trainer import Trainer
-from ccella_core.training.data.sets import JoinedSet
 from ccella_core.training.perceptual import RadImageNetLoss
 
 INITIAL_LOG_VARIANCE = -6.0
@@ -269,42 +264,3 @@ def reconstruction_scores(model: Autoencoder, volumes: VolumeSource, crop: tuple
         "loss/l1": float(np.mean(errors)),
         "psnr": float(np.mean([-10 * math.log10(max(s, 1e-12)) for s in squares])),
     }
-
-
-KEPT_BYTES = 2 << 30
-"""Of volumes in memory, over all workers: reading one again costs a tenth of a second."""
-
-
-class PreparedVolumes:
-    """All volumes of a split, of sequences and labels, each (X, Y, Z) float16 in 0 … 1; the last ones are kept.
-
-    Training cases of a folder that is repeated stand there as often, in the same memory.
-    """
-
-    def __init__(self, prepared: JoinedSet, split: Split, parts: tuple[SequenceName | LabelName, ...]) -> None:
-        self.prepared = prepared
-        self._items = [(case, part) for case in prepared.split(split) for part in parts if prepared.has(case, part)]
-        self._order = [
-            number
-            for number, (case, _) in enumerate(self._items)
-            for _ in range(prepared.repeats[prepared.source(case)] if split == "train" else 1)
-        ]
-        self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
-        self._bytes = 0
-
-    def __len__(self) -> int:
-        return len(self._order)
-
-    def __getitem__(self, index: int, /) -> np.ndarray:
-        index = self._order[index]
-        if index in self._kept:
-            self._kept.move_to_end(index)
-            return self._kept[index]
-        volume = self.prepared.part(*self._items[index]).astype(np.float16)
-        self._kept[index] = volume
-        self._bytes += volume.nbytes
-        worker = get_worker_info()
-        most = KEPT_BYTES // (1 if worker is None else worker.num_workers)
-        while self._bytes > most and len(self._kept) > 1:
-            self._bytes -= self._kept.popitem(last=False)[1].nbytes
-        return volume

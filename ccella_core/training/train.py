@@ -221,11 +221,11 @@ def _about(
             "fingerprint": prepared.fingerprint,
             "positive_means": list(prepared.positive_means),
             "cases": {"train": len(cases), "validation": len(held_out)},
+            "left_out": cases.index.left_out,
         },
         "cache": {
             "folder": str(cases.folder),
             "depends_on": cases.index.depends_on,
-            "left_out": cases.index.left_out,
         },
         "latent_scale_factor": list(cases.index.scale_factors),
         "native_shape": list(prepared.settings.shape),

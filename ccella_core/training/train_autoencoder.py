@@ -15,17 +15,16 @@ from ccella_core.models.model import save_component
 from ccella_core.networks.autoencoder import Autoencoder, build_autoencoder
 from ccella_core.provenance import LabelName, SequenceName
 from ccella_core.runs.batches import DataLoading
-from ccella_core.runs.folder import CHECKPOINTS, alone_in_output, open_log, refuse_other_run, write_run
+from ccella_core.runs.folder import CHECKPOINTS, alone_in_output, log_left_out, open_log, refuse_other_run, write_run
 from ccella_core.runs.logging import TrackerName, TrainLogger
 from ccella_core.runs.summary import write_summary
 from ccella_core.runs.trainer import Trainer, new_accelerator
 from ccella_core.training.autoencoder import (
     AutoencoderTraining,
-    PreparedVolumes,
     reconstruction_scores,
     train_autoencoder,
 )
-from ccella_core.training.data.sets import JoinedSet, TrainingData
+from ccella_core.training.data.sets import JoinedSet, PreparedVolumes, TrainingData
 from ccella_core.training.frozen_networks import autoencoder_source
 
 COMPONENT = "autoencoder"
@@ -65,8 +64,11 @@ def train(config: AutoencoderConfigFile) -> Path:
     volumes, held_out = (
         PreparedVolumes(prepared, split, (*config.sequences, *config.labels)) for split in ("train", "validation")
     )
+    left_out = volumes.left_out | held_out.left_out
     if not len(volumes):
-        raise InputError(f"There are no training cases in {prepared.folders}.")
+        why = f" that can be used ({next(iter(left_out.values()))})" if left_out else ""
+        raise InputError(f"There are no training cases in {prepared.folders}{why}.")
+    log_left_out(left_out)
     if any(side > size for side, size in zip(config.autoencoder.crop, prepared.settings.shape, strict=True)):
         raise InputError(
             f"autoencoder.crop: {config.autoencoder.crop} is larger than the volumes in {prepared.folders}, "
@@ -76,7 +78,7 @@ def train(config: AutoencoderConfigFile) -> Path:
     settings = config.autoencoder
     checkpoints = config.output / CHECKPOINTS
     if accelerator.is_main_process:
-        write_run(config.output, config, _about(config, prepared, len(volumes), len(held_out), accelerator))
+        write_run(config.output, config, _about(config, prepared, volumes, held_out, accelerator))
     with open_log(
         config.output,
         checkpoints,
@@ -124,14 +126,19 @@ def _validate(
 
 
 def _about(
-    config: AutoencoderConfigFile, prepared: JoinedSet, train: int, validation: int, accelerator: Accelerator
+    config: AutoencoderConfigFile,
+    prepared: JoinedSet,
+    train: PreparedVolumes,
+    validation: PreparedVolumes,
+    accelerator: Accelerator,
 ) -> dict[str, object]:
     return {
         "name": config.name,
         "data": {
             "folder": prepared.folders,
             "fingerprint": prepared.fingerprint,
-            "cases": {"train": train, "validation": validation},
+            "cases": {"train": len(train), "validation": len(validation)},
+            "left_out": train.left_out | validation.left_out,
         },
         "processes": accelerator.num_processes,
         "device": str(accelerator.device),

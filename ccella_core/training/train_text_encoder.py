@@ -14,11 +14,12 @@ from pydantic import Field, model_validator
 from ccella_core.cases.prepared import PreparedSet
 from ccella_core.config import Seed, StrictModel
 from ccella_core.errors import InputError
+from ccella_core.generation.report_text import check_report
 from ccella_core.generation.text_encoder import ReportEncoder
 from ccella_core.phantom.fields import StructuredFields
 from ccella_core.phantom.patient import draw_findings
 from ccella_core.phantom.report import StyleChoice, write_report
-from ccella_core.runs.folder import CHECKPOINTS, alone_in_output, open_log, refuse_other_run, write_run
+from ccella_core.runs.folder import CHECKPOINTS, alone_in_output, log_left_out, open_log, refuse_other_run, write_run
 from ccella_core.runs.summary import write_summary
 from ccella_core.training.pretrained_encoder import PretrainedEncoder, import_encoder
 from ccella_core.training.report_encoder import (
@@ -77,10 +78,13 @@ def train(config: TextEncoderConfigFile) -> Path:
     refuse_other_run(config.output, config, may_change=MAY_CHANGE)
     if config.text_encoder is not None:
         check_encoder(config.text_encoder)
-    reports = list(_reports(config))
+    reports, left_out = _reports(config)
     if not reports:
-        raise InputError(f"There are no reports of training cases in {config.data}.")
-    folder, about = config.output / COMPONENT, {"name": config.name, "data": {"reports": len(reports)}}
+        why = f" that can be used ({next(iter(left_out.values()))})" if left_out else ""
+        raise InputError(f"There are no reports of training cases in {config.data}{why}.")
+    log_left_out(left_out)
+    folder = config.output / COMPONENT
+    about = {"name": config.name, "data": {"reports": len(reports), "left_out": left_out}}
     if config.pretrained is not None:
         # First, because what cannot be used is found by doing it; it takes seconds, and leaves nothing where it fails.
         import_encoder(config.pretrained, (report.text for report in reports), folder)
@@ -99,8 +103,10 @@ def _trained(output: Path, config: ReportEncoderTraining, reports: Sequence[Labe
         return train_report_encoder(reports, config, checkpoints, logger=logger)
 
 
-def _reports(config: TextEncoderConfigFile) -> list[LabelledReport]:
-    reports = []
+def _reports(config: TextEncoderConfigFile) -> tuple[list[LabelledReport], dict[str, str]]:
+    """To learn from, and why cases of which a report cannot be used are left out."""
+    reports: list[LabelledReport] = []
+    left_out: dict[str, str] = {}
     if config.phantom_reports is not None:
         first = config.phantom_reports.first_seed
         for seed in range(first, first + config.phantom_reports.count):
@@ -116,5 +122,8 @@ def _reports(config: TextEncoderConfigFile) -> list[LabelledReport]:
     if config.data is not None:
         for case in PreparedSet.open(config.data).split("train"):
             fields = case.fields or StructuredFields()
-            reports += [LabelledReport(report, fields, case.positive) for report in case.reports]
-    return reports
+            try:
+                reports += [LabelledReport(check_report(report), fields, case.positive) for report in case.reports]
+            except InputError as error:
+                left_out[case.id] = str(error)
+    return reports, left_out

@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from ccella_core.devices import choose_dtype
-from ccella_core.generation.job import wanted_parts
+from ccella_core.generation.options import wanted_parts
 from ccella_core.generation.ready_schedulers import prepare_scheduler
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.models.model import ModelFolder, load_config

@@ -9,7 +9,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from ccella_core.devices import memory_explained
 from ccella_core.generation.edit import ScanToEdit
-from ccella_core.generation.job import wanted_parts
+from ccella_core.generation.options import wanted_parts
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.models.model import ModelFolder
 from ccella_core.provenance import Provenance

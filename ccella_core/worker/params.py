@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ccella_core.client.protocol import ProtocolError
-from ccella_core.errors import InputError
+from ccella_core.errors import InputError, pydantic_words
 from ccella_core.generation.options import GenerationOptions, refusal
 from ccella_core.provenance import SequenceName
 from ccella_core.worker.tasks import Task
@@ -110,7 +110,7 @@ def read_params(kind: type[P], task: Task) -> P:
         name = first["loc"][0] if first["loc"] else ""  # without the positions in lists and unions that follow it
         if _is_value(error, name):
             raise InputError(refusal(first)) from error
-        raise ProtocolError(f"{task.method} cannot use the parameter {name}: {first['msg']}.") from error
+        raise ProtocolError(f"{task.method} cannot use the parameter {name}: {pydantic_words(first)}.") from error
 
 
 def _is_value(error: ValidationError, name: object) -> bool:

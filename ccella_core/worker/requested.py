@@ -8,6 +8,7 @@ from typing import Any
 
 from ccella_core.errors import InputError
 from ccella_core.generation.edit import Source, Sphere, edit_of
+from ccella_core.generation.options import check_device, check_request
 from ccella_core.imaging.itk_files import nrrd_in_memory
 from ccella_core.models.search import resolve_model
 from ccella_core.provenance import SequenceName
@@ -32,6 +33,9 @@ def generate(task: Task, state: WorkerState) -> dict[str, Any]:
     edit = edit_of(*_to_edit(task, params), model.index.sequences)
     if edit is not None:
         name = checked_name(f"{edit.name}_{name}")
+    check_device(params.device)
+    reads_report = "text_encoder" in model.index.components
+    check_request(model.index, params.report, params.options, edit, reads_report=reads_report)
     reporter = Reporter(task, volumes=params.count, spacing=params.spacing or model.index.native_spacing_mm)
     reporter.begin_loading()
     with state.importing:

@@ -142,14 +142,18 @@ def labelled(volumes: VolumeSet, kind: Origin, labels: Labels = "clinical") -> l
 def take_real(cases: Sequence[Labelled], count: int, seed: int) -> list[Labelled]:
     """``cases`` with ``count`` of the real ones, as many of each class as their share asks for, and all others.
 
+    Where so many are not left because volumes cannot be used, all of them are taken.
+
     With the same seed a smaller count takes a part of what a larger one takes.
 
     Raises:
         InputError: there are fewer.
     """
     real = [number for number, case in enumerate(cases) if case.kind == "real"]
-    if count > len(real):
+    sets = {id(case.volumes): case.volumes for case in cases if case.kind == "real"}
+    if count > len(real) + sum(len(volumes.left_out) for volumes in sets.values()):
         raise InputError(f"real_count asks for {count} real training cases, and there are {len(real)}.")
+    count = min(count, len(real))  # what cannot be used is said elsewhere, and ends no training
     order = np.random.default_rng(seed).permutation(real)
     positive = [number for number in order if cases[number].positive]
     negative = [number for number in order if not cases[number].positive]

@@ -28,8 +28,13 @@ from ccella_core.evaluation.data.synthetic_set import (
     write_table,
 )
 from ccella_core.evaluation.data.volume_set import format_shape
-from ccella_core.generation.job import wanted_parts
-from ccella_core.generation.options import NUM_SEEDS, GenerationKeywords, GenerationOptions, read_options
+from ccella_core.generation.options import (
+    NUM_SEEDS,
+    GenerationKeywords,
+    GenerationOptions,
+    read_options,
+    wanted_parts,
+)
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.generation.ready_schedulers import prepare_scheduler
 from ccella_core.generation.report_text import NULL_REPORT

@@ -31,6 +31,7 @@ from ccella_core.generation.text_encoder import ReportEncoder
 from ccella_core.networks.autoencoder import Autoencoder
 from ccella_core.progress import OnProgress
 from ccella_core.provenance import LabelName, SequenceName
+from ccella_core.runs.folder import log_left_out
 from ccella_core.training.data.cached_cases import (
     CACHE_NAME,
     NULL_NAME,
@@ -149,7 +150,7 @@ def _finished(folder: Path, depends_on: dict[str, Any]) -> CacheIndex | None:
     index = read_index(folder)
     if index is not None:
         refuse_other(folder, index.depends_on, depends_on, what=CACHE_OF_ANOTHER)
-        _tell(index.left_out)
+        log_left_out(index.left_out)
     return index
 
 
@@ -210,7 +211,7 @@ def _write_index(
                 moments.add(file.get_tensor("latents"), torch.tensor([row.present for row in rows]))
         if rows:
             shards[split].append(Shard(file=path.name, sha256=sha256_of(path), rows=len(rows)))
-    _tell(left_out)
+    log_left_out(left_out)
     if not shards["train"]:
         raise InputError(f"None of the training cases can be used ({'; '.join(list(left_out.values())[:3])}).")
     if depends_on["mirror"]:
@@ -226,11 +227,6 @@ def _write_index(
         shards={split: tuple(each) for split, each in shards.items()},  # type: ignore[misc]
     )
     write_json(folder / CACHE_NAME, index)
-
-
-def _tell(left_out: dict[str, str]) -> None:
-    for case, reason in left_out.items():
-        log.warning("%s is left out: %s", case, reason)
 
 
 def _tell_of_mirrors(rows: Sequence[CacheEntry]) -> None:
