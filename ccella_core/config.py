@@ -38,7 +38,7 @@ Config = TypeVar("Config", bound=BaseModel)
 
 # YAML reads a bare `no` as false.
 MixedPrecision = Annotated[
-    Literal["no", "fp16", "bf16"], BeforeValidator(lambda value: "no" if value is False else value)
+    Literal["no", "auto", "fp16", "bf16"], BeforeValidator(lambda value: "no" if value is False else value)
 ]
 
 

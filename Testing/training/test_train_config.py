@@ -66,7 +66,7 @@ def test_what_is_printed_is_read_again(tmp_path):
         ({"denoiser": {"network": {"unet": {"chanels": 2}}}}, r"there is no key denoiser\.network\.unet\.chanels"),
         ({"read_first": {"step": 2}}, r"there is no key read_first\.step; did you mean steps"),
         ({"denoiser": {"batch_size": 0}}, r"denoiser\.batch_size: must be above 0"),
-        ({"mixed_precision": "fp8"}, "mixed_precision: .*'no', 'fp16' or 'bf16'"),
+        ({"mixed_precision": "fp8"}, "mixed_precision: .*'no', 'auto', 'fp16' or 'bf16'"),
         ({"sequences": ["t2w", "t2w"]}, "a sequence stands twice"),
         ({"text_encoder": None}, "the variant ccella reads reports: give text_encoder"),
         ({"denoiser": {"network": {"variant": "maisi", "adapter": None}}}, "reads no reports: remove text_encoder"),

@@ -91,7 +91,7 @@ class UNetConfig(StrictModel):
         (0, 0, 32, 32), description="of an attention head, at each level; of the last one also in the middle"
     )
     num_res_blocks: Blocks = Field(2, description="a level")
-    norm_num_groups: Channels = Field(32, description="of the group norms; divides all channels")
+    norm_num_groups: Channels = Field(32, description="of the group norms of `maisi`; divides all channels")
     modality_labels: Width | None = Field(None, description="labels of modalities that are known; NV-Generate: 128")
     residual_resampling: bool = Field(False, description="residual blocks halve and double, not single convolutions")
     attention_projection: bool = Field(False, description="a linear layer after each self-attention")
@@ -100,7 +100,8 @@ class UNetConfig(StrictModel):
     def _levels_agree(self) -> UNetConfig:
         if not len(self.num_channels) == len(self.attention_levels) == len(self.num_head_channels):
             raise ValueError("num_channels, attention_levels and num_head_channels need one entry a level each")
-        _refuse_uneven_groups(self.num_channels, self.norm_num_groups)
+        if self.kind == "maisi":
+            _refuse_uneven_groups(self.num_channels, self.norm_num_groups)
         # The published one attends in the middle as well, with the last level's heads.
         last = len(self.num_channels) - 1 if self.kind == "maisi" else None
         for level in [each for each, attends in enumerate(self.attention_levels) if attends or each == last]:

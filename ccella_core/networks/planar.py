@@ -1,8 +1,10 @@
 """A U-Net for latents whose planes are coarse and whose slices are not, as those of ``lapped`` autoencoders.
 
 It halves planes alone, and its residual blocks see first a plane and then the line through it ("(2+1)D" convolutions,
-Tran et al. 2018, arXiv 1711.11248): at an equal width they compute a fifth of what 3 x 3 x 3 convolutions do. Every
-block begins as the identity, and the network as zero.
+Tran et al. 2018, arXiv 1711.11248): at an equal width they compute a fifth of what 3 x 3 x 3 convolutions do. Within,
+the channels of an element lie side by side, (B, Z, X, Y, C): planes and lines are then images of the layout in which
+libraries convolve fastest, and nothing is copied from one to the other. Norms are of each element's channels, as in
+ConvNeXt (Liu et al. 2022, arXiv 2201.03545). Every block begins as the identity, and the network as zero.
 """
 
 from __future__ import annotations
@@ -22,9 +24,11 @@ WAVES = (128.0, 64.0, 32.0, 16.0, 8.0)
 """Lengths of the waves that tell a latent element where it lies, in steps of the latent times mm of a voxel."""
 WIDENING = 2
 """The timestep's embedding is as many times as wide as the first level."""
+HALF = 2
+"""A plane of the next level is as many times smaller along each side."""
 
 
-Layer = TypeVar("Layer", nn.Linear, nn.Conv3d)
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 
 
 class PlanarUNet(nn.Module):
@@ -45,23 +49,24 @@ class PlanarUNet(nn.Module):
         self.spacing = nn.Linear(3, embedding)
         self.pathology = nn.Linear(num_classes, embedding) if num_classes is not None else None
         self.report = nn.Linear(tokens, embedding) if tokens is not None else None
-        self.inward = nn.Conv3d(config.latent_channels, first, 1)
-        self.place = nn.Conv3d(2 * 3 * len(WAVES), first, 1)
+        self.inward = nn.Linear(config.latent_channels, first)
+        self.place = nn.Linear(2 * 3 * len(WAVES), first)
 
         def level(number: int, blocks: int) -> nn.ModuleList:
             heads = widths[number] // config.num_head_channels[number] if config.attention_levels[number] else None
-            settings = (widths[number], embedding, config.norm_num_groups, heads, tokens)
             coarsest = number == len(widths) - 1
-            return nn.ModuleList(_Block(*settings, sees_itself=coarsest) for _ in range(blocks))
+            return nn.ModuleList(
+                _Block(widths[number], embedding, heads, tokens, sees_itself=coarsest) for _ in range(blocks)
+            )
 
         levels, repeated = range(len(widths) - 1), config.num_res_blocks
         self.down = nn.ModuleList(level(number, repeated) for number in levels)
         self.middle = level(len(widths) - 1, repeated + 1)
         self.up = nn.ModuleList(level(number, repeated) for number in levels)
-        self.shrink = nn.ModuleList(nn.Conv3d(a, b, (2, 2, 1), stride=(2, 2, 1)) for a, b in pairwise(widths))
-        self.enlarge = nn.ModuleList(nn.ConvTranspose3d(b, a, (2, 2, 1), stride=(2, 2, 1)) for a, b in pairwise(widths))
-        self.norm = nn.GroupNorm(config.norm_num_groups, first)
-        self.outward = _zeroed(nn.Conv3d(first, config.latent_channels, 1))
+        self.shrink = nn.ModuleList(nn.Linear(HALF**2 * fine, coarse) for fine, coarse in pairwise(widths))
+        self.enlarge = nn.ModuleList(nn.Linear(coarse, HALF**2 * fine) for fine, coarse in pairwise(widths))
+        self.norm = nn.LayerNorm(first)
+        self.outward = _zeroed(nn.Linear(first, config.latent_channels))
         self.share = _zeroed(nn.Linear(embedding, config.latent_channels))
 
     def forward(
@@ -88,41 +93,41 @@ class PlanarUNet(nn.Module):
         if self.report is not None and tokens is not None:
             embedding = embedding + self.report(tokens.mean(1))
         embedding = F.silu(embedding)
-        h = self.inward(x) + self.place(_places(x, spacing))
+        h = self.inward(x.permute(0, 4, 2, 3, 1)) + self.place(_places(x, spacing))
         passed = []
         for blocks, shrink in zip(self.down, self.shrink, strict=True):
             h = _through(blocks, h, embedding, tokens)
             passed.append(h)
-            h = shrink(h)
+            h = shrink(_gathered(h))
         h = _through(self.middle, h, embedding, tokens)
         for blocks, enlarge in zip(
             reversed(list(self.up.children())), reversed(list(self.enlarge.children())), strict=True
         ):
-            h = _through(blocks, enlarge(h) + passed.pop(), embedding, tokens)
+            h = _through(blocks, _spread(enlarge(h)) + passed.pop(), embedding, tokens)
         # What is predicted holds the noise itself, which has more channels than the levels and would not fit through.
         share = self.share(embedding)[..., None, None, None]
-        return self.outward(F.silu(self.norm(h))) + share * x  # type: ignore[no-any-return]
+        return self.outward(F.silu(self.norm(h))).permute(0, 4, 2, 3, 1) + share * x  # type: ignore[no-any-return]
 
 
 class _Block(nn.Module):
     """A residual block and, where the level attends, attention to the report and, on the coarsest level, to itself."""
 
-    def __init__(
-        self, width: int, embedding: int, groups: int, heads: int | None, tokens: int | None, *, sees_itself: bool
-    ) -> None:
+    def __init__(self, width: int, embedding: int, heads: int | None, tokens: int | None, *, sees_itself: bool) -> None:
         super().__init__()
-        self.norm_plane, self.norm_line = nn.GroupNorm(groups, width), nn.GroupNorm(groups, width)
-        self.plane = nn.Conv3d(width, width, (3, 3, 1), padding=(1, 1, 0))
-        self.line = _zeroed(nn.Conv3d(width, width, (1, 1, 3), padding=(0, 0, 1)))
+        self.norm_plane, self.norm_line = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.plane = nn.Conv2d(width, width, 3, padding=1)
+        self.line = _zeroed(nn.Conv2d(width, width, (3, 1), padding=(1, 0)))
         self.scale_shift = _zeroed(nn.Linear(embedding, 2 * width))
         # A finer level has so many elements that attention to all of them would cost as much as everything else.
         self.itself = _Attention(width, heads) if heads is not None and sees_itself else None
         self.report = _Attention(width, heads, tokens) if heads is not None and tokens is not None else None
 
     def forward(self, x: Tensor, embedding: Tensor, tokens: Tensor | None) -> Tensor:
-        scale, shift = self.scale_shift(embedding)[..., None, None, None].chunk(2, dim=1)
-        h = self.plane(F.silu(self.norm_plane(x)))
-        x = x + self.line(F.silu(self.norm_line(h) * (1 + scale) + shift))
+        """(B, Z, X, Y, C) in and out."""
+        scale, shift = self.scale_shift(embedding)[:, None, None, None].chunk(2, dim=-1)
+        h = _convolved(self.plane, F.silu(self.norm_plane(x)).flatten(0, 1)).view(x.shape)  # each plane an image
+        h = F.silu(self.norm_line(h) * (1 + scale) + shift)
+        x = x + _convolved(self.line, h.flatten(2, 3)).view(x.shape)  # an image of one line a column
         if self.itself is not None:
             x = self.itself(x, None)
         if self.report is not None:
@@ -131,7 +136,7 @@ class _Block(nn.Module):
 
 
 class _Attention(nn.Module):
-    """Of every element of a latent (B, W, X, Y, Z) to all of them, or to tokens of another width."""
+    """Of every element of a latent (B, Z, X, Y, W) to all of them, or to tokens of another width."""
 
     def __init__(self, width: int, heads: int, tokens: int | None = None) -> None:
         super().__init__()
@@ -143,12 +148,12 @@ class _Attention(nn.Module):
         self.out = _zeroed(nn.Linear(width, width)) if tokens is None else nn.Linear(width, width)
 
     def forward(self, x: Tensor, tokens: Tensor | None) -> Tensor:
-        flat = x.flatten(2).transpose(1, 2)
+        flat = x.flatten(1, 3)
         normed = self.norm(flat)
         key, value = self.key_value(normed if tokens is None else tokens).chunk(2, dim=-1)
         by_head = [part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (self.query(normed), key, value)]
         seen = F.scaled_dot_product_attention(*by_head).transpose(1, 2).flatten(2)
-        return (flat + self.out(seen)).transpose(1, 2).unflatten(2, x.shape[2:])
+        return (flat + self.out(seen)).view(x.shape)
 
 
 def _through(blocks: nn.Module, x: Tensor, embedding: Tensor, tokens: Tensor | None) -> Tensor:
@@ -157,18 +162,34 @@ def _through(blocks: nn.Module, x: Tensor, embedding: Tensor, tokens: Tensor | N
     return x
 
 
+def _convolved(layer: nn.Conv2d, images: Tensor) -> Tensor:
+    """Images whose channels come last, (N, H, W, C), in and out."""
+    return layer(images.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).contiguous()  # type: ignore[no-any-return]
+
+
+def _gathered(x: Tensor) -> Tensor:
+    """(B, Z, X, Y, C) as (B, Z, X / 2, Y / 2, 4 C): four elements of a plane become one."""
+    return x.unflatten(3, (-1, HALF)).unflatten(2, (-1, HALF)).transpose(3, 4).flatten(4)
+
+
+def _spread(x: Tensor) -> Tensor:
+    """The inverse of ``_gathered``."""
+    return x.unflatten(4, (HALF, HALF, -1)).transpose(3, 4).flatten(4, 5).flatten(2, 3)
+
+
 def _places(x: Tensor, spacing: Tensor) -> Tensor:
-    """Where each element lies from the middle, as waves of some lengths, (B, 2 · 3 · waves, X, Y, Z)."""
+    """Where each element lies from the middle, as waves of some lengths, (B, Z, X, Y, 2 · 3 · waves)."""
     rates = 2 * math.pi / x.new_tensor(WAVES)
     parts = []
-    for axis in range(3):
+    for axis, place in enumerate((2, 3, 1)):  # of X, Y and Z in (B, Z, X, Y, …)
         size = x.shape[2 + axis]
         steps = torch.arange(size, device=x.device, dtype=x.dtype) - (size - 1) / 2
-        angles = steps[None, None] * spacing[:, axis, None, None].to(x.dtype) * rates[None, :, None]
-        shape = [len(x), 2 * len(WAVES), 1, 1, 1]
-        shape[2 + axis] = size
-        parts.append(torch.cat([angles.sin(), angles.cos()], dim=1).view(shape).expand(-1, -1, *x.shape[2:]))
-    return torch.cat(parts, dim=1)
+        angles = steps[None, :, None] * spacing[:, None, axis, None].to(x.dtype) * rates
+        shape = [len(x), 1, 1, 1, 2 * len(WAVES)]
+        shape[place] = size
+        waves = torch.cat([angles.sin(), angles.cos()], dim=-1).view(shape)
+        parts.append(waves.expand(-1, x.shape[4], x.shape[2], x.shape[3], -1))
+    return torch.cat(parts, dim=-1)
 
 
 def _zeroed(layer: Layer) -> Layer:

@@ -128,7 +128,7 @@ class _Frozen:
             "autoencoder": self._autoencoder_source.fingerprint,
             "text encoder": None if text is None else text.fingerprint,
             "max_tokens": None if text is None else config.max_tokens,
-            "mixed_precision": config.mixed_precision,
+            "mixed_precision": self.accelerator.mixed_precision,
         }
         folder = config.cache_folder or self.prepared.folder / "cache" / "-".join((*config.sequences, *config.labels))
         build_cache(

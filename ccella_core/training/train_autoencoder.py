@@ -41,7 +41,9 @@ class AutoencoderConfigFile(StrictModel):
     labels: tuple[LabelName, ...] = Field((), description="masks that it learns as images of 0 and 1")
     autoencoder: AutoencoderTraining
     refine: str | None = Field(None, description="an autoencoder whose decoder alone learns on; its latents stay")
-    mixed_precision: MixedPrecision = Field("no", description="half precision where it is safe")
+    mixed_precision: MixedPrecision = Field(
+        "no", description="half precision where it is safe; auto: bf16 where the device computes in it"
+    )
     validate_every: Steps = Field(500, description="steps")
     log_with: tuple[TrackerName, ...] = Field(("tensorboard",), description="trackers that get the same numbers")
     loading: DataLoading = DataLoading()

@@ -52,7 +52,9 @@ class TrainConfig(StrictModel):
     max_tokens: MaxTokens = Field(DEFAULT_MAX_TOKENS, description="to which reports are padded or cut on the left")
     sequences: tuple[SequenceName, ...] = Field(("t2w",), min_length=1, description="several are stacked in the latent")
     labels: tuple[LabelName, ...] = Field((), description="masks that are drawn too, stacked after the sequences")
-    mixed_precision: MixedPrecision = Field("no", description="half precision where it is safe")
+    mixed_precision: MixedPrecision = Field(
+        "no", description="half precision where it is safe; auto: bf16 where the device computes in it"
+    )
     cache: CacheSettings = CacheSettings()
     cache_folder: Path | None = Field(None, description="by default a folder in `data`, named after what it holds")
     denoiser: DenoiserTraining = DenoiserTraining()

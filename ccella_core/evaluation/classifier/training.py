@@ -43,7 +43,7 @@ from ccella_core.runs.folder import (
 from ccella_core.runs.logging import TrainLogger
 from ccella_core.runs.schedules import polynomial
 from ccella_core.runs.summary import write_summary
-from ccella_core.runs.trainer import Trainer
+from ccella_core.runs.trainer import Trainer, new_accelerator
 
 NO_CLIPPING = math.inf
 """The authors trained without."""
@@ -210,7 +210,7 @@ def train_classifier(config: ClassifierConfig) -> Path:
         SaveError: the disk refuses; the last checkpoint is whole.
     """
     # 1. Check everything before anything slow begins.
-    accelerator = Accelerator(mixed_precision=config.mixed_precision)
+    accelerator = new_accelerator(config.mixed_precision)
     refuse_other_run(config.output, config, may_change=MAY_CHANGE)
     refuse_leaks(config.train, config.validation)
     everyone, held_out = (open_sources(sources, config.sequences) for sources in (config.train, config.validation))
