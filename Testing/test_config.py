@@ -44,7 +44,11 @@ def refusal(text: str, folder: Path) -> str:
         ("data: d", "data: 7", "data: a path is expected (got 7); data: a list is expected (got 7)."),
         ("data: d", "data: [{folder: x, repeat: 0}]", "data.0.repeat: must be above 0 (got 0)."),
         ("data: d", "data: d\nname: 2020-01-01", "name: a text is expected (got datetime.date(2020, 1, 1))."),
-        ("data: d", "data: d\nmixed_precision: fp8", "mixed_precision: choose 'no', 'auto', 'fp16' or 'bf16' (got 'fp8')."),
+        (
+            "data: d",
+            "data: d\nmixed_precision: fp8",
+            "mixed_precision: choose 'no', 'auto', 'fp16' or 'bf16' (got 'fp8').",
+        ),
         ("data: d", "data: d\nsequences: [t1]", "sequences.0: choose 't2w', 'hbv' or 'adc' (got 't1')."),
         ("data: d", "data: d\nsequences: []", "sequences: too few entries, at least 1 needed (got [])."),
         ("data: d\n", "", "data is missing."),

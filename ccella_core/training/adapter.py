@@ -23,11 +23,12 @@ from ccella_core.errors import InputError
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.phantom.fields import StructuredFields
-from ccella_core.runs.batches import Batches, DataLoading
+from ccella_core.runs.batches import Batches
 from ccella_core.runs.logging import TrainLogger
 from ccella_core.runs.schedules import one_cycle
 from ccella_core.runs.trainer import Trainer
 from ccella_core.training.data.cached_cases import CachedCases, CacheEntry
+from ccella_core.training.data.device_cases import CaseLoading
 from ccella_core.training.facts import FactHeads, facts_of, stated_facts
 
 UNKNOWN_CLASS = -100  # torch's default for targets that count for nothing
@@ -68,7 +69,7 @@ def train_adapter(
     checkpoints: Path,
     *,
     scheduler: SchedulerConfig,
-    loading: DataLoading | None = None,
+    loading: CaseLoading | None = None,
     accelerator: Accelerator | None = None,
     logger: TrainLogger | None = None,
 ) -> ConditionalDenoiser:
@@ -100,21 +101,35 @@ def train_adapter(
     trainer = Trainer(
         _Learner(denoiser), checkpoints, config, schedule=one_cycle(config, rising=0.1), accelerator=accelerator
     )
-    make = partial(_batch, cases, reported, config, scheduler.num_train_timesteps)
-    batches = Batches(make, config.batch_size, loading or DataLoading(), shared=False)
-    trainer.fit(lambda batch: (trainer.model(*batch), {}), batches, logger)
+    loading = loading or CaseLoading()
+    on_device = loading.on_device(cases, trainer.accelerator.device, latents=False)
+    make = partial(_batch, cases, reported, config, scheduler.num_train_timesteps, on_device.keeps_text)
+    batches = Batches(make, config.batch_size, loading, shared=False)
+
+    def loss(batch: tuple[Tensor, Tensor, dict[str, Tensor]]) -> tuple[Tensor, dict[str, Tensor]]:
+        text, drawn, facts = batch
+        return trainer.model(on_device.text(text), drawn, facts), {}
+
+    trainer.fit(loss, batches, logger)
     return denoiser.eval()
 
 
 def _batch(
-    cases: CachedCases, reported: list[int], config: AdapterTraining, timesteps: int, step: int, places: Sequence[int]
+    cases: CachedCases,
+    reported: list[int],
+    config: AdapterTraining,
+    timesteps: int,
+    by_number: bool,
+    step: int,
+    places: Sequence[int],
 ) -> list[tuple[Tensor, Tensor, dict[str, Tensor]]]:
-    """Reports (B, L, D), timesteps (B,) and what the reports state, of a step."""
+    """Reports (B, L, D), or their numbers (B,), timesteps (B,) and what the reports state, of a step."""
     rng, size = np.random.default_rng([config.seed, step]), len(places)
     rows = [reported[place] for place in rng.integers(len(reported), size=size)]
     wordings = rng.integers(2**31, size=size)
     drawn = torch.from_numpy(rng.integers(timesteps, size=size))
-    text = torch.stack([cases.text(row, int(wording)) for row, wording in zip(rows, wordings, strict=True)])
+    numbers = [cases.report_number(row, int(wording)) for row, wording in zip(rows, wordings, strict=True)]
+    text = torch.tensor(numbers) if by_number else torch.stack([cases.stored_report(each) for each in numbers])
     return [(text, drawn, facts_of([_facts(cases.rows[row]) for row in rows]))]
 
 

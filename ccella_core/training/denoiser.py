@@ -16,15 +16,15 @@ from torch import Tensor
 from ccella_core.config import MOST_STEPS, BatchSize, LearningRate, Power, Seed, Steps, StrictModel, Weight
 from ccella_core.errors import InputError
 from ccella_core.generation.schedulers import SchedulerConfig
-from ccella_core.limits import GIB
 from ccella_core.networks.config import DenoiserConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
-from ccella_core.runs.batches import Batches, DataLoading
+from ccella_core.runs.batches import Batches
 from ccella_core.runs.logging import TrainLogger
 from ccella_core.runs.schedules import polynomial
 from ccella_core.runs.trainer import Trainer
 from ccella_core.training.data.batches import BatchMaker, CaseBatch, noise_of
-from ccella_core.training.data.cached_cases import CachedCases, DeviceCases
+from ccella_core.training.data.cached_cases import CachedCases
+from ccella_core.training.data.device_cases import CaseLoading, DeviceCases
 from ccella_core.training.data.regions import RegionWeighting, RegionWeights
 from ccella_core.training.losses import FOCAL_WEIGHT, joint_loss
 
@@ -71,14 +71,6 @@ class DenoiserTraining(StrictModel):
         return (
             self if self.steps else self.model_copy(update={"steps": math.ceil(self.epochs * count / self.batch_size)})
         )
-
-
-class CaseLoading(DataLoading):
-    """How cached cases come to the device; none of it changes the weights."""
-
-    device_gib: float = Field(
-        4.0, ge=0, description="of a GPU's memory, in which latents and encoded reports are kept if they fit"
-    )
 
 
 class NetworkBatch(NamedTuple):
@@ -162,8 +154,8 @@ def train_denoiser(
         kept=config.keep_checkpoints,
     )
     _refuse_mismatched(cases, config, trainer.accelerator)
-    loading, device = loading or CaseLoading(), trainer.accelerator.device
-    on_device = DeviceCases(cases, device, budget_bytes=0 if device.type == "cpu" else loading.device_gib * GIB)
+    loading = loading or CaseLoading()
+    on_device = loading.on_device(cases, trainer.accelerator.device)
     weights = None if config.region_weights == "none" else RegionWeights(cases, config.region_weights)
     make = BatchMaker(cases, config, weights, by_row=on_device.keeps_latents, by_number=on_device.keeps_text)
     batches = Batches(make, config.batch_size, loading)

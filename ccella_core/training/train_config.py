@@ -20,9 +20,10 @@ from ccella_core.provenance import LabelName, SequenceName
 from ccella_core.published.releases import STACKED
 from ccella_core.runs.logging import TrackerName
 from ccella_core.training.adapter import AdapterTraining
+from ccella_core.training.data.device_cases import CaseLoading
 from ccella_core.training.data.sets import TrainingData
 from ccella_core.training.data.shards import CacheSettings
-from ccella_core.training.denoiser import CaseLoading, DenoiserTraining
+from ccella_core.training.denoiser import DenoiserTraining
 
 CCELLA_PLUS_PLUS, CCELLA_PLUS_PLUS_EPOCHS = "published-ccella++", 800
 DEMO_MODEL = "ccella-demo"

@@ -20,7 +20,8 @@ from ccella_core.imaging.planes import middle_planes, side_by_side, stacked
 from ccella_core.networks.autoencoder import Autoencoder
 from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.training.data.batches import Draw, make_batch
-from ccella_core.training.data.cached_cases import CachedCases, DeviceCases
+from ccella_core.training.data.cached_cases import CachedCases
+from ccella_core.training.data.device_cases import DeviceCases
 from ccella_core.training.denoiser import DenoiserTraining, noised, predict
 from ccella_core.training.losses import joint_loss
 

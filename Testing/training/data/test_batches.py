@@ -12,7 +12,8 @@ from latent_cases import FakePrepared, build, cached, tiny_network
 
 from ccella_core.runs.batches import StepSampler
 from ccella_core.training.data.batches import BatchMaker, Draw, draw_batch, make_batch, noise_of
-from ccella_core.training.data.cached_cases import CachedCases, DeviceCases
+from ccella_core.training.data.cached_cases import CachedCases
+from ccella_core.training.data.device_cases import DeviceCases
 from ccella_core.training.data.regions import RegionWeights
 from ccella_core.training.denoiser import DenoiserTraining, noised
 
