@@ -24,10 +24,11 @@ from speed import demo_size, published_size, shape_in_words
 from train_step import tiny_size
 
 from ccella_core.cli.output import explained, print_message
-from ccella_core.devices import DTypeName, choose_device, choose_dtype
+from ccella_core.devices import choose_device, choose_dtype
 from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder
 from ccella_core.generation.schedulers import DEFAULT_NUM_INFERENCE_STEPS
+from ccella_core.limits import DTypeName
 from ccella_core.networks import AutoencoderConfig
 
 COLUMNS = ("What", "Seconds", "Calls", "First call, s", "Peak memory, GiB", "Device computes")

@@ -32,10 +32,10 @@ from gpu import small_size
 from speed import published_size, shape_in_words
 
 from ccella_core.cli.output import explained, print_message
-from ccella_core.devices import DTypeName
 from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder
 from ccella_core.generation.schedulers import DEFAULT_NUM_INFERENCE_STEPS
+from ccella_core.limits import DTypeName
 
 AUTHORS_STEPS = 1000
 DECODED_PART = 8

@@ -34,7 +34,7 @@ from ccella_core.training.data.sets import JoinedSet
 
 TEXT_BATCH = 32  # reports that are encoded in one call
 ENCODED_VOXELS = 2**22  # in one call: a volume of the published grid alone, a dozen of 128 x 128 x 20
-READ_AHEAD = 2  # cases that are read while another is encoded, each by a thread; a published one takes 100 MB
+READ_AHEAD = 4  # cases that are read while another is encoded, each by a thread; a published one takes 100 MB
 MASKS: tuple[LabelName, ...] = get_args(LabelName)  # as prepared cases have them
 
 
@@ -106,7 +106,8 @@ class ShardWriter:
         left_out: dict[str, str] = {}
         for case, reading in _read_ahead(self._read, cases):
             wanted = self._rows(case)
-            texts = [self._texts(case, row) for row in wanted]
+            by_side = {mirrored: self._texts(case, mirrored) for mirrored in {row.mirrored for row in wanted}}
+            texts = [by_side[row.mirrored] for row in wanted]
             new = [text for text in dict.fromkeys(chain(*texts)) if text not in reports]
             try:
                 encoded = list(self._encoded_rows(case, wanted, reading.result()))
@@ -134,15 +135,15 @@ class ShardWriter:
     def _rows(self, case: PreparedCase) -> list[_Row]:
         """Without mirror images that the case's report cannot follow; a copy of it is then one as the case stands."""
         rows = rows_of_case(self.prepared, case, self.settings)
-        if self.encoder is None or not case.reports or self._texts(case, _Row(True, 0)):
+        if self.encoder is None or not case.reports or self._texts(case, mirrored=True):
             return rows
         return [_Row(False, row.variation) for row in rows if not row.mirrored or row.variation > 0]
 
-    def _texts(self, case: PreparedCase, row: _Row) -> tuple[str, ...]:
-        """The wordings of a row's report: of a mirrored one those that can be mirrored with certainty."""
+    def _texts(self, case: PreparedCase, mirrored: bool) -> tuple[str, ...]:
+        """The wordings of a case's report: of a mirrored one those that can be mirrored with certainty."""
         if self.encoder is None:
             return ()
-        if not row.mirrored:
+        if not mirrored:
             return tuple(case.reports)
         return tuple(text for text in map(mirrored_report, case.reports) if text is not None)
 
