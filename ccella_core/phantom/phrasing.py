@@ -152,7 +152,7 @@ class Phrasing:
         return self.side_words[side]
 
     def note_sides(self) -> None:
-        """Sides as notes have them from here on: now and then as a single letter. Nothing else that is drawn changes."""
+        """Sides as notes have them from here on, now and then as a single letter; no other draw changes."""
         self.side_words = next((words for share, words in NOTED_SIDES if self._side_draw < share), WHOLE_SIDES)
 
     def zone(self, zone: str) -> str:
