@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.append(str(Path(__file__).parent))  # prepared_cases
+sys.path.append(str(Path(__file__).parent / "adherence"))  # drawn_glands
 
 
 @pytest.fixture(scope="module")

@@ -23,8 +23,8 @@ def lengths_mm(text: str) -> set[int]:
 
 
 def sides(text: str) -> set[str]:
-    found = re.findall(r"\b(left|right|lt|rt)\b", text.lower())
-    return {"left" if side in ("left", "lt") else "right" for side in found}
+    found = re.findall(r"(?<![\w/])(left|right|lt|rt|l|r)(?![\w/])", text.lower())
+    return {"left" if side[0] == "l" else "right" for side in found}
 
 
 @pytest.mark.parametrize("style", [*TRAINING_STYLES, "held-out", "any"])
@@ -151,3 +151,24 @@ def test_an_unknown_style_is_refused():
     with pytest.raises(ValueError, match="style must be one of classic, structured"):
         write_report(DRAWN[0], style="poem")
     assert report_styles.short is STYLES["short"]
+
+
+@pytest.mark.parametrize("style", ["telegram", "short"])
+def test_notes_have_single_letters_for_sides_now_and_then_and_their_mirror_follows(style):
+    letters = 0
+    for seed, findings in enumerate(DRAWN * 2):
+        text = write_report(findings, seed=seed, style=style)
+        if not re.search(r"(?<![\w/])[LlRr](?![\w/])", text):
+            continue
+        letters += 1
+        mirrored = write_report(findings.mirrored(), seed=seed, style=style)
+        assert mirrored_report(text) == mirrored != text
+    assert 0.05 < letters / (2 * len(DRAWN)) < 0.3
+    together = " ".join(write_report(one, seed=seed, style=style) for seed, one in enumerate(DRAWN * 2))
+    assert all(re.search(rf"\b{side}\b", together) for side in ("left", "lt", "Lt", "L", "l", "R", "Rt", "rt"))
+
+
+@pytest.mark.parametrize("style", ["structured", "narrative", "classic", "held-out"])
+def test_whole_sentences_have_no_single_letters_for_sides(style):
+    for seed, findings in enumerate(DRAWN):
+        assert not re.search(r"\b[LR]\b", write_report(findings, seed=seed, style=style))

@@ -107,6 +107,15 @@ LEVELS = {
     "mid": ("mid-gland", "mid", "midgland", "middle third"),
     "apex": ("apex", "apical third"),
 }
+WHOLE_SIDES: dict[str, str] = {"left": "left", "right": "right"}
+SHORT_SIDES: dict[str, str] = {"left": "lt", "right": "rt"}
+SHORT_SHARE = 0.2
+NOTED_SIDES: tuple[tuple[float, dict[str, str]], ...] = (
+    (0.1, SHORT_SIDES),
+    (0.2, {"left": "Lt", "right": "Rt"}),
+    (0.4, {"left": "L", "right": "R"}),
+)
+"""How notes abbreviate sides, each up to its share of all reports; the rest writes them out."""
 ZONES = {
     "peripheral": ("peripheral zone", "PZ"),
     "transition": ("transition zone", "TZ", "transitional zone"),
@@ -121,7 +130,8 @@ class Phrasing:
         self.rng = rng
         self.how = how
         self.abbreviates = self.chance(0.5)
-        self.abbreviates_sides = self.chance(0.2)
+        self._side_draw = rng.random()
+        self.side_words = SHORT_SIDES if self._side_draw < SHORT_SHARE else WHOLE_SIDES
         self.centimetres = self.chance(0.5)
         self.diameters = self.pick((1, 1, 2, 3))
         self.volume_unit = self.pick(("mL", "cc", "ml", "cm3", "cm³", "cubic centimetres"))
@@ -139,7 +149,11 @@ class Phrasing:
 
     def side(self, side: str) -> str:
         """Left or right."""
-        return {"left": "lt", "right": "rt"}[side] if self.abbreviates_sides else side
+        return self.side_words[side]
+
+    def note_sides(self) -> None:
+        """Sides as notes have them from here on, now and then as a single letter; no other draw changes."""
+        self.side_words = next((words for share, words in NOTED_SIDES if self._side_draw < share), WHOLE_SIDES)
 
     def zone(self, zone: str) -> str:
         """In words or in two letters; either way the draw is the same."""

@@ -128,6 +128,7 @@ def _in_short(say: Phrasing, lesion: Lesion) -> str:
 
 def telegram(say: Phrasing) -> str:
     """Notes without verbs, often without capitals."""
+    say.note_sides()
     findings = say.findings
     age, psa = findings.age_years, f"{findings.psa_ng_ml:.1f}"
     head = say.pick((f"{age} y, PSA {psa}.", f"{age}M PSA {psa}.", f"PSA {psa}, {age}y.", f"{age}yo, psa {psa}."))
@@ -260,6 +261,7 @@ def _prose(say: Phrasing, number: int, lesion: Lesion) -> str:
 
 def short(say: Phrasing) -> str:
     """One line or two: the score and the place, sometimes the size, seldom more."""
+    say.note_sides()
     findings = say.findings
     with_level, with_size, with_volume = say.chance(0.5), say.chance(0.5), say.chance(0.3)
     lesions = "; ".join(_brief(say, lesion, with_level, with_size) for lesion in findings.lesions)

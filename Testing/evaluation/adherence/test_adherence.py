@@ -286,7 +286,7 @@ def test_cases_of_another_version_are_not_read(tmp_path: Path) -> None:
     older = json.loads(lines.read_text(encoding="utf-8"))
     older["request"] = older.pop("changed_fact")
     lines.write_text(json.dumps(older), encoding="utf-8")
-    with pytest.raises(InputError, match="another version; choose another folder"):
+    with pytest.raises(InputError, match="another version or for another reader; choose another folder"):
         run(Generator(honest), tmp_path, cases=1, counterfactuals=0)
 
 
@@ -300,7 +300,7 @@ def test_at_least_one_case_is_needed() -> None:
     [
         ("t2w", "decoupled", "fake does not make its volumes from the report alone; let `ccella synthesize`"),
         ("t2w", "maisi", "fake does not make its volumes from the report alone"),
-        ("adc", "ccella", "fake makes adc volumes, and the phantom reader reads t2w ones"),
+        ("adc", "ccella", "fake makes adc volumes, and t2w ones are read"),
     ],
 )
 def test_a_model_whose_volumes_cannot_be_read_is_refused(sequence: str, variant: Variant, said: str) -> None:

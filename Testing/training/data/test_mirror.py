@@ -34,7 +34,10 @@ from ccella_core.training.data.mirror import mirrored_report
         ("The right lobe is larger than the left.", "The left lobe is larger than the right."),
         ("PZ: L 8mm, R 9mm; mid-L", "PZ: R 8mm, L 9mm; mid-R"),
         ("It forms a right angle with the rectum.", "It forms a right angle with the rectum."),
-        ("Volume 40 mL, l, r", "Volume 40 mL, l, r"),
+        ("12 mm lesion l PZ; r base pz clear; tz l.", "12 mm lesion r PZ; l base pz clear; tz r."),
+        ("L base PZ 9 mm nodule, R TZ clear, Rt apex, Lt mid", "R base PZ 9 mm nodule, L TZ clear, Lt apex, Rt mid"),
+        ("in the l transition zone, psa 5 ng/l", "in the r transition zone, psa 5 ng/l"),
+        ("PSA 5 ug/L, volume 0.04 L; L PZ 8 mm.", "PSA 5 ug/L, volume 0.04 L; R PZ 8 mm."),
     ],
 )
 def test_sides_are_exchanged(report, mirrored):
@@ -62,6 +65,8 @@ def test_sides_are_exchanged(report, mirrored):
         "Lft apex.",
         "Sector 5L.",
         "Target R7.",
+        "Volume 40 mL, l, r",  # no place beside them
+        "R lesion",  # or a number of a list
     ],
 )
 def test_what_is_not_sure_is_not_mirrored(report):

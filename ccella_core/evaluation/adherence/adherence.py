@@ -32,7 +32,7 @@ from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.phantom.findings import Findings
 from ccella_core.phantom.patient import Patient, draw_patient
 from ccella_core.phantom.render import render
-from ccella_core.phantom.report import write_report
+from ccella_core.phantom.report import StyleChoice, write_report
 
 FIRST_PATIENT = 1_000_000  # the held-out reports of the demonstration model begin here
 
@@ -67,12 +67,12 @@ def generator_of(pipeline: Callable[..., list[SyntheticVolume]], **settings: Any
     return lambda report, seed: pipeline(report, seed=seed, **settings)[0]
 
 
-def check_model(pipeline: CCELLAPipeline, options: GenerationOptions | None = None) -> None:
-    """Whether a model, called with ``options``, makes what a phantom reader reads; before one is loaded or trained.
+def check_reads_reports(pipeline: CCELLAPipeline, options: GenerationOptions | None = None) -> None:
+    """Whether a model, called with ``options``, makes T2-weighted volumes from the report alone.
 
     Raises:
-        InputError: a setting that does not fit; or a model without T2-weighted volumes on the phantom's grid, or that
-            does not take its class from the report.
+        InputError: a setting that does not fit; or a model without T2-weighted volumes, or that does not take its
+            class from the report.
     """
     index, config = pipeline.index, pipeline.denoiser.config
     options = options or GenerationOptions()
@@ -89,13 +89,24 @@ def check_model(pipeline: CCELLAPipeline, options: GenerationOptions | None = No
         )
     if READABLE_SEQUENCE not in index.sequences:
         raise InputError(
-            f"{index.name} makes {', '.join(index.sequences)} volumes, and the phantom reader reads "
-            f"{READABLE_SEQUENCE} ones."
+            f"{index.name} makes {', '.join(index.sequences)} volumes, and {READABLE_SEQUENCE} ones are read."
         )
+
+
+def check_model(pipeline: CCELLAPipeline, options: GenerationOptions | None = None) -> None:
+    """Whether a model, called with ``options``, makes what a phantom reader reads; before one is loaded or trained.
+
+    Raises:
+        InputError: as of `check_reads_reports`; or the model does not draw on the phantom's grid.
+    """
+    check_reads_reports(pipeline, options)
+    index = pipeline.index
     try:
         check_readable(index.native_shape, index.native_spacing_mm)
     except InputError as error:
-        raise InputError(f"What {index.name} makes cannot be read: {error}") from error
+        raise InputError(
+            f"What {index.name} makes cannot be read: {error} `--reader labels` and `--reader taps` read any grid."
+        ) from error
 
 
 def check_numbers(cases: int, counterfactuals: int) -> None:
@@ -114,6 +125,7 @@ def run_adherence(
     cases: int = 64,
     counterfactuals: int = 16,
     changed_facts: Sequence[ChangedFact] = CHANGED_FACTS,
+    style: StyleChoice = "classic",
     out: Path | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
@@ -127,14 +139,15 @@ def run_adherence(
         counterfactuals: how many of them, for each of ``changed_facts``, are generated again from the same noise with
             that fact changed in the report; the first of whom it can be (see ``counterfactual_findings``).
         changed_facts: which facts, one at a time.
+        style: of the reports.
         out: folder for ``adherence.json``, ``adherence.md``, ``adherence.png`` and ``counterfactual.png``; each case is
             kept there as soon as it is read, and a run that was stopped goes on.
         seed: of the first case's volume; each case has its own.
         progress: called with the volumes that are done and their number.
 
     Raises:
-        InputError: fewer than one case; or ``out`` holds cases of another model, scheduler, seed, phantom reader or
-            version.
+        InputError: fewer than one case; or ``out`` holds cases of another model, scheduler, style, seed, phantom reader
+            or version.
         SaveError: the disk refuses.
     """
     check_numbers(cases, counterfactuals)
@@ -153,10 +166,10 @@ def run_adherence(
         left = [not store.has(job.patient.seed, job.changed_fact, own) for job, own in zip(jobs, seeds, strict=True)]
         if not any(left):
             # Only a volume tells which model makes it, so one is made where none is left to make.
-            store.check(_run_case(generate, phantom_reader, jobs[0], seeds[0])[0])
+            store.check(_run_case(generate, phantom_reader, jobs[0], seeds[0], style)[0])
         for number, job in enumerate(jobs):
             if left[number]:
-                store.add(*_run_case(generate, phantom_reader, job, seeds[number]))
+                store.add(*_run_case(generate, phantom_reader, job, seeds[number], style))
             if progress is not None:
                 progress(number + 1, len(jobs))
         done = [store.cases[job.patient.seed, job.changed_fact] for job in jobs]
@@ -170,11 +183,11 @@ def run_adherence(
 
 
 def _run_case(
-    generate: Generate, phantom_reader: Reads, job: _Job, volume_seed: int
+    generate: Generate, phantom_reader: Reads, job: _Job, volume_seed: int, style: StyleChoice
 ) -> tuple[AdherenceCase, dict[str, np.ndarray]]:
     """One case, and for the eye the slice of its lesion; of the phantom, too, where the report is the patient's own."""
     patient, changed_fact, findings = job
-    report = write_report(findings, seed=patient.seed)
+    report = write_report(findings, seed=patient.seed, style=style)
     volume = generate(report, volume_seed)
     slices = {slice_name(patient.seed, changed_fact): lesion_slice(volume.voxels, volume.affine, patient, findings)}
     phantom_reading = None
@@ -189,6 +202,7 @@ def _run_case(
         volume_seed=volume_seed,
         model=f"{made_by.model_name} {made_by.model_version} {made_by.model_sha256[:12]}".strip(),
         scheduler=f"{made_by.scheduler}, {made_by.num_inference_steps} steps, guidance {made_by.guidance_scale:g}",
+        style=style,
         report=report,
         stated=StatedFinding.by(findings),
         predicted_positive_probability=made_by.predicted_positive_probability,

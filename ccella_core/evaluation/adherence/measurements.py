@@ -52,6 +52,14 @@ class MeasuredFinding(StrictModel):
     """Of the largest suspicious body, also where it is too small to count as a lesion."""
 
 
+class MeasuredPlace(StrictModel):
+    """Where in the gland something lies."""
+
+    side: Side
+    zone: Zone
+    level: Level
+
+
 def measure(
     probability: np.ndarray, spacing: tuple[float, float, float], lesion_threshold_ml: float
 ) -> MeasuredFinding:
@@ -75,29 +83,43 @@ def measure(
         raise InputError("The map to read holds NaN or infinity: the volume that it was made from is damaged.")
     regions = probability.argmax(axis=0)
     voxel_ml = float(np.prod(spacing)) / MM3_PER_ML
-    gland = _largest_body((regions == Region.GLAND) | (regions == Region.LESION))
-    lesion = _largest_body(gland & (regions == Region.LESION))
+    gland = largest_body((regions == Region.GLAND) | (regions == Region.LESION))
+    lesion = largest_body(gland & (regions == Region.LESION))
     lesion_volume_ml = float(probability[Region.LESION][lesion].sum(dtype=np.float64)) * voxel_ml
     volumes = {"gland_volume_ml": int(gland.sum()) * voxel_ml, "lesion_volume_ml": lesion_volume_ml}
     if not lesion.any() or lesion_volume_ml < lesion_threshold_ml:
         return MeasuredFinding(has_lesion=False, **volumes)
 
-    centre = _centre(lesion)
-    x, y, _ = centre - _centre(gland)
+    place = place_of(_centre(lesion), gland)
+    return MeasuredFinding(has_lesion=True, **place.model_dump(), size_mm=_axial_diameter(lesion, spacing), **volumes)
+
+
+def place_of(point: np.ndarray, gland: np.ndarray) -> MeasuredPlace:
+    """Where an index (3,) lies in a gland (X, Y, Z), which is not empty, on a RAS+ grid."""
+    x, y, _ = point - _centre(gland)
     heights = np.flatnonzero(gland.any(axis=(0, 1)))
-    half_height = (heights[-1] - heights[0] + 1) / 2
-    height = (centre[2] - (heights[0] + heights[-1]) / 2) / half_height
-    return MeasuredFinding(
-        has_lesion=True,
+    height = (point[2] - (heights[0] + heights[-1]) / 2) / ((heights[-1] - heights[0] + 1) / 2)
+    return MeasuredPlace(
         side="right" if x > 0 else "left",
         zone="transition" if y > 0 else "peripheral",
         level="base" if height > LEVEL_BOUNDARY else "apex" if height < -LEVEL_BOUNDARY else "mid",
-        size_mm=_axial_diameter(lesion, spacing),
-        **volumes,
     )
 
 
-def _largest_body(mask: np.ndarray) -> np.ndarray:
+def region_of(place: MeasuredPlace, gland: np.ndarray) -> np.ndarray:
+    """(X, Y, Z) bool: the voxels of a gland that `place_of` calls ``place``."""
+    x, y, z = np.indices(gland.shape, sparse=True)
+    centre = _centre(gland)
+    heights = np.flatnonzero(gland.any(axis=(0, 1)))
+    height = (z - (heights[0] + heights[-1]) / 2) / ((heights[-1] - heights[0] + 1) / 2)
+    level = {"base": height > LEVEL_BOUNDARY, "apex": height < -LEVEL_BOUNDARY, "mid": abs(height) <= LEVEL_BOUNDARY}
+    on_side = x > centre[0] if place.side == "right" else x <= centre[0]
+    in_zone = y > centre[1] if place.zone == "transition" else y <= centre[1]
+    return gland & on_side & in_zone & level[place.level]
+
+
+def largest_body(mask: np.ndarray) -> np.ndarray:
+    """(X, Y, Z) bool: the largest body of a mask; empty where that is."""
     bodies, count = ndimage.label(mask, TOUCHING)
     if count == 0:
         return np.zeros_like(mask)

@@ -17,6 +17,7 @@ from ccella_core.evaluation.adherence.scores import (
 )
 from ccella_core.evaluation.statistics.class_scores import THRESHOLD
 from ccella_core.evaluation.statistics.estimate import Estimate
+from ccella_core.phantom.report import StyleChoice
 from ccella_core.report_page import markdown_table
 
 ATTRIBUTE_LABELS: dict[Attribute, str] = {"pathology": "Pathology", "side": "Side", "zone": "Zone", "level": "Level"}
@@ -35,6 +36,7 @@ class AdherenceCase(StrictModel):
     volume_seed: int
     model: str
     scheduler: str
+    style: StyleChoice = "classic"
     report: str
     stated: StatedFinding
     predicted_positive_probability: float | None
@@ -50,6 +52,8 @@ class AdherenceResult(StrictModel):
 
     model: str
     scheduler: str
+    style: StyleChoice = "classic"
+    """Of the reports."""
     generated: ReadingScores
     phantoms: ReadingScores
     """The ceiling: the same readings of the phantoms of the same patients."""
@@ -74,6 +78,7 @@ class AdherenceResult(StrictModel):
         return cls(
             model=cases[0].model,
             scheduler=cases[0].scheduler,
+            style=cases[0].style,
             generated=score_readings(stated, [case.generated for case in own.values()]),
             phantoms=score_readings(stated, [case.phantom for case in own.values() if case.phantom is not None]),
             phantom_reader=phantom_reader,
@@ -104,7 +109,8 @@ def adherence_markdown(result: AdherenceResult) -> str:
     own = sum(case.changed_fact is None for case in result.cases)
     parts = [
         f"# Adherence of {result.model}",
-        f"{own} held-out reports of the digital prostate; {result.scheduler}. {HOW_COUNTED}",
+        f"{own} held-out reports of the digital prostate in the style {result.style}; {result.scheduler}. "
+        f"{HOW_COUNTED}",
         agreement_table(columns, result.phantom_reader),
         f"The class that the model itself reads from the report is right in {result.class_head.as_share()}.",
     ]

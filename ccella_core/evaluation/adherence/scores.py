@@ -63,8 +63,8 @@ class Agreement(StrictModel):
         stated, read = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
         return cls(
             r=_correlation(stated, read),
-            error=_mean(np.abs(read - stated), seed),
-            bias=_mean(read - stated, seed),
+            error=mean_of(np.abs(read - stated), seed),
+            bias=mean_of(read - stated, seed),
         )
 
 
@@ -163,7 +163,9 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> Estimate:
     return Estimate(value=float(found.statistic), low=float(low), high=float(high), n=len(a))
 
 
-def _mean(values: np.ndarray, seed: int) -> Estimate:
+def mean_of(numbers: Sequence[float] | np.ndarray, seed: int = 0) -> Estimate:
+    """Their mean with its bootstrap interval, not defined for fewer than four; ``seed`` is that of the resamples."""
+    values = np.asarray(numbers, dtype=np.float64)
     if len(values) < FEWEST_PAIRS:
         return Estimate(value=None, n=len(values))
     drawn = np.random.default_rng(seed).choice(values, (RESAMPLES, len(values))).mean(axis=1)

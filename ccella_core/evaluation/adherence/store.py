@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 from pydantic import ValidationError
 
+from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.evaluation.adherence.counterfactual import ChangedFact
 from ccella_core.evaluation.adherence.picture import (
@@ -28,6 +30,7 @@ ADHERENCE_STEM = "adherence"  # .json and .md
 PICTURE_NAME, COUNTERFACTUAL_PICTURE_NAME = "adherence.png", "counterfactual.png"
 PICTURED_CASES = 16
 PICTURED_OF_EACH_FACT = PAIRS_A_ROW
+FinishedCase = TypeVar("FinishedCase", bound=StrictModel)
 
 
 class CaseStore:
@@ -47,7 +50,7 @@ class CaseStore:
         if folder is None:
             return
         (folder / SLICES_NAME).mkdir(parents=True, exist_ok=True)
-        for case in _read_cases(folder / FINISHED_NAME):
+        for case in read_lines(folder / FINISHED_NAME, AdherenceCase):
             self._keep(case)
 
     def has(self, patient: int, changed_fact: ChangedFact | None, volume_seed: int) -> bool:
@@ -64,9 +67,7 @@ class CaseStore:
             return
         for name, pixels in slices.items():
             Image.fromarray(pixels).save(self.folder / SLICES_NAME / name, "PNG")
-        with (self.folder / FINISHED_NAME).open("a", encoding="utf-8", newline="\n") as file:
-            # A line that was cut short must not swallow this one.
-            file.write(("\n" if file.tell() else "") + case.model_dump_json())
+        append_line(self.folder / FINISHED_NAME, case)
 
     def write(self, result: AdherenceResult) -> None:
         """Write the result and its pictures, where there is a folder. Raises SaveError, or OSError of a picture."""
@@ -98,8 +99,10 @@ class CaseStore:
         if self.folder is None:
             return
         first = next(iter(self.cases.values()), case)  # the others agree with the first
-        before = {"model": first.model, "scheduler": first.scheduler, "phantom reader": first.phantom_reader_sha256}
-        now = {"model": case.model, "scheduler": case.scheduler, "phantom reader": self._phantom_reader_sha256}
+        before, now = (
+            {"model": each.model, "scheduler": each.scheduler, "style": each.style, "phantom reader": reader}
+            for each, reader in ((first, first.phantom_reader_sha256), (case, self._phantom_reader_sha256))
+        )
         refuse_other(self.folder, before, now, what="cases that were made or read otherwise")
 
     def _with_phantoms(self, result: AdherenceResult) -> list[Pair]:
@@ -137,12 +140,22 @@ def phantom_slice_name(patient: int) -> str:
     return f"SYNTHETIC_PHANTOM_{patient}.png"
 
 
-def _read_cases(path: Path) -> Iterator[AdherenceCase]:
+def append_line(path: Path, case: StrictModel) -> None:
+    """Add a finished case to a file of JSON lines. Raises OSError."""
+    with path.open("a", encoding="utf-8", newline="\n") as file:
+        # A line that was cut short must not swallow this one.
+        file.write(("\n" if file.tell() else "") + case.model_dump_json())
+
+
+def read_lines(path: Path, kind: type[FinishedCase]) -> Iterator[FinishedCase]:
+    """The finished cases of a file of JSON lines, if there is one. Raises InputError for those of another version."""
     # Not splitlines: reports may hold rarer line ends.
     for line in filter(None, read_text(path).split("\n")) if path.exists() else ():
         try:
-            yield AdherenceCase.model_validate_json(line)
+            yield kind.model_validate_json(line)
         except ValidationError as error:
             if error.errors()[0]["type"] != "json_invalid":
-                raise InputError(f"{path} was written by another version; choose another folder.") from error
+                raise InputError(
+                    f"{path} was written by another version or for another reader; choose another folder."
+                ) from error
             # The run was stopped in the middle of this line: the case is made again.

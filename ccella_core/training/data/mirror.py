@@ -46,6 +46,9 @@ NO_SIDES_OF_RIGHT = frozenset(("angle", "angles", "angled", "away", "now", "befo
 TREATED = frozenset(("post", "p", "prior", "previous", "after", "following", "salvage", "adjuvant", "definitive",
                      "received", "underwent", "before", "completed", "for", "with", "planned"))  # fmt: skip
 """What stands before RT as radiotherapy."""
+UNITS = frozenset(("g", "mg", "ug", "µg", "μg", "mcg", "ng", "pg", "mol", "mmol", "umol", "µmol", "μmol", "nmol",
+                   "pmol", "u", "iu", "miu"))  # fmt: skip
+"""What stands before a litre: "ng/L"."""
 
 TOKEN = re.compile(r"[^\W\d_]+|\d+|[^\w\s-]")
 FUSED = re.compile(r"\b([LR])(?=(?:[BMA]|mid|base|apex|MID|BASE|APEX)?(?:PZ|TZ|CZ|AFM?S|SV|NVB)\w*\b)"
@@ -96,14 +99,16 @@ def _may_be_a_side(token: re.Match[str], report: str) -> bool:
     if word.lower() not in OTHER_SIDE:
         return False
     beside = report[token.start() - 1 : token.start()] + report[token.end() : token.end() + 1]
-    # L5 is a vertebra, R0 a margin, and a small letter alone is a unit.
-    return not any(each.isdigit() for each in beside) and (len(word) > 1 or word.isupper())
+    # L5 is a vertebra, R0 a margin.
+    return not any(each.isdigit() for each in beside)
 
 
 def _meaning(words: list[str], place: int) -> Meaning:
     word = words[place]
     before = words[place - 1] if place else ""
     after = words[place + 1 :]
+    if word == "l" and _is_litre(words, place):
+        return "other"
     if word in ABBREVIATIONS and after[:1] == ["."]:
         after = after[1:]
     behind = after[0] if after else ""
@@ -124,6 +129,15 @@ def _meaning(words: list[str], place: int) -> Meaning:
     if word == "left" and (before in LEAVES or THING.fullmatch(before)):
         return "other" if behind in REMAINS else "unsure"
     return "side" if PLACE.fullmatch(before) and behind not in REMAINS else "unsure"
+
+
+def _is_litre(words: list[str], place: int) -> bool:
+    """Whether an L stands for litres: "µg/L", "0.04 l."."""
+    before = words[place - 1] if place else ""
+    if before == "/":
+        return place > 1 and words[place - 2] in UNITS
+    behind = words[place + 1] if place + 1 < len(words) else ""
+    return before.isdigit() and not (PLACE.fullmatch(behind) or THING.fullmatch(behind))
 
 
 def _mirrored_hours(found: re.Match[str]) -> str | None:
