@@ -187,7 +187,8 @@ class CCELLAGeneratorLogic(EditingGenerator, ScriptedLoadableModuleLogic):
     def generateOn(self, host: str = "") -> None:
         """Generate on another computer from now on, by the user's own SSH, or on this one again.
 
-        What runs is ended first. The reports that volumes are generated from are sent there; nothing is left there.
+        What runs is ended first. The reports that volumes are generated from and the scans that are edited are sent
+        there, and for a script this call is the consent; nothing is left there.
 
         Args:
             host: ``user@host``, or a name of the SSH configuration, in which port and key can be given; empty for this

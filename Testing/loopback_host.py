@@ -54,7 +54,11 @@ class LoopbackHost:
 
     def workers(self) -> list[psutil.Process]:
         """The workers that run there."""
-        return [process for process in self._processes() if "ccella_core" in process.cmdline()]
+        return [
+            process
+            for process in self._processes()
+            if any(Path(word).name == "ccella_core" for word in process.cmdline())
+        ]
 
     def sessions(self) -> list[psutil.Process]:
         """The server's processes that serve a connection."""

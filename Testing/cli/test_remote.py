@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from loopback_host import ALIAS, LoopbackHost, gone, loopback_host
 from typer.testing import CliRunner, Result
 
 from ccella_core.cli import app, remote
+from ccella_core.client.consent import REPORT as REPORT_LEAVES
 from ccella_core.client.protocol import EXIT_PARENT_GONE, decode
 from ccella_core.imaging.volume import SyntheticVolume
 
@@ -37,8 +39,7 @@ def generate(model: Path, out: Path, *more: object) -> Result:
 def test_nothing_is_sent_before_somebody_agreed(tiny_model: Path, tmp_path: Path) -> None:
     result = generate(tiny_model, tmp_path / "out", "--on", "me@nowhere.invalid")
     assert result.exit_code == 2
-    assert "These leave this computer for me@nowhere.invalid: the reports" in result.stderr
-    assert "and the scans that you edit" in result.stderr
+    assert "These leave this computer for me@nowhere.invalid: the reports that you generate from." in result.stderr
     assert "Agree to it with --yes" in result.stderr and not (tmp_path / "settings").exists()
 
 
@@ -63,19 +64,36 @@ def test_the_worker_of_others_says_that_it_is_ready_and_ends_with_its_input() ->
 def test_asked_once_for_a_host(
     loopback_host: LoopbackHost, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(remote, "_ask", asked.append)
+    asked: list[Any] = []
+    monkeypatch.setattr(remote, "_ask", lambda *question: asked.append(question))
     for overwrite in ((), ("--overwrite",)):
         result = generate(
             tiny_model, tmp_path / "out", "--on", ALIAS, "--steps", 1, "--no-picture", "--json", *overwrite
         )
         assert result.exit_code == 0, result.stderr
-    assert asked == [ALIAS]
+    assert asked == [(ALIAS, (REPORT_LEAVES,))]
     (entry,) = json.loads(result.stdout)["volumes"]
     volume = SyntheticVolume.load(entry["volume"])
     assert volume.provenance.seed == 7 and volume.provenance.report == REPORT
     assert Path(entry["volume"]).name == "SYNTHETIC_tiny_seed7.nii.gz"
     assert gone(loopback_host.workers) and loopback_host.left_behind() == []
+
+
+def test_a_host_that_got_reports_only_is_asked_about_the_scan(tiny_model: Path, tmp_path: Path) -> None:
+    """Also one that was agreed to before scans were sent at all."""
+    scan = tmp_path / "Doe.nii.gz"
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((14, 44, 40), np.int16)), str(scan))
+    settings = tmp_path / "settings"
+    settings.mkdir()
+    for stored in ('["me@nowhere.invalid"]', '{"me@nowhere.invalid": ["report"]}'):
+        (settings / "hosts.json").write_text(stored)
+        result = generate(tiny_model, tmp_path / "out", "--on", "me@nowhere.invalid", "--image", scan)
+        assert result.exit_code == 2
+        assert (
+            "These leave this computer for me@nowhere.invalid: the scans that you edit, with the masks" in result.stderr
+        )
+        assert "reports" not in result.stderr and "Agree to it with --yes" in result.stderr
+        assert (settings / "hosts.json").read_text() == stored
 
 
 @pytest.mark.medium

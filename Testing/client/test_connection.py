@@ -17,6 +17,7 @@ import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation 
 from loopback_host import ALIAS, CHANGED, CLOSED, UNKNOWN, LoopbackHost, gone
 
 from ccella_core import CCELLAPipeline
+from ccella_core.client import connection as connection_module
 from ccella_core.client.connection import Connection
 from ccella_core.client.protocol import SILENCE_SECONDS, encode
 from ccella_core.errors import Cancelled, InputError, ModelError, RemoteError
@@ -210,6 +211,64 @@ def test_a_lost_connection_is_made_again_by_the_next_call(loopback_host: Loopbac
         assert gone(own_ssh)
         with pytest.raises(ModelError, match="no-such-model"):  # says the new worker
             pipeline(REPORT)
+
+
+ENOUGH = 5
+COUNTING = f"""
+import json, sys
+from ccella_core.client.protocol import PROTOCOL_VERSION
+def send(**message):
+    print(json.dumps(message), flush=True)
+send(event="ready", protocol=PROTOCOL_VERSION)
+lines, request = [], None
+while request is None or len(lines) < {ENOUGH}:
+    line = sys.stdin.readline()
+    if line.strip():
+        request = json.loads(line)
+    else:
+        lines.append(line)
+send(event="result", id=request["id"], value=dict(lines=lines[:{ENOUGH}]))
+sys.stdin.read()
+"""
+SOON_SILENT = """
+import functools
+from ccella_core.worker import __main__ as worker
+worker.Server = functools.partial(worker.Server, client_silence_seconds=1.0)
+worker.main([])
+"""
+
+
+def _program(host: LoopbackHost, text: str) -> Path:
+    """A file there, named so that it counts as the worker."""
+    path = host.folder / "ccella_core"
+    path.write_text(text)
+    return path
+
+
+def test_the_worker_there_ends_where_the_network_is_cut(loopback_host: LoopbackHost) -> None:
+    """No packet comes from here any more and nobody hangs up, while the worker has nothing to do or to send."""
+    loopback_host.install_ccella(sys.executable, _program(loopback_host, SOON_SILENT))
+    connection = Connection(ALIAS)
+    (ssh,) = own_ssh()
+    ssh.suspend()
+    assert gone(loopback_host.workers)
+    assert loopback_host.sessions() and connection.alive  # it was not told by the end of the connection
+    ssh.resume()
+    assert gone(own_ssh)
+    with pytest.raises(RemoteError, match=r"was lost|ended unexpectedly"):
+        connection.request("describe", {})
+    assert gone(loopback_host.sessions)
+
+
+def test_signs_of_life_are_given_until_the_connection_is_closed(
+    loopback_host: LoopbackHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_module, "SIGN_OF_LIFE_SECONDS", 0.01)
+    loopback_host.install_ccella(sys.executable, _program(loopback_host, COUNTING))
+    connection = Connection(ALIAS)
+    assert connection.request("describe", {}) == {"lines": ["\n"] * ENOUGH}
+    connection.close()
+    assert gone(loopback_host.workers) and gone(own_ssh)
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,9 @@ from typing import Any
 import pytest
 from patience import PATIENCE_SECONDS
 
-from ccella_core.client.protocol import EXIT_PARENT_GONE, EXIT_SHUTDOWN, HEARTBEAT_SECONDS
+from ccella_core.client.protocol import EXIT_PARENT_GONE, EXIT_SHUTDOWN, HEARTBEAT_SECONDS, SIGN_OF_LIFE
+from ccella_core.errors import InputError
+from ccella_core.worker.channel import TICKS, ClientWatch
 from ccella_core.worker.server import Server
 from ccella_core.worker.tasks import Task
 
@@ -231,3 +234,38 @@ def test_serves_in_process_until_the_input_ends() -> None:
     server = Server(io.BytesIO(b'{"id": 1, "method": "shutdown"}\n'), replies, answer, leave=lambda code: None)
     assert server.serve() == EXIT_SHUTDOWN
     assert replies.getvalue().splitlines()[1] == b'{"event":"result","id":1,"value":{}}'
+
+
+def test_a_client_is_missed_only_once_it_has_given_signs_of_life() -> None:
+    watch = ClientWatch()
+    watch.heard(b'{"id": 1, "method": "describe"}\n')
+    assert not any(watch.tick() for _ in range(1000))  # one on this computer, whose pipe ends with it
+    watch.heard(SIGN_OF_LIFE)
+    for line in (SIGN_OF_LIFE, b'{"id": 2, "method": "describe"}\n'):  # all that comes is a sign of life
+        assert not any(watch.tick() for _ in range(TICKS))
+        watch.heard(line)
+    assert [watch.tick() for _ in range(TICKS + 1)] == [False] * TICKS + [True]
+
+
+def test_ends_in_mid_job_when_the_client_falls_silent_and_no_pipe_ends() -> None:
+    """As where a cable is pulled: nothing comes, nothing closes."""
+    ours, theirs = os.pipe()
+    begun, left = threading.Event(), threading.Event()
+
+    def answer(task: Task) -> dict[str, str]:
+        begun.set()
+        assert task.cancelled.wait(PATIENCE_SECONDS)
+        raise InputError("It was stopped.")
+
+    server = Server(
+        os.fdopen(ours, "rb"), io.BytesIO(), answer, leave=lambda code: left.set(), client_silence_seconds=0.12
+    )
+    os.write(theirs, b'{"id": 1, "method": "generate"}\n')
+    codes: list[int] = []
+    serving = threading.Thread(target=lambda: codes.append(server.serve()))
+    serving.start()
+    assert begun.wait(PATIENCE_SECONDS)
+    os.write(theirs, SIGN_OF_LIFE)
+    serving.join(PATIENCE_SECONDS)
+    assert codes == [EXIT_PARENT_GONE] and left.wait(PATIENCE_SECONDS)
+    os.close(theirs)

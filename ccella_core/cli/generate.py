@@ -120,9 +120,11 @@ def generate(
         raise InputError("An edited scan stays where it is: leave --place-on out.")
     reference = None if place_on is None else _reference(place_on)  # before minutes are spent on what would be lost
 
+    from ccella_core.client.consent import REPORT, SCAN
     from ccella_core.provenance import LABELS
 
-    remote = None if on is None else connect(on, model, device, dtype, agreed=yes)
+    leaves = (REPORT, SCAN) if image else (REPORT,)
+    remote = None if on is None else connect(on, model, device, dtype, leaves=leaves, agreed=yes)
     with remote or contextlib.nullcontext():
         found, name, own, labels_drawn = _model(model, remote)
         edit = scan_to_edit_of(image, mask, around, radius, own, _warn)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 
-def connect(host: str, model: str, device: str, dtype: str, *, agreed: bool) -> RemotePipeline:
+def connect(host: str, model: str, device: str, dtype: str, *, leaves: Sequence[str], agreed: bool) -> RemotePipeline:
     """A pipeline there, once the user has agreed.
 
     Args:
@@ -26,6 +26,7 @@ def connect(host: str, model: str, device: str, dtype: str, *, agreed: bool) -> 
         model: a name or a folder, there.
         device: there.
         dtype: which is the other computer's own business.
+        leaves: kinds of what is going to be sent, of ``client.consent``.
         agreed: ask nothing.
 
     Raises:
@@ -33,29 +34,31 @@ def connect(host: str, model: str, device: str, dtype: str, *, agreed: bool) -> 
         RemoteError: it cannot be reached, or has no ``ccella`` of this release.
         Cancelled: the user did not agree.
     """
+    from ccella_core.client.consent import not_agreed
     from ccella_core.client.ssh import check_host
 
     name = check_host(host)
     if dtype != "auto":
         raise InputError("The other computer chooses the precision itself; leave --dtype out.")
-    if not agreed and name not in _hosts():
-        _ask(name)
+    asked = () if agreed else not_agreed(_stored(), name, leaves)
+    if asked:
+        _ask(name, asked)
     from ccella_core.generation.remote_pipeline import RemotePipeline
 
     pipeline = RemotePipeline(name, model=model, device=device)
-    if not agreed:
-        _remember(name)  # a host that was reached, not each slip of the pen
+    if asked:
+        _remember(name, asked)  # a host that was reached, not each slip of the pen
     return pipeline
 
 
-def _ask(host: str) -> None:
-    from ccella_core.client.ssh import LEAVES_THIS_COMPUTER
+def _ask(host: str, kinds: Sequence[str]) -> None:
+    from ccella_core.client.consent import words
     from ccella_core.errors import Cancelled
 
-    said = f"These leave this computer for {host}: {LEAVES_THIS_COMPUTER}. Nothing is left there."
+    said = f"These leave this computer for {host}: {words(kinds)}. Nothing is left there."
     if not sys.stdin.isatty():
         raise InputError(f"{said} Agree to it with --yes.")
-    if not typer.confirm(f"{said} This is asked once for a host. Go on?", err=True):
+    if not typer.confirm(f"{said} This is asked once for a host and for each kind. Go on?", err=True):
         raise Cancelled("Nothing was sent.")
 
 
@@ -65,20 +68,20 @@ def _file() -> Path:
     return platformdirs.user_config_path("ccella", appauthor=False) / "hosts.json"
 
 
-def _hosts() -> list[str]:
+def _stored() -> str:
     from ccella_core.files import read_text
 
     try:
-        hosts = json.loads(read_text(_file()))
+        return read_text(_file())
     except (OSError, ValueError):
-        return []
-    return [host for host in hosts if isinstance(host, str)] if isinstance(hosts, list) else []
+        return ""
 
 
-def _remember(host: str) -> None:
-    from ccella_core.files import write_json
+def _remember(host: str, kinds: Sequence[str]) -> None:
+    from ccella_core.client.consent import with_agreed
+    from ccella_core.files import write_text
 
-    write_json(_file(), sorted({*_hosts(), host}))
+    write_text(_file(), with_agreed(_stored(), host, kinds) + "\n")
 
 
 def worker(

@@ -14,7 +14,14 @@ from collections.abc import Callable
 from typing import Any
 
 from ccella_core.client import ssh
-from ccella_core.client.protocol import PROTOCOL_VERSION, SILENCE_SECONDS, decode, encode
+from ccella_core.client.protocol import (
+    PROTOCOL_VERSION,
+    SIGN_OF_LIFE,
+    SIGN_OF_LIFE_SECONDS,
+    SILENCE_SECONDS,
+    decode,
+    encode,
+)
 from ccella_core.errors import Cancelled, CCELLAError, InputError, ModelError, NonFiniteError, RemoteError, SaveError
 from ccella_core.limits import MAX_REPLY_BYTES
 
@@ -64,8 +71,10 @@ class Connection:
                 f"ssh cannot be started ({reason}): install OpenSSH's client on this computer."
             ) from error
         self._readers = [threading.Thread(target=read, daemon=True) for read in (self._read_lines, self._read_log)]
-        for reader in self._readers:
-            reader.start()
+        self._writing = threading.Lock()  # of its input
+        self._closed = threading.Event()
+        for thread in (*self._readers, threading.Thread(target=self._live, daemon=True)):
+            thread.start()
         try:
             self._greet()
         except BaseException:
@@ -115,6 +124,7 @@ class Connection:
 
     def close(self) -> None:
         """End the connection, and with it the worker there."""
+        self._closed.set()
         if os.name != "nt" and self.alive:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)  # with what ssh has started, a proxy for instance
@@ -154,10 +164,21 @@ class Connection:
 
     def _send(self, number: int, method: str, params: dict[str, Any]) -> None:
         try:
-            self._process.stdin.write(encode({"id": number, "method": method, "params": params}))  # type: ignore[union-attr]
-            self._process.stdin.flush()  # type: ignore[union-attr]
+            self._write(encode({"id": number, "method": method, "params": params}))
         except (OSError, ValueError) as error:
             raise self._ended() from error
+
+    def _write(self, line: bytes) -> None:
+        with self._writing:
+            self._process.stdin.write(line)  # type: ignore[union-attr]
+            self._process.stdin.flush()  # type: ignore[union-attr]
+
+    def _live(self) -> None:
+        """Give signs of life, without which the worker there would end itself, as it does where the network is cut."""
+        with contextlib.suppress(OSError, ValueError):
+            self._write(SIGN_OF_LIFE)
+            while not self._closed.wait(SIGN_OF_LIFE_SECONDS):
+                self._write(SIGN_OF_LIFE)
 
     def _receive(self, seconds: float = SILENCE_SECONDS) -> dict[str, Any]:
         """The next message; whatever else a login may print is passed over."""

@@ -42,9 +42,15 @@ SCHEDULERS: tuple[str, ...] = get_args(SchedulerName)
 HEARTBEAT_SECONDS = 2.0
 SILENCE_SECONDS = 60.0
 """After which a worker that owes an answer counts as hung: loading a library from a slow disk holds heartbeats up."""
+SIGN_OF_LIFE = b"\n"
+"""What a client on another computer writes every SIGN_OF_LIFE_SECONDS: an empty line, which asks for nothing."""
+SIGN_OF_LIFE_SECONDS = 10.0
+CLIENT_SILENCE_SECONDS = 120.0
+"""After which a worker whose client has given such signs takes the connection for cut, and ends: a cable that is pulled
+ends no input. Much longer than the pause between two, because a busy window may hold them up."""
 EXIT_SHUTDOWN = 0
 EXIT_PARENT_GONE = 3
-"""Nobody reads or writes any more: stdin was closed without ``shutdown``, or stdout was."""
+"""Nobody reads or writes any more: stdin was closed without ``shutdown``, or stdout was, or the client fell silent."""
 
 
 def encode(message: dict[str, Any]) -> bytes:

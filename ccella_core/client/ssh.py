@@ -28,7 +28,6 @@ OPTIONS = (
 REMOTE_COMMAND = ("ccella", "worker")
 NOT_FOUND, NO_SUCH_COMMAND, SSH_FAILED = 127, 2, 255
 """Exit codes: of a shell that knows no ``ccella``, of a ``ccella`` that knows no ``worker``, and of SSH itself."""
-LEAVES_THIS_COMPUTER = "the reports that you generate from, and the scans that you edit"
 
 
 class Explained(NamedTuple):

@@ -1,4 +1,4 @@
-"""Where the worker's lines come from and go to, out of reach of any library that prints."""
+"""Where the worker's lines come from and go to, out of reach of any library that prints, and who sends them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import threading
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-from ccella_core.client.protocol import encode
+from ccella_core.client.protocol import SIGN_OF_LIFE, encode
 
 STDIN, STDOUT, STDERR = 0, 1, 2  # as the operating system numbers them
+TICKS = 12
+"""Of silence in a row that a client is given. Ticks are counted and not seconds: a computer that slept, or was too busy
+to read, has not heard the client either."""
 
 
 class Channel:
@@ -38,6 +41,28 @@ class Channel:
                 self._stream.flush()
         except OSError:
             self._on_broken()
+
+
+class ClientWatch:
+    """Counts ticks since the last line, once the client has given its first sign of life.
+
+    A client that gives none, such as one on the same computer, whose pipe ends with it, is not watched.
+    """
+
+    def __init__(self) -> None:
+        self._watched = False
+        self._silent_ticks = 0
+
+    def heard(self, line: bytes) -> None:
+        """A line came; a sign of life or any other."""
+        self._silent_ticks = 0
+        self._watched = self._watched or line == SIGN_OF_LIFE
+
+    def tick(self) -> bool:
+        """A tick has passed; returns whether the client counts as gone."""
+        if self._watched:
+            self._silent_ticks += 1
+        return self._silent_ticks > TICKS
 
 
 def take_standard_streams() -> tuple[BinaryIO, BinaryIO]:

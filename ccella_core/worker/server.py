@@ -1,7 +1,7 @@
 """Reads requests, has them answered, and ends when the client does. Standard library only, so that it starts at once.
 
-Four threads: the main one runs jobs, because some libraries insist on it; one reads, and answers ``cancel`` and
-``shutdown``; one answers questions; one sends heartbeats.
+Five threads: the main one runs jobs, because some libraries insist on it; one reads, and answers ``cancel`` and
+``shutdown``; one answers questions; one sends heartbeats; one watches for the client's signs of life.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 from ccella_core import __version__
 from ccella_core.client.protocol import (
+    CLIENT_SILENCE_SECONDS,
     EXIT_PARENT_GONE,
     EXIT_SHUTDOWN,
     HEARTBEAT_SECONDS,
@@ -29,7 +30,7 @@ from ccella_core.client.protocol import (
 )
 from ccella_core.client.transfer import SentScans, TransferError
 from ccella_core.limits import MAX_REQUEST_BYTES
-from ccella_core.worker.channel import Channel
+from ccella_core.worker.channel import TICKS, Channel, ClientWatch
 from ccella_core.worker.failures import Failure, explain, failure
 from ccella_core.worker.tasks import Task, resident_gib
 
@@ -41,7 +42,7 @@ Answer = Callable[[Task], dict[str, Any]]
 
 def leave(code: int) -> None:
     """End the process now: without waiting for threads, and without the clean-up that may hang in a large library."""
-    if sys.stderr is not None:
+    if sys.stderr is not None and code != EXIT_PARENT_GONE:  # it may be a pipe that is full and that nobody reads
         sys.stderr.flush()
     os._exit(code)
 
@@ -56,6 +57,7 @@ class Server:
             other for questions.
         leave: ends the process with an exit code.
         heartbeat_seconds: between two heartbeats, while a request is being worked on.
+        client_silence_seconds: after which a client that has given signs of life counts as gone.
     """
 
     def __init__(
@@ -66,12 +68,15 @@ class Server:
         *,
         leave: Callable[[int], object] = leave,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        client_silence_seconds: float = CLIENT_SILENCE_SECONDS,
     ) -> None:
         self.channel = Channel(replies, on_broken=lambda: leave(EXIT_PARENT_GONE))
         self._requests = requests
         self._answer = answer
         self._leave = leave
         self._heartbeat_seconds = heartbeat_seconds
+        self._tick_seconds = client_silence_seconds / TICKS
+        self._client = ClientWatch()
         self._jobs: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._questions: queue.SimpleQueue[Task] = queue.SimpleQueue()
         self._scans = SentScans()
@@ -83,7 +88,7 @@ class Server:
         """Serve until the client ends it; returns the exit code."""
         python = platform.python_version()
         self.channel.send("ready", protocol=PROTOCOL_VERSION, version=__version__, pid=os.getpid(), python=python)
-        for target in (self._read, self._answer_questions, self._beat):
+        for target in (self._read, self._answer_questions, self._beat, self._watch_client):
             threading.Thread(target=target, name=target.__name__, daemon=True).start()
         while (task := self._jobs.get()) is not None:
             self._work(task)
@@ -93,6 +98,7 @@ class Server:
         code = EXIT_PARENT_GONE
         try:
             for line in self._lines():
+                self._client.heard(line)
                 if line.strip() and self._accept(line) == "shutdown":
                     code = EXIT_SHUTDOWN
                     break
@@ -188,6 +194,11 @@ class Server:
             time.sleep(self._heartbeat_seconds)
             if self._open:
                 self.channel.send("heartbeat", memory_gib=resident_gib())
+
+    def _watch_client(self) -> None:
+        while not self._client.tick():
+            time.sleep(self._tick_seconds)
+        self._stop(EXIT_PARENT_GONE)
 
     def _stop(self, code: int) -> None:
         self._exit_code = code

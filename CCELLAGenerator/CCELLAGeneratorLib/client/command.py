@@ -73,6 +73,14 @@ def shared_ssh() -> ModuleType:
     return ssh
 
 
+def shared_consent() -> ModuleType:
+    """`ccella_core.client.consent`: what leaves this computer, and to which of it the user has agreed."""
+    ensure_core_on_path()
+    from ccella_core.client import consent
+
+    return consent
+
+
 def shared_transfer() -> ModuleType:
     """`ccella_core.client.transfer`: files that come through the pipe."""
     ensure_core_on_path()

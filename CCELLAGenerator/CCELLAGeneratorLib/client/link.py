@@ -59,6 +59,8 @@ class WorkerLink:
         self._silent_ticks = 0
         self._watch = qt.QTimer()
         self._watch.connect("timeout()", self._tick)
+        self._life = qt.QTimer()
+        self._life.connect("timeout()", self._live)
         self._process = WorkerProcess(
             command,
             environment,
@@ -83,6 +85,7 @@ class WorkerLink:
     def end(self) -> None:
         """End the process and all that it started; nothing more comes after this."""
         self._watch.stop()
+        self._life.stop()
         self._process.end()
 
     def _break(self, error: ClientError) -> None:
@@ -109,7 +112,10 @@ class WorkerLink:
             of_host = client_errors.other_release(self._host, theirs, ours) if self._host else None
             self._break(of_host or client_errors.other_version(theirs, ours))
             return
-        if not self._host:  # there, the number is another process's
+        if self._host:
+            self._live()
+            self._life.start(round(1000 * self._protocol.SIGN_OF_LIFE_SECONDS))
+        else:  # there, the number is another process's
             self._process.pid = message["pid"]
         self.ready = True
         self._on_ready()
@@ -121,6 +127,10 @@ class WorkerLink:
             self._on_log(line.decode("utf-8", "replace").strip()[:RUBBISH_CHARACTERS])
         if self._rubbish_bytes > MAX_RUBBISH_BYTES:
             self._break(client_errors.rubbish())
+
+    def _live(self) -> None:
+        """Give a sign of life, without which the worker there ends itself, as it does where the network is cut."""
+        self._process.write(self._protocol.SIGN_OF_LIFE)
 
     def _tick(self) -> None:
         self._silent_ticks += 1

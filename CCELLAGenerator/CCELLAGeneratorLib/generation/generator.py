@@ -264,7 +264,16 @@ class Generator:
         return self._ask("download", {"name": name}, onResult, onError, onProgress)
 
     def readStudy(self, folder: str | Path, *, onResult: Callback, onError: Callback) -> int:
-        """Ask for what came out of a reader study: "page", "text". Returns the request's number."""
+        """Ask for what came out of a reader study: "page", "text". Returns the request's number.
+
+        Raises GenerationError while another computer generates: it does not see the study's folder.
+        """
+        if self._client.host:
+            raise GenerationError(
+                "input",
+                _("The study lies on this computer, and {host} generates.").format(host=self._client.host),
+                _("Press Back to this computer, and ask again."),
+            )
         return self._ask("read_study", {"folder": str(folder)}, onResult, onError)
 
     def deleteModel(self, path: str | Path, *, onResult: Callback, onError: Callback) -> int:

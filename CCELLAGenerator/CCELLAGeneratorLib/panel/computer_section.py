@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from ..client.command import shared_consent
 from ..client.errors import ClientError, checked_host
 from .job_section import JobSection
 from .widgets import enable_or_explain
@@ -54,6 +54,11 @@ class ComputerSection:
         )
         enable_or_explain(self._ui.hostButton, busy or nameless, tool_tip)
 
+    def may_send(self, *, scan: bool) -> bool:
+        """Whether a report, and with ``scan`` a scan to edit, may go where generation runs; asks where it must."""
+        host = self._logic.host
+        return not host or _agreed(host, scan=scan)
+
     def _pressed(self, _checked: bool) -> None:
         if self._logic.host:
             self._logic.generateOn("")
@@ -66,7 +71,7 @@ class ComputerSection:
         except ClientError as error:
             self._job.fail(error)
             return
-        if not _agreed(host):
+        if not _agreed(host, scan=False):
             return
         self._logic.generateOn(host)
         self._job.begin(_("Connecting to {host}…").format(host=host), self._give_up)
@@ -93,20 +98,25 @@ class ComputerSection:
         self.refresh()
 
 
-def _agreed(host: str) -> bool:
-    """Whether what is generated from may be sent there; asked once for a host."""
-    try:
-        hosts = json.loads(slicer.util.settingsValue(AGREED_HOSTS_KEY, "[]"))
-    except (TypeError, ValueError):
-        hosts = []
-    hosts = [each for each in hosts if isinstance(each, str)] if isinstance(hosts, list) else []
-    if host in hosts:
+def _agreed(host: str, *, scan: bool) -> bool:
+    """Whether what is generated from may be sent there; asked once for a host and for each kind of it."""
+    consent = shared_consent()
+    stored = slicer.util.settingsValue(AGREED_HOSTS_KEY, "")
+    missing = consent.not_agreed(stored, host, (consent.REPORT, consent.SCAN) if scan else (consent.REPORT,))
+    if not missing:
         return True
-    question = _(
-        "Generate on {host}? The reports that you generate from, and the scans that you edit, leave this computer for "
-        "it. The volumes come back, and nothing is left there. This is asked once for a computer."
-    )
-    if not slicer.util.confirmOkCancelDisplay(question.format(host=host)):
+    leaves = {
+        consent.REPORT: _("The reports that you generate from leave this computer for {host}."),
+        consent.SCAN: _(
+            "The scans that you edit leave this computer for {host}, and the masks of what may change: grid and "
+            "voxels, and no other word of their files."
+        ),
+    }
+    sentences = [
+        *(leaves[kind] for kind in missing),
+        _("The volumes come back, and nothing is left there. This is asked once for a computer. Go on?"),
+    ]
+    if not slicer.util.confirmOkCancelDisplay(" ".join(sentences).format(host=host)):
         return False
-    qt.QSettings().setValue(AGREED_HOSTS_KEY, json.dumps([*hosts, host]))
+    qt.QSettings().setValue(AGREED_HOSTS_KEY, consent.with_agreed(stored, host, missing))
     return True

@@ -164,17 +164,22 @@ class Panel:
         return why_not
 
     def _generate(self) -> None:
-        self._run(self._start_generation)
+        self._run(self._start_generation, sends_scan=False)
 
     def _edit(self) -> None:
-        self._run(self._start_edit)
+        self._run(self._start_edit, sends_scan=True)
 
-    def _run(self, start: Callable[[CCELLAGeneratorParameterNode, dict[str, Any]], object]) -> None:
+    def _run(
+        self, start: Callable[[CCELLAGeneratorParameterNode, dict[str, Any]], object], *, sends_scan: bool
+    ) -> None:
         """Begin a run with ``start``, which takes the parameters and what all runs have in common of them."""
         installed = bool(self._logic.host) or dependencies.ensure(_("CCELLA"))
         if not self.model.known:
             self.describe()
         if not installed or self._why_not():  # much can happen while that takes its time
+            return
+        if not self.computer.may_send(scan=sends_scan):
+            self.job.show_status(_("Nothing was sent to {host}.").format(host=self._logic.host))
             return
         parameters = self._parameters
         if parameters.newSeed:

@@ -183,7 +183,10 @@ class StudyPage:
         except SourceError as error:
             self._say(str(error))
             return
-        self._logic.readStudy(folder.absolute(), onResult=self._show_results, onError=self._fail)
+        try:
+            self._logic.readStudy(folder.absolute(), onResult=self._show_results, onError=self._fail)
+        except ClientError as error:
+            self._fail(error)
 
     def _show_results(self, value: dict[str, Any]) -> None:
         if not self._closed:

@@ -20,7 +20,8 @@ def connect(panel, name="me@workstation", *, agree=True):
 def test_what_leaves_this_computer_is_said_and_asked_once(panel):
     connect(panel)
     (question,) = panel.bench.messages
-    assert "The reports that you generate from, and the scans that you edit, leave this computer" in question.text
+    assert question.text.startswith("The reports that you generate from leave this computer for me@workstation.")
+    assert "scan" not in question.text
     assert panel.client.host == "me@workstation"
     assert panel.ui.statusLabel.text == "me@workstation generates from now on."
     panel.ui.hostButton.click()
@@ -28,6 +29,55 @@ def test_what_leaves_this_computer_is_said_and_asked_once(panel):
     panel.settle()
     connect(panel, agree=False)  # not asked again
     assert panel.client.host == "me@workstation" and len(panel.bench.messages) == 1
+
+
+def press_edit(panel, *answers):
+    panel.bench.answer(*answers)
+    panel.ui.reportEdit.plainText = "PI-RADS 5."
+    panel.ui.editScanBox.setCurrentNode(panel.parameters.editScan or panel.add_scan())
+    panel.ui.editButton.click()
+
+
+def test_before_the_first_scan_leaves_it_is_said_and_asked_once(host):
+    press_edit(host, False)
+    question = host.bench.messages[-1].text
+    assert question.startswith("The scans that you edit leave this computer for me@workstation, and the masks")
+    assert "reports" not in question and not host.client.asked("generate")
+    assert (
+        host.ui.statusLabel.text == "Nothing was sent to me@workstation." and host.ui.generateButton.text == "Generate"
+    )
+    press_edit(host, True)
+    host.client.job().fail("input", "The scan is too small.")
+    press_edit(host)  # not asked again
+    assert len(host.client.asked("generate")) == 2
+    assert [message.kind for message in host.bench.messages].count("question") == 3
+
+
+def test_another_computer_is_asked_about_anew(host):
+    press_edit(host, True)
+    host.client.job().fail("input", "The scan is too small.")
+    host.ui.hostButton.click()
+    host.settle()
+    connect(host, "me@laptop")
+    press_edit(host, False)
+    assert "me@laptop" in host.bench.messages[-1].text and len(host.client.asked("generate")) == 1
+
+
+@pytest.mark.parametrize("former", ['["me@workstation"]', ["me@workstation"]])
+def test_who_agreed_when_only_reports_were_sent_is_asked_about_the_scan(case, former):
+    import qt
+
+    qt.QSettings().setValue("CCELLAGenerator/agreedHosts", former)
+    case.open()
+    connect(case, agree=not isinstance(former, str))
+    press_edit(case, False)
+    assert "The scans that you edit leave this computer" in case.bench.messages[-1].text
+    assert not case.client.asked("generate")
+
+
+def test_on_this_computer_nobody_is_asked(panel):
+    press_edit(panel)
+    assert panel.client.asked("generate") and panel.bench.messages == []
 
 
 def test_without_a_yes_nothing_is_connected(panel):

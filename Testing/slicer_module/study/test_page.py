@@ -238,3 +238,23 @@ def test_results_come_from_the_worker(case: Case, monkeypatch: pytest.MonkeyPatc
     case.logic.answer = lambda: ("onError", ClientError("input", "Ben has answered 1 of 4 cases.", ""))
     case.ui.resultsButton.click()
     assert case.said == "Ben has answered 1 of 4 cases."
+
+
+@pytest.mark.medium
+def test_results_are_not_asked_of_another_computer(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not see the study's folder, whose name is nobody's business there."""
+    from CCELLAGeneratorLib import dependencies
+    from fake_client import FakeClient
+
+    from CCELLAGenerator import CCELLAGeneratorLogic
+
+    monkeypatch.setattr(dependencies, "ensure", lambda *_: True)
+    client = FakeClient()
+    client.host = "me@workstation"
+    case.page._logic = CCELLAGeneratorLogic(client=client)
+    case.make()
+    case.ui.resultsButton.click()
+    assert case.said == (
+        "The study lies on this computer, and me@workstation generates. Press Back to this computer, and ask again."
+    )
+    assert client.requests == {} and case.ui.resultsText.plainText == ""
