@@ -282,7 +282,7 @@ def test_a_full_disk_is_explained(cases, tmp_path, monkeypatch):
     def no_room(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "_write", no_room)
+    monkeypatch.setattr(module, "write_volume", no_room)
     with pytest.raises(SaveError, match=r"case0 could not be written .*No space left.*What is finished stays"):
         prepare(SourceCases(cases), SETTINGS, tmp_path / "out")
 
