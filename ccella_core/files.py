@@ -303,7 +303,7 @@ def prepare_folder(folder: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal. Raises OSError; also of a pipe or a device, which might never end."""
+    """The SHA-256 of a file's bytes, in hexadecimal. Raises OSError, also for a pipe or a device."""
     _refuse_endless(path)
     digest = hashlib.sha256()
     with path.open("rb") as file:

@@ -40,7 +40,8 @@ def implant(
     if as_json:
         print_json({
             "implanted": len(made.cases), "patients": len({case.patient for case in made.cases}),
-            "left_out": [each._asdict() for each in refused], "fingerprint": made.fingerprint, "folder": str(out), "page": str(page),
+            "left_out": [each._asdict() for each in refused], "fingerprint": made.fingerprint, "folder": str(out),
+            "page": str(page),
         })  # fmt: skip
     else:
         typer.echo(
