@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -327,3 +328,21 @@ def test_a_whole_volume(benchmark_module: ModuleType, tmp_path: Path, monkeypatc
     total = sum(ours["stages"].values())
     assert result["times"] == pytest.approx(sum(authors["reckoned"].values()) / total)
     assert "The authors' way is reckoned" in (tmp_path / "whole_volume.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("benchmark_module", ["interrupts"], indirect=True)
+def test_how_an_interrupted_command_ended_is_told(benchmark_module: ModuleType) -> None:
+    kind_of, ending = benchmark_module.kind_of, benchmark_module.Ending
+    assert kind_of(130, "Stopped.\n") == "Stopped." and kind_of(130, "") == "130 without a word"
+    assert kind_of(1, "Traceback (most recent call last):\n") == "traceback"
+    assert kind_of(-2, "") == "ended by the signal" and kind_of(0, "") == "finished before"
+    assert benchmark_module.summary_of([ending(12, "traceback"), ending(30, "Stopped.")]) == (
+        "traceback: 1, Stopped.: 1; the last traceback at 12 ms"
+    )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is a signal on Linux and macOS")
+@pytest.mark.parametrize("benchmark_module", ["interrupts"], indirect=True)
+def test_a_start_is_interrupted(benchmark_module: ModuleType) -> None:
+    waiting = "import signal, sys, time; signal.pause()"
+    assert benchmark_module.interrupted(("-c", waiting), 20).kind in ("traceback", "ended by the signal")

@@ -237,11 +237,15 @@ def read_bytes(path: Path) -> bytes:
     Raises:
         OSError: it cannot be read, is a pipe or a device, which might never end, or is far too large.
     """
-    if not path.is_file() and path.exists() and not path.is_dir():
-        raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(path))
+    _refuse_endless(path)
     if path.is_file() and path.stat().st_size > MOST_BYTES_READ:
         raise OSError(errno.EFBIG, f"it is larger than {MOST_BYTES_READ >> 20} MiB", str(path))
     return path.read_bytes()
+
+
+def _refuse_endless(path: Path) -> None:
+    if not path.is_file() and path.exists() and not path.is_dir():
+        raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(path))
 
 
 def read_text(path: Path) -> str:
@@ -299,7 +303,8 @@ def prepare_folder(folder: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
+    """The SHA-256 of a file's bytes, in hexadecimal. Raises OSError, also for a pipe or a device."""
+    _refuse_endless(path)
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(READ_BLOCK_BYTES):

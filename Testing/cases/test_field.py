@@ -201,6 +201,14 @@ def test_a_process_that_is_killed_costs_the_case_in_its_hands(tmp_path, monkeypa
     assert [each.id for each in refused] == ["killer"] and "The system ended the process" in refused[0].reason
 
 
+def test_a_folder_that_changes_meanwhile_costs_one_case(tmp_path):
+    (tmp_path / "dicom").mkdir()
+    (tmp_path / "dicom" / "gone.dcm").symlink_to(tmp_path / "nowhere")
+    odd = case(tmp_path, "odd").model_copy(update={"images": {"t2w": tmp_path / "dicom"}})
+    prepared, refused = reasons([case(tmp_path, "a"), odd], tmp_path / "out")
+    assert [each.id for each in prepared.cases] == ["a"] and "There is no DICOM series" in refused["odd"]
+
+
 def test_a_refused_run_does_not_stop_the_corrected_one(tmp_path):
     wrong = case(tmp_path, "a", spacing_mm=(1.0, 1.0, 1.0))
     with pytest.raises(InputError, match="None of the 1 cases"):
@@ -274,6 +282,13 @@ def test_the_user_chooses_what_positive_means(tmp_path, caplog):
     assert prepared.positive_means == ("cspca",) and prepared.cases[0].pirads == 4
     page = write_quality_report(prepared, ()).read_text(encoding="utf-8")
     assert "Positive means clinically significant cancer in the histology" in page
+
+
+def test_what_macos_puts_beside_a_file_is_no_scan(tmp_path):
+    folder = picai(tmp_path, "1,10,64,8,50,MRBx,5,3,3,YES")
+    (folder / "images" / "1" / "._1_10_t2w.mha").write_bytes(b"\0\5\x16\7")
+    source = read_source(folder)
+    assert [each.id for each in source.cases] == ["1_10"] and not source.refused
 
 
 def test_an_experts_mask_goes_before_a_networks(tmp_path):

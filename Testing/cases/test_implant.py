@@ -76,7 +76,7 @@ def source(tmp_path_factory) -> PreparedSet:
 
 @pytest.fixture(scope="module")
 def made(source, tmp_path_factory) -> PreparedSet:
-    return implant(source, ImplantSettings(copies=8, wordings=3), tmp_path_factory.mktemp("made") / "new")
+    return implant(source, ImplantSettings(copies=8, wordings=3), tmp_path_factory.mktemp("made") / "new")[0]
 
 
 def test_training_cases_with_a_gland_give_copies_of_the_same_patient(made):
@@ -151,9 +151,9 @@ def test_the_report_names_the_lesions_and_nothing_that_nobody_knows(made):
 @pytest.mark.medium  # starts two processes
 def test_the_same_seed_gives_the_same_cases_and_another_does_not(source, made, tmp_path):
     settings = ImplantSettings(copies=1, wordings=3)
-    again = implant(source, settings, tmp_path / "again", jobs=2)
+    again, _ = implant(source, settings, tmp_path / "again", jobs=2)
     assert again.cases == (made.cases[0], made.cases[8])
-    other = implant(source, settings.model_copy(update={"seed": 1}), tmp_path / "other")
+    other, _ = implant(source, settings.model_copy(update={"seed": 1}), tmp_path / "other")
     assert other.cases[0].sha256 != made.cases[0].sha256
 
 
@@ -163,6 +163,24 @@ def test_the_command_makes_the_same(source, made, tmp_path):
     said = CliRunner().invoke(app, ["implant", str(source.folder), *options])
     assert said.exit_code == 0, said.output
     assert PreparedSet.open(out).cases[1] == made.cases[8] and (out / "quality.html").is_file()
+
+
+def test_a_case_with_a_damaged_file_is_left_out_by_name(tmp_path):
+    folder = tmp_path / "prepared"
+    prepared_in(folder, *(add_case(folder, name) for name in ("cut", "good", "pipe")))
+    (folder / volume_path("cut", "t2w")).write_bytes(b"cut")
+    pipe = folder / regions_path("pipe")
+    pipe.unlink()
+    pipe.symlink_to("/dev/zero")  # as a pipe, it never ends
+    command = ["implant", str(folder), "--out", str(tmp_path / "out"), "--copies", "1", "--jobs", "1"]
+    said = CliRunner().invoke(app, command)
+    assert said.exit_code == 3 and "2 were left out" in said.output, said.output
+    assert "Left out: cut-implanted1: " in said.output and "pipe or a device" in said.output
+    assert [case.id for case in PreparedSet.open(tmp_path / "out").cases] == ["good-implanted1"]
+    (folder / volume_path("good", "adc")).unlink()
+    with pytest.raises(InputError, match=r"None of the cases in .* can be used .*cut_t2w.nii.gz is missing or damaged"):
+        implant(PreparedSet.open(folder), ImplantSettings(copies=1), tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def test_what_cannot_be_used_is_refused(source, made, tmp_path):

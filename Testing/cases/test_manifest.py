@@ -156,6 +156,27 @@ def test_json_lines_keep_wordings_and_fields_and_refuse_the_rest(folder):
     assert all(word in reason for word, (_, reason) in zip(words, refused, strict=True))
 
 
+def test_one_odd_line_of_json_costs_that_line(folder):
+    lines = [
+        {"case": "good", "t2w": "a.mha", "pirads": 4},
+        {"case": "psa", "t2w": "a.mha", "pirads": 4, "psa_ng_ml": 10**400},
+        {"case": "size", "t2w": "a.mha", "pirads": 4, "fields": {"lesions": [{"size_mm": 10**400}]}},
+        {"case": "spacing", "t2w": "a.mha", "pirads": 4, "spacing_x": 10**400},
+        {"case": "column", "t2w": "a.mha", "pirads": 4, "\ud800": 1},
+    ]
+    cases, refused = listing(folder, "\n".join(map(json.dumps, lines)), "cases.jsonl")
+    assert [case.id for case in cases] == ["good", "psa", "size"]
+    assert all("is taken as not known" in case.warnings[0] for case in cases[1:])
+    reasons = dict(refused)
+    assert reasons["spacing"].startswith("cases.jsonl, line 4: spacing_x: ")
+    assert "a column's name holds halves of characters" in reasons["column"]
+
+
+def test_a_long_cell_costs_no_other_row(folder):
+    cases, refused = listing(folder, f"case,t2w,report,pirads\na,a.mha,{'x' * 200_000},2\nb,b.mha,ok,2\n")
+    assert [len(case.reports[0]) for case in cases] == [200_000, 2] and not refused
+
+
 def test_what_is_written_is_read_as_the_same_cases(folder):
     cases, _ = listing(
         folder,

@@ -282,7 +282,7 @@ def test_a_full_disk_is_explained(cases, tmp_path, monkeypatch):
     def no_room(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "_write", no_room)
+    monkeypatch.setattr(module, "write_volume", no_room)
     with pytest.raises(SaveError, match=r"case0 could not be written .*No space left.*What is finished stays"):
         prepare(SourceCases(cases), SETTINGS, tmp_path / "out")
 
@@ -293,9 +293,10 @@ def test_what_was_not_prepared_or_is_damaged_is_said(cases, tmp_path):
     prepared, _ = prepare(SourceCases(cases), SETTINGS, tmp_path / "out")
     with pytest.raises(InputError, match="was prepared without volumes/case0_hbv"):
         prepared.voxels(prepared.cases[0], "hbv")
-    (tmp_path / "out" / "volumes" / "case0_t2w.nii.gz").write_bytes(b"damaged")
-    with pytest.raises(InputError, match=r"case0_t2w.nii.gz is missing or damaged"):
-        prepared.voxels(prepared.cases[0], "t2w")
+    for damaged in (b"damaged", b"", bytes(400)):
+        (tmp_path / "out" / "volumes" / "case0_t2w.nii.gz").write_bytes(damaged)
+        with pytest.raises(InputError, match=r"case0_t2w.nii.gz is missing or damaged"):
+            prepared.voxels(prepared.cases[0], "t2w")
     (tmp_path / "out" / "cases.jsonl").write_text("{}", encoding="utf-8")
     with pytest.raises(InputError, match="cannot be read"):
         PreparedSet.open(tmp_path / "out")

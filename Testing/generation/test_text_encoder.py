@@ -83,6 +83,8 @@ def count_calls(encoder: ReportEncoder) -> list[int]:
 
 def test_check_report_strips() -> None:
     assert check_report("  Läsion links, 4 × 5 mm \n") == "Läsion links, 4 × 5 mm"
+    plain = "ADC <900, b>1400 & T2 dark; PI-RADS </= 3; see A&E notes; signal (T2/ADC) <-> dark."
+    assert check_report(plain) == plain
     assert len(check_report("a" * MAX_REPORT_CHARACTERS)) == MAX_REPORT_CHARACTERS
 
 
@@ -97,6 +99,10 @@ def test_check_report_strips() -> None:
         ("lesion\0", "NUL"),
         ("\x01\x02\u200b", "no printable"),
         ("lesion \ud800", "Unicode"),
+        ("<Findings><L>Left, 12 mm.</L></Findings>", "HTML or XML"),
+        ("ADC &lt;900, b &amp; w", "HTML or XML"),
+        (r"\section*{Findings} Left lesion.", "LaTeX"),
+        ("\x1b[31mPI-RADS 5\x1b[0m", "coloured for a terminal"),
     ],
 )
 def test_check_report_refuses(report: object, words: str) -> None:

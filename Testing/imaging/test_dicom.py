@@ -91,6 +91,23 @@ def test_without_a_place_there_is_no_scan(tmp_path, missing):
         read_scan(stack(tmp_path / "t2", **{missing: None}))
 
 
+def test_a_negative_and_a_place_that_cannot_be_are_noticed(tmp_path):
+    told: list[str] = []
+    read_scan(stack(tmp_path / "dark", PhotometricInterpretation="MONOCHROME1"), told.append)
+    assert len(told) == 1 and "high numbers are dark (MONOCHROME1)" in told[0]
+    for index in range(3):
+        write_slice(tmp_path / "far" / f"{index}.dcm", 0, picture(index), ImagePositionPatient=[1e9, 0, 3.0 * index])
+    with pytest.raises(InputError, match=r"lies 1e\+06 m away from the middle of the scanner"):
+        read_scan(tmp_path / "far")
+
+
+@pytest.mark.skipif(not Path("/proc/kmsg").exists(), reason="Linux")
+def test_a_file_that_the_system_makes_up_is_not_waited_for(tmp_path):
+    (tmp_path / "kmsg").symlink_to("/proc/kmsg")  # a regular file whose reader waits for the kernel's next message
+    with pytest.raises(InputError, match="There is no DICOM series"):
+        read_scan(tmp_path)
+
+
 def test_without_a_spacing_there_is_no_scan(tmp_path):
     with pytest.raises(InputError, match=r"does not say how large its voxels are"):
         read_scan(stack(tmp_path / "t2", PixelSpacing=None))

@@ -229,6 +229,50 @@ def test_meta_image_without_place_or_spacing_is_refused(tmp_path, key):
         read_scan(path)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("ElementSpacing = ", "ElementSpacing = 1 ", "should have 3 numbers as ElementSpacing and has '1 0.5"),
+        ("ElementSpacing = 0", "ElementSpacing = nan 0", "3 numbers as ElementSpacing"),
+        ("Offset = 1", "Offset = 1e400", "3 numbers as Offset"),
+        ("Offset = 1", "Offset = 1e30", r"lies 1e\+27 m away from the middle of the scanner"),
+        ("TransformMatrix = 1 0 0", "TransformMatrix = 0 0 0", "two of its axes run in the same direction"),
+        ("NDims = 3", "NDims = 4", "announces 4 axes and has 3 sizes"),
+        ("BinaryData = True", "BinaryData = False", "are written as text"),
+        ("ElementDataFile", "HeaderSize = 40\nElementDataFile", "another header within"),
+    ],
+)  # fmt: skip
+def test_a_meta_header_that_cannot_be_is_explained(tmp_path, before, after, words):
+    path = image(tmp_path / "a.mha")
+    assert before.encode() in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(before.encode(), after.encode()))
+    with pytest.raises(InputError, match=words):
+        read_scan(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"dimension": "2"}, "announces 2 axes and has 3 sizes"),
+        ({"directions": "none (0,1,0) (0,0,3)"}, "how large its voxels are along each axis"),
+        ({"directions": "(nan,0,0) (0,1,0) (0,0,3)"}, "3 numbers as space directions"),
+        ({"directions": "(1,0,0) (0,1) (0,0,3)"}, "3 numbers as space directions"),
+        ({"more": "byte skip: 8\n"}, "another header within"),
+        ({"more": "line skip: 1\n"}, "another header within"),
+    ],
+)
+def test_a_nrrd_header_that_cannot_be_is_explained(tmp_path, changes, words):
+    with pytest.raises(InputError, match=words):
+        read_scan(nrrd(tmp_path / "a.nrrd", bytes(range(48)), **changes))
+
+
+def test_a_nrrd_without_the_order_of_its_bytes_is_refused(tmp_path):
+    path = image(tmp_path / "a.nrrd")
+    path.write_bytes(path.read_bytes().replace(b"endian: little\n", b""))
+    with pytest.raises(InputError, match=r"in which order its bytes stand"):
+        read_scan(path)
+
+
 @pytest.mark.parametrize("elsewhere", ["/etc/passwd", "../other.raw", "LIST"])
 def test_voxels_elsewhere_are_not_followed(tmp_path, elsewhere):
     path = image(tmp_path / "a.mhd")

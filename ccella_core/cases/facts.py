@@ -22,7 +22,10 @@ def as_number(cell: Any) -> float | None:
     if isinstance(cell, bool) or says_nothing(cell):
         return None
     if isinstance(cell, (int, float)):
-        return float(cell)
+        try:
+            return float(cell)
+        except OverflowError:  # a whole number of hundreds of digits, which JSON may hold
+            return None
     text = str(cell).strip()
     return float(text.replace(",", ".")) if NUMBER.fullmatch(text) else None
 

@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import Field
 from scipy.ndimage import find_objects
 
-from ccella_core.cases.case import StructuredFields, pathology_of, safe_id
+from ccella_core.cases.case import RejectedCase, StructuredFields, pathology_of, safe_id
 from ccella_core.cases.implant_lesion import LEVELS, GlandMap, Mask, Volume, draw_lesion, painted
 from ccella_core.cases.prepare import refuse_other_settings, write_picture, write_volume
 from ccella_core.cases.prepared import (
@@ -62,7 +62,7 @@ class ImplantSettings(StrictModel):
 
 def implant(
     prepared: PreparedSet, settings: ImplantSettings, out: Path, *, jobs: int = 1, progress: OnProgress | None = None
-) -> PreparedSet:
+) -> tuple[PreparedSet, list[RejectedCase]]:
     """Make another folder of prepared cases, of the same patients with lesions that their reports name.
 
     The lesions that were known before stay in the report, and new ones lie on another side or level. Where the former
@@ -76,11 +76,12 @@ def implant(
         progress: called with every new case.
 
     Returns:
-        The new cases. One in whose gland no lesion found a place is left out, and named in the log.
+        The new cases, and those that a missing or damaged file left out. One in whose gland no lesion found a place is
+        named in the log.
 
     Raises:
-        InputError: there is no training case with a gland mask, no lesion fits anywhere, a file is damaged, or ``out``
-            holds other cases.
+        InputError: there is no training case with a gland mask, no lesion fits anywhere, no case can be used, or
+            ``out`` holds other cases.
         SaveError: the disk refuses.
     """
     if not prepared.split("train"):
@@ -94,22 +95,36 @@ def implant(
              for copy in range(1, settings.copies + 1)}  # fmt: skip
     _refuse_other_cases(prepared, out, names)
     made: dict[str, PreparedCase] = {}
+    refused: list[RejectedCase] = []
     with alone_in(out):
-        work = partial(implant_case, prepared=prepared, settings=settings, out=out)
+        work = partial(_attempted, prepared=prepared, settings=settings, out=out)
         items = [(case, copy, name) for name, (case, copy) in names.items()]
         with closing(in_processes(work, items, jobs)) as results:
             for done, ((_, _, name), case) in enumerate(results, start=1):
-                if case is not None:
+                if isinstance(case, PreparedCase):
                     made[name] = case
+                elif case is not None:
+                    refused.append(case)
                 else:
                     log.warning("%s is left out: no lesion fits into its gland.", name)
                 if progress is not None:
                     progress(done, len(items))
+        if not made and refused:
+            raise InputError(f"None of the cases in {prepared.folder} can be used ({refused[0].reason})")
         if not made:
             raise InputError(f"No lesion fits into a gland of the cases in {prepared.folder}.")
         write_index(out, prepared.settings)
         write_cases(out, [made[name] for name in names if name in made])
-    return PreparedSet.open(out)
+    return PreparedSet.open(out), refused
+
+
+def _attempted(
+    item: tuple[PreparedCase, int, str], *, prepared: PreparedSet, settings: ImplantSettings, out: Path
+) -> PreparedCase | RejectedCase | None:
+    try:
+        return implant_case(item, prepared=prepared, settings=settings, out=out)
+    except InputError as error:
+        return RejectedCase(item[2], str(error))
 
 
 def _refuse_other_cases(prepared: PreparedSet, out: Path, names: Iterable[str]) -> None:

@@ -163,6 +163,8 @@ def case_of(line: Any, folder: Path) -> Case:
     """
     if not isinstance(line, dict):
         raise InputError(line if isinstance(line, str) else "this is not an object with a value for each column")
+    if has_lone_surrogates("".join(line)):
+        raise InputError("a column's name holds halves of characters, which are no text; write it again")
     for name, value in line.items():
         if has_lone_surrogates(json.dumps(value, ensure_ascii=False, default=str)):
             raise InputError(f"{name}: it holds halves of characters, which are no text; write it again")

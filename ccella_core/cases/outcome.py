@@ -52,9 +52,22 @@ def fingerprint_of(case: Case, settings: PrepareSettings) -> str:
     for name, path in sources:
         if path is None:
             continue
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            stat = file.stat() if file.exists() else None
-            digest.update(
-                f"{name} {file} {stat and (stat.st_size, stat.st_mtime_ns)}".encode("utf-8", "surrogateescape")
-            )
+        for file in _files(path):
+            digest.update(f"{name} {file} {_state(file)}".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:16]
+
+
+def _files(path: Path) -> list[Path]:
+    """Those of a scan; of a folder what lies in it, as a series lies in one folder."""
+    try:
+        return sorted(path.iterdir()) if path.is_dir() else [path]
+    except OSError:  # whoever reads it says why
+        return [path]
+
+
+def _state(file: Path) -> tuple[int, int] | None:
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns

@@ -69,7 +69,8 @@ def read_picai(folder: Path, positive: PositiveMeans | None = None) -> SourceCas
     table = read_table(marksheet, warnings.append)
     meaning = _meaning(table, positive, marksheet)
     log.info("positive means %s, as the marksheet says", POSITIVE_IN_WORDS[meaning])
-    scans = {path.name.removesuffix("_t2w.mha"): path for path in sorted(folder.rglob("*_t2w.mha"))}
+    # Not what macOS puts beside each file of an archive (._…).
+    scans = {path.name.removesuffix("_t2w.mha"): path for path in sorted(folder.rglob("[!.]*_t2w.mha"))}
     cases: list[Case] = []
     refused: list[RejectedCase] = []
     listed: set[str] = set()

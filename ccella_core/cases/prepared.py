@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import zlib
 from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
@@ -226,7 +225,7 @@ class PreparedSet:
             altered = sha256_of(path) != case.sha256[name]
             image = nib.Nifti1Image.from_filename(path, mmap=False)
             stored = np.asarray(image.dataobj.get_unscaled())  # type: ignore[attr-defined]
-        except (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError) as error:
+        except Exception as error:  # nibabel raises whatever its parser meets
             raise InputError(f"{path} is missing or damaged ({error}); prepare the cases again.") from error
         if altered:
             raise InputError(f"{path} was altered since {case.id} was prepared; prepare the cases again.")

@@ -177,6 +177,7 @@ def _csv_rows(text: str, delimiter: str, path: Path, skipped: int) -> list[tuple
     """The rows that hold anything, each with the line it begins on."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows, begins = [], 1 + skipped
+    usual = csv.field_size_limit(MOST_BYTES)  # one long cell must not cost the other rows; the reader's is for all
     try:
         for row in reader:
             if any(cell.strip() for cell in row):
@@ -184,4 +185,6 @@ def _csv_rows(text: str, delimiter: str, path: Path, skipped: int) -> list[tuple
             begins = reader.line_num + 1 + skipped
     except csv.Error as error:
         raise InputError(f"{path.name}, line {begins}: cannot be read as CSV ({error}).") from error
+    finally:
+        csv.field_size_limit(usual)
     return rows

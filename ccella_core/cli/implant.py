@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ccella_core.cli.options import seed_of
-from ccella_core.cli.output import AsJson, StepDisplay, explained, print_json, show_log
+from ccella_core.cli.output import AsJson, StepDisplay, end_with_left_out, explained, print_json, show_log
 from ccella_core.parallel import MOST_JOBS
 
 
@@ -35,12 +35,16 @@ def implant(
     source = PreparedSet.open(prepared)
     settings = ImplantSettings(copies=copies, seed=seed, wordings=wordings)
     with StepDisplay("Implanting lesions") as display:
-        made = implant_lesions(source, settings, out, jobs=jobs, progress=display)
-    page = write_quality_report(made, ())
+        made, refused = implant_lesions(source, settings, out, jobs=jobs, progress=display)
+    page = write_quality_report(made, refused)
     if as_json:
         print_json({
             "implanted": len(made.cases), "patients": len({case.patient for case in made.cases}),
-            "fingerprint": made.fingerprint, "folder": str(out), "page": str(page),
+            "left_out": [each._asdict() for each in refused], "fingerprint": made.fingerprint, "folder": str(out),
+            "page": str(page),
         })  # fmt: skip
     else:
-        typer.echo(f"{len(made.cases)} cases with implanted lesions are in {out}. Look at {page}")
+        typer.echo(
+            f"{len(made.cases)} cases with implanted lesions are in {out}; {len(refused)} were left out. Look at {page}"
+        )
+    end_with_left_out(refused)

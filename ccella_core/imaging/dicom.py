@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,8 @@ SAME_SPACING = 1e-3
 SHEAR_MM = 0.25
 """By which a slice may lie beside the first one's normal: headers round."""
 NAMES = 3
+MOST_LOOKED_AT = 5000
+"""Files below a folder without a series, to say where one is: somebody may give the root of a disk."""
 
 
 def read_dicom(path: Path, on_warning: OnWarning) -> tuple[np.ndarray, np.ndarray]:
@@ -85,7 +88,7 @@ def _frames(path: Path) -> tuple[list[Frame], bool]:
         return frames, are_segments
     files = dicom_files(path)
     if not files:
-        below = next((each.parent for each in sorted(path.rglob("*")) if each.is_file() and is_dicom(each)), None)
+        below = _folder_below(path)
         raise InputError(f"There is no DICOM series in {path}" + (f"; there is one in {below}." if below else "."))
     series: set[str] = set()
     frames, kinds = [], set()
@@ -100,6 +103,15 @@ def _frames(path: Path) -> tuple[list[Frame], bool]:
     return frames, kinds == {True}
 
 
+def _folder_below(folder: Path) -> Path | None:
+    """One that holds DICOM."""
+    for path in sorted(itertools.islice(folder.rglob("*"), MOST_LOOKED_AT)):
+        with suppress(InputError, OSError):  # what may not be opened
+            if path.is_file() and is_dicom(path):
+                return path.parent
+    return None
+
+
 def _stacked(frames: list[Frame], path: Path, on_warning: OnWarning) -> tuple[np.ndarray, np.ndarray]:
     _check_alike(frames, path)
     frames = _one_a_place(frames, path, on_warning)
@@ -108,6 +120,8 @@ def _stacked(frames: list[Frame], path: Path, on_warning: OnWarning) -> tuple[np
         raise InputError(f"{path} is one slice, not a three-dimensional scan; {where}.")
     places = _places(frames)
     step = _step(frames, places, path)
+    if any(frame.is_negative for frame in frames):
+        on_warning(f"{path.name} says that its high numbers are dark (MONOCHROME1); look whether it is a negative.")
     announced = frames[0].step
     if len(frames) == 2 and announced and abs(step - announced) > UNEVEN_SLICES * announced:
         on_warning(f"{path.name}: its two slices lie {step:.2f} mm apart, and its header says {announced:.2f} mm.")

@@ -42,6 +42,8 @@ class Frame:
     """What may differ between images at one place, by its name in the plural."""
     padding: np.ndarray | None = None
     """Which voxels are none, bool."""
+    is_negative: bool = False
+    """Whether it is to be shown with its high numbers dark."""
 
 
 @dataclass(frozen=True)
@@ -222,6 +224,7 @@ def _frame(data: Any, group: list[Any], image: np.ndarray, is_scaled: bool, path
         or _number(_element(group, "PixelMeasuresSequence", "SliceThickness")),
         facts={name: value for name, value in _facts(data, group) if value is not None},
         padding=padding,
+        is_negative=str(data.get("PhotometricInterpretation", "")).strip() == "MONOCHROME1",
     )
 
 

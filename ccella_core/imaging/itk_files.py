@@ -29,6 +29,7 @@ NRRD_SPACES = re.compile(r"(left|right)-anterior-superior|left-posterior-superio
 """Those that ITK brings to its own."""
 NRRD_TO_RAS = {"left-posterior-superior": RAS_FROM_LPS, "right-anterior-superior": np.eye(3)}
 """Those that ITK and Slicer write."""
+SPACE_AXES = 3
 UNITS_IN_MM = {"mm": 1.0, "millimeter": 1.0, "m": 1000.0, "cm": 10.0, "um": 0.001, "μm": 0.001, "micron": 0.001}
 
 
@@ -50,6 +51,7 @@ def read_meta(path: Path, on_warning: OnWarning) -> sitk.Image:
                 raise InputError(f"{path} does not say {what} (no {names[0]}); convert the scan again from its source.")
         if not any(name in header for name in META_DIRECTION):
             on_warning(f"{path.name} does not say how it is turned; its axes are taken to run left, back and up.")
+        _check_meta(header, len(shape), path)
         channels = _numbers(header.get("ElementNumberOfChannels", "1"), path)[0]
         announced = int(np.prod(shape, dtype=np.int64)) * channels * META_BYTES[kind]
         encoding = "zlib" if header.get("CompressedData", "").casefold() == "true" else "raw"
@@ -106,12 +108,24 @@ def _checked_nrrd(file: BinaryIO, path: Path, on_warning: OnWarning) -> dict[str
     layers = [size for size, kind in zip(shape, kinds, strict=False) if kind not in ("domain", "space")]
     if len(shape) == 4 and layers and layers[0] > 1:
         raise InputError(f"{path} has {layers[0]} layers; export each segment, or layer, as a file of its own.")
-    _check_nrrd_place(header, path)
+    if header.get("dimension", "") != str(len(shape)):
+        raise InputError(
+            f"{path} is damaged: its header announces {header.get('dimension') or 'no'} axes and has "
+            f"{len(shape)} sizes."
+        )
+    if any(
+        header.get(skipped, "0") not in ("0", "-1") for skipped in ("byte skip", "line skip", "byteskip", "lineskip")
+    ):
+        raise InputError(f"{path} has another header within (byte skip); save it again as .nii.gz.")
+    _check_nrrd_place(header, len(shape), path)
     kind = _nrrd_type(header.get("type", ""))
     encoding = header.get("encoding", "raw").casefold()
     if kind not in NRRD_TYPES or encoding not in NRRD_ENCODINGS:
         raise InputError(f"{path} holds {header.get('type')!r} as {encoding!r}; save it again as .nii.gz.")
-    announced = int(np.prod(shape, dtype=np.int64)) * np.dtype(NRRD_TYPES[kind]).itemsize
+    size = np.dtype(NRRD_TYPES[kind]).itemsize
+    if size > 1 and header.get("endian", "").casefold() not in ("little", "big"):
+        raise InputError(f"{path} does not say in which order its bytes stand (endian); save it again as .nii.gz.")
+    announced = int(np.prod(shape, dtype=np.int64)) * size
     apart = header.get("data file", header.get("datafile", "LOCAL"))
     _check_voxels(file, apart, path, announced, NRRD_ENCODINGS[encoding], on_warning)
     return header
@@ -139,6 +153,38 @@ def _meta_header(file: BinaryIO, path: Path) -> dict[str, str]:
         if key.strip() == "ElementDataFile":
             return header
     raise InputError(f"Cannot read {path} as a scan: its header is incomplete; get it again.")
+
+
+def _check_meta(header: dict[str, str], axes: int, path: Path) -> None:
+    """What ITK would meet with words of its own, or read otherwise than it is counted here."""
+    if header.get("NDims", "") != str(axes):
+        raise InputError(
+            f"{path} is damaged: its header announces {header.get('NDims') or 'no'} axes and has {axes} sizes."
+        )
+    if header.get("BinaryData", "").casefold() not in ("true", "1"):
+        raise InputError(f"The voxels of {path} are written as text (BinaryData); save it again as .nii.gz.")
+    if header.get("HeaderSize", "0") not in ("0", "-1"):
+        raise InputError(f"{path} has another header within (HeaderSize); save it again as .nii.gz.")
+    for names, count in ((META_SPACING, axes), (META_ORIGIN, axes), (META_DIRECTION, axes * axes)):
+        for name in names:
+            if name in header:
+                _check_place(header[name], count, name, path)
+    for name in META_DIRECTION:
+        if name in header and not np.linalg.det(np.array(header[name].split(), float).reshape(axes, axes)):
+            raise InputError(f"{path} has no usable position: two of its axes run in the same direction ({name}).")
+
+
+def _check_place(text: str, count: int, name: str, path: Path) -> None:
+    """Raises InputError unless a text is so many finite numbers."""
+    try:
+        numbers = np.array(text.split(), dtype=np.float64)
+    except ValueError:
+        numbers = np.array([])
+    if len(numbers) != count or not np.isfinite(numbers).all():
+        raise InputError(
+            f"{path} is damaged: its header should have {count} numbers as {name} and has {text[:60]!r}; convert the "
+            "scan again from its source."
+        )
 
 
 def _nrrd_header(file: BinaryIO, path: Path) -> dict[str, str]:
@@ -169,7 +215,7 @@ def _check_voxels(file: BinaryIO, apart: str, path: Path, announced: int, encodi
         read_announced(unpacked(voxels, encoding, beside), beside, announced, on_warning)
 
 
-def _check_nrrd_place(header: dict[str, str], path: Path) -> None:
+def _check_nrrd_place(header: dict[str, str], axes: int, path: Path) -> None:
     space = header.get("space", "")
     if not space or not NRRD_SPACES.fullmatch(space) or "space directions" not in header:
         raise InputError(
@@ -177,6 +223,15 @@ def _check_nrrd_place(header: dict[str, str], path: Path) -> None:
         )
     if "space origin" not in header:
         raise InputError(f"{path} does not say where it lies (no space origin); convert it again from its source.")
+    directions = re.findall(r"none|\([^)]*\)", header["space directions"].casefold())
+    in_space = [each for each in directions if each != "none"]
+    if len(directions) != axes or (axes >= SPACE_AXES and len(in_space) != SPACE_AXES):
+        raise InputError(
+            f"{path} does not say how large its voxels are along each axis (space directions "
+            f"{header['space directions'][:80]!r}); convert the scan again from its source."
+        )
+    for vector in (*in_space, header["space origin"]):
+        _check_place(vector.strip("() ").replace(",", " "), SPACE_AXES, "space directions and origin", path)
 
 
 def _nrrd_unit(header: dict[str, str], path: Path, on_warning: OnWarning) -> float:
@@ -219,4 +274,4 @@ def _read(path: Path) -> sitk.Image:
         return sitk.ReadImage(str(path))
     except RuntimeError as error:  # SimpleITK has no other class
         reason = str(error).strip().splitlines()[-1].split("): ")[-1]
-        raise InputError(f"Cannot read {path} as a scan: {reason}") from error
+        raise InputError(f"{path} is damaged, so that ITK cannot read it ({reason}); get it again.") from error

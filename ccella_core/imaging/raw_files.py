@@ -37,6 +37,8 @@ def opened(path: Path) -> BinaryIO:
 def first_bytes(path: Path, count: int) -> bytes:
     """The beginning of a file, unpacked where it is gzip; less where it is damaged. Raises InputError as ``opened``."""
     with opened(path) as file:
+        if not path.stat().st_size:  # also what a system makes up as it is read, which may wait for ever
+            return b""
         start = file.read(count)
         if not start.startswith(GZIP_MAGIC):
             return start

@@ -29,6 +29,8 @@ IMAGE_SUFFIXES = NIFTI_SUFFIXES + ITK_SUFFIXES
 SPACING_TOLERANCE = 0.02
 """Share by which two statements of one spacing may differ: tables and headers round."""
 SMALLEST_SPACING_MM, LARGEST_SPACING_MM = 0.02, 50.0
+FARTHEST_MM = 1e5
+"""From the middle of the scanner: a table moves two metres, and beyond this a header is damaged."""
 MOST_OF_A_VOXEL = 1e30
 """Sums and differences of such are finite in float32; beyond, a slope in the header is wrong."""
 STRAIGHT, SLIGHTLY_SHEARED = 1e-4, 0.01
@@ -190,6 +192,11 @@ def _straightened(image: sitk.Image, path: Path, warn: OnWarning) -> sitk.Image:
     spacing = spacing_of(affine)
     if not np.isfinite(affine).all() or spacing.min() < SMALLEST_SPACING_MM or spacing.max() > LARGEST_SPACING_MM:
         raise _no_spacing(path, spacing)
+    if (far := np.abs(affine[:3, 3]).max()) > FARTHEST_MM:
+        raise InputError(
+            f"{path} lies {far / 1000:.3g} m away from the middle of the scanner, as its header says wrongly: "
+            "convert the scan again from its source."
+        )
     directions = directions_of(affine)
     cosine = abs(directions.T @ directions - np.eye(3)).max()
     if cosine > SLIGHTLY_SHEARED:
