@@ -67,7 +67,7 @@ def dark_disc(t2w: np.ndarray, gland: np.ndarray, spacing: tuple[float, float, f
 def _discs(
     t2w: np.ndarray, gland: np.ndarray, median: float, spacing: tuple[float, ...]
 ) -> Iterator[tuple[float, float, float]]:
-    x, y = np.indices(t2w.shape[:2], sparse=True)
+    x, y = np.ogrid[: t2w.shape[0], : t2w.shape[1]]
     steps = max(1, round(OPENING_MM / min(spacing)))
     for index in range(t2w.shape[2]):
         plane, inside = t2w[..., index], gland[..., index]

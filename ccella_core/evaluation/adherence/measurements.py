@@ -108,7 +108,7 @@ def place_of(point: np.ndarray, gland: np.ndarray) -> MeasuredPlace:
 
 def region_of(place: MeasuredPlace, gland: np.ndarray) -> np.ndarray:
     """(X, Y, Z) bool: the voxels of a gland that `place_of` calls ``place``."""
-    x, y, z = np.indices(gland.shape, sparse=True)
+    x, y, z = np.ogrid[: gland.shape[0], : gland.shape[1], : gland.shape[2]]
     centre = _centre(gland)
     heights = np.flatnonzero(gland.any(axis=(0, 1)))
     height = (z - (heights[0] + heights[-1]) / 2) / ((heights[-1] - heights[0] + 1) / 2)
