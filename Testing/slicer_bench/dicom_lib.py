@@ -8,9 +8,12 @@ printed and end in an error, the offer of the highest confidence comes first, an
 from __future__ import annotations
 
 import traceback
+from pathlib import Path
 from typing import Any
 
+import pydicom
 import slicer
+import vtk
 from PySide6.QtCore import Property, QObject
 
 
@@ -77,6 +80,33 @@ class DICOMScalarVolumePluginClass(DICOMPlugin):
         exportable.pluginClass = "DICOMScalarVolumePlugin"
         exportable.confidence = 0.5
         return [exportable]
+
+
+def load_series(folder: Path) -> Any:
+    """The user loads a series from the DICOM browser: Slicer's own reader, under the name that DICOMLib gives.
+
+    As ``DICOMPlugin.defaultSeriesNodeName`` has it, that begins with the number of the series. Attributes and other
+    nodes of the module that wrote the series do not come back. Patient and study become items of the hierarchy.
+    """
+    paths = sorted(str(path) for path in folder.iterdir())
+    header = pydicom.dcmread(paths[0], stop_before_pixels=True)
+    description = header.get("SeriesDescription") or "Unnamed Series"
+    number = header.get("SeriesNumber")
+    name = description if number is None else f"{number}: {description}"
+    files = vtk.vtkStringArray()
+    for path in paths:
+        files.InsertNextValue(path)
+    node = slicer.modules.volumes.logic().AddArchetypeScalarVolume(paths[0], name, 0, files)
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    parent = hierarchy.GetSceneItemID()
+    for item_of, title in (
+        ("CreateSubjectItem", str(header.PatientName)),
+        ("CreateStudyItem", header.StudyInstanceUID),
+    ):
+        found = hierarchy.GetItemChildWithName(parent, title)
+        parent = found or getattr(hierarchy, item_of)(parent, title)
+    hierarchy.SetItemParent(hierarchy.GetItemByDataNode(node), parent)
+    return node
 
 
 class ExportDialog:

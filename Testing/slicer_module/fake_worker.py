@@ -186,7 +186,7 @@ def main() -> None:
     with Path(sys.argv[1]).open("a", encoding="utf-8") as starts:
         starts.write(f"{os.getpid()}\n")
     STARTS[sys.argv[2] if len(sys.argv) > 2 else "well"]()
-    for request in map(json.loads, sys.stdin.buffer):
+    for request in map(json.loads, filter(bytes.strip, sys.stdin.buffer)):  # an empty line is a sign of life
         if request["method"] == "cancel":
             cancelled.set()
             send(event="result", id=request["id"], value={})

@@ -22,6 +22,9 @@ SOURCE_ATTRIBUTE = f"{ATTRIBUTE_PREFIX}SourceSha256"
 SOURCE_ROLE = f"{ATTRIBUTE_PREFIX}EditedFrom"
 SOURCE_DIGITS = 8
 PROVENANCE_ROLE = f"{ATTRIBUTE_PREFIX}Provenance"
+SYNTHETIC_NAME = re.compile(rf"(?:\d+: )?{NAME_PREFIX}")
+"""Of a node that was loaded: by a file's name, or by a DICOM series' number and description."""
+EDITED_NAME = re.compile(rf"{SYNTHETIC_NAME.pattern}(?:.EDITED_FROM_| \(EDITED FROM )([0-9a-f]+)")
 GREY = "vtkMRMLColorTableNodeGrey"
 WINDOW_PERCENTILES = (1, 99)
 """The darkest and brightest percent are left outside the window: a few bright voxels would make all others dark."""
@@ -80,7 +83,7 @@ def source_of(node: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLScalarVolum
 def edited_from(node: slicer.vtkMRMLNode) -> str:
     """The first digits of the hash of what a volume was edited from, also of one that was loaded from a file."""
     source = node.GetAttribute(SOURCE_ATTRIBUTE) or ""
-    named = re.match(rf"{NAME_PREFIX}.EDITED_FROM_([0-9a-f]+)", node.GetName() or "")
+    named = EDITED_NAME.match(node.GetName() or "")
     return source[:SOURCE_DIGITS] or (named.group(1) if named else "")
 
 
@@ -88,7 +91,7 @@ def is_synthetic(node: slicer.vtkMRMLNode | None) -> bool:
     """Whether the node is marked as synthetic, or was loaded from a file that says so in its name."""
     if node is None:
         return False
-    return node.GetAttribute(SYNTHETIC_ATTRIBUTE) == "1" or (node.GetName() or "").startswith(NAME_PREFIX)
+    return node.GetAttribute(SYNTHETIC_ATTRIBUTE) == "1" or bool(SYNTHETIC_NAME.match(node.GetName() or ""))
 
 
 def _read(path: Path) -> slicer.vtkMRMLScalarVolumeNode:

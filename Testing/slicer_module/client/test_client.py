@@ -213,3 +213,29 @@ def test_default_environment(room: Room, monkeypatch: pytest.MonkeyPatch) -> Non
     }
     monkeypatch.delenv("PYTHONPATH")
     assert default_command()[1]["PYTHONPATH"] == core
+
+
+@pytest.mark.parametrize("host", ["me@workstation", ""])
+def test_signs_of_life_go_to_another_computer_only(room: Room, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """Where the network is cut no pipe ends, and the worker there would wait for ever."""
+    from CCELLAGeneratorLib.client.process import WorkerProcess
+
+    from ccella_core.client import protocol
+
+    monkeypatch.setattr(protocol, "SIGN_OF_LIFE_SECONDS", 0.01)
+    written: list[bytes] = []
+    write = WorkerProcess.write
+    monkeypatch.setattr(WorkerProcess, "write", lambda self, data: (written.append(data), write(self, data))[1])
+    room.client.host = host
+    room.answer("echo")
+    if host:
+        room.wait_for(lambda: written.count(protocol.SIGN_OF_LIFE) > 3)
+        assert written[0] == protocol.SIGN_OF_LIFE  # before the first request
+        assert room.works_again() and len(room.pids) == 1
+        room.client.close()
+        count = len(written)
+        room.bench.process_events(0.1)
+        assert len(written) == count
+    else:
+        room.bench.process_events(0.1)
+        assert protocol.SIGN_OF_LIFE not in written

@@ -249,3 +249,23 @@ def test_what_counts_as_synthetic(volumes: Any) -> None:
     marked.SetAttribute("CCELLA.Synthetic", "1")
     assert volumes.is_synthetic(marked) and volumes.is_synthetic(named("SYNTHETIC_case1_seed7"))
     assert not volumes.is_synthetic(named("T2 of a patient")) and not volumes.is_synthetic(None)
+
+
+@pytest.mark.parametrize(
+    ("name", "synthetic", "source"),
+    [
+        ("SYNTHETIC_tiny_seed7", True, ""),
+        ("1: SYNTHETIC t2w seed 7 (tiny 1)", True, ""),  # as Slicer names a series that it loads from DICOM
+        ("12: SYNTHETIC (EDITED FROM 1a2b3c4d) t2w", True, "1a2b3c4d"),
+        ("SYNTHETIC_EDITED_FROM_1a2b3c4d_tiny_seed7", True, "1a2b3c4d"),
+        ("5: t2_tse_tra", False, ""),
+        ("5: synthetic b1400", False, ""),  # what scanners call a computed image of a patient
+        ("after SYNTHETIC", False, ""),
+    ],
+)
+def test_what_was_loaded_is_known_by_its_name(slicer_bench: Any, name: str, synthetic: bool, source: str) -> None:
+    slicer_bench.load_module()
+    from CCELLAGeneratorLib.scene.volumes import edited_from, is_synthetic
+
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+    assert is_synthetic(node) is synthetic and edited_from(node) == source
