@@ -92,12 +92,7 @@ START_TOLERANCE = 2
 
 
 def hidden_name(folder: Path, end: str = "") -> Path:
-    """A new name for what is not finished, by which ``sweep`` knows whose it is.
-
-    Args:
-        folder: in which it lies.
-        end: of the name, for instance an extension.
-    """
+    """A new name in ``folder`` for what is not finished, by which ``sweep`` knows whose; ``end``: an extension, say."""
     start = _start_of_this_process()
     return folder / f".ccella-{_machine()}-{os.getpid()}-{start}-{uuid.uuid4().hex[:8]}{end}"
 
