@@ -1,7 +1,7 @@
 """Whether a T2-weighted volume shows an endorectal coil: its balloon is a large, round, black disc behind the gland.
 
 Gas in the rectum is dark, too, but greyer, and its outline is no circle. The limits were set on the training
-patients of the recipe and checked on its held-out ones (docs/evaluation/adherence.md has the numbers).
+patients of the recipe; docs/evaluation/adherence.md has the numbers, also of its held-out ones.
 """
 
 from __future__ import annotations
