@@ -232,3 +232,21 @@ def test_a_failure_leaves_the_scene_as_it_was(ready):
     edit(ready).fail("input", "The point 500, 0, 0 (RAS, mm) lies outside the scan.")
     assert ready.ui.statusLabel.text.startswith("The point 500") and ready.bench.messages.pop().kind == "critical"
     assert ready.bench.scene.GetNumberOfNodes() == before and not ready.ui.compareButton.checked
+
+
+def test_no_node_parameter_moves_on_to_a_neighbour(panel):
+    import slicer
+    from CCELLAGeneratorLib.panel.parameters import NODE_PARAMETERS
+
+    classes = {"editPoint": "vtkMRMLMarkupsFiducialNode", "editSegmentation": "vtkMRMLSegmentationNode"}
+    nodes = {}
+    for name in NODE_PARAMETERS:
+        for neighbour in ("first", "second"):
+            kind = classes.get(name, "vtkMRMLScalarVolumeNode")
+            nodes[name] = slicer.mrmlScene.AddNewNodeByClass(kind, f"{name} {neighbour}")
+    for name, node in nodes.items():
+        setattr(panel.parameters, name, node)
+    for name, node in nodes.items():
+        slicer.mrmlScene.RemoveNode(node)
+        panel.settle()
+        assert getattr(panel.parameters, name) is None

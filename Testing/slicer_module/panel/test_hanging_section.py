@@ -94,3 +94,13 @@ def test_another_result_takes_the_place_of_the_first(panel: Any) -> None:
     assert shown("Synthetic") != first and panel.ui.bpmriButton.checked
     slicer.mrmlScene.Clear()
     assert not panel.ui.bpmriButton.checked
+
+
+@pytest.mark.medium
+def test_a_deleted_synthetic_volume_ends_it(panel: Any) -> None:
+    generate(panel)
+    before = layout()
+    panel.ui.bpmriButton.click()
+    slicer.mrmlScene.RemoveNode(panel.parameters.result)
+    panel.settle()
+    assert layout() == before and not panel.ui.bpmriButton.checked and panel.parameters.result is None
