@@ -144,7 +144,7 @@ def test_a_report_is_read_as_prepare_reads_it(tmp_path: Path, data: bytes) -> No
 def test_a_training_without_some_cases_ends_with_3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(train._PREPARE, "denoiser", lambda *_: (None, lambda: tmp_path))
     for left_out, code in (({"case7": "It is damaged."}, 3), ({}, 0)):
-        (tmp_path / "run.json").write_text(json.dumps({"cache": {"left_out": left_out}}), encoding="utf-8")
+        (tmp_path / "run.json").write_text(json.dumps({"data": {"left_out": left_out}}), encoding="utf-8")
         result = ccella("train", "denoiser")
         assert result.exit_code == code and f"The run is in {tmp_path}" in result.stdout
         assert ("Left out: case7: It is damaged." in result.stderr) == bool(left_out)
