@@ -11,6 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from ccella_core.cli import main
 from ccella_core.cli.output import EXIT_FAILED, EXIT_STOPPED, EXIT_USAGE, explained
 from ccella_core.errors import Cancelled, InputError, SaveError
 
@@ -71,4 +72,18 @@ def test_a_fault_is_said_even_where_nothing_can_be_written(tmp_path: Path, monke
     assert (code, said) == (
         EXIT_FAILED,
         "This is a fault of the software (RecursionError: RecursionError). Please report it.",
+    )
+
+
+def test_help_that_cannot_be_printed_ends_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ccella_core.cli.app", full)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert (
+        ended.value.code == EXIT_FAILED and "No space left on device; choose another place" in capsys.readouterr().err
     )

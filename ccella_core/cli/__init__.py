@@ -21,7 +21,7 @@ from ccella_core.cli import (
     synthesize,
     train,
 )
-from ccella_core.cli.output import EXIT_CODES
+from ccella_core.cli.output import EXIT_CODES, EXIT_FAILED, print_message
 
 app = typer.Typer(
     help="Synthetic 3-D prostate MRI from a radiology report. Nothing that this makes is for diagnosis.",
@@ -66,4 +66,8 @@ def main() -> None:
         # A Windows console in an old code page lacks letters that reports and paths may hold; a "?" beats a traceback.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    app()
+    try:
+        app()
+    except OSError as error:  # a full or closed standard output, where help is printed and no command runs
+        print_message(f"What was to be printed: {error.strerror or error}; choose another place.", style="red")
+        sys.exit(EXIT_FAILED)
