@@ -11,7 +11,6 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import pydicom
 import slicer
 import vtk
 from PySide6.QtCore import Property, QObject
@@ -88,6 +87,8 @@ def load_series(folder: Path) -> Any:
     As ``DICOMPlugin.defaultSeriesNodeName`` has it, that begins with the number of the series. Attributes and other
     nodes of the module that wrote the series do not come back. Patient and study become items of the hierarchy.
     """
+    import pydicom  # Slicer has it; a bench that only opens the module does without
+
     paths = sorted(str(path) for path in folder.iterdir())
     header = pydicom.dcmread(paths[0], stop_before_pixels=True)
     description = header.get("SeriesDescription") or "Unnamed Series"

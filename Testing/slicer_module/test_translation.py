@@ -29,7 +29,8 @@ UNTRANSLATED = {
         "Segmentation category and type - 3D Slicer General Anatomy list~SCT^49755003^Morphologically Altered Structure"
         "~SCT^52988006^Lesion~^^~Anatomic codes - DICOM master list~SCT^41216001^Prostate~^^",
     },
-    "volumes.py": {"SYNTHETIC – CCELLA", " seed ", " (EDITED FROM "},
+    "volumes.py": {"SYNTHETIC – CCELLA", " seed ", " (EDITED FROM "}
+    | {r"(?:.EDITED_FROM_| \(EDITED FROM )([0-9a-f]+)"},  # by which such a name is known again
 }
 
 
