@@ -229,18 +229,17 @@ def usable_path(path: Path) -> Path:
 def read_bytes(path: Path) -> bytes:
     """All that a file of settings, tables or reports holds.
 
-    Raises:
-        OSError: it cannot be read, is a pipe or a device, which might never end, or is far too large.
+    Raises OSError: it cannot be read, is a pipe or a device, which might never end, or is far too large.
     """
-    _refuse_endless(path)
-    if path.is_file() and path.stat().st_size > MOST_BYTES_READ:
+    if _regular(path).is_file() and path.stat().st_size > MOST_BYTES_READ:
         raise OSError(errno.EFBIG, f"it is larger than {MOST_BYTES_READ >> 20} MiB", str(path))
     return path.read_bytes()
 
 
-def _refuse_endless(path: Path) -> None:
+def _regular(path: Path) -> Path:
     if not path.is_file() and path.exists() and not path.is_dir():
         raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(path))
+    return path
 
 
 def read_text(path: Path) -> str:
@@ -299,9 +298,8 @@ def prepare_folder(folder: Path) -> None:
 
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal. Raises OSError, also for a pipe or a device."""
-    _refuse_endless(path)
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with _regular(path).open("rb") as file:
+        digest = hashlib.sha256()
         while block := file.read(READ_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
