@@ -68,6 +68,7 @@ def test_a_lesion_is_put_where_the_user_points(story: Story, tmp_path: Path) -> 
     import slicer
 
     scan = add_scan()
+    scan.SetName("Miller, axial")
     centre, _axes = centre_and_axes(scan)
     point = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Lesion")
     point.AddControlPointWorld(*centre)

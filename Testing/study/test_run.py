@@ -317,7 +317,7 @@ def test_the_command_says_what_it_does(content: dict[str, Any], work: Path, tmp_
     # The sizes that an earlier test added are there as well.
     file.write_text(yaml.safe_dump(json.loads(configured(content).model_dump_json())), encoding="utf-8")
     done = CliRunner().invoke(app, ["study", str(file)])
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 3 and "Left out: broken: " in done.stderr, done.output
     assert "    done  Train maisi" in done.stderr
     assert "left out  Score the class that maisi reads from reports: it has no class head" in done.stderr
     assert str(work / "study.html") in done.stdout

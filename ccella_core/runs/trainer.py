@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator, PartialState
-from accelerate.utils import send_to_device
+from accelerate.utils import parse_flag_from_env, send_to_device
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
@@ -44,6 +44,11 @@ A loss is summed over the micro-batches of a step and averaged over the processe
 """
 
 
+def launched() -> PartialState:
+    """Processes and device of this launch, as Accelerator itself would find them."""
+    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
+
+
 def new_accelerator(mixed_precision: str) -> Accelerator:
     """Processes, device and precision of this launch.
 
@@ -53,7 +58,7 @@ def new_accelerator(mixed_precision: str) -> Accelerator:
     Raises:
         InputError: the precision is not to be had.
     """
-    device = PartialState().device
+    device = launched().device
     native = choose_dtype("auto", device) == torch.bfloat16
     if mixed_precision == "auto":
         mixed_precision = "bf16" if native else "no"

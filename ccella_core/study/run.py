@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from accelerate import PartialState
 
 from ccella_core.cases.case import SPLITS
 from ccella_core.cases.layouts import read_source
@@ -22,6 +21,7 @@ from ccella_core.evaluation.data.volume_set import VolumeSet, open_volume_set
 from ccella_core.networks.config import Variant
 from ccella_core.progress import OnProgress
 from ccella_core.runs.folder import alone_in_output
+from ccella_core.runs.trainer import launched
 from ccella_core.study.checks import check_study
 from ccella_core.study.classifiers import compared, train_arms
 from ccella_core.study.config import StudyConfig
@@ -64,7 +64,7 @@ def run_study(config: StudyConfig, listener: Listener | None = None) -> Path:
         CCELLAError: whatever a stage raises; what is finished stays, and the study goes on there.
     """
     # 1. Check everything before anything slow begins.
-    if PartialState().num_processes > 1:
+    if launched().num_processes > 1:
         raise InputError("A study runs in one process; of its parts, `ccella train` can be launched on several.")
     stages_to_do = plan(config)
     check_study(config)
