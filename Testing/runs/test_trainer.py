@@ -18,7 +18,7 @@ from ccella_core.runs.batches import Batches, DataLoading, micro_batches
 from ccella_core.runs.checkpoint import Checkpoints
 from ccella_core.runs.logging import SilentLog
 from ccella_core.runs.schedules import one_cycle, polynomial
-from ccella_core.runs.trainer import Trainer, load_trained, new_accelerator
+from ccella_core.runs.trainer import Trainer, load_trained
 
 
 class Settings(StrictModel):
@@ -279,16 +279,3 @@ def test_the_rate_rises_and_falls_to_nothing(warmup, expected):
         optimiser.step()
         schedule.step()
     assert {step: rates[step] for step in expected} == pytest.approx(expected, abs=1e-12)
-
-
-@pytest.mark.parametrize(("native", "precision"), [(True, "bf16"), (False, "no")])
-def test_auto_computes_in_bf16_where_the_device_does(monkeypatch, native, precision):
-    monkeypatch.setattr("ccella_core.devices._has_native_bf16", lambda device: native)
-    assert new_accelerator("auto").mixed_precision == precision
-
-
-@pytest.mark.parametrize("native", [True, False])
-def test_bf16_is_taken_at_its_word_with_a_warning_where_it_is_emulated(monkeypatch, caplog, native):
-    monkeypatch.setattr("ccella_core.devices._has_native_bf16", lambda device: native)
-    assert new_accelerator("bf16").mixed_precision == "bf16"
-    assert ("does not compute in bf16" in caplog.text) != native

@@ -12,7 +12,7 @@ from latent_cases import CHANNELS, FakePrepared, Heard, cached, tiny_network
 from ccella_core.errors import InputError, NonFiniteError
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.networks.config import REPORT_VARIANTS, VARIANTS
-from ccella_core.runs.trainer import new_accelerator
+from ccella_core.runs.launch import new_accelerator
 from ccella_core.training import denoiser as training
 from ccella_core.training.denoiser import DenoiserTraining, train_denoiser
 from ccella_core.training.losses import JointLoss

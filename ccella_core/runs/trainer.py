@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
@@ -10,12 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator, PartialState
-from accelerate.utils import parse_flag_from_env, send_to_device
+from accelerate import Accelerator
+from accelerate.utils import send_to_device
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
-from ccella_core.devices import choose_dtype
 from ccella_core.errors import InputError, NonFiniteError
 from ccella_core.runs.batches import Batches
 from ccella_core.runs.checkpoint import (
@@ -30,8 +28,6 @@ from ccella_core.runs.logging import SilentLog, TrainLogger
 from ccella_core.runs.metrics import StepMetrics, StepRecord
 from ccella_core.runs.schedules import RunSettings, Schedule
 
-log = logging.getLogger(__name__)
-
 GRADIENT_CLIP = 1.0
 FUSED_ON = ("cuda", "cpu")
 """Devices on which AdamW updates all weights in one kernel: on processors in a quarter of the time."""
@@ -42,35 +38,6 @@ TrainStep = Callable[[Any], tuple[Tensor, Mapping[str, Tensor]]]
 
 A loss is summed over the micro-batches of a step and averaged over the processes, and so are the other numbers.
 """
-
-
-def launched() -> PartialState:
-    """Processes and device of this launch, as Accelerator itself would find them."""
-    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
-
-
-def new_accelerator(mixed_precision: str) -> Accelerator:
-    """Processes, device and precision of this launch.
-
-    Args:
-        mixed_precision: as Accelerate has it, or ``auto``: bf16 where the device computes in it, else none.
-
-    Raises:
-        InputError: the precision is not to be had.
-    """
-    device = launched().device
-    native = choose_dtype("auto", device) == torch.bfloat16
-    if mixed_precision == "auto":
-        mixed_precision = "bf16" if native else "no"
-    elif mixed_precision == "bf16" and not native:
-        log.warning(
-            "%s does not compute in bf16, which is emulated and may be hundreds of times slower; mixed_precision: auto "
-            "takes it only where it is native.", "This processor" if device.type == "cpu" else "This card",
-        )  # fmt: skip
-    accelerator = Accelerator(mixed_precision=mixed_precision)
-    if mixed_precision == "fp16" and accelerator.device.type == "cpu":
-        raise InputError("fp16 needs a GPU, and would change nothing here; set mixed_precision to bf16, or to no.")
-    return accelerator
 
 
 class Trainer:

@@ -21,7 +21,7 @@ from ccella_core.evaluation.data.volume_set import VolumeSet, open_volume_set
 from ccella_core.networks.config import Variant
 from ccella_core.progress import OnProgress
 from ccella_core.runs.folder import alone_in_output
-from ccella_core.runs.trainer import launched
+from ccella_core.runs.launch import launched
 from ccella_core.study.checks import check_study
 from ccella_core.study.classifiers import compared, train_arms
 from ccella_core.study.config import StudyConfig

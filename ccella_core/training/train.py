@@ -17,9 +17,10 @@ from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.progress import OnProgress
 from ccella_core.provenance import SequenceName
 from ccella_core.runs.folder import CHECKPOINTS, alone_in_output, open_log, refuse_other_run, write_run
+from ccella_core.runs.launch import new_accelerator
 from ccella_core.runs.logging import TrainLogger
 from ccella_core.runs.summary import write_summary
-from ccella_core.runs.trainer import Trainer, new_accelerator
+from ccella_core.runs.trainer import Trainer
 from ccella_core.training.adapter import train_adapter
 from ccella_core.training.data.cache import build_cache
 from ccella_core.training.data.cached_cases import CachedCases

@@ -16,9 +16,10 @@ from ccella_core.networks.autoencoder import Autoencoder, build_autoencoder
 from ccella_core.provenance import LabelName, SequenceName
 from ccella_core.runs.batches import DataLoading
 from ccella_core.runs.folder import CHECKPOINTS, alone_in_output, log_left_out, open_log, refuse_other_run, write_run
+from ccella_core.runs.launch import new_accelerator
 from ccella_core.runs.logging import TrackerName, TrainLogger
 from ccella_core.runs.summary import write_summary
-from ccella_core.runs.trainer import Trainer, new_accelerator
+from ccella_core.runs.trainer import Trainer
 from ccella_core.training.autoencoder import (
     AutoencoderTraining,
     reconstruction_scores,

@@ -40,10 +40,11 @@ from ccella_core.runs.folder import (
     refuse_other_run,
     write_run,
 )
+from ccella_core.runs.launch import new_accelerator
 from ccella_core.runs.logging import TrainLogger
 from ccella_core.runs.schedules import polynomial
 from ccella_core.runs.summary import write_summary
-from ccella_core.runs.trainer import Trainer, new_accelerator
+from ccella_core.runs.trainer import Trainer
 
 NO_CLIPPING = math.inf
 """The authors trained without."""
