@@ -2,8 +2,8 @@
 
 It halves planes alone, and its residual blocks see first a plane and then the line through it ("(2+1)D" convolutions,
 Tran et al. 2018, arXiv 1711.11248): at an equal width they compute a fifth of what 3 x 3 x 3 convolutions do. Within,
-the channels of an element lie side by side, (B, Z, X, Y, C): planes and lines are then images of the layout in which
-libraries convolve fastest, and nothing is copied from one to the other. Norms are of each element's channels, as in
+the channels of an element lie side by side, (B, Z, X, Y, C): planes and lines are then images with channels last,
+and nothing is copied from one to the other. Norms are of each element's channels, as in
 ConvNeXt (Liu et al. 2022, arXiv 2201.03545). Every block begins as the identity, and the network as zero.
 """
 

@@ -34,7 +34,7 @@ def new_accelerator(mixed_precision: str) -> Accelerator:
         mixed_precision = "bf16" if native else "no"
     elif mixed_precision == "bf16" and not native:
         log.warning(
-            "%s does not compute in bf16, which is emulated and may be hundreds of times slower; mixed_precision: auto "
+            "%s does not compute in bf16, which is emulated, far more slowly; mixed_precision: auto "
             "takes it only where it is native.", "This processor" if device.type == "cpu" else "This card",
         )  # fmt: skip
     accelerator = Accelerator(mixed_precision=mixed_precision)
