@@ -79,6 +79,20 @@ def fit(trainer: Trainer, *, stop_at: int | None = None, logger=None, after_step
     return trainer
 
 
+def test_a_slower_part_moves_by_its_share_of_the_learning_rate(tmp_path):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 1))
+    before = [layer.weight.detach().clone() for layer in model.children()]
+    settings = Settings(steps=1, learning_rate=0.01)
+    trainer = Trainer(model, tmp_path, settings, schedule=polynomial(settings, power=1.0), slower={model[0]: 0.1})
+    fit(trainer)
+    # The first step of Adam is as long as the learning rate, whatever the gradient.
+    moved = [
+        float((layer.weight.detach() - old).abs().max()) for layer, old in zip(model.children(), before, strict=True)
+    ]
+    assert moved == pytest.approx([0.001, 0.01], rel=0.05)
+
+
 def test_it_saves_now_and_then_and_at_the_end(tmp_path):
     trainer = fit(new_trainer(tmp_path))
     assert [path.name for path in trainer.checkpoints.steps()] == [

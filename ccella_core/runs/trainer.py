@@ -55,6 +55,7 @@ class Trainer:
         ema_decay: of an average of the weights (EMA); ``None``: none is kept.
         accelerator: processes, device and precision; by default one process in full precision.
         kept: how many of the last checkpoints stay.
+        slower: parts of the model that learn at a share of the learning rate, and that share.
         fetch_every: steps whose numbers are fetched from the device together; by default one on processors, more on
             a GPU, which a step would wait for.
     """
@@ -70,6 +71,7 @@ class Trainer:
         ema_decay: float | None = None,
         accelerator: Accelerator | None = None,
         kept: int = KEPT,
+        slower: Mapping[nn.Module, float] | None = None,
         fetch_every: int | None = None,
     ) -> None:
         self.accelerator = accelerator or Accelerator()
@@ -77,9 +79,9 @@ class Trainer:
         self.steps, self.seed, self._every = settings.steps, settings.seed, settings.checkpoint_every
         self._clip = gradient_clip
         self.network = model.to(self.accelerator.device)
-        learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
         fused = self.accelerator.device.type in FUSED_ON
-        optimiser = torch.optim.AdamW(learning, lr=settings.learning_rate, fused=fused)
+        groups = _groups(model, settings.learning_rate, slower or {})
+        optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=fused)
         # Not prepared by Accelerate, whose schedules advance once a process and not once a step.
         self._schedule = schedule(optimiser)
         self._average = EMAModel(model.parameters(), decay=ema_decay, foreach=True) if ema_decay else None
@@ -262,6 +264,14 @@ class Trainer:
             if self.accelerator.scaler is not None and state["scaler"] is not None:
                 self.accelerator.scaler.load_state_dict(state["scaler"])
             self.step, self.best_score = int(state["step"]), float(state["best_score"])
+
+
+def _groups(model: nn.Module, rate: float, slower: Mapping[nn.Module, float]) -> list[dict[str, Any]]:
+    """The parameters that learn, those at the full rate first, for an optimiser."""
+    slow = [([each for each in part.parameters() if each.requires_grad], share) for part, share in slower.items()]
+    apart = {id(parameter) for parameters, _ in slow for parameter in parameters}
+    rest = [each for each in model.parameters() if each.requires_grad and id(each) not in apart]
+    return [{"params": rest}, *({"params": parameters, "lr": rate * share} for parameters, share in slow)]
 
 
 def load_trained(folder: Path, model: nn.Module, *, best: bool = False) -> int:

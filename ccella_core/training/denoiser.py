@@ -43,6 +43,12 @@ class DenoiserTraining(StrictModel):
         0, ge=0, description="cases that a process holds at once; 0: all of its share of the batch"
     )
     learning_rate: LearningRate = Field(1e-4, description="of AdamW")
+    adapter_rate: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="learning rate of the adapter, as a share: one that has learnt to read forgets less at a lower one",
+    )
     warmup_steps: Annotated[int, Field(ge=0, le=MOST_STEPS)] = Field(0, description="in which the learning rate rises")
     decay_steps: Steps | None = Field(None, description="length of the decay, where more training follows")
     decay_power: Power = Field(2.0, description="of the polynomial decay to zero")
@@ -152,6 +158,7 @@ def train_denoiser(
         ema_decay=config.ema_decay,
         accelerator=accelerator,
         kept=config.keep_checkpoints,
+        slower=None if model.adapter is None or config.adapter_rate == 1 else {model.adapter: config.adapter_rate},
     )
     _refuse_mismatched(cases, config, trainer.accelerator)
     loading = loading or CaseLoading()
