@@ -30,7 +30,7 @@ def main() -> None:
     options = parser.parse_args()
 
     pipeline = CCELLAPipeline.from_pretrained(options.model, device="cpu")
-    (volume,) = pipeline(REPORT.read_text(encoding="utf-8"), seed=SEED)
+    (volume,) = pipeline(REPORT.read_text(encoding="utf-8"), seed=SEED, sequences=["t2w"], labels=False)
     low, high = pipeline.index.intensity_range[volume.sequence]
     step = (high - low) / (GREY_LEVELS - 1)
     volume = replace(volume, voxels=np.round((volume.voxels - low) / step) * step + low)

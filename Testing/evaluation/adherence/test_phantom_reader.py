@@ -20,6 +20,7 @@ from ccella_core.evaluation.adherence.phantom_reader import (
     PhantomReaderConfig,
     PhantomReaderNetwork,
     central_window,
+    reader_window,
 )
 from ccella_core.evaluation.adherence.phantom_reader_training import PhantomReaderTraining
 from ccella_core.phantom.patient import draw_patient
@@ -192,3 +193,30 @@ def test_what_it_was_not_trained_on_is_refused(phantom_reader: PhantomReader, ph
         phantom_reader.read(phantom.voxels * 1000, phantom.affine)
     with pytest.raises(InputError, match="no volumes"):
         phantom_reader.features([])
+
+
+def test_finer_planes_and_fewer_slices_are_brought_to_its_grid() -> None:
+    """A ramp along each axis keeps its places in mm; slices that are not there are said."""
+    x, y, z = np.meshgrid(np.arange(128) * 0.75, np.arange(128) * 0.75, np.arange(20) * 3.0, indexing="ij")
+    for axis, ramp in enumerate((x, y, z)):
+        window, has_slice = reader_window(ramp, (0.75, 0.75, 3.0))
+        assert window.shape == WINDOW
+        np.testing.assert_array_equal(np.flatnonzero(has_slice), np.arange(4, 24))
+        lines = np.moveaxis(window, axis, 0)[:, 30, 12]
+        middle = (ramp.max() + ramp.min()) / 2
+        inside = lines[has_slice] if axis == 2 else lines
+        np.testing.assert_allclose(inside.mean(), middle, atol=1e-3)
+        np.testing.assert_allclose(np.diff(inside), (1, 1, 3)[axis], atol=1e-3)
+
+
+def test_a_patient_on_a_finer_grid_is_mapped_alike(phantom_reader: PhantomReader) -> None:
+    patient, fine = draw_patient(2_600_001), (0.75, 0.75, 3.0)
+    own = phantom_reader.probability(render(patient, "t2w").voxels)
+    again = phantom_reader.probability(render(patient, "t2w", shape=(128, 128, 32), spacing=fine).voxels, fine)
+    assert np.corrcoef(own.ravel(), again.ravel())[0, 1] > 0.9
+
+
+def test_nothing_is_found_where_there_is_no_slice(phantom_reader: PhantomReader) -> None:
+    found = phantom_reader.probability(np.random.default_rng(0).random((128, 128, 20)), (0.75, 0.75, 3.0))
+    assert (found[Region.OTHER][:, :, [0, 3, 24, 27]] == 1).all()
+    np.testing.assert_allclose(found.sum(axis=0), 1, atol=1e-5)

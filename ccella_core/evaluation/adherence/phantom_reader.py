@@ -6,6 +6,7 @@ It is trained on the digital prostate alone (see `phantom_reader_training`) and 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 from einops import rearrange
 from monai.networks.nets import DynUNet
 from pydantic import Field
+from scipy.ndimage import affine_transform
 from torch import Tensor, nn
 
 from ccella_core.config import StrictModel, read_json_object, validated
@@ -36,6 +38,10 @@ FOLD = 2  # in-plane neighbours that become channels: voxels are 1 x 1 x 3 mm, a
 
 Filters = Annotated[tuple[Annotated[int, Field(gt=0, le=1024)], ...], Field(min_length=3, max_length=6)]
 """Channels of each level."""
+FINEST_MM = 0.4
+"""Of voxels within slices; coarser ones than the phantom's show too little, and slices are not interpolated at all."""
+FEWEST_SLICES = 18
+"""What most glands need; the outermost is repeated for the rest of the window."""
 
 
 class PhantomReaderConfig(StrictModel):
@@ -110,30 +116,38 @@ class PhantomReader:
         return hashlib.sha256(content.encode()).hexdigest()[:FINGERPRINT_DIGITS]
 
     @torch.inference_mode()
-    def probability(self, voxels: np.ndarray) -> np.ndarray:
-        """Map (len(Region), *WINDOW) of the middle of a volume (X, Y, Z) in 0 … 1."""
-        logits = self.network(_batch(voxels))
-        return logits[0].softmax(dim=0).numpy()
+    def probability(self, voxels: np.ndarray, spacing: tuple[float, float, float] = DEFAULT_SPACING) -> np.ndarray:
+        """Map (len(Region), *WINDOW) of the middle of a volume (X, Y, Z) in 0 … 1, on the phantom's grid.
+
+        Where the volume has no slices there is nothing but ``Region.OTHER``.
+        """
+        window, has_slice = reader_window(voxels, spacing)
+        found: np.ndarray = self.network(_batch(window))[0].softmax(dim=0).numpy()
+        found[:, :, :, ~has_slice] = np.eye(len(Region))[Region.OTHER][:, None, None, None]
+        return found
 
     def read(self, voxels: np.ndarray, affine: np.ndarray) -> MeasuredFinding:
         """What a T2-weighted volume shows.
 
         Args:
             voxels: (X, Y, Z) in 0 … 1, the gland in the middle; a slight overshoot is clipped.
-            affine: (4, 4) to RAS+ mm, which must be upright and have the phantom's spacing.
+            affine: (4, 4) to RAS+ mm, which must be upright and have the phantom's spacing, or a finer one in plane.
 
         Raises:
             InputError: another spacing or orientation, a volume smaller than the window, other intensities, NaN.
         """
         check_geometry(affine)
-        return measure(self.probability(voxels), DEFAULT_SPACING, self.config.lesion_threshold_ml)
+        probability = self.probability(voxels, tuple(np.diag(affine)[:3].tolist()))
+        return measure(probability, DEFAULT_SPACING, self.config.lesion_threshold_ml)
 
     @torch.inference_mode()
-    def features(self, volumes: Iterable[np.ndarray]) -> np.ndarray:
+    def features(
+        self, volumes: Iterable[np.ndarray], spacing: tuple[float, float, float] = DEFAULT_SPACING
+    ) -> np.ndarray:
         """Mean and spread of the deepest activations, (N, 2 * filters[-1]) float64, of volumes (X, Y, Z) in 0 … 1."""
         rows = []
         for voxels in volumes:
-            deepest = self.network.deepest(_batch(voxels))[0].flatten(1)
+            deepest = self.network.deepest(_batch(reader_window(voxels, spacing)[0]))[0].flatten(1)
             rows.append(torch.cat([deepest.mean(dim=1), deepest.std(dim=1)]).double().numpy())
         if not rows:
             raise InputError("There are no volumes to compute features of.")
@@ -169,6 +183,36 @@ def save_validation(validation: PhantomReaderValidation, folder: Path) -> None:
     write_json(folder / VALIDATION_NAME, validation)
 
 
+def reader_window(voxels: np.ndarray, spacing: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray]:
+    """The WINDOW in the middle of a volume on the phantom's grid, and which of its slices the volume has, (Z,) bool.
+
+    Finer voxels are interpolated linearly within slices; where slices are missing, the outermost is repeated.
+
+    Raises:
+        InputError: a smaller volume than can be read.
+    """
+    _check_size(voxels.shape, spacing)
+    planes = np.asarray(voxels)
+    if not np.allclose(spacing[:2], DEFAULT_SPACING[:2], atol=SPACING_TOLERANCE):
+        planes = _on_phantom_planes(planes, spacing)
+    missing = max(0, WINDOW[2] - planes.shape[2])
+    around = (missing // 2, missing - missing // 2)
+    has_slice = np.pad(np.ones(planes.shape[2], dtype=bool), around)
+    first = (len(has_slice) - WINDOW[2]) // 2
+    return central_window(np.pad(planes, ((0, 0), (0, 0), around), mode="edge")), has_slice[first : first + WINDOW[2]]
+
+
+def _on_phantom_planes(voxels: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
+    """Slices with voxels of the phantom's size, about the same middle."""
+    steps = np.array([*(own / of for own, of in zip(DEFAULT_SPACING[:2], spacing[:2], strict=True)), 1.0])
+    shape = np.floor(np.array(voxels.shape) / steps).astype(int)
+    offset = (np.array(voxels.shape) - 1) / 2 - (shape - 1) / 2 * steps
+    resampled: np.ndarray = affine_transform(
+        voxels.astype(np.float32), steps, offset, tuple(shape), order=1, mode="nearest"
+    )
+    return resampled
+
+
 def central_window(volume: np.ndarray) -> np.ndarray:
     """The WINDOW in the middle of a volume (X, Y, Z), a view; InputError where the volume is smaller."""
     _check_window(volume.shape)
@@ -179,16 +223,31 @@ def central_window(volume: np.ndarray) -> np.ndarray:
 def check_readable(shape: tuple[int, ...], spacing: tuple[float, float, float]) -> None:
     """Raises InputError unless volumes of a shape and a spacing in mm, upright in RAS+, can be read."""
     check_geometry(np.diag([*spacing, 1.0]))
-    _check_window(shape)
+    _check_size(shape, spacing)
 
 
 def check_geometry(affine: np.ndarray) -> None:
-    """Raises InputError unless the axes are RAS+ and the spacing is the phantom's."""
+    """Raises InputError unless the axes are RAS+ and the spacing is the phantom's, or a finer one within slices."""
     axes = np.asarray(affine, dtype=np.float64)[:3, :3]
-    if axes.shape != (3, 3) or not np.allclose(axes / DEFAULT_SPACING, np.eye(3), atol=SPACING_TOLERANCE):
+    steps = np.diag(axes) if axes.shape == (3, 3) else np.zeros(3)
+    finest = np.array([FINEST_MM, FINEST_MM, DEFAULT_SPACING[2] - SPACING_TOLERANCE])
+    coarsest = np.add(DEFAULT_SPACING, SPACING_TOLERANCE)
+    is_upright = axes.shape == (3, 3) and np.allclose(axes, np.diag(steps), atol=SPACING_TOLERANCE)
+    if not is_upright or (steps < finest).any() or (steps > coarsest).any():
         wanted = " x ".join(f"{length:g}" for length in DEFAULT_SPACING)
         raise InputError(
-            f"The phantom reader was trained on upright RAS+ volumes of {wanted} mm; resample this one first."
+            f"The phantom reader was trained on upright RAS+ volumes of {wanted} mm, and reads {FINEST_MM:g} to "
+            f"{DEFAULT_SPACING[0]:g} mm within the slices; resample this one first."
+        )
+
+
+def _check_size(shape: tuple[int, ...], spacing: tuple[float, float, float]) -> None:
+    sides = [side * own / of for side, own, of in zip(WINDOW[:2], DEFAULT_SPACING, spacing, strict=False)]
+    least = [*(math.ceil(side * (1 - SPACING_TOLERANCE)) for side in sides), FEWEST_SLICES]
+    if len(shape) != 3 or any(size < side for size, side in zip(shape, least, strict=True)):
+        wanted = " x ".join(map(str, least))
+        raise InputError(
+            f"The phantom reader needs a volume of at least {wanted} voxels, not {' x '.join(map(str, shape))}."
         )
 
 

@@ -12,10 +12,10 @@ from PIL import Image
 
 from ccella_core.evaluation.adherence.counterfactual import FACT_LABELS
 from ccella_core.evaluation.adherence.measurements import MeasuredFinding
-from ccella_core.evaluation.adherence.phantom_reader import WINDOW, central_window
+from ccella_core.evaluation.adherence.phantom_reader import WINDOW, reader_window
 from ccella_core.evaluation.adherence.report import AdherenceCase, is_followed
 from ccella_core.evaluation.adherence.scores import StatedFinding
-from ccella_core.imaging.orientation import radiological
+from ccella_core.imaging.orientation import radiological, spacing_of
 from ccella_core.phantom.findings import Findings
 from ccella_core.phantom.patient import LEVEL_HEIGHT, Patient
 from ccella_core.phantom.render import DEFAULT_SPACING
@@ -42,13 +42,18 @@ class Pair:
 def lesion_slice(voxels: np.ndarray, affine: np.ndarray, patient: Patient, findings: Findings) -> np.ndarray:
     """uint8 [row, column]: the axial slice at the height where a report of this patient says the lesion lies.
 
-    Radiological convention; the middle of the gland where there is no lesion.
+    Radiological convention; the middle of the gland where there is no lesion. On another grid than the phantom's own,
+    the gland is taken to be in the middle of the volume, as `ccella prepare` puts it.
     """
     level = LEVEL_HEIGHT[findings.lesions[0].level] if findings.lesions else 0.0
-    height_mm = patient.gland_centre[2] + level * patient.gland_semi[2]
-    below = (voxels.shape[2] - WINDOW[2]) // 2
-    index = round((height_mm - affine[2, 3]) / DEFAULT_SPACING[2]) - below
-    plane = central_window(voxels)[:, :, int(np.clip(index, 0, WINDOW[2] - 1))]
+    spacing = spacing_of(affine)
+    window, _ = reader_window(voxels, (float(spacing[0]), float(spacing[1]), float(spacing[2])))
+    height_mm = level * patient.gland_semi[2]
+    if np.allclose(spacing, DEFAULT_SPACING):
+        middle_mm = affine[2, 3] + (voxels.shape[2] // 2) * DEFAULT_SPACING[2]
+        height_mm += patient.gland_centre[2] - middle_mm
+    index = round(height_mm / DEFAULT_SPACING[2]) + WINDOW[2] // 2
+    plane = window[:, :, int(np.clip(index, 0, WINDOW[2] - 1))]
     return (np.clip(radiological(plane), 0, 1) * 255).round().astype(np.uint8)
 
 

@@ -74,7 +74,7 @@ class PhantomExtractor:
     def __call__(self, voxels: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
         """See `FeatureExtractor`."""
         check_geometry(np.diag([*spacing, 1.0]))
-        return self.phantom_reader.features([voxels])[0]
+        return self.phantom_reader.features([voxels], spacing)[0]
 
 
 def check_kind(
