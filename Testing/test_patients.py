@@ -150,7 +150,12 @@ def test_the_patients_of_the_recipe_become_cases(tool, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "model"),
-    [("autoencoder", AutoencoderConfigFile), ("text_encoder", TextEncoderConfigFile), ("denoiser", TrainConfig)],
+    [
+        ("autoencoder", AutoencoderConfigFile),
+        ("text_encoder", TextEncoderConfigFile),
+        ("denoiser", TrainConfig),
+        ("denoiser_on_lesions", TrainConfig),
+    ],
 )
 def test_the_recipe_of_a_training_is_accepted(name, model):
     config = read_settings(model, ROOT / "Resources" / "Recipes" / "ccella-patients" / f"{name}.yaml")

@@ -5,7 +5,9 @@ import re
 import pytest
 
 from ccella_core.phantom import held_out_style, phrasing, report, report_styles
+from ccella_core.phantom.fields import StructuredFields
 from ccella_core.phantom.findings import Findings, Lesion
+from ccella_core.phantom.known_report import kind_of_scan, write_known_report
 from ccella_core.phantom.patient import draw_findings
 from ccella_core.phantom.report import STYLES, TRAINING_STYLES, write_report
 from ccella_core.training.data.mirror import mirrored_report
@@ -172,3 +174,23 @@ def test_notes_have_single_letters_for_sides_now_and_then_and_their_mirror_follo
 def test_whole_sentences_have_no_single_letters_for_sides(style):
     for seed, findings in enumerate(DRAWN):
         assert not re.search(r"\b[LR]\b", write_report(findings, seed=seed, style=style))
+
+
+@pytest.mark.parametrize(
+    ("technique", "kind"),
+    [
+        ("1.5 T with endorectal coil, Philips Achieva", "with endorectal coil"),
+        ("3 T, no endorectal coil", "no endorectal coil"),
+        ("Siemens Skyra, 3 T", None),
+        (None, None),
+    ],
+)
+def test_the_kind_of_scan_is_what_the_technique_says(technique, kind):
+    known = StructuredFields(age_years=60, gland_volume_ml=40)
+    assert {kind_of_scan(write_known_report(known, seed=seed, technique=technique)) for seed in range(40)} == {kind}
+
+
+def test_the_phantom_s_styles_say_simulated_or_nothing():
+    said = [kind_of_scan(write_report(each, seed=seed, style="structured")) for seed, each in enumerate(DRAWN)]
+    assert set(said) == {"simulated", None} and said.count("simulated") > len(said) / 2
+    assert {kind_of_scan(write_report(each, style="classic")) for each in DRAWN} == {None}

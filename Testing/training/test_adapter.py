@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from latent_cases import FakePrepared, Heard, cached, tiny_network
@@ -11,6 +13,7 @@ from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.training import adapter
 from ccella_core.training.adapter import AdapterTraining, train_adapter
+from ccella_core.training.data.cached_cases import CacheEntry
 from ccella_core.training.facts import facts_of
 
 TINY = AdapterTraining(steps=4, batch_size=4, learning_rate=1e-2, checkpoint_every=2)
@@ -48,6 +51,25 @@ def test_the_unet_stays_as_it_was_and_the_class_heads_learn(cases, tmp_path):
         if not torch.equal(value, before.state_dict()[name])
     }
     assert {"blocks", "class_heads", "class_vote"} <= changed and "unet" not in changed
+
+
+def test_it_learns_what_kind_of_scan_is_stated_where_one_is():
+    denoiser = new_denoiser()
+    learner = adapter._Learner(denoiser)
+    text, steps = torch.randn(2, 6, denoiser.config.adapter.text_width), torch.tensor([5, 900])
+    unknown = float("nan")
+    learner(text, steps, facts_of([{"size": 1.2, "scan": unknown}, {"size": 1.4, "scan": unknown}])).backward()
+    assert learner.scan.weight.grad is None
+    learner(text, steps, facts_of([{"size": 1.2, "scan": 1.0}, {"size": 1.4, "scan": unknown}])).backward()
+    assert learner.scan.weight.grad.abs().max() > 0
+
+
+def test_each_wording_states_its_own_kind_of_scan():
+    row = CacheEntry(id="a", positive=None, present=(True,), reports=(4, 5), scan_kinds=(None, "no endorectal coil"))
+    said = [adapter._facts(row, wording)["scan"] for wording in (0, 1, 3)]
+    assert math.isnan(said[0]) and said[1:] == [2.0, 2.0]
+    older = row.model_copy(update={"scan_kinds": ()})
+    assert math.isnan(adapter._facts(older, 1)["scan"])
 
 
 def test_an_unknown_class_teaches_the_class_heads_nothing():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Sequence
+from typing import Literal, get_args
 
 from ccella_core.provenance import SequenceName
 
@@ -22,6 +23,8 @@ LAYOUTS = (
     ("", "MRI prostate, ", "", "Impression: "),
 )
 """What stands before history, technique, findings and impression."""
+ScanKind = Literal["simulated", "with endorectal coil", "no endorectal coil"]
+"""As reports that were written here name it."""
 VOLUME_UNITS = ("mL", "cc", "ml")
 SIGNIFICANCE = {
     True: ("clinically significant cancer", "clinically significant"),
@@ -71,6 +74,12 @@ def technique_in(report: str) -> str | None:
             if line.startswith(title) and (said := line.removeprefix(title).strip().removesuffix(".")):
                 return said
     return None
+
+
+def kind_of_scan(report: str) -> ScanKind | None:
+    """What kind of scan a report says that it is of; ``None``: it says nothing of it."""
+    said = report.casefold()
+    return next((kind for kind in get_args(ScanKind) if kind in said), None)
 
 
 def _history(known: StructuredFields, rng: random.Random) -> list[str]:

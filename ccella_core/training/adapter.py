@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -23,14 +24,16 @@ from ccella_core.errors import InputError
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.phantom.fields import StructuredFields
+from ccella_core.phantom.known_report import ScanKind
 from ccella_core.runs.batches import Batches
 from ccella_core.runs.logging import TrainLogger
 from ccella_core.runs.schedules import one_cycle
 from ccella_core.runs.trainer import Trainer
 from ccella_core.training.data.cached_cases import CachedCases, CacheEntry
 from ccella_core.training.data.device_cases import CaseLoading
-from ccella_core.training.facts import FactHeads, facts_of, stated_facts
+from ccella_core.training.facts import UNKNOWN, FactHeads, facts_of, stated_facts
 
+SCAN, SCAN_KINDS = "scan", get_args(ScanKind)
 UNKNOWN_CLASS = -100  # torch's default for targets that count for nothing
 
 
@@ -51,11 +54,16 @@ class _Learner(nn.Module):
         super().__init__()
         assert denoiser.adapter is not None
         self.adapter = denoiser.adapter
-        self.facts = FactHeads(self.adapter.latents.shape[-1])
+        width = self.adapter.latents.shape[-1]
+        self.facts = FactHeads(width)
+        self.scan = nn.Linear(width, len(SCAN_KINDS))
 
     def forward(self, text: Tensor, timesteps: Tensor, facts: dict[str, Tensor]) -> Tensor:
         tokens, classes = self.adapter(text, timesteps)
-        loss = self.facts.loss(tokens.mean(dim=1, keepdim=True), facts)
+        mean = tokens.mean(dim=1, keepdim=True)
+        loss = self.facts.loss(mean, facts)
+        if SCAN in facts:
+            loss = loss + F.cross_entropy(self.scan(mean[:, 0]), facts[SCAN].nan_to_num(UNKNOWN_CLASS).long())
         if classes is not None and "positive" in facts:
             # The class is read from the same words. What is unknown has the index that cross-entropy leaves out.
             loss = loss + F.cross_entropy(classes, facts["positive"].nan_to_num(UNKNOWN_CLASS).long())
@@ -130,8 +138,12 @@ def _batch(
     drawn = torch.from_numpy(rng.integers(timesteps, size=size))
     numbers = [cases.report_number(row, int(wording)) for row, wording in zip(rows, wordings, strict=True)]
     text = torch.tensor(numbers) if by_number else torch.stack([cases.stored_report(each) for each in numbers])
-    return [(text, drawn, facts_of([_facts(cases.rows[row]) for row in rows]))]
+    facts = facts_of([_facts(cases.rows[row], int(wording)) for row, wording in zip(rows, wordings, strict=True)])
+    return [(text, drawn, facts)]
 
 
-def _facts(row: CacheEntry) -> dict[str, float]:
-    return stated_facts(row.fields or StructuredFields(), positive=row.positive)
+def _facts(row: CacheEntry, wording: int = 0) -> dict[str, float]:
+    """What is stated of the patient, and in this wording of the kind of scan."""
+    kind = row.scan_kinds[wording % len(row.scan_kinds)] if row.scan_kinds else None
+    scan = UNKNOWN if kind is None else float(SCAN_KINDS.index(kind))
+    return {**stated_facts(row.fields or StructuredFields(), positive=row.positive), SCAN: scan}

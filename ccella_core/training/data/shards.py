@@ -26,6 +26,7 @@ from ccella_core.errors import InputError, NonFiniteError, SaveError
 from ccella_core.files import whole_file
 from ccella_core.generation.text_encoder import ReportEncoder
 from ccella_core.networks.autoencoder import Autoencoder
+from ccella_core.phantom.known_report import kind_of_scan
 from ccella_core.provenance import LabelName, SequenceName
 from ccella_core.training.data.augmentation import RandomCopies, random_copy
 from ccella_core.training.data.cached_cases import GLAND, LESION, CacheEntry
@@ -121,7 +122,7 @@ class ShardWriter:
                 tensors["latents"].append(latent)
                 if regions is not None:
                     tensors["regions"].append(regions)
-                rows.append(self._entry(case, row, tuple(reports[text] for text in own), regions))
+                rows.append(self._entry(case, row, own, tuple(reports[text] for text in own), regions))
         if len(tensors["regions"]) != len(rows):
             tensors["regions"] = []
         header = {
@@ -154,7 +155,9 @@ class ShardWriter:
             return []
         return [in_half(self.encoder.encode(batch), f"the report of {case.id}") for batch in batches]
 
-    def _entry(self, case: PreparedCase, row: _Row, reports: tuple[int, ...], regions: Tensor | None) -> CacheEntry:
+    def _entry(
+        self, case: PreparedCase, row: _Row, texts: Sequence[str], reports: tuple[int, ...], regions: Tensor | None
+    ) -> CacheEntry:
         is_marked = regions is not None and bool((regions & LESION).any())
         is_known = self.prepared.has(case, "lesion") or case.positive is False
         return CacheEntry(
@@ -165,6 +168,7 @@ class ShardWriter:
             positive=case.positive,
             present=tuple(self.prepared.has(case, part) for part in self.parts),
             reports=reports,
+            scan_kinds=tuple(map(kind_of_scan, texts)),
             fields=case.fields.mirrored() if row.mirrored and case.fields is not None else case.fields,
             spacing_mm=case.spacing_mm,
             has_lesion=is_marked if is_marked or is_known else None,
