@@ -243,7 +243,7 @@ def check_geometry(affine: np.ndarray) -> None:
 
 def _check_size(shape: tuple[int, ...], spacing: tuple[float, float, float]) -> None:
     sides = [side * own / of for side, own, of in zip(WINDOW[:2], DEFAULT_SPACING, spacing, strict=False)]
-    least = [*(math.ceil(side * (1 - SPACING_TOLERANCE)) for side in sides), FEWEST_SLICES]
+    least = [*(math.ceil(side * (1 - SPACING_TOLERANCE)) for side in sides), min(FEWEST_SLICES, WINDOW[2])]
     if len(shape) != 3 or any(size < side for size, side in zip(shape, least, strict=True)):
         wanted = " x ".join(map(str, least))
         raise InputError(
