@@ -57,7 +57,7 @@ def main() -> None:
                     axes.set_title(f"seed {seed}: {SLICE_NAMES[number]}", fontsize=9)
     figure.suptitle(f"{SYNTHETIC_LABEL}. Left: the report. Right: what the demonstration model draws.", fontsize=11)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(options.out, dpi=110)
+    figure.savefig(options.out, dpi=80)
 
 
 if __name__ == "__main__":

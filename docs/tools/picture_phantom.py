@@ -154,7 +154,7 @@ def main() -> None:
     figure.text(0.5, 0.008, CREDIT, ha="center", fontsize=7, color=INK)
     figure.subplots_adjust(left=0.01, right=0.99, top=0.97, bottom=0.025, wspace=0.01, hspace=0.03)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(options.out, dpi=100)
+    figure.savefig(options.out, dpi=75)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ EDIT_REPORT = (
 )
 EDIT_SIZE_MM, EDIT_PLACE = 18, (-17.0, -12.0, 0.0)  # in RAS mm
 PANEL_WIDTH = 460  # pixels; as wide as Slicer's module panel usually is
-VIEWS, SMALLER_VIEWS = (1400, 900), (1050, 675)
+VIEWS = (1050, 675)
 PATIENCE = 300.0  # seconds for a run of the worker
 
 
@@ -113,7 +113,7 @@ def draw_hanging(bench: Any, widget: Any, pictures: Path) -> None:
     widget.panel.refresh()
     widget.ui.bpmriButton.click()
     bench.process_events(1)
-    bench.render_layout(pictures / "slicer_bpmri.png", *SMALLER_VIEWS)
+    bench.render_layout(pictures / "slicer_bpmri.png", *VIEWS)
     widget.ui.bpmriButton.click()
 
 
@@ -130,7 +130,7 @@ def draw_study(bench: Any, widget: Any, pictures: Path) -> None:
         page.readerEdit.text = "Reader A"
         page.readButton.click()
         bench.process_events(1)
-        bench.render_layout(pictures / "slicer_study_case.png", *SMALLER_VIEWS)
+        bench.render_layout(pictures / "slicer_study_case.png", *VIEWS)
         page.studyFolderEdit.text = "reader-study"  # whatever folder it is on this computer
         bench.grab(widget.pages.widget(1), pictures / "slicer_study.png", PANEL_WIDTH)
         page.stopButton.click()
