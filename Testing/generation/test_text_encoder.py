@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import (
     BertConfig,
@@ -312,3 +313,14 @@ def test_an_overflow_is_not_passed_on(encoder: ReportEncoder) -> None:
         next(encoder._loaded_model().parameters()).fill_(float("nan"))
     with pytest.raises(NonFiniteError):
         encoder.encode(SENTENCES)
+
+
+def test_a_full_disk_is_the_disk_s_refusal(encoder: ReportEncoder, tmp_path: Path, monkeypatch) -> None:
+    """What saves an encoder explains every OSError; the error of the library that writes is none."""
+
+    def full(*_: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("ccella_core.generation.text_encoder._save_whole", full)
+    with pytest.raises(OSError, match=r"model could not be written: .*No space left"):
+        encoder.save_pretrained(tmp_path / "model", tmp_path / "tokenizer")

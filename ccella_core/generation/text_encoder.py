@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 
 from ccella_core.errors import CCELLAError, InputError, ModelError, NonFiniteError, first_line
 from ccella_core.generation.report_cache import ReportCache, encoder_fingerprint
@@ -202,14 +203,17 @@ class ReportEncoder:
         """Write the model (safetensors) and the tokenizer, each to its folder of a model.
 
         ``storage_dtype`` rounds the weights on the disk, bfloat16 for a T5, int8 for the smallest file; ``None`` keeps
-        their type.
+        their type. Raises OSError where the disk refuses.
         """
         if storage_dtype is not None and storage_dtype != torch.int8:
             _refuse_half_precision_t5(self._loaded_model().config.model_type, storage_dtype)
-        if self._weights is not None:
-            self._weights.save(text_encoder_dir, storage_dtype)
-        else:
-            _save_whole(self._loaded_model(), text_encoder_dir, storage_dtype)
+        try:
+            if self._weights is not None:
+                self._weights.save(text_encoder_dir, storage_dtype)
+            else:
+                _save_whole(self._loaded_model(), text_encoder_dir, storage_dtype)
+        except SafetensorError as error:  # the disk is full: what calls this explains every OSError
+            raise OSError(f"{text_encoder_dir} could not be written: {first_line(error)}") from error
         if self._tokenizer.is_fast:
             # It remembers how its last call cut and padded, and would write that: the same encoder, other files.
             self._tokenizer.backend_tokenizer.no_truncation()
