@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ccella_core.errors import InputError, NonFiniteError, SaveError
+from ccella_core.errors import InputError, NonFiniteError, SaveError, first_line
 from ccella_core.files import replace_folder
 from ccella_core.imaging.dicom_header import MR_IMAGE_STORAGE, decimal_string, edited_examination, series_header, uid_of
 from ccella_core.imaging.orientation import RAS_FROM_LPS, directions_of, spacing_of
@@ -107,7 +107,7 @@ def export_dicom(sources: Iterable[DicomSource], folder: Path, *, overwrite: boo
                 for index in range(len(series.stored.numbers)):
                     _write_image(series, index, unfinished / f"{index + 1:04d}.dcm")
         except OSError as error:
-            reason = error.strerror or error
+            reason = error.strerror or first_line(error)  # pydicom puts a whole traceback into it
             raise SaveError(
                 f"Could not save {series.folder}: {reason}. Free disk space or choose another folder."
             ) from error
