@@ -21,7 +21,7 @@ from ccella_core.limits import GIB
 
 COMMAND = get_command(app)
 MOST_SECONDS = 5.0
-"""Of a processor, for one variant: an ordinary one takes a fifth of a second, one that never ends takes all."""
+"""Of a processor, for one variant: more than a slow one needs, and less than what never ends."""
 MOST_CHARACTERS = 4000
 """Of what a person has to read."""
 DEPTH = 5000

@@ -1,6 +1,6 @@
-"""Draws docs/pictures/looks.png: slices of held-out patients and of a model's volumes, mixed; prints which is which.
+"""Draws slices of held-out patients and of a model's volumes, mixed, into one picture; prints which is which.
 
-``python docs/tools/picture_looks.py PREPARED SYNTHETIC [--out docs/pictures/looks.png]``
+``python docs/tools/picture_looks.py PREPARED SYNTHETIC [--out out/looks.png]``
 
 PREPARED is a folder of ``ccella prepare``, whose validation split is shown; SYNTHETIC one of ``ccella synthesize`` from
 the reports of those cases. One slice a volume, at half its height; all through one window.
@@ -12,6 +12,7 @@ import argparse
 import random
 from pathlib import Path
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -31,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prepared", type=Path)
     parser.add_argument("synthetic", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("docs/pictures/looks.png"))
+    parser.add_argument("--out", type=Path, default=Path("out/looks.png"))
     options = parser.parse_args()
     try:
         real = chosen(open_volume_set(options.prepared, split="validation"))
@@ -56,13 +57,15 @@ def main() -> None:
     print("synthetic:", ", ".join(str(number + 1) for number, (_, synthetic) in enumerate(tiles) if synthetic))
 
 
-def chosen(volumes: VolumeSet) -> list:
-    """The slice at half the height of one volume of each of ``OF_EACH`` cases, as it is looked at."""
-    firsts = {member.case: index for index, member in reversed(list(enumerate(volumes)))}
+def chosen(volumes: VolumeSet) -> list[np.ndarray]:
+    """The slice at half the height of the first volume of each of ``OF_EACH`` cases, as it is looked at."""
+    firsts: dict[str, int] = {}
+    for index, member in enumerate(volumes):
+        firsts.setdefault(member.case, index)
     if len(firsts) < OF_EACH:
         raise InputError(f"{volumes.name} has volumes of {len(firsts)} cases; {OF_EACH} are shown.")
-    indices = list(firsts.values())[-OF_EACH:]
-    return [radiological(volumes.voxels(index)[:, :, volumes.shape[2] // 2]) for index in indices]
+    middle = volumes.shape[2] // 2
+    return [radiological(volumes.voxels(index)[:, :, middle]) for index in list(firsts.values())[:OF_EACH]]
 
 
 if __name__ == "__main__":

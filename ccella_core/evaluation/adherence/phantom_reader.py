@@ -134,7 +134,8 @@ class PhantomReader:
             affine: (4, 4) to RAS+ mm, which must be upright and have the phantom's spacing, or a finer one in plane.
 
         Raises:
-            InputError: another spacing or orientation, a volume smaller than the window, other intensities, NaN.
+            InputError: thicker slices, coarser planes, another orientation, a volume smaller than the gland may be,
+                other intensities, NaN.
         """
         check_geometry(affine)
         probability = self.probability(voxels, tuple(np.diag(affine)[:3].tolist()))
