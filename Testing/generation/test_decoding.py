@@ -13,6 +13,7 @@ from ccella_core.errors import Cancelled, InputError, NonFiniteError
 from ccella_core.generation import decoding as module
 from ccella_core.generation.decoding import check_finite, check_volume_shape, decode, estimate_decode_gib
 from ccella_core.networks import AutoencoderConfig, build_autoencoder
+from ccella_core.networks.config import DetailConfig
 
 
 @pytest.fixture
@@ -146,12 +147,15 @@ def test_other_volume_shapes_are_refused_with_the_nearest(shape: Any, words: str
         check_volume_shape(shape, multiples=(32, 32, 32))
 
 
+@pytest.mark.parametrize("detail", [None, DetailConfig(width=8, blocks=1)], ids=["linear", "detail"])
 @pytest.mark.parametrize("scale", [2.0, (2.0, 0.5)])
 def test_a_lapped_transform_is_decoded_slice_by_slice(
-    scale: float | tuple[float, ...], monkeypatch: pytest.MonkeyPatch
+    scale: float | tuple[float, ...], detail: DetailConfig | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)
-    lapped = build_autoencoder(AutoencoderConfig(kind="lapped", block=4, latent_channels=2)).eval()
+    lapped = build_autoencoder(AutoencoderConfig(kind="lapped", block=4, latent_channels=2, detail=detail)).eval()
+    for weight in lapped.parameters():  # what ends the network for detail begins as zero
+        torch.nn.init.normal_(weight, std=0.1)
     latents = torch.randn(2, 2, 3, 4, 5)
     whole = lapped.decode(latents / torch.tensor(scale).view(-1, 1, 1, 1))
     monkeypatch.setattr("ccella_core.generation.decoding.SLAB_BYTES", 200)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 import torch
 
 from ccella_core.networks import AutoencoderConfig, build_autoencoder
+from ccella_core.networks.config import DetailConfig
 from ccella_core.networks.lapped import BlockJoin, BlockSplit, LappedTransform
 
 
-def lapped(channels: int = 6, block: int = 4) -> LappedTransform:
-    transform = build_autoencoder(AutoencoderConfig(kind="lapped", latent_channels=channels, block=block))
+def lapped(channels: int = 6, block: int = 4, detail: DetailConfig | None = None) -> LappedTransform:
+    config = AutoencoderConfig(kind="lapped", latent_channels=channels, block=block, detail=detail)
+    transform = build_autoencoder(config)
     assert isinstance(transform, LappedTransform)
     return transform
 
@@ -70,3 +75,30 @@ def test_a_block_sees_its_neighbours() -> None:
     assert voxels.grad is not None
     seen = voxels.grad[0, 0, :, :, 0] != 0
     assert seen[:12, :12].all() and not seen[12:].any() and not seen[:, 12:].any()
+
+
+def test_detail_begins_as_nothing_and_is_of_each_slice_alone() -> None:
+    plain, voxels = lapped(2), smooth(1)
+    detailed = lapped(2, detail=DetailConfig(width=8, blocks=1))
+    detailed.load_state_dict(detailed.state_dict() | plain.state_dict())
+    latent = plain.encode(voxels)[0]
+    assert torch.equal(detailed.decode(latent), plain.decode(latent))
+    assert detailed.detail is not None
+    torch.nn.init.normal_(list(detailed.detail.parameters())[-2])
+    whole = detailed.decode(latent)
+    assert whole.shape == voxels.shape and not torch.allclose(whole, plain.decode(latent), atol=1e-2)
+    assert torch.allclose(whole[..., 1:2], detailed.decode(latent[..., 1:2]), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"kind": "maisi"}, "of the kind lapped alone"),
+        ({"kind": "lapped", "block": 6}, "power of two .* not 6 and 8"),
+        ({"kind": "lapped", "block": 16}, "power of two .* not 16 and 8"),
+    ],
+    ids=str,
+)
+def test_a_network_for_detail_that_cannot_be_built_is_refused(keys: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        AutoencoderConfig(**keys, detail=DetailConfig(width=8, blocks=1))

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ccella_core.errors import InputError, NonFiniteError
 from ccella_core.models.model import save_component
 from ccella_core.networks.autoencoder import build_autoencoder
-from ccella_core.networks.config import AutoencoderConfig
+from ccella_core.networks.config import AutoencoderConfig, DetailConfig
 from ccella_core.networks.resnet import RadImageNetConfig, build_radimagenet
 from ccella_core.training import autoencoder
 from ccella_core.training.autoencoder import AutoencoderTraining, encode_mean, frequency_loss, train_autoencoder
@@ -77,6 +77,46 @@ def test_refining_leaves_the_latents_what_they_are(volumes, tmp_path):
     before, after = first.state_dict(), refined.state_dict()
     changed = {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"decoder", "post_quant_conv"}
+
+
+@pytest.fixture
+def planes() -> AutoencoderTraining:
+    """Of a lapped transform."""
+    network = AutoencoderConfig(kind="lapped", block=4, latent_channels=1)
+    return TINY.model_copy(update={"network": network, "crop": (24, 24, 3), "learning_rate": 3e-3, "kl_weight": 0.0})
+
+
+def test_a_network_for_detail_learns_on_from_a_linear_decoder(large_volumes, tmp_path, planes):
+    first = train_autoencoder(large_volumes, planes, tmp_path / "first")
+    detailed = planes.network.model_copy(update={"detail": DetailConfig(width=8, blocks=1)})
+    more = {"network": detailed, "adversarial_weight": 0.1, "latent_noise": 0.2}
+    refined = train_autoencoder(large_volumes, planes.model_copy(update=more), tmp_path / "refined", refine=first)
+    voxels = torch.from_numpy(large_volumes.astype(np.float32))[:, None]
+    assert torch.equal(encode_mean(refined, voxels), encode_mean(first, voxels))
+    assert any(torch.any(weight != 0) for weight in list(refined.detail.parameters())[-2:])
+
+
+def test_slices_are_judged_apart_where_an_autoencoder_is_of_planes(large_volumes, planes):
+    learner = autoencoder._Learner(
+        build_autoencoder(planes.network), planes.model_copy(update={"adversarial_weight": 0.1})
+    )
+    batch = torch.from_numpy(large_volumes[..., :3].astype(np.float32))[:, None]
+    slices = learner._judged(batch)
+    assert slices.shape == (6, 1, 24, 24) and torch.equal(slices[4, 0], batch[1, 0, ..., 1])
+    with pytest.raises(ValueError, match="crops of at least 16 voxels"):
+        AutoencoderTraining(**{**planes.model_dump(), "adversarial_weight": 0.1, "crop": (12, 24, 3)})
+
+
+def test_a_decoder_that_is_shown_noisy_latents_learns_to_see_through_them(large_volumes, planes):
+    batch = torch.from_numpy(large_volumes.astype(np.float32))[:, None]
+    losses = {}
+    for noise in (0.0, 0.5):
+        torch.manual_seed(0)
+        learner = autoencoder._Learner(
+            build_autoencoder(planes.network), planes.model_copy(update={"latent_noise": noise})
+        )
+        losses[noise] = [float(learner(batch, adversarial=False)[1]["l1"]) for _ in range(2)]
+    assert losses[0.0][0] == losses[0.0][1] and losses[0.5][0] != losses[0.5][1]
 
 
 def test_nan_is_never_saved(volumes, tmp_path):

@@ -9,6 +9,7 @@ is computed twice, and nothing but a layer's input and output is ever held whole
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -123,7 +124,8 @@ def _decode_lapped(
     device = next(autoencoder.parameters()).device
     volumes = []
     for number, latent in enumerate(latents.float().split(1), start=1):
-        slices = max(1, SLAB_BYTES // (torch.float32.itemsize * latent[..., 0].numel()))
+        elements = math.prod(latent.shape[2:4])
+        slices = max(1, SLAB_BYTES // (torch.float32.itemsize * elements * autoencoder.widest))
         parts = [autoencoder.decode(part.to(device)).cpu() for part in latent.split(slices, dim=-1)]
         volumes.append(torch.cat(parts, dim=-1))
         if callback is not None and callback(number, len(latents)) is False:
@@ -154,7 +156,8 @@ def estimate_decode_gib(
     if isinstance(autoencoder, LappedTransform):
         # The volume and its parts before they are joined, and a slab on its way.
         volume = voxels * autoencoder.values_of_block * torch.float32.itemsize
-        return (2 * volume + SLABS_ALIVE * min(SLAB_BYTES, volume)) / GIB
+        slab = max(SLAB_BYTES, voxels // latent_shape[2] * autoencoder.widest * torch.float32.itemsize)
+        return (2 * volume + SLABS_ALIVE * min(slab, voxels * autoencoder.widest * torch.float32.itemsize)) / GIB
     held = peak = 0
     for block in _blocks(autoencoder):
         if isinstance(block, MaisiResBlock):

@@ -171,6 +171,13 @@ class DenoiserConfig(StrictModel):
         return self.unet.latent_channels
 
 
+class DetailConfig(StrictModel):
+    """The network with which a lapped transform's decoder draws detail: residual blocks of each plane of the latent."""
+
+    width: Channels = Field(64, description="of the blocks; halved whenever a plane is doubled")
+    blocks: Blocks = Field(6, description="one after the other")
+
+
 class AutoencoderConfig(StrictModel):
     """The autoencoder. Defaults: MONAI's ``AutoencoderKlMaisi`` as published, which shrinks each axis four times."""
 
@@ -188,12 +195,28 @@ class AutoencoderConfig(StrictModel):
     num_res_blocks: tuple[Blocks, ...] = Field((2, 2, 2), description="of each level")
     norm_num_groups: Channels = Field(32, description="of the group norms; divides all channels")
     norm_eps: float = Field(1e-6, gt=0, le=1, description="of the group norms")
+    detail: DetailConfig | None = Field(
+        None, description="of `lapped`: a network of the decoder that draws what its linear part leaves out"
+    )
 
     @model_validator(mode="after")
     def _levels_agree(self) -> AutoencoderConfig:
         if len(self.num_channels) != len(self.num_res_blocks):
             raise ValueError("num_channels and num_res_blocks need one entry a level each")
         _refuse_uneven_groups(self.num_channels, self.norm_num_groups)
+        return self
+
+    @model_validator(mode="after")
+    def _detail_fits(self) -> AutoencoderConfig:
+        if self.detail is None:
+            return self
+        if self.kind != "lapped":
+            raise ValueError("detail is of autoencoders of the kind lapped alone")
+        if self.block & (self.block - 1) or self.detail.width % self.block:
+            raise ValueError(
+                f"detail needs a block that is a power of two and divides its width: not {self.block} and "
+                f"{self.detail.width}"
+            )
         return self
 
     @property

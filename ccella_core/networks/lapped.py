@@ -1,9 +1,10 @@
-"""A lapped block transform: an autoencoder that is linear, trained in minutes and shrinks planes alone.
+"""A lapped block transform: an autoencoder whose latents are linear, trained in minutes, and shrinks planes alone.
 
 Prostate MRI has slices of 3 mm or more: neighbours share little, and an autoencoder that halves that axis loses what
 it cannot get back. Here each plane is cut into blocks, and a latent element describes one block by the strongest of
 its components; encoder and decoder see the neighbouring blocks too, so that blocks overlap ("lapped", Malvar 1989) and
-leave no edges.
+leave no edges. Where a block keeps few components, what is left out may be drawn instead: by a network that sees the
+latents, and learns what such places look like (as in super-resolution: SRGAN, Ledig et al. 2017, arXiv 1609.04802).
 """
 
 from __future__ import annotations
@@ -57,7 +58,10 @@ class LappedTransform(nn.Module):
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
-        self.values_of_block = values = config.block**2
+        values = config.block**2
+        self.values_of_block = values
+        self.widest = values if config.detail is None else config.detail.width * config.block
+        """Numbers a latent element that the decoder holds in its largest tensor."""
         padding = (LAP // 2, LAP // 2, 0)
         self.encoder = nn.Sequential(
             BlockSplit(config.block), nn.Conv3d(values, config.latent_channels, (LAP, LAP, 1), padding=padding)
@@ -65,6 +69,7 @@ class LappedTransform(nn.Module):
         self.decoder = nn.Sequential(
             nn.Conv3d(config.latent_channels, values, (LAP, LAP, 1), padding=padding), BlockJoin(config.block)
         )
+        self.detail = None if config.detail is None else _Detail(config)
 
     def encode(self, voxels: Tensor) -> tuple[Tensor, Tensor]:
         """The latent and its width."""
@@ -73,7 +78,8 @@ class LappedTransform(nn.Module):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Voxels of latents."""
-        return self.decoder(latents)  # type: ignore[no-any-return]
+        voxels: Tensor = self.decoder(latents)
+        return voxels if self.detail is None else voxels + self.detail(latents)
 
     def forward(self, voxels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Reconstruction, latent and its width."""
@@ -111,3 +117,43 @@ class LappedTransform(nn.Module):
         encode.bias.copy_(-(mean @ (strongest / strengths)))
         decode.weight[:, :, middle, middle, 0] = (strongest * strengths).float()
         decode.bias.copy_(mean)
+
+
+class _Detail(nn.Module):
+    """What the linear decoder leaves out, of latents (B, C, x, y, Z) as (B, 1, X, Y, Z); nothing before it has learnt.
+
+    Planes know nothing of each other: slices of 3 mm share no texture.
+    """
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        assert config.detail is not None
+        width = config.detail.width
+        layers: list[nn.Module] = [nn.Conv2d(config.latent_channels, width, 3, padding=1)]
+        layers += [_PlaneBlock(width) for _ in range(config.detail.blocks)]
+        for _ in range(config.block.bit_length() - 1):
+            finer = width // 2
+            layers += [nn.Conv2d(width, 4 * finer, 3, padding=1), nn.PixelShuffle(2), _PlaneBlock(finer)]
+            width = finer
+        last = nn.Conv2d(width, 1, 3, padding=1)
+        nn.init.zeros_(last.weight)
+        assert last.bias is not None
+        nn.init.zeros_(last.bias)
+        self.layers = nn.Sequential(*layers, nn.SiLU(), last)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        planes = latents.permute(0, 4, 1, 2, 3).flatten(0, 1)
+        return self.layers(planes).unflatten(0, (len(latents), -1)).permute(0, 2, 3, 4, 1)  # type: ignore[no-any-return]
+
+
+class _PlaneBlock(nn.Module):
+    """A residual block without norms, which would tie the brightness of a place to that of the rest."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.SiLU(), nn.Conv2d(width, width, 3, padding=1), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x)  # type: ignore[no-any-return]

@@ -63,19 +63,31 @@ class AutoencoderTraining(StrictModel):
     perceptual_weights_file: Path | None = Field(
         None, description="`model.safetensors` in the folder that `ccella models import-extractor radimagenet` made"
     )
-    adversarial_weight: Weight = Field(0.0, description="of a patch discriminator's opinion")
+    latent_noise: Weight = Field(
+        0.0,
+        description="most noise that the decoder learns to see through, as a share of the latents' standard deviation: "
+        "those of a denoiser are not without it",
+    )
+    adversarial_weight: Weight = Field(
+        0.0, description="of a patch discriminator's opinion, on slices where the autoencoder is of planes"
+    )
     adversarial_from: Annotated[int, Field(ge=0, le=MOST_STEPS)] = Field(
         0, description="the first step at which it counts"
     )
     seed: Seed = Field(0, description="of all that is drawn at random")
     checkpoint_every: Steps = Field(50, description="steps")
 
+    @property
+    def judged_dims(self) -> Literal[2, 3]:
+        """Dimensions that a discriminator sees at once: slices apart where the autoencoder never mixes them."""
+        return 2 if self.network.kind == "lapped" else 3
+
     @model_validator(mode="after")
     def _options_fit(self) -> AutoencoderTraining:
         if any(side % factor for side, factor in zip(self.crop, self.network.factors, strict=True)):
             raise ValueError(f"the sides of crop must be multiples of {self.network.factors}")
-        if self.adversarial_weight and min(self.crop) < LEAST_JUDGED:
-            raise ValueError(f"a discriminator needs crops of at least {LEAST_JUDGED} voxels along each side")
+        if self.adversarial_weight and min(self.crop[: self.judged_dims]) < LEAST_JUDGED:
+            raise ValueError(f"a discriminator needs crops of at least {LEAST_JUDGED} voxels along each side it sees")
         if self.perceptual_weight and self.perceptual_weights_file is None:
             raise ValueError(
                 "perceptual_weight needs perceptual_weights_file (ccella models import-extractor radimagenet)"
@@ -102,7 +114,7 @@ class _Learner(nn.Module):
         if config.adversarial_weight:
             # Instance norm: a batch of two crops is too small for batch statistics.
             self.discriminator = PatchDiscriminator(
-                spatial_dims=3,
+                spatial_dims=config.judged_dims,
                 channels=DISCRIMINATOR_CHANNELS,
                 in_channels=1,
                 num_layers_d=DISCRIMINATOR_LAYERS,
@@ -112,7 +124,9 @@ class _Learner(nn.Module):
 
     def forward(self, batch: Tensor, *, adversarial: bool) -> tuple[Tensor, dict[str, Tensor]]:
         config = self.config
-        reconstruction, mean, sigma = self.autoencoder(batch)
+        mean, sigma = self.autoencoder.encode(batch)
+        noise = config.latent_noise * torch.rand(len(mean), 1, 1, 1, 1, device=mean.device) * mean.std()
+        reconstruction = self.autoencoder.decode(mean + (sigma + noise) * torch.randn_like(mean))
         metrics = {
             "l1": F.l1_loss(reconstruction, batch),
             "kl": 0.5 * (mean.square() + sigma.square() - torch.log(sigma.square() + 1e-8) - 1).mean(),
@@ -126,13 +140,18 @@ class _Learner(nn.Module):
             metrics["perceptual"] = perceptual.to(batch.device)(reconstruction.float(), batch.float())
             loss = loss + config.perceptual_weight * metrics["perceptual"]
         if self.discriminator is not None:
-            learning = self._discriminator_loss(batch, reconstruction.detach())
+            real, drawn = (self._judged(volumes) for volumes in (batch, reconstruction))
+            learning = self._discriminator_loss(real, drawn.detach())
             constants = {name: weight.detach() for name, weight in self.discriminator.named_parameters()}
-            verdict = torch.func.functional_call(self.discriminator, constants, (reconstruction,))[-1]
+            verdict = torch.func.functional_call(self.discriminator, constants, (drawn,))[-1]
             metrics["adversarial"] = self._opinion(verdict, target_is_real=True, for_discriminator=False)
             metrics["discriminator"] = learning
             loss = loss + learning + (config.adversarial_weight if adversarial else 0.0) * metrics["adversarial"]
         return loss, {name: value.detach() for name, value in metrics.items()}
+
+    def _judged(self, volumes: Tensor) -> Tensor:
+        """Volumes (B, 1, X, Y, Z) as the discriminator sees them: whole, or as slices (B · Z, 1, X, Y)."""
+        return volumes if self.config.judged_dims == 3 else volumes.permute(0, 4, 1, 2, 3).flatten(0, 1)
 
     def _discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         assert self.discriminator is not None
@@ -185,7 +204,8 @@ def train_autoencoder(
         torch.nn.init.constant_(log_variance.bias, INITIAL_LOG_VARIANCE)
         encoding = (model.encoder, model.quant_conv_mu, model.quant_conv_log_sigma)
     if refine is not None:
-        model.load_state_dict(refine.state_dict())
+        # It may have no network for detail yet.
+        model.load_state_dict(model.state_dict() | refine.state_dict())
         for part in encoding:
             part.requires_grad_(False)
     trainer = Trainer(

@@ -108,7 +108,8 @@ def train(config: AutoencoderConfigFile) -> Path:
 
 def _to_refine(config: AutoencoderConfigFile) -> Autoencoder:
     source = autoencoder_source(str(config.refine))
-    if source.config != config.autoencoder.network:
+    wanted = config.autoencoder.network
+    if source.config not in (wanted, wanted.model_copy(update={"detail": None})):
         raise InputError(f"The autoencoder in {config.refine} is another network than the one configured.")
     return source.load()
 
