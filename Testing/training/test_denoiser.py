@@ -11,7 +11,7 @@ from latent_cases import CHANNELS, FakePrepared, Heard, cached, tiny_network
 
 from ccella_core.errors import InputError, NonFiniteError
 from ccella_core.generation.schedulers import SchedulerConfig
-from ccella_core.networks.config import REPORT_VARIANTS, VARIANTS
+from ccella_core.networks.config import REPORT_VARIANTS, VARIANTS, DenoiserConfig
 from ccella_core.runs.launch import new_accelerator
 from ccella_core.training import denoiser as training
 from ccella_core.training.denoiser import DenoiserTraining, train_denoiser
@@ -143,6 +143,34 @@ def test_options_beyond_the_paper_train(cases, tmp_path, option):
     train_denoiser(cases, changed(steps=2, **option), tmp_path / "option", logger=with_option)
     assert math.isfinite(with_option.steps[-1]["loss"])
     assert with_option.steps[0]["loss/denoising"] != pytest.approx(plain.steps[0]["loss/denoising"], rel=1e-3)
+
+
+def planar(**unet: object) -> DenoiserConfig:
+    network = tiny_network()
+    return network.model_copy(update={"unet": network.unet.model_copy(update={"kind": "planar", **unet})})
+
+
+@pytest.mark.medium
+def test_a_network_with_a_gaussian_part_begins_with_it(cases, tmp_path):
+    flow = {"scheduler": {"prediction_type": "flow"}, "error": "l2"}
+    plain, gaussian = Heard(), Heard()
+    train_denoiser(cases, changed(network=planar(), steps=1, **flow), tmp_path / "plain", logger=plain)
+    run = train_denoiser(
+        cases, changed(network=planar(gaussian=True), steps=1, **flow), tmp_path / "gaussian", logger=gaussian
+    )
+    assert gaussian.steps[0]["loss/denoising"] < 0.8 * plain.steps[0]["loss/denoising"]
+    again = train_denoiser(
+        cases, changed(network=planar(gaussian=True), steps=1, **flow), tmp_path / "again", start=run.network
+    )
+    began, went_on = run.network.unet.gaussian.log_power, again.network.unet.gaussian.log_power
+    torch.testing.assert_close(went_on, began, atol=0.05, rtol=0)  # learnt on, not set anew
+
+
+@pytest.mark.parametrize("scheduler", [{"prediction_type": "v_prediction"},
+                                       {"prediction_type": "flow", "num_train_timesteps": 500}])  # fmt: skip
+def test_a_gaussian_part_is_for_rectified_flow(scheduler):
+    with pytest.raises(ValueError, match="gaussian needs prediction_type flow and 1000 timesteps"):
+        DenoiserTraining.model_validate({"network": planar(gaussian=True).model_dump(), "scheduler": scheduler})
 
 
 def test_published_defaults():

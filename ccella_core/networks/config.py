@@ -49,6 +49,8 @@ Width = Annotated[int, Field(gt=0, le=32768)]
 """Of tokens and of what is computed from them: eight times the widest that is published."""
 Blocks = Annotated[int, Field(gt=0, le=64)]
 """One after the other."""
+FLOW_TIMESTEPS = 1000
+"""Timesteps of a rectified flow from clean to noise, for the networks that must know."""
 MOST_LEVELS = 8
 """Each halves the sides: beyond this a volume would need more than a thousand voxels along each."""
 
@@ -95,6 +97,11 @@ class UNetConfig(StrictModel):
     modality_labels: Width | None = Field(None, description="labels of modalities that are known; NV-Generate: 128")
     residual_resampling: bool = Field(False, description="residual blocks halve and double, not single convolutions")
     attention_projection: bool = Field(False, description="a linear layer after each self-attention")
+    gaussian: bool = Field(
+        False,
+        description="of `planar`, with prediction_type `flow`: to what is learnt is added the best guess for Gaussian "
+        "latents of the training set's spectra, so that the network begins with it",
+    )
 
     @model_validator(mode="after")
     def _levels_agree(self) -> UNetConfig:
@@ -102,6 +109,8 @@ class UNetConfig(StrictModel):
             raise ValueError("num_channels, attention_levels and num_head_channels need one entry a level each")
         if self.kind == "maisi":
             _refuse_uneven_groups(self.num_channels, self.norm_num_groups)
+            if self.gaussian:
+                raise ValueError("gaussian is of U-Nets of the kind planar alone")
         # The published one attends in the middle as well, with the last level's heads.
         last = len(self.num_channels) - 1 if self.kind == "maisi" else None
         for level in [each for each, attends in enumerate(self.attention_levels) if attends or each == last]:

@@ -4,7 +4,8 @@ It halves planes alone, and its residual blocks see first a plane and then the l
 Tran et al. 2018, arXiv 1711.11248): at an equal width they compute a fifth of what 3 x 3 x 3 convolutions do. Within,
 the channels of an element lie side by side, (B, Z, X, Y, C): planes and lines are then images with channels last,
 and nothing is copied from one to the other. Norms are of each element's channels, as in
-ConvNeXt (Liu et al. 2022, arXiv 2201.03545). Every block begins as the identity, and the network as zero.
+ConvNeXt (Liu et al. 2022, arXiv 2201.03545). Every block begins as the identity, and the network as zero or, with
+``gaussian``, as the best guess for Gaussian latents.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ccella_core.networks.config import UNetConfig
+from ccella_core.networks.config import FLOW_TIMESTEPS, UNetConfig
+from ccella_core.networks.gaussian import GaussianFlow
 
 WAVES = (128.0, 64.0, 32.0, 16.0, 8.0)
 """Lengths of the waves that tell a latent element where it lies, in steps of the latent times mm of a voxel."""
@@ -67,7 +69,8 @@ class PlanarUNet(nn.Module):
         self.enlarge = nn.ModuleList(nn.Linear(coarse, HALF**2 * fine) for fine, coarse in pairwise(widths))
         self.norm = nn.LayerNorm(first)
         self.outward = _zeroed(nn.Linear(first, config.latent_channels))
-        self.share = _zeroed(nn.Linear(embedding, config.latent_channels))
+        self.gaussian = GaussianFlow(config.latent_channels) if config.gaussian else None
+        self.share = None if config.gaussian else _zeroed(nn.Linear(embedding, config.latent_channels))
 
     def forward(
         self,
@@ -104,9 +107,12 @@ class PlanarUNet(nn.Module):
             reversed(list(self.up.children())), reversed(list(self.enlarge.children())), strict=True
         ):
             h = _through(blocks, _spread(enlarge(h)) + passed.pop(), embedding, tokens)
-        # What is predicted holds the noise itself, which has more channels than the levels and would not fit through.
-        share = self.share(embedding)[..., None, None, None]
-        return self.outward(F.silu(self.norm(h))).permute(0, 4, 2, 3, 1) + share * x  # type: ignore[no-any-return]
+        learnt: Tensor = self.outward(F.silu(self.norm(h))).permute(0, 4, 2, 3, 1)
+        if self.gaussian is not None:
+            return learnt + self.gaussian(x, timesteps / FLOW_TIMESTEPS)
+        # What is predicted holds the noise itself, which may have more channels than fit through the levels.
+        assert self.share is not None
+        return learnt + self.share(embedding)[..., None, None, None] * x  # type: ignore[no-any-return]
 
 
 class _Block(nn.Module):

@@ -16,8 +16,9 @@ from torch import Tensor
 from ccella_core.config import MOST_STEPS, BatchSize, LearningRate, Power, Seed, Steps, StrictModel, Weight
 from ccella_core.errors import InputError
 from ccella_core.generation.schedulers import SchedulerConfig
-from ccella_core.networks.config import DenoiserConfig
+from ccella_core.networks.config import FLOW_TIMESTEPS, DenoiserConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
+from ccella_core.networks.planar import PlanarUNet
 from ccella_core.runs.batches import Batches
 from ccella_core.runs.logging import TrainLogger
 from ccella_core.runs.schedules import polynomial
@@ -27,6 +28,9 @@ from ccella_core.training.data.cached_cases import CachedCases
 from ccella_core.training.data.device_cases import CaseLoading, DeviceCases
 from ccella_core.training.data.regions import RegionWeighting, RegionWeights
 from ccella_core.training.losses import FOCAL_WEIGHT, joint_loss
+
+SPECTRUM_CASES = 512
+"""Of the training set, whose spectra a network with a Gaussian part begins with."""
 
 
 class DenoiserTraining(StrictModel):
@@ -69,6 +73,9 @@ class DenoiserTraining(StrictModel):
     def _options_fit(self) -> DenoiserTraining:
         if self.min_snr_gamma is not None and self.scheduler.prediction_type == "flow":
             raise ValueError("min_snr_gamma is for noise or velocity prediction, not for rectified flow")
+        flow = self.scheduler.prediction_type == "flow" and self.scheduler.num_train_timesteps == FLOW_TIMESTEPS
+        if self.network.unet.gaussian and not flow:
+            raise ValueError(f"network.unet.gaussian needs prediction_type flow and {FLOW_TIMESTEPS} timesteps")
         if self.network.uses_modality:
             raise ValueError("network.variant modality is not trained here; choose one that the paper compares")
         return self
@@ -150,6 +157,8 @@ def train_denoiser(
     model = ConditionalDenoiser(config.network)
     if start is not None:
         model.load_state_dict(start.state_dict())
+    _refuse_mismatched(cases, config)
+    _set_spectrum(model, cases)
     trainer = Trainer(
         model,
         folder,
@@ -161,7 +170,7 @@ def train_denoiser(
         kept=config.keep_checkpoints,
         slower=None if model.adapter is None or config.adapter_rate == 1 else {model.adapter: config.adapter_rate},
     )
-    _refuse_mismatched(cases, config, trainer.accelerator)
+    _refuse_uneven_batch(config, trainer.accelerator)
     loading = loading or CaseLoading()
     on_device = loading.on_device(cases, trainer.accelerator.device)
     weights = None if config.region_weights == "none" else RegionWeights(cases, config.region_weights)
@@ -202,7 +211,22 @@ def _loss(
     return loss.total * processes, {name: value * processes for name, value in metrics.items()}
 
 
-def _refuse_mismatched(cases: CachedCases, config: DenoiserTraining, accelerator: Accelerator) -> None:
+def _set_spectrum(model: ConditionalDenoiser, cases: CachedCases) -> None:
+    """What the network begins with, where it begins with Gaussian latents, and has not begun yet."""
+    gaussian = model.unet.gaussian if isinstance(model.unet, PlanarUNet) else None
+    if gaussian is None or gaussian.log_power.any():
+        return
+    rows = list(range(0, len(cases), math.ceil(len(cases) / SPECTRUM_CASES)))
+    latents = cases.stored_latents(rows).float() * cases.scale
+    gaussian.set_spectrum(latents, cases.present[rows].repeat_interleave(cases.channels_a_part, dim=1))
+
+
+def _refuse_uneven_batch(config: DenoiserTraining, accelerator: Accelerator) -> None:
+    if config.batch_size < accelerator.num_processes:
+        raise InputError(f"A batch of {config.batch_size} cannot be shared by {accelerator.num_processes} processes.")
+
+
+def _refuse_mismatched(cases: CachedCases, config: DenoiserTraining) -> None:
     channels, *shape = cases.latent_shape
     multiples = config.network.unet.shape_multiples
     if channels != config.network.latent_channels:
@@ -212,8 +236,6 @@ def _refuse_mismatched(cases: CachedCases, config: DenoiserTraining, accelerator
         )
     if any(size % multiple for size, multiple in zip(shape, multiples, strict=True)):
         raise InputError(f"The latents are {shape}; this network needs multiples of {multiples}.")
-    if config.batch_size < accelerator.num_processes:
-        raise InputError(f"A batch of {config.batch_size} cannot be shared by {accelerator.num_processes} processes.")
     adapter = config.network.adapter
     if adapter is not None and cases.null_text is not None and cases.null_text.shape[1] != adapter.text_width:
         raise InputError(

@@ -38,7 +38,7 @@ class AutoencoderSource:
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that change with its weights."""
         return hashlib.sha256(
-            (sha256_of(self.folder / WEIGHTS_NAME) + self.config.model_dump_json()).encode()
+            (sha256_of(self.folder / WEIGHTS_NAME) + self.config.model_dump_json(exclude_none=True)).encode()
         ).hexdigest()[:16]
 
     def load(self) -> Autoencoder:

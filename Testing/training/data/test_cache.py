@@ -100,6 +100,16 @@ def test_labels_follow_the_sequences(tmp_path):
     assert [cases.rows[2 * case].has_lesion for case in (0, 1, 3)] == [False, True, None]
 
 
+@pytest.mark.parametrize(("scale", "each"), [("sequence", 1), ("channel", CHANNELS)])
+def test_masks_share_the_scale_of_the_commonest(tmp_path, scale, each):
+    """A lesion at unit variance would be many times as strong as anything else."""
+    both = cached(tmp_path / "both", labels=("gland", "lesion"), scale=scale).index.scale_factors
+    gland = cached(tmp_path / "gland", labels=("gland",), scale=scale).index.scale_factors
+    lesion = cached(tmp_path / "lesion", labels=("lesion",), scale=scale).index.scale_factors
+    assert len(both) == 3 * each and both[: 2 * each] == gland and both[2 * each :] == gland[each:]
+    assert lesion[each] > 1.5 * gland[each]
+
+
 def test_one_scale_factor_a_channel(tmp_path):
     prepared = FakePrepared(lacking=[("case1", "adc")])
     cases = cached(tmp_path, prepared=prepared, sequences=("t2w", "adc"), scale="channel")

@@ -43,7 +43,7 @@ from ccella_core.training.data.cached_cases import (
     rows_of,
 )
 from ccella_core.training.data.sets import JoinedSet
-from ccella_core.training.data.shards import CacheSettings, ShardWriter, in_half, rows_of_case, save_tensors
+from ccella_core.training.data.shards import MASKS, CacheSettings, ShardWriter, in_half, rows_of_case, save_tensors
 
 log = logging.getLogger(__name__)
 
@@ -219,7 +219,7 @@ def _write_index(
     index = CacheIndex(
         depends_on=depends_on,
         parts=tuple(parts),
-        scale_factors=given or moments.scale_factors(scale),
+        scale_factors=given or _alike(moments.scale_factors(scale), parts),
         spacing_mm=prepared.spacing,
         has_regions=has_regions,
         null_sha256=sha256_of(folder / NULL_NAME) if has_text else None,
@@ -236,6 +236,19 @@ def _tell_of_mirrors(rows: Sequence[CacheEntry]) -> None:
             "%d of %d cases have no mirror image, as the sides in their reports cannot be exchanged with certainty: %s",
             len(alone), len({row.id for row in rows}), shorten(alone),
         )  # fmt: skip
+
+
+def _alike(factors: tuple[float, ...], parts: Sequence[SequenceName | LabelName]) -> tuple[float, ...]:
+    """Masks are all 0 or 1, so one scale, the gland's, is right for all of them.
+
+    A lesion is rare: at unit variance it would be many times as strong as anything else, and the loss hardly be of the
+    image.
+    """
+    each = len(factors) // len(parts)
+    masks = [number for number, part in enumerate(parts) if part in MASKS]
+    common = min(masks, key=lambda number: factors[number * each], default=0)
+    kept = [common if number in masks else number for number in range(len(parts))]
+    return tuple(factor for number in kept for factor in factors[number * each : (number + 1) * each])
 
 
 class _Moments:
