@@ -83,6 +83,20 @@ def test_report_pathology_and_guidance_each_change_the_volume(tiny_pipeline: CCE
     assert np.abs(tiny_pipeline("The prostate is enlarged.", seed=0)[0].voxels - plain).max() > 1e-4
 
 
+def test_the_last_call_frees_each_network(
+    tiny_pipeline: CCELLAPipeline, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ccella_core.generation.job.MAX_BATCH", 2)  # so that there are two batches
+    pipeline = CCELLAPipeline.from_pretrained(tiny_model, device="cpu", dtype="float32")
+    volumes = tiny_pipeline(REPORT, seed=3, count=3)
+    last = pipeline(REPORT, seed=3, count=3, last_call=True)
+    for one, other in zip(volumes, last, strict=True):
+        np.testing.assert_array_equal(one.voxels, other.voxels)
+    assert all(weight.is_meta for weight in pipeline.denoiser.parameters())
+    with pytest.raises(InputError, match="has had its last call; load the model again"):
+        pipeline(REPORT, seed=3)
+
+
 def test_the_null_report_is_read_where_it_is_no_mistake(tiny_pipeline: CCELLAPipeline) -> None:
     (nothing,) = tiny_pipeline(NULL_REPORT, seed=0, allow_null=True)
     (report,) = tiny_pipeline(REPORT, seed=0, allow_null=True)

@@ -143,7 +143,7 @@ def generate(
                 volumes = remote(text, options, image=edit, callback=progress)
             else:
                 pipeline = CCELLAPipeline.from_pretrained(found or model, device=device, dtype=dtype)
-                volumes = pipeline(text, options, image=edit, callback=progress)
+                volumes = pipeline(text, options, image=edit, last_call=True, callback=progress)
     seconds = round(time.monotonic() - started, 2)
     saved = []
     for volume in volumes:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ccella_core.devices import choose_device, choose_dtype, memory_explained
-from ccella_core.errors import Cancelled
+from ccella_core.errors import Cancelled, InputError
 from ccella_core.generation.components import Components, check_components, load_components, save_components
 from ccella_core.generation.decoding import decode
 from ccella_core.generation.edit import ScanToEdit, Source, Sphere, edit_of
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 
 class CCELLAPipeline:
     """A model that is ready to generate: networks, noise schedule, report encoder and what the model says of them.
-
-    To free the report encoder's memory once a report was encoded: ``pipeline.encoder.release()``.
 
     Args:
         denoiser: in any variant.
@@ -81,8 +79,7 @@ class CCELLAPipeline:
         self.dtype = choose_dtype(dtype, self.device)
         self.denoiser = denoiser.to(self.device).eval()
         self.autoencoder = autoencoder.to(self.device).eval()
-        self.autoencoder_config = autoencoder_config
-        self.scheduler_config = scheduler_config
+        self.autoencoder_config, self.scheduler_config = autoencoder_config, scheduler_config
         self.encoder = encoder
         self.report_profile = report_profile
         self.index = index
@@ -180,6 +177,7 @@ class CCELLAPipeline:
         image: ScanToEdit | Source | Mapping[SequenceName, Source] | None = None,
         mask: Source | Sphere | None = None,
         allow_null: bool = False,
+        last_call: bool = False,
         callback: ProgressCallback | None = None,
         **keywords: Unpack[GenerationKeywords],
     ) -> list[SyntheticVolume]:
@@ -193,6 +191,7 @@ class CCELLAPipeline:
                 ``scan_to_edit``, which can also read it before there is a pipeline.
             mask: where the scan may change; by default within the model's field of view.
             allow_null: ``NULL_REPORT`` is no mistake: the case has no report.
+            last_call: each network's memory is freed as soon as it is done with; no other call can follow.
             callback: called after every step; ``False`` stops with ``Cancelled``.
             **keywords: ``seed``, ``count``, ``sequences``, ``labels``, ``num_inference_steps``, ``guidance_scale``,
                 ``shape``, ``spacing``, ``pathology``, ``memory_limit_gib``, ``strength``, ``output_range`` and
@@ -203,8 +202,7 @@ class CCELLAPipeline:
             ``output_range`` says otherwise. A model of several stacked sequences gives each of them for every seed:
             those of the first seed, then of the next. Each can be made again alone from its provenance, equal up to
             rounding. Of a model that draws labels, those of a seed have one label map, their ``labels``. An edited
-            volume has the grid and intensities of its scan; there is one for each scan that was
-            given.
+            volume has the grid and intensities of its scan; there is one for each scan that was given.
 
         Raises:
             InputError: an argument that cannot be used, or too little memory.
@@ -216,12 +214,13 @@ class CCELLAPipeline:
             >>> (volume,) = pipeline("PI-RADS 5 lesion in the left peripheral zone.", seed=7, num_inference_steps=10)
             >>> volume.save("volume.nii.gz")
 
-            The same options for several reports, and a scheduler of Diffusers:
+            Several reports, and a scheduler of Diffusers:
 
-            >>> options = GenerationOptions(count=2, output_range="int16")
             >>> unipc = UniPCMultistepScheduler(prediction_type=pipeline.scheduler_config.prediction_type)
             >>> volumes = [v for report in reports for v in pipeline(report, options, scheduler=unipc)]
         """
+        if next(self.denoiser.parameters()).is_meta:
+            raise InputError("This pipeline has had its last call; load the model again.")
         # 1. Check everything before anything slow begins.
         edit = edit_of(image, mask, self.index.sequences)
         job = prepare(self, report, read_options(options, **keywords), scheduler, allow_null=allow_null, edit=edit)
@@ -235,6 +234,8 @@ class CCELLAPipeline:
                 null_text = self.encoder.encode([NULL_REPORT]) if job.guidance_scale != 1 else None
                 if progress.encoded() is False:
                     raise Cancelled("Generation was stopped after the report was encoded.")
+                if last_call:
+                    self.encoder.release()
             known = None if edit is None else encode_known(self, edit, job)
             for number, seeds in enumerate(job.batches):
                 # 3. Denoise.
@@ -254,6 +255,8 @@ class CCELLAPipeline:
                     known=known,
                     callback=partial(progress.denoised, number),
                 )
+                if last_call and number == len(job.batches) - 1:
+                    self.denoiser.to("meta")
                 # 4. Decode, one sequence or label after the other; their latents are stacked.
                 stacked = self.index.stacked(job.parts)
                 by_part = dict(zip(stacked, latents.chunk(len(stacked), dim=1), strict=True))

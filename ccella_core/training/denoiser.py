@@ -19,6 +19,7 @@ from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.networks.config import FLOW_TIMESTEPS, DenoiserConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.networks.planar import PlanarUNet
+from ccella_core.provenance import LabelName, SequenceName
 from ccella_core.runs.batches import Batches
 from ccella_core.runs.logging import TrainLogger
 from ccella_core.runs.schedules import polynomial
@@ -64,6 +65,11 @@ class DenoiserTraining(StrictModel):
     report_dropout: float = Field(0.0, ge=0, lt=1, description="share of cases shown the null report, for guidance")
     stratified_timesteps: bool = Field(False, description="spread each batch over the whole range of timesteps")
     min_snr_gamma: float | None = Field(None, gt=0, description="min-SNR weights of the timesteps, 5 as in their paper")
+    part_weights: dict[SequenceName | LabelName, Annotated[float, Field(gt=0)]] = Field(
+        {},
+        description="how much sequences and labels count in the loss, by name; 1 where nothing is said. Masks are "
+        "learnt soonest, and at equal weights what is hardest, how patients look, is not learnt for long",
+    )
     region_weights: Literal["none"] | RegionWeighting = Field("none", description="weigh gland and lesion more")
     seed: Seed = Field(0, description="of all that is drawn at random")
     checkpoint_every: Steps = Field(500, description="steps")

@@ -77,6 +77,8 @@ class TrainConfig(StrictModel):
             raise ValueError("a sequence stands twice in sequences")
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("a label stands twice in labels")
+        if unknown := self.denoiser.part_weights.keys() - {*self.sequences, *self.labels}:
+            raise ValueError(f"denoiser.part_weights: {min(unknown)} is none of the sequences and labels")
         if self.denoiser.network.latent_channels % len((*self.sequences, *self.labels)):
             raise ValueError(
                 f"denoiser.network.unet.latent_channels: {self.denoiser.network.latent_channels} cannot be shared by "

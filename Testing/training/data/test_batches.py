@@ -127,6 +127,9 @@ def test_a_case_of_unknown_class_is_read_by_nobody_and_given_as_either(tmp_path)
     config = DenoiserTraining(network=tiny_network(), batch_size=5)
     (made,) = BatchMaker(cases, config)(0, range(5))
     assert made.readers == 4
+    weighed = config.model_copy(update={"part_weights": {"lesion": 0.25}})
+    (made,) = BatchMaker(cases, weighed)(0, range(5))
+    assert sorted({tuple(row) for row in made.channel_weight.tolist()}) == [(1, 1, 0, 0), (1, 1, 0.25, 0.25)]
 
 
 def test_repeated_cases_come_as_often(tmp_path):

@@ -81,6 +81,7 @@ def test_what_a_case_lacks_is_zeros_and_said_to_be_absent(tmp_path):
     assert there.std() == pytest.approx(1, rel=2e-3), "those that are not there do not count"
     assert cases.channel_weight([0, 3]) is None
     assert cases.channel_weight([0, 1]).tolist() == [[1] * 4, [1, 1, 0, 0]]
+    assert cases.channel_weight([0, 1], {"adc": 0.5}).tolist() == [[1, 1, 0.5, 0.5], [1, 1, 0, 0]]
     with pytest.raises(InputError, match="No training case in prepared has the hbv"):
         build(tmp_path / "none", FakePrepared(lacking=[(f"case{n}", "hbv") for n in range(5)]), sequences=("hbv",))
 

@@ -6,7 +6,7 @@ it, in however many micro-batches, and whether or not the run was stopped in bet
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from ccella_core.errors import InputError
 from ccella_core.networks.config import DenoiserConfig
 from ccella_core.runs.batches import micro_batches, shuffled_rows
-from ccella_core.training.data.cached_cases import CachedCases
+from ccella_core.training.data.cached_cases import EQUAL, CachedCases
 from ccella_core.training.data.regions import RegionWeights
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class CaseBatch(NamedTuple):
     """(B,) bool: whether it shows its report and its class is known, so that reading the class can be learnt."""
     voxel_weight: Tensor | None
     channel_weight: Tensor | None
-    """(B, C): 0 for parts of the latent that a case does not have; ``None``: all have all."""
+    """(B, C): 0 for parts of the latent that a case does not have; ``None``: all have all, and count the same."""
     readers: int
     """Cases in the whole batch of the step from which reading the class is learnt."""
 
@@ -119,6 +119,7 @@ def make_batch(
     network: DenoiserConfig,
     *,
     weights: RegionWeights | None = None,
+    part_weights: Mapping[str, float] = EQUAL,
     by_row: bool = False,
     by_number: bool = False,
     readers: int = 0,
@@ -130,6 +131,7 @@ def make_batch(
         draws: one a case.
         network: that is to see it.
         weights: how much each latent voxel counts.
+        part_weights: how much each part of the latent counts; 1 where nothing is said.
         by_row: the latents lie on the device.
         by_number: the reports lie on the device.
         readers: cases in the whole batch of the step that show their report and whose class is known.
@@ -160,7 +162,7 @@ def make_batch(
         has_report=shows_report,
         reads_class=shows_report & known,
         voxel_weight=None if weights is None else weights(rows),
-        channel_weight=cases.channel_weight(rows),
+        channel_weight=cases.channel_weight(rows, part_weights),
         readers=readers,
     )
 
@@ -196,7 +198,7 @@ class BatchMaker:
         )
         readers = sum(draw.shows_report and bool(self.cases.knows_class[draw.row]) for draw in draws)
         return [
-            make_batch(self.cases, some, config.network, weights=self.weights, by_row=self.by_row,
-                       by_number=self.by_number, readers=readers)
+            make_batch(self.cases, some, config.network, weights=self.weights, part_weights=config.part_weights,
+                       by_row=self.by_row, by_number=self.by_number, readers=readers)
             for some in micro_batches([draws[place] for place in places], config.micro_batch_size)
         ]  # fmt: skip

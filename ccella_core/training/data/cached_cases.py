@@ -8,9 +8,10 @@ its header a line for each case. Shards are mapped into memory, which the proces
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
@@ -28,6 +29,9 @@ from ccella_core.provenance import LabelName, SequenceName
 
 CACHE_NAME, NULL_NAME = "cache.json", "null-report.safetensors"
 GLAND, LESION = 1, 2  # bits of a latent voxel's region
+
+EQUAL: Mapping[str, float] = MappingProxyType({})
+"""Weights of the parts of a latent that all count the same."""
 
 
 class CacheEntry(StrictModel):
@@ -170,12 +174,18 @@ class CachedCases:
         """Of the latent."""
         return self.latent_shape[0] // len(self.index.parts)
 
-    def channel_weight(self, rows: list[int]) -> Tensor | None:
-        """(B, C) float32, 1 where a channel is of a part that the case has and 0 elsewhere; ``None``: they have all."""
+    def channel_weight(
+        self, rows: list[int], part_weights: Mapping[str, float] = MappingProxyType({})
+    ) -> Tensor | None:
+        """(B, C) float32, the weight of the part that a channel is of where the case has it, and 0 elsewhere.
+
+        ``None``: they have all, and all count the same. Parts without a weight count 1.
+        """
         present = self.present[rows]
-        if bool(present.all()):
+        if bool(present.all()) and not part_weights:
             return None
-        return present.float().repeat_interleave(self.channels_a_part, dim=1)
+        weights = torch.tensor([part_weights.get(part, 1.0) for part in self.index.parts])
+        return (present * weights).repeat_interleave(self.channels_a_part, dim=1)
 
     def stored_latents(self, rows: list[int]) -> Tensor:
         """(B, C, x, y, z) float16, not scaled."""
