@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from subprocess import CalledProcessError
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ccella_core.cases.prepared import PreparedSet
+from ccella_core.errors import InputError
 
 FOLDER = Path(__file__).parent / "benchmarks"
 
@@ -328,6 +330,31 @@ def test_a_whole_volume(benchmark_module: ModuleType, tmp_path: Path, monkeypatc
     total = sum(ours["stages"].values())
     assert result["times"] == pytest.approx(sum(authors["reckoned"].values()) / total)
     assert "The authors' way is reckoned" in (tmp_path / "whole_volume.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("benchmark_module", ["whole_volume"], indirect=True)
+def test_a_volume_that_does_not_fit_the_memory_allowed_is_a_sentence(
+    benchmark_module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import _measure  # type: ignore[import-not-found]  # beside the benchmark
+    import _volume_case
+
+    def refused(case: object) -> None:
+        raise InputError("Decoding this volume takes 3.6 GiB of memory and 3.0 GiB are allowed.")
+
+    case = _volume_case.Case(size=benchmark_module.small_size(), steps=1)
+    monkeypatch.setattr("sys.argv", ["_volume_case.py", case.model_dump_json()])
+    with pytest.raises(SystemExit) as ended:
+        _measure.answer(refused, _volume_case.Case)
+    told = capsys.readouterr().out
+
+    def in_own_process(script: str, case: object, result: object) -> None:
+        raise CalledProcessError(int(str(ended.value)), script, output=f"a library talks\n{told}")
+
+    monkeypatch.setattr("_measure.in_own_process", in_own_process)
+    stopped = invoked(benchmark_module, "--size", "tiny", "--steps", 1, "--out", tmp_path)
+    assert stopped.exit_code == 2
+    assert "Left out: a volume: Decoding this volume takes 3.6 GiB" in " ".join(stopped.output.split())
 
 
 @pytest.mark.parametrize("benchmark_module", ["interrupts"], indirect=True)

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 
-from ccella_core.devices import autocast, choose_device, choose_dtype, describe_devices
+from ccella_core.devices import (
+    LARGE_PAGES_VARIABLE,
+    autocast,
+    choose_device,
+    choose_dtype,
+    describe_devices,
+    use_large_pages,
+)
 from ccella_core.errors import InputError
 
 CPU = torch.device("cpu")
@@ -65,3 +74,15 @@ def test_devices_are_described() -> None:
     *_, cpu = describe_devices()
     assert cpu.kind == "cpu" and cpu.name
     assert 0 < cpu.memory_free_gib <= cpu.memory_total_gib
+
+
+def test_large_pages_are_for_large_volumes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(LARGE_PAGES_VARIABLE, raising=False)
+    use_large_pages(128 * 128 * 20)
+    assert LARGE_PAGES_VARIABLE not in os.environ
+    monkeypatch.setenv(LARGE_PAGES_VARIABLE, "0")  # a user who knows better
+    use_large_pages(256 * 256 * 128)
+    assert os.environ[LARGE_PAGES_VARIABLE] == "0"
+    monkeypatch.delenv(LARGE_PAGES_VARIABLE)
+    use_large_pages(256 * 256 * 128)
+    assert os.environ[LARGE_PAGES_VARIABLE] == "1"

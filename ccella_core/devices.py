@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -15,6 +16,10 @@ from torch import nn
 from ccella_core.errors import InputError
 from ccella_core.limits import GIB
 
+LARGE_PAGES_VARIABLE = "THP_MEM_ALLOC_ENABLE"
+"""PyTorch's own; read when it first allocates."""
+LARGE_PAGES_FROM_VOXELS = 2**22
+"""Of a volume: below, torch's memory is taken and given back in too small pieces for large pages to pay."""
 BYTES_A_WEIGHT_IN_TRAINING = 16
 """In float32: the weight, its gradient, and the two moments of AdamW."""
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -33,6 +38,16 @@ class DeviceInfo:
     memory_free_gib: float
     bf16: bool
     """Whether bfloat16 is native, so that it is faster than float32."""
+
+
+def use_large_pages(voxels: int) -> None:
+    """Let torch ask for pages of 2 MiB, if a volume of so many voxels is worth it.
+
+    A new page costs the system time, and decoding a published volume takes millions of 4 KiB: measured on two cores,
+    a seventh of the decoding's time. Linux alone offers them so; to be called before torch allocates anything.
+    """
+    if voxels >= LARGE_PAGES_FROM_VOXELS:
+        os.environ.setdefault(LARGE_PAGES_VARIABLE, "1")
 
 
 def choose_device(name: str = "auto") -> torch.device:

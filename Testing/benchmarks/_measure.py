@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,14 +17,18 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table as ScreenTable
 
-from ccella_core.errors import SaveError
+from ccella_core.errors import CCELLAError, SaveError
 from ccella_core.files import whole_file
 
 GIB = 2**30
 DEFAULT_OUT = Path("out/benchmarks")
 NOT_MEASURED = "–"
 
+REFUSED = 2
+"""The exit code of a measurement that cannot be made, as that of a command."""
+
 Result = TypeVar("Result", bound=BaseModel)
+Case = TypeVar("Case", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,18 @@ def measured_apart(
     except subprocess.CalledProcessError as error:
         if error.returncode < 0:
             return f"Left out: {what}: the system ended it with signal {-error.returncode}, likely for want of memory."
+        if error.returncode == REFUSED:
+            return f"Left out: {what}: {error.stdout.splitlines()[-1]}"
         raise
+
+
+def answer(measure: Callable[[Case], BaseModel], case: type[Case]) -> None:
+    """What a script prints that ``measured_apart`` has started: its result, or why there is none."""
+    try:
+        print(measure(case.model_validate_json(sys.argv[1])).model_dump_json())
+    except CCELLAError as error:
+        print(error)
+        sys.exit(REFUSED)
 
 
 def in_own_process(script: str, case: BaseModel, result: type[Result]) -> Result:

@@ -6,14 +6,13 @@ A process of its own, because the most memory that a process ever held cannot be
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable
 from enum import Enum
 from statistics import median
 
 import torch
-from _measure import GIB, current_memory_gib, peak_memory_gib
+from _measure import GIB, answer, current_memory_gib, peak_memory_gib
 from monai.apps.generation.maisi.networks.autoencoderkl_maisi import MaisiGroupNorm3D
 from torch import nn
 
@@ -173,4 +172,4 @@ def _product(shape: tuple[int, int, int]) -> int:
 
 
 if __name__ == "__main__":
-    print(measure(Case.model_validate_json(sys.argv[1])).model_dump_json())
+    answer(measure, Case)

@@ -6,7 +6,6 @@ A process of its own, because the most memory that a process ever held cannot be
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 import time
 from contextlib import suppress
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from _measure import GIB, peak_memory_gib
+from _measure import GIB, answer, peak_memory_gib
 from _speed_case import SPACING_MM, Size
 from accelerate import Accelerator
 from monai.losses import FocalLoss
@@ -264,4 +263,4 @@ def cached_cases(case: Case, folder: Path) -> CachedCases:
 
 
 if __name__ == "__main__":
-    print(measure(Case.model_validate_json(sys.argv[1])).model_dump_json())
+    answer(measure, Case)

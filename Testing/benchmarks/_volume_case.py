@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import sys
+import math
 import tempfile
 import time
 from pathlib import Path
 
 import torch
-from _measure import current_memory_gib, peak_memory_gib
+from _measure import answer, current_memory_gib, peak_memory_gib
 from _speed_case import SPACING_MM, Size
 
 from ccella_core.config import StrictModel
+from ccella_core.devices import use_large_pages
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.generation.schedulers import DEFAULT_SCHEDULER, SchedulerConfig
 from ccella_core.generation.text_encoder import ReportEncoder, load_tokenizer
@@ -49,6 +50,7 @@ class Measurement(StrictModel):
 
 def measure(case: Case) -> Measurement:
     torch.manual_seed(0)
+    use_large_pages(math.prod(case.size.latent_shape) * math.prod(case.size.autoencoder.factors))  # as the command does
     pipeline = _pipeline(case.size, case.dtype)
     loaded, begun = current_memory_gib(), time.perf_counter()
     ends: dict[str, float] = {}
@@ -120,4 +122,4 @@ def _pipeline(size: Size, dtype: str) -> CCELLAPipeline:
 
 
 if __name__ == "__main__":
-    print(measure(Case.model_validate_json(sys.argv[1])).model_dump_json())
+    answer(measure, Case)

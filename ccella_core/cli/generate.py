@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -135,6 +136,7 @@ def generate(
         prepare_folder(out)
         names = _names(out, name, own, drawn, edit, options, format, overwrite=overwrite, labels=labels_drawn)
         quiet_libraries()
+        from ccella_core.devices import use_large_pages
         from ccella_core.generation.pipeline import CCELLAPipeline
 
         started = time.monotonic()
@@ -142,7 +144,9 @@ def generate(
             if remote is not None:
                 volumes = remote(text, options, image=edit, callback=progress)
             else:
-                pipeline = CCELLAPipeline.from_pretrained(found or model, device=device, dtype=dtype)
+                assert found is not None
+                use_large_pages(math.prod(options.shape or found.index.native_shape))
+                pipeline = CCELLAPipeline.from_pretrained(found, device=device, dtype=dtype)
                 volumes = pipeline(text, options, image=edit, last_call=True, callback=progress)
     seconds = round(time.monotonic() - started, 2)
     saved = []

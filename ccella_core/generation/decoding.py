@@ -124,8 +124,7 @@ def _decode_lapped(
     device = next(autoencoder.parameters()).device
     volumes = []
     for number, latent in enumerate(latents.float().split(1), start=1):
-        elements = math.prod(latent.shape[2:4])
-        slices = max(1, SLAB_BYTES // (torch.float32.itemsize * elements * autoencoder.widest))
+        slices = max(1, SLAB_BYTES // autoencoder.most_bytes(latent[..., :1].shape[2:]))
         parts = [autoencoder.decode(part.to(device)).cpu() for part in latent.split(slices, dim=-1)]
         volumes.append(torch.cat(parts, dim=-1))
         if callback is not None and callback(number, len(latents)) is False:
@@ -152,12 +151,12 @@ def estimate_decode_gib(
         latent_shape: (x, y, z).
         dtype: float32 or float16.
     """
-    voxels = latent_shape[0] * latent_shape[1] * latent_shape[2]
-    if isinstance(autoencoder, LappedTransform):
-        # The volume and its parts before they are joined, and a slab on its way.
+    voxels = math.prod(latent_shape)
+    voxels = math.prod(latent_shape)
+    if isinstance(autoencoder, LappedTransform):  # the volume, its parts before they are joined, some slices on the way
         volume = voxels * autoencoder.values_of_block * torch.float32.itemsize
-        slab = max(SLAB_BYTES, voxels // latent_shape[2] * autoencoder.widest * torch.float32.itemsize)
-        return (2 * volume + SLABS_ALIVE * min(slab, voxels * autoencoder.widest * torch.float32.itemsize)) / GIB
+        whole, one = (autoencoder.most_bytes((*latent_shape[:2], z)) for z in (latent_shape[2], 1))
+        return (2 * volume + SLABS_ALIVE * min(max(SLAB_BYTES, one), whole)) / GIB
     held = peak = 0
     for block in _blocks(autoencoder):
         if isinstance(block, MaisiResBlock):

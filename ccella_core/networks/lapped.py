@@ -9,6 +9,9 @@ latents, and learns what such places look like (as in super-resolution: SRGAN, L
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -60,8 +63,7 @@ class LappedTransform(nn.Module):
         super().__init__()
         values = config.block**2
         self.values_of_block = values
-        self.widest = values if config.detail is None else config.detail.width * config.block
-        """Numbers a latent element that the decoder holds in its largest tensor."""
+        self._widest = values if config.detail is None else config.detail.width * config.block
         padding = (LAP // 2, LAP // 2, 0)
         self.encoder = nn.Sequential(
             BlockSplit(config.block), nn.Conv3d(values, config.latent_channels, (LAP, LAP, 1), padding=padding)
@@ -70,6 +72,10 @@ class LappedTransform(nn.Module):
             nn.Conv3d(config.latent_channels, values, (LAP, LAP, 1), padding=padding), BlockJoin(config.block)
         )
         self.detail = None if config.detail is None else _Detail(config)
+
+    def most_bytes(self, latent_shape: Sequence[int]) -> int:
+        """Of the largest tensor, in float32, while latents of this shape (x, y, z) are decoded."""
+        return torch.float32.itemsize * math.prod(latent_shape) * self._widest
 
     def encode(self, voxels: Tensor) -> tuple[Tensor, Tensor]:
         """The latent and its width."""

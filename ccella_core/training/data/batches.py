@@ -6,7 +6,7 @@ it, in however many micro-batches, and whether or not the run was stopped in bet
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from ccella_core.errors import InputError
 from ccella_core.networks.config import DenoiserConfig
 from ccella_core.runs.batches import micro_batches, shuffled_rows
-from ccella_core.training.data.cached_cases import EQUAL, CachedCases
+from ccella_core.training.data.cached_cases import EQUAL, CachedCases, PartWeights
 from ccella_core.training.data.regions import RegionWeights
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def make_batch(
     network: DenoiserConfig,
     *,
     weights: RegionWeights | None = None,
-    part_weights: Mapping[str, float] = EQUAL,
+    part_weights: PartWeights = EQUAL,
     by_row: bool = False,
     by_number: bool = False,
     readers: int = 0,

@@ -30,7 +30,9 @@ from ccella_core.provenance import LabelName, SequenceName
 CACHE_NAME, NULL_NAME = "cache.json", "null-report.safetensors"
 GLAND, LESION = 1, 2  # bits of a latent voxel's region
 
-EQUAL: Mapping[str, float] = MappingProxyType({})
+PartWeights = Mapping[SequenceName | LabelName, float]
+"""How much parts of a latent count in the loss; 1 where nothing is said."""
+EQUAL: PartWeights = MappingProxyType({})
 """Weights of the parts of a latent that all count the same."""
 
 
@@ -174,9 +176,7 @@ class CachedCases:
         """Of the latent."""
         return self.latent_shape[0] // len(self.index.parts)
 
-    def channel_weight(
-        self, rows: list[int], part_weights: Mapping[str, float] = MappingProxyType({})
-    ) -> Tensor | None:
+    def channel_weight(self, rows: list[int], part_weights: PartWeights = EQUAL) -> Tensor | None:
         """(B, C) float32, the weight of the part that a channel is of where the case has it, and 0 elsewhere.
 
         ``None``: they have all, and all count the same. Parts without a weight count 1.
