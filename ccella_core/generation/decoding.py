@@ -121,8 +121,7 @@ def _decode_lapped(
     needed = estimate_decode_gib(autoencoder, latents.shape[2:])
     if memory_limit_gib is not None and needed > memory_limit_gib:
         raise _too_little_memory(needed, memory_limit_gib)
-    device = next(autoencoder.parameters()).device
-    volumes = []
+    device, volumes = next(autoencoder.parameters()).device, []
     for number, latent in enumerate(latents.float().split(1), start=1):
         slices = max(1, SLAB_BYTES // autoencoder.most_bytes(latent[..., :1].shape[2:]))
         parts = [autoencoder.decode(part.to(device)).cpu() for part in latent.split(slices, dim=-1)]
