@@ -152,6 +152,7 @@ def test_the_patients_of_the_recipe_become_cases(tool, tmp_path):
     ("name", "model"),
     [
         ("autoencoder", AutoencoderConfigFile),
+        ("decoder", AutoencoderConfigFile),
         ("text_encoder", TextEncoderConfigFile),
         ("denoiser", TrainConfig),
         ("denoiser_on_lesions", TrainConfig),
@@ -165,6 +166,8 @@ def test_the_recipe_of_a_training_is_accepted(name, model):
 def test_the_parts_of_the_recipe_fit_each_other():
     folder = ROOT / "Resources" / "Recipes" / "ccella-patients"
     autoencoder = read_settings(AutoencoderConfigFile, folder / "autoencoder.yaml")
+    decoder = read_settings(AutoencoderConfigFile, folder / "decoder.yaml")
+    assert decoder.autoencoder.network.model_copy(update={"detail": None}) == autoencoder.autoencoder.network
     denoiser = read_settings(TrainConfig, folder / "denoiser.yaml")
     parts = (*denoiser.sequences, *denoiser.labels)
     assert parts == (*autoencoder.sequences, *autoencoder.labels) == ("t2w", "hbv", "adc", "gland", "lesion")
@@ -172,3 +175,6 @@ def test_the_parts_of_the_recipe_fit_each_other():
     assert denoiser.denoiser.network.latent_channels == len(parts) * each.latent_channels
     multiples = volume_multiples(each, denoiser.denoiser.network.unet)
     assert all(size % multiple == 0 for size, multiple in zip((128, 128, 20), multiples, strict=True))
+    further = read_settings(TrainConfig, folder / "denoiser_on_lesions.yaml")
+    assert further.start_from == str(denoiser.output) and further.cache == denoiser.cache
+    assert further.denoiser.network == denoiser.denoiser.network

@@ -22,7 +22,7 @@ from ccella_core.errors import CCELLAError
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "Resources" / "Recipes" / "ccella-patients"
 # Seeds of the digital prostates: no two uses of them share one; those of the text encoder stand in its configuration.
-TRAINING_PHANTOMS = range(0, 1500)
+TRAINING_PHANTOMS = range(0, 1200)
 VALIDATION_PHANTOMS = range(5_000, 5_032)
 FEWEST = 8  # digital prostates of a split
 GRID = ("--sequences", "t2w,hbv,adc", "--shape", "128", "128", "20", "--spacing", "0.75", "0.75", "3")
@@ -60,13 +60,14 @@ def main() -> None:
     for network, name in (
         ("text-encoder", "text_encoder"),
         ("autoencoder", "autoencoder"),
+        ("autoencoder", "decoder"),
         ("denoiser", "denoiser"),
         ("denoiser", "denoiser_on_lesions"),
     ):
         ccella(work, "train", network, str(RECIPE / f"{name}.yaml"), *shortened(RECIPE / f"{name}.yaml", shorter))
     out = options.out or work / "model"
-    ccella(work, "models", "export", "denoiser_on_lesions", "--out", str(out.resolve()), *ABOUT,
-           "--trained-on", trained_on, "--storage", "int8", "--overwrite")  # fmt: skip
+    ccella(work, "models", "export", "denoiser_on_lesions", "--autoencoder", "decoder", "--out", str(out.resolve()),
+           *ABOUT, "--trained-on", trained_on, "--storage", "int8", "--overwrite")  # fmt: skip
 
 
 def prepare(work: Path, data: Path, shorter: int) -> str:
