@@ -176,5 +176,5 @@ def test_the_parts_of_the_recipe_fit_each_other():
     multiples = volume_multiples(each, denoiser.denoiser.network.unet)
     assert all(size % multiple == 0 for size, multiple in zip((128, 128, 20), multiples, strict=True))
     further = read_settings(TrainConfig, folder / "denoiser_on_lesions.yaml")
-    assert further.start_from == str(denoiser.output) and further.cache == denoiser.cache
+    assert Path(str(further.start_from)) == denoiser.output and further.cache == denoiser.cache
     assert further.denoiser.network == denoiser.denoiser.network
