@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
-from ccella_core.errors import InputError, ModelError, pydantic_words, yaml_words
+from ccella_core.errors import InputError, ModelError, each_once, pydantic_words, yaml_words
 from ccella_core.files import read_text, usable_path
 from ccella_core.limits import NUM_SEEDS
 
@@ -261,10 +261,10 @@ def read_json(text: str | bytes) -> Any:
     """What a JSON text holds.
 
     Raises:
-        ValueError: it is no JSON, is nested too deeply, or holds half of a character, which nothing can be done with.
+        ValueError: it is no JSON, too deep, says a thing twice, or holds half of a character, which nothing can hold.
     """
     try:
-        content = json.loads(text)
+        content = json.loads(text, object_pairs_hook=each_once)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if _HALF_A_CHARACTER.search(text if isinstance(text, str) else text.decode("utf-8", "replace")):

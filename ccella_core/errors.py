@@ -108,3 +108,12 @@ class RemoteError(CCELLAError):
 
 class Cancelled(CCELLAError):
     """The caller asked to stop."""
+
+
+def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of a JSON text (its ``object_pairs_hook``). Raises ValueError where a name stands there twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)} stands there twice")
+    return found

@@ -225,3 +225,10 @@ def test_a_case_that_contradicts_itself_is_refused(change):
     Case(**facts)
     with pytest.raises(ValidationError):
         Case(**{**facts, **change})
+
+
+def test_an_object_that_says_a_thing_twice_is_refused(tmp_path):
+    path = tmp_path / "cases.jsonl"
+    path.write_text('{"id": "a", "t2w": "a.nii", "pirads": 2, "pirads": 5}\n', encoding="utf-8")
+    _, refused, _ = read_manifest(path)
+    assert "pirads stands there twice" in str(refused)

@@ -53,8 +53,11 @@ def test_the_text_is_taken_out():
             r"{\rtf1{\*\generator Word 16;}{\info{\author Somebody}}{\header page 1}a\tab b\line c\~d\_e\{\}\\}",
             "a\tb\nc d-e{}\\",
         ),
-        (r"{\rtf1 {\field{\*\fldinst HYPERLINK x}{\fldrslt link}} end", "link end"),
+        (r"{\rtf1 {\field{\*\fldinst HYPERLINK x}{\fldrslt link}} end}", "link end"),
         (r"{\rtf1 {\pict\pngblip 89504e47}text}", "text"),
+        (r"{\rtf1 No lesion.{\deleted  PI-RADS 5 lesion.} PI-RADS 1.}", "No lesion. PI-RADS 1."),
+        (r"{\rtf1 No lesion.\v  PI-RADS 5\'2e\v0  PI-RADS 1.\deleted  5\plain  or 2.}", "No lesion. PI-RADS 1."),
+        (r"{\rtf1 {\v hidden {\b inside}}seen {\annotation a remark}again}", "seen again"),
     ],
 )
 def test_rich_text(rtf, text):
@@ -68,8 +71,28 @@ def test_rich_text(rtf, text):
         ("MSH|^~\\&|RIS\rOBX|1|ED|PDF||JVBERi0", "HL7 message, in which there is no text"),
         (r"{\rtf1 " + "{" * 2000, "too many nested groups"),
         (r"{\rtf1 {\pict\bin4 abcd}}", "binary data"),
+        (r"{\rtf1 {\b No lesion} in the right half. But the lef", "incomplete: its end is missing"),
+        (r"{\rtf1 No lesion.}{\rtf1 PI-RADS 5.}", "two documents in one file"),
+        (f"{HL7}\r{HL7}", "several HL7 messages in one file"),
+        (HL7.replace("MSH|^~\\&|", "MSH$%~\\&$"), "HL7 message with other separators"),
     ],
 )
 def test_what_holds_none_is_refused(text, words):
     with pytest.raises(InputError, match=words):
         plain_text(text)
+
+
+@pytest.mark.parametrize("end", ["\r", "\n", "\r\n"])
+def test_a_line_that_begins_no_segment_goes_on_with_the_one_before(end):
+    broken = HL7.replace("\r", end).replace("FINDINGS: Right PZ", f"FINDINGS:{end}Right PZ")
+    assert plain_text(broken) == plain_text(HL7).replace("FINDINGS: Right PZ", "FINDINGS:\nRight PZ")
+
+
+@pytest.mark.parametrize("status", ["D", "X", "W"])
+def test_withdrawn_lines_and_notes_are_left_out_and_said_to_be(status):
+    said: list[str] = []
+    withdrawn = f"OBX|4|TX|&GDT||PI-RADS 5 lesion.||||||{status}\rNTE|1||See the addendum."
+    assert plain_text(f"{HL7}\r{withdrawn}", said.append) == plain_text(HL7)
+    assert said[0] == (
+        "The report is an HL7 message, of which lines that are marked as withdrawn and notes (NTE) were left out."
+    )

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813
 from dicom_writing import SEG, write_frames, write_slice
+from pydicom.datadict import tag_for_keyword
 
 from ccella_core.errors import InputError
 from ccella_core.imaging.scans import read_mask, read_scan
@@ -149,6 +151,34 @@ def test_a_cut_file_is_named(tmp_path):
     file.write_bytes(b"")
     with pytest.raises(InputError, match=r"03.dcm is no DICOM file, though it is called one \(0 bytes\)"):
         read_scan(tmp_path / "t2")
+
+
+@pytest.mark.parametrize(
+    ("element", "kind", "value"),
+    [
+        ("SamplesPerPixel", "US", [1, 1]),
+        ("BitsAllocated", "US", [16, 16]),
+        ("PerFrameFunctionalGroupsSequence", "OB", b"\0\1"),
+        ("SharedFunctionalGroupsSequence", "OB", b"\0\1"),
+        ("TransferSyntaxUID", "UI", "1.2"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_named_with_its_file(tmp_path, element, kind, value):
+    stack(tmp_path / "scan", 3)
+    path = next((tmp_path / "scan").iterdir())
+    data = pydicom.dcmread(path)
+    (data.file_meta if element == "TransferSyntaxUID" else data).add_new(tag_for_keyword(element), kind, value)
+    data.save_as(path, implicit_vr=False, little_endian=True, enforce_file_format=False)
+    with pytest.raises(InputError, match=rf"{path.name} is (damaged|incomplete)"):
+        read_scan(tmp_path / "scan")
+
+
+def test_a_file_that_ends_before_its_image_is_incomplete(tmp_path):
+    stack(tmp_path / "scan", 3)
+    path = next((tmp_path / "scan").iterdir())
+    path.write_bytes(path.read_bytes()[:400])
+    with pytest.raises(InputError, match="is incomplete DICOM: it does not say how large its images are"):
+        read_scan(tmp_path / "scan")
 
 
 def test_every_slice_has_its_own_slope(tmp_path):

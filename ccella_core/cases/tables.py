@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ccella_core.errors import InputError
+from ccella_core.errors import InputError, each_once
 from ccella_core.imaging.raw_files import OnWarning
 
 DELIMITERS = ",;\t|"
@@ -117,7 +117,7 @@ def json_lines(text: str) -> Iterator[Row]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
-                yield Row(number, json.loads(line))
+                yield Row(number, json.loads(line, object_pairs_hook=each_once))
             except (ValueError, RecursionError) as error:
                 yield Row(number, f"this is not JSON ({error})")
 

@@ -12,6 +12,10 @@ from ccella_core.errors import InputError
 from ccella_core.imaging.raw_files import OnWarning
 
 RTF_START, HL7_START = "{\\rtf", "MSH|^~\\&|"
+HL7_OF_OTHER_SIGNS = re.compile(r"MSH[^\w\s]{5}")
+HL7_SEGMENT = re.compile(r"[A-Z][A-Z0-9]{2}(\||$)")
+WITHDRAWN = frozenset("DXW")
+"""What an observation's status says where it is deleted, never came about, or is wrong (HL7 table 0085)."""
 RTF_TOKEN = re.compile(
     r"\\([a-z]{1,32})(-?\d{1,10})? ?|\\'([0-9a-f]{2})|\\([^a-z'])|([{}])|[\r\n]+|([^\\{}\r\n]+)", re.I
 )
@@ -21,8 +25,10 @@ RTF_SIGNS = {"par": "\n", "line": "\n", "sect": "\n", "page": "\n", "row": "\n",
 RTF_ASIDE = frozenset(("fonttbl", "colortbl", "stylesheet", "info", "pict", "object", "header", "footer", "headerl",
                        "headerr", "headerf", "footerl", "footerr", "footerf", "footnote", "themedata", "listtable",
                        "listoverridetable", "generator", "fldinst", "bkmkstart", "bkmkend", "xmlnstbl",
-                       "datastore"))  # fmt: skip
+                       "datastore", "annotation", "atnid", "atnauthor"))  # fmt: skip
 """Groups whose text is none of the document's."""
+RTF_HIDDEN = frozenset(("v", "deleted"))
+"""Words behind which text is not shown, or struck out by a reviewer, until the same word with a 0."""
 DEEPEST_GROUP = 1000
 TEXT_TYPES = frozenset(("TX", "FT", "ST"))
 """Of an HL7 observation that is text."""
@@ -44,7 +50,11 @@ def plain_text(text: str, on_warning: OnWarning | None = None) -> str:
     if start.startswith(RTF_START):
         kind, found = "RTF (rich text)", _of_rtf(start)
     elif start.startswith(HL7_START):
-        kind, found = "an HL7 message", _of_hl7(start)
+        kind, found = "an HL7 message", _of_hl7(start, on_warning)
+    elif HL7_OF_OTHER_SIGNS.match(start):
+        raise InputError(
+            f"The report is an HL7 message with other separators than {HL7_START[3:]}: give its text alone."
+        )
     else:
         return text
     found = re.sub(r"[ \t]+\n", "\n", found).strip()
@@ -58,8 +68,10 @@ def plain_text(text: str, on_warning: OnWarning | None = None) -> str:
 def _of_rtf(text: str) -> str:
     encoding = f"cp{page[1]}" if (page := re.search(r"\\ansicpg(\d{3,5})\b", text)) else "cp1252"
     pieces: list[str] = []
-    # Of each group that is open: whether its text counts, and how many letters stand in for a \u.
-    groups: list[tuple[bool, int]] = [(True, 1)]
+    if len(re.findall(r"\{\\rtf\d?\b", text)) > 1:
+        raise InputError("The report is RTF (rich text), two documents in one file: give one report's text alone.")
+    # Of each group that is open: whether its text counts, how many letters stand in for a \u, and what hides it.
+    groups: list[tuple[bool, int, frozenset[str]]] = [(True, 1, frozenset())]
     to_skip, bytes_read = 0, bytearray()
 
     def add(piece: str) -> None:
@@ -68,7 +80,7 @@ def _of_rtf(text: str) -> str:
             pieces.append(_decoded(bytes(bytes_read), encoding))
             bytes_read.clear()
         piece, to_skip = piece[to_skip:], max(0, to_skip - len(piece))
-        if groups[-1][0]:
+        if groups[-1][0] and not groups[-1][2]:
             pieces.append(piece)
 
     for token in RTF_TOKEN.finditer(text):
@@ -87,17 +99,23 @@ def _of_rtf(text: str) -> str:
         elif code is not None:
             if to_skip:
                 to_skip -= 1
-            elif groups[-1][0]:
+            elif groups[-1][0] and not groups[-1][2]:
                 bytes_read.append(int(code, 16))
         elif sign is not None:
             if sign == "*":
-                groups[-1] = (False, groups[-1][1])
+                groups[-1] = (False, *groups[-1][1:])
             else:
                 add({"~": " ", "_": "-", "-": "", "\n": "\n", "\r": "\n"}.get(sign, sign if sign in "\\{}" else ""))
         elif word in RTF_ASIDE:
-            groups[-1] = (False, groups[-1][1])
+            groups[-1] = (False, *groups[-1][1:])
+        elif word in RTF_HIDDEN or word == "plain":
+            add("")
+            counts, letters, hidden = groups[-1]
+            ends = number == "0" or word == "plain"
+            hidden = hidden - {word, "v" if word == "plain" else word} if ends else hidden | {word}
+            groups[-1] = (counts, letters, hidden)
         elif word == "uc":
-            groups[-1] = (groups[-1][0], min(int(number or 1), 8))
+            groups[-1] = (groups[-1][0], min(int(number or 1), 8), groups[-1][2])
         elif word == "u" and number is not None:
             add(chr(int(number) % 0x10000))
             to_skip = max(0, groups[-1][1])
@@ -108,6 +126,8 @@ def _of_rtf(text: str) -> str:
         elif plain is not None:
             add(plain)
     add("")
+    if len(groups) > 1:
+        raise InputError("The report is RTF (rich text) that is incomplete: its end is missing; get it again.")
     joined = "".join(pieces)
     return joined.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # \u gives halves of rarer letters
 
@@ -119,15 +139,35 @@ def _decoded(data: bytes, encoding: str) -> str:
         return data.decode("cp1252", "replace")
 
 
-def _of_hl7(text: str) -> str:
+def _of_hl7(text: str, on_warning: OnWarning | None) -> str:
     lines: list[str] = []
-    for segment in re.split(r"[\r\n]+", text):
+    left_out = set()
+    for segment in _segments(text):
         fields = segment.split("|")
-        if fields[0] == "OBX" and len(fields) > 5:
-            if fields[2] not in TEXT_TYPES:
-                continue
-            lines += fields[5].split("~")
+        if fields[0] == "NTE" and len(fields) > 3 and fields[3].strip():
+            left_out.add("notes (NTE)")
+        if fields[0] != "OBX" or len(fields) <= 5 or fields[2] not in TEXT_TYPES:
+            continue
+        if len(fields) > 11 and fields[11].strip().upper() in WITHDRAWN:
+            left_out.add("lines that are marked as withdrawn")
+            continue
+        lines += fields[5].split("~")
+    if left_out and on_warning is not None:
+        on_warning(f"The report is an HL7 message, of which {' and '.join(sorted(left_out))} were left out.")
     return "\n".join(HL7_ESCAPE.sub(_hl7_sign, line) for line in lines)
+
+
+def _segments(text: str) -> list[str]:
+    """The segments of one message. A line that begins none goes on with the one before: senders break long texts."""
+    segments: list[str] = []
+    for line in re.split(r"\r\n|[\r\n]", text):
+        if HL7_SEGMENT.match(line) or not segments:
+            segments.append(line)
+        else:
+            segments[-1] += f"~{line}"
+    if sum(segment.startswith("MSH") for segment in segments) > 1:
+        raise InputError("The report is several HL7 messages in one file: give one report's text alone.")
+    return segments
 
 
 def _hl7_sign(found: re.Match[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 
 from ccella_core.errors import InputError
+from ccella_core.imaging.dicom_damage import damage_explained, short_words
 from ccella_core.imaging.dicom_padding import padding_mask
 from ccella_core.imaging.raw_files import check_size, first_bytes, incomplete, opened
 
 PREAMBLE_BYTES = 132
 IMAGE_ENDINGS = (".dcm", ".dicom", ".ima")
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
+IMAGES = ("other", "MR", "CT", "PT")  # modalities of which a file without an image is not whole
 B_VALUE_ELSEWHERE = ((0x0019, 0x100C), (0x0043, 0x1039), (0x2001, 0x1003))
 """Siemens', GE's and Philips' own elements, from before there was one for all."""
 GE_OFFSET = 100_000  # GE adds 10⁹ to some b-values
@@ -88,18 +91,15 @@ def series_headers(folder: Path) -> list[SeriesHeader]:
     """
     found: dict[str, SeriesHeader] = {}
     for path in sorted(folder.iterdir()):
-        try:
-            if path.name.startswith(".") or not path.is_file() or not is_dicom(path):
-                continue
-            data = _dataset(path, pixels=False)
-        except (OSError, InputError):
-            continue
-        uid = str(data.get("SeriesInstanceUID", ""))
-        if "Rows" in data and uid not in found:
-            found[uid] = _series_header(data, uid, folder)
+        with suppress(OSError, InputError):
+            if not path.name.startswith(".") and path.is_file() and is_dicom(path):
+                uid, header = _series_of(path, folder)
+                if header is not None:
+                    found.setdefault(uid, header)
     return list(found.values())
 
 
+@damage_explained
 def frames_of(path: Path) -> tuple[str, list[Frame], bool]:
     """The images in a file.
 
@@ -115,6 +115,8 @@ def frames_of(path: Path) -> tuple[str, list[Frame], bool]:
     data = _dataset(path, pixels=True)
     modality = str(data.get("Modality", "") or "other")
     if "Rows" not in data or "Columns" not in data:
+        if modality in IMAGES:
+            raise InputError(f"{path} is incomplete DICOM: it does not say how large its images are; get it again.")
         raise InputError(f"{path} holds no image ({modality}); export contours or reports as label map or text first.")
     if int(data.get("SamplesPerPixel", 1) or 1) != 1:
         raise InputError(f"{path} holds colours, not intensities; give the series as the scanner stored it.")
@@ -131,13 +133,14 @@ def frames_of(path: Path) -> tuple[str, list[Frame], bool]:
     return series, frames, str(data.get("SOPClassUID", "")) == SEGMENTATION
 
 
+@damage_explained
 def segment_names(path: Path) -> list[str]:
     """What the segments of a DICOM segmentation are called."""
-    return [
-        str(each.get("SegmentLabel", "unnamed")) for each in _dataset(path, pixels=False).get("SegmentSequence", [])
-    ]
+    segments = _dataset(path, pixels=False).get("SegmentSequence", [])
+    return [str(each.get("SegmentLabel", "unnamed")) for each in segments]
 
 
+@damage_explained
 def refuse_probabilities(path: Path) -> None:
     """Raises InputError where a segmentation says how probable each voxel is, not which it is."""
     data = _dataset(path, pixels=False)
@@ -156,19 +159,24 @@ def _dataset(path: Path, *, pixels: bool) -> Any:
                 data.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
             return data
         except Exception as error:  # pydicom raises whatever its parser meets
-            raise InputError(f"{path} is damaged or incomplete DICOM ({_short(error)}); get it again.") from error
+            raise InputError(f"{path} is damaged or incomplete DICOM ({short_words(error)}); get it again.") from error
 
 
-def _series_header(data: Any, uid: str, folder: Path) -> SeriesHeader:
+@damage_explained
+def _series_of(path: Path, folder: Path) -> tuple[str, SeriesHeader | None]:
+    """The series of a file, and what it says of it, where it is an image."""
+    data = _dataset(path, pixels=False)
+    uid = str(data.get("SeriesInstanceUID", ""))
+    if "Rows" not in data:
+        return uid, None
+    number = 0
     dates = [str(data.get(what + part, "") or "")
              for what in ("Series", "Study") for part in ("Date", "Time")]  # fmt: skip
-    try:
+    with suppress(TypeError, ValueError):
         number = int(data.get("SeriesNumber", 0) or 0)
-    except (TypeError, ValueError):
-        number = 0
     date = (dates[0] or dates[2]) + (dates[1] if dates[0] else dates[3])
-    return SeriesHeader(uid, str(data.get("StudyInstanceUID", "")), date, number,
-                        str(data.get("SeriesDescription", "") or "").strip(), folder)  # fmt: skip
+    return uid, SeriesHeader(uid, str(data.get("StudyInstanceUID", "")), date, number,
+                             str(data.get("SeriesDescription", "") or "").strip(), folder)  # fmt: skip
 
 
 def _groups(data: Any, count: int, path: Path) -> list[list[Any]]:
@@ -284,7 +292,7 @@ def _voxels(data: Any, groups: list[list[Any]], shape: tuple[int, int, int], pat
     try:
         return np.asarray(data.pixel_array).reshape(count, rows, columns), False
     except Exception as error:  # pydicom raises whatever its parser meets
-        raise InputError(f"The voxels of {path} cannot be read ({_short(error)}); get it again.") from error
+        raise InputError(f"The voxels of {path} cannot be read ({short_words(error)}); get it again.") from error
 
 
 def _unpacked(groups: list[list[Any]], shape: tuple[int, int, int], path: Path) -> np.ndarray:
@@ -300,7 +308,3 @@ def _unpacked(groups: list[list[Any]], shape: tuple[int, int, int], path: Path) 
     if image.size != rows * columns * count:
         raise InputError(f"{path} is incomplete: {image.size} of {rows * columns * count} voxels are there.")
     return image.reshape(count, rows, columns)
-
-
-def _short(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
