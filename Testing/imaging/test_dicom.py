@@ -173,6 +173,29 @@ def test_a_value_that_cannot_be_read_is_named_with_its_file(tmp_path, element, k
         read_scan(tmp_path / "scan")
 
 
+@pytest.mark.parametrize(
+    ("element", "value", "words"),
+    [
+        ("PatientID", "another", "are of 2 patients; keep those of one scan"),
+        ("StudyInstanceUID", "1.2.3", "are of 2 studies"),
+        ("FrameOfReferenceUID", "1.2.4", "are of 2 frames of reference"),
+        (
+            "RescaleSlope",
+            None,
+            r"1 of the 3 images in .* do not say how .* scaled \(.*: no Rescale Slope",
+        ),
+    ],
+)
+def test_images_that_do_not_belong_together_are_refused(tmp_path, element, value, words):
+    stack(tmp_path / "scan", 3, slope=4.0, PatientID="one", FrameOfReferenceUID="1.2.5")
+    path = next((tmp_path / "scan").iterdir())
+    data = pydicom.dcmread(path)
+    setattr(data, element, value) if value else delattr(data, element)
+    data.save_as(path)
+    with pytest.raises(InputError, match=words):
+        read_scan(tmp_path / "scan")
+
+
 def test_a_file_that_ends_before_its_image_is_incomplete(tmp_path):
     stack(tmp_path / "scan", 3)
     path = next((tmp_path / "scan").iterdir())

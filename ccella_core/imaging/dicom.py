@@ -12,15 +12,16 @@ import numpy as np
 
 from ccella_core.errors import InputError
 from ccella_core.imaging.dicom_files import (
+    COMMON,
     Frame,
     dicom_files,
     frames_of,
     is_dicom,
     refuse_probabilities,
     segment_names,
-    series_headers,
 )
 from ccella_core.imaging.dicom_padding import as_background
+from ccella_core.imaging.dicom_series import series_headers
 from ccella_core.imaging.orientation import RAS_FROM_LPS
 from ccella_core.imaging.raw_files import OnWarning, check_size
 
@@ -153,6 +154,16 @@ def _check_alike(frames: Sequence[Frame], path: Path) -> None:
         raise InputError(
             f"{_few([each.file.name for each in other])} in {path} has {one} voxels, the others {all_}; "
             "keep one series."
+        )
+    for number, what in enumerate(COMMON):
+        several = {frame.belongs_to[number] for frame in frames} - {""}
+        if len(several) > 1:
+            raise InputError(f"The images in {path} are of {len(several)} {what}; keep those of one scan.")
+    unscaled = [frame.file.name for frame in frames if not frame.is_scaled]
+    if 0 < len(unscaled) < len(frames):
+        raise InputError(
+            f"{len(unscaled)} of the {len(frames)} images in {path} do not say how their numbers are scaled "
+            f"({_few(unscaled)}: no Rescale Slope), and the others do; get the series as the scanner stored it."
         )
     for frame in frames:
         if frame.spacing is None or min(frame.spacing) <= 0:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,13 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 
 from ccella_core.errors import InputError
-from ccella_core.imaging.dicom_damage import damage_explained, short_words
 from ccella_core.imaging.dicom_padding import padding_mask
-from ccella_core.imaging.raw_files import check_size, first_bytes, incomplete, opened
+from ccella_core.imaging.raw_files import check_size, damage_explained, first_bytes, incomplete, opened, short_words
 
 PREAMBLE_BYTES = 132
 IMAGE_ENDINGS = (".dcm", ".dicom", ".ima")
+COMMON = {"patients": "PatientID", "studies": "StudyInstanceUID", "frames of reference": "FrameOfReferenceUID"}
+"""What only one of may be in a scan, and the elements that say which."""
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 IMAGES = ("other", "MR", "CT", "PT")  # modalities of which a file without an image is not whole
 B_VALUE_ELSEWHERE = ((0x0019, 0x100C), (0x0043, 0x1039), (0x2001, 0x1003))
@@ -41,25 +41,16 @@ class Frame:
     """mm between neighbours in a row, and in a column."""
     step: float | None
     """mm between slices, as the header says."""
+    belongs_to: tuple[str, ...]
+    """What all images of a scan have in common, ``COMMON``; empty where it is not said."""
+    is_scaled: bool
+    """Whether it says how its numbers are scaled."""
     facts: dict[str, Any]
     """What may differ between images at one place, by its name in the plural."""
     padding: np.ndarray | None = None
     """Which voxels are none, bool."""
     is_negative: bool = False
     """Whether it is to be shown with its high numbers dark."""
-
-
-@dataclass(frozen=True)
-class SeriesHeader:
-    """What a series says of itself."""
-
-    uid: str
-    study: str
-    date: str
-    """Date and time of the series, or of its study; sorts as text."""
-    number: int
-    description: str
-    folder: Path
 
 
 def is_dicom(path: Path) -> bool:
@@ -83,22 +74,6 @@ def dicom_files(folder: Path) -> list[Path]:
     return found
 
 
-def series_headers(folder: Path) -> list[SeriesHeader]:
-    """The series in a folder, each once, read from the first file of each. Files that cannot be read are passed over.
-
-    Args:
-        folder: looked through without its subfolders.
-    """
-    found: dict[str, SeriesHeader] = {}
-    for path in sorted(folder.iterdir()):
-        with suppress(OSError, InputError):
-            if not path.name.startswith(".") and path.is_file() and is_dicom(path):
-                uid, header = _series_of(path, folder)
-                if header is not None:
-                    found.setdefault(uid, header)
-    return list(found.values())
-
-
 @damage_explained
 def frames_of(path: Path) -> tuple[str, list[Frame], bool]:
     """The images in a file.
@@ -112,7 +87,7 @@ def frames_of(path: Path) -> tuple[str, list[Frame], bool]:
     Raises:
         InputError: damaged or incomplete, no image, colours, or something that no reader here understands.
     """
-    data = _dataset(path, pixels=True)
+    data = dataset(path, pixels=True)
     modality = str(data.get("Modality", "") or "other")
     if "Rows" not in data or "Columns" not in data:
         if modality in IMAGES:
@@ -136,19 +111,20 @@ def frames_of(path: Path) -> tuple[str, list[Frame], bool]:
 @damage_explained
 def segment_names(path: Path) -> list[str]:
     """What the segments of a DICOM segmentation are called."""
-    segments = _dataset(path, pixels=False).get("SegmentSequence", [])
+    segments = dataset(path, pixels=False).get("SegmentSequence", [])
     return [str(each.get("SegmentLabel", "unnamed")) for each in segments]
 
 
 @damage_explained
 def refuse_probabilities(path: Path) -> None:
     """Raises InputError where a segmentation says how probable each voxel is, not which it is."""
-    data = _dataset(path, pixels=False)
+    data = dataset(path, pixels=False)
     if str(data.get("SegmentationType", "BINARY")).upper() == "FRACTIONAL":
         raise InputError(f"{path} holds probabilities, not a mask; threshold it, at one half for instance.")
 
 
-def _dataset(path: Path, *, pixels: bool) -> Any:
+def dataset(path: Path, *, pixels: bool) -> Any:
+    """The header of a file, with or without its voxels. Raises InputError."""
     import pydicom
 
     with opened(path) as file, warnings.catch_warnings():
@@ -160,23 +136,6 @@ def _dataset(path: Path, *, pixels: bool) -> Any:
             return data
         except Exception as error:  # pydicom raises whatever its parser meets
             raise InputError(f"{path} is damaged or incomplete DICOM ({short_words(error)}); get it again.") from error
-
-
-@damage_explained
-def _series_of(path: Path, folder: Path) -> tuple[str, SeriesHeader | None]:
-    """The series of a file, and what it says of it, where it is an image."""
-    data = _dataset(path, pixels=False)
-    uid = str(data.get("SeriesInstanceUID", ""))
-    if "Rows" not in data:
-        return uid, None
-    number = 0
-    dates = [str(data.get(what + part, "") or "")
-             for what in ("Series", "Study") for part in ("Date", "Time")]  # fmt: skip
-    with suppress(TypeError, ValueError):
-        number = int(data.get("SeriesNumber", 0) or 0)
-    date = (dates[0] or dates[2]) + (dates[1] if dates[0] else dates[3])
-    return uid, SeriesHeader(uid, str(data.get("StudyInstanceUID", "")), date, number,
-                             str(data.get("SeriesDescription", "") or "").strip(), folder)  # fmt: skip
 
 
 def _groups(data: Any, count: int, path: Path) -> list[list[Any]]:
@@ -230,6 +189,8 @@ def _frame(data: Any, group: list[Any], image: np.ndarray, is_scaled: bool, path
         spacing=None if spacing is None else (float(spacing[1]), float(spacing[0])),
         step=_number(_element(group, "PixelMeasuresSequence", "SpacingBetweenSlices"))
         or _number(_element(group, "PixelMeasuresSequence", "SliceThickness")),
+        belongs_to=tuple(str(data.get(element, "") or "").strip() for element in COMMON.values()),
+        is_scaled=_element(group, "PixelValueTransformationSequence", "RescaleSlope") is not None,
         facts={name: value for name, value in _facts(data, group) if value is not None},
         padding=padding,
         is_negative=str(data.get("PhotometricInterpretation", "")).strip() == "MONOCHROME1",

@@ -6,12 +6,15 @@ import bz2
 import gzip
 import zlib
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Concatenate, ParamSpec, TypeVar
 
 from ccella_core.errors import InputError
 
 OnWarning = Callable[[str], None]
+Arguments = ParamSpec("Arguments")
+Read = TypeVar("Read")
 
 MOST_VOXELS = 1 << 28
 """512 x 512 x 1024: ten times a scan of a prostate. More is a wrong header, or made to fill the memory."""
@@ -127,3 +130,31 @@ class _Zlib:
 def incomplete(path: Path, got: int, announced: int) -> InputError:
     """The sentence for a file that ends early."""
     return InputError(f"{path} is incomplete: {got} of {announced} bytes are there; get it again.")
+
+
+def damage_explained(
+    read: Callable[Concatenate[Path, Arguments], Read],
+) -> Callable[Concatenate[Path, Arguments], Read]:
+    """A reader of a DICOM file, whose first argument it is, that raises InputError alone.
+
+    pydicom parses a value when it is first asked for, and raises whatever its parser meets; a value may also be of
+    another type than its element's, or several where one belongs.
+    """
+
+    @wraps(read)
+    def explained(path: Path, *arguments: Arguments.args, **keywords: Arguments.kwargs) -> Read:
+        try:
+            return read(path, *arguments, **keywords)
+        except (InputError, MemoryError):
+            raise
+        except Exception as error:
+            raise InputError(
+                f"{path} is damaged DICOM: a value of its header cannot be read ({short_words(error)}); get it again."
+            ) from error
+
+    return explained
+
+
+def short_words(error: Exception) -> str:
+    """The first line of what an exception says, or what it is called."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
