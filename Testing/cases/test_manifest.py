@@ -232,3 +232,11 @@ def test_an_object_that_says_a_thing_twice_is_refused(tmp_path):
     path.write_text('{"id": "a", "t2w": "a.nii", "pirads": 2, "pirads": 5}\n', encoding="utf-8")
     _, refused, _ = read_manifest(path)
     assert "pirads stands there twice" in str(refused)
+
+
+def test_true_is_no_score(tmp_path):
+    path = tmp_path / "cases.jsonl"
+    path.write_text('{"case": "a", "t2w": "a.nii", "pirads": true}\n', encoding="utf-8")
+    cases, refused, warnings = read_manifest(path)
+    assert not any(case.pirads for case in cases)
+    assert "must be a number, not true" in f"{refused} {warnings}"

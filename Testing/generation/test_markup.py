@@ -96,3 +96,18 @@ def test_withdrawn_lines_and_notes_are_left_out_and_said_to_be(status):
     assert said[0] == (
         "The report is an HL7 message, of which lines that are marked as withdrawn and notes (NTE) were left out."
     )
+
+
+@pytest.mark.parametrize(
+    ("report", "words"),
+    [
+        ("." * 200, "contains no words"),
+        ("4 / 5, 18 – 20", "contains no words"),
+        ("%!PS-Adobe-3.0\n(PI-RADS 5) show", "PostScript, not plain text"),
+        ("From: a\nMIME-Version: 1.0\n\nPI-RADS 5 lesion=3D", "an e-mail, not plain text"),
+        ("UEktUkFEUyA1IGxlc2lvbiBpbiB0aGUgbGVmdCBwZXJpcGhlcmFsIHpvbmUsIDE4IG1t", r"encoded \(Base64\)"),
+    ],
+)
+def test_what_is_no_report_is_refused(report, words):
+    with pytest.raises(InputError, match=words):
+        check_report(report)

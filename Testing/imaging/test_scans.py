@@ -95,3 +95,45 @@ def test_a_scale_that_no_scan_has_is_refused(tmp_path):
     image.to_filename(tmp_path / "a.nii")
     with pytest.raises(InputError, match=r"a\.nii holds voxels of up to 9e\+40, which no scan has"):
         read_scan(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        (("ElementSpacing = 1 1 3", "ElementSpacing = 1 1 -3"), r"no usable spacing: its header says 1 1 -3"),
+        (("ElementSpacing = 1 1 3", "ElementSpacing = 1 1 3\nElementSize = 1 1 4"), "ElementSpacing and ElementSize"),
+        (
+            ("Offset = 0 0 0", "Offset = 0 0 0\nPosition = 0 0 9"),
+            r"that differ \(Offset and Position\); convert it again",
+        ),
+    ],
+    ids=str,
+)
+def test_a_metaimage_that_contradicts_itself_is_refused(tmp_path, changed, words):
+    image = sitk.Image(4, 4, 4, sitk.sitkFloat32)
+    image.SetSpacing((1, 1, 3))
+    path = tmp_path / "scan.mha"
+    sitk.WriteImage(image, str(path))
+    assert read_scan(path).GetSpacing() == (1, 1, 3)
+    content = path.read_bytes()
+    assert changed[0].encode() in content
+    path.write_bytes(content.replace(*(each.encode() for each in changed)))
+    with pytest.raises(InputError, match=words):
+        read_scan(path)
+
+
+def test_a_nifti_that_is_odd_is_said_to_be(tmp_path):
+    image = nib.Nifti1Image(np.ones((4, 4, 4), np.int16), np.diag([1.0, 1, 3, 1]))
+    image.set_qform(None, 0)
+    image.header["pixdim"][1:4] = 2
+    image.header.set_slope_inter(-1, 0)
+    nib.save(image, tmp_path / "odd.nii")
+    raw = bytearray((tmp_path / "odd.nii").read_bytes())
+    raw[112:116] = np.float32(-1).tobytes()  # nibabel writes the slope as it likes
+    (tmp_path / "odd.nii").write_bytes(raw)
+    said: list[str] = []
+    read_scan(tmp_path / "odd.nii", on_warning=said.append)
+    assert said == [
+        "odd.nii turns its numbers around (its slope is -1); look whether it is a negative.",
+        "odd.nii says two sizes of its voxels: its sform's 1 x 1 x 3 are taken, not 2 x 2 x 2.",
+    ]

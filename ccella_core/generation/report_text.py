@@ -20,10 +20,12 @@ MARKUP: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\x1b\["), "coloured for a terminal"),
     (re.compile(r"\s*[{\[]\s*\"[^\"]+\"\s*:", re.DOTALL), "JSON"),
     (re.compile(r"%PDF-"), "a PDF"),
+    (re.compile(r"%!PS"), "PostScript"),
+    (re.compile(r"^(MIME-Version|Content-Transfer-Encoding):", re.IGNORECASE | re.MULTILINE), "an e-mail"),
     (re.compile(r"PK\x03\x04"), "a Word document or an archive"),
     (re.compile(r"\xd0\xcf\x11\xe0|\ufffd{2}\x11\ufffd"), "an old Word document"),
     (re.compile(r".{128}DICM", re.DOTALL), "a DICOM file"),
-    (re.compile(r"(?=.*\d)(?=.*[A-Z])(?=.*[a-z])\s*[A-Za-z0-9+/\r\n]{200,}={0,2}\s*\Z", re.DOTALL), "encoded (Base64)"),
+    (re.compile(r"(?=.*\d)(?=.*[A-Z])(?=.*[a-z])\s*[A-Za-z0-9+/\r\n]{60,}={0,2}\s*\Z", re.DOTALL), "encoded (Base64)"),
 )  # fmt: skip
 """Text in which a report is wrapped: a model that reads words would read its marks as words."""
 
@@ -46,6 +48,8 @@ def check_report(report: object) -> str:
         raise InputError("The report contains NUL characters: it is not plain text; paste it again as text.")
     if not any(character.isprintable() and not character.isspace() for character in report):
         raise InputError("The report contains no printable characters: paste it again as text.")
+    if not any(character.isalpha() for character in report):
+        raise InputError("The report contains no words: write at least one finding.")
     try:
         report.encode("utf-8")
     except UnicodeEncodeError as error:

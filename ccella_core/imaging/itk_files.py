@@ -169,9 +169,22 @@ def _check_meta(header: dict[str, str], axes: int, path: Path) -> None:
         for name in names:
             if name in header:
                 _check_place(header[name], count, name, path)
+    for name in META_SPACING:
+        if name in header and min(float(length) for length in header[name].split()) <= 0:
+            raise InputError(f"{path} has no usable spacing: its header says {header[name]} ({name}).")
+    for names in (META_SPACING, META_ORIGIN, META_DIRECTION):
+        told = [name for name in names if name in header]
+        if any(_places_differ(header[told[0]], header[name]) for name in told[1:]):
+            raise InputError(
+                f"{path} says two things of its place that differ ({' and '.join(told)}); convert it again."
+            )
     for name in META_DIRECTION:
         if name in header and not np.linalg.det(np.array(header[name].split(), float).reshape(axes, axes)):
             raise InputError(f"{path} has no usable position: two of its axes run in the same direction ({name}).")
+
+
+def _places_differ(one: str, other: str) -> bool:
+    return not np.allclose(np.array(one.split(), float), np.array(other.split(), float), rtol=1e-4, atol=1e-4)
 
 
 def _check_place(text: str, count: int, name: str, path: Path) -> None:

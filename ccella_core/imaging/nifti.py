@@ -59,6 +59,8 @@ def read_nifti(path: Path, on_warning: OnWarning) -> tuple[np.ndarray, np.ndarra
         slope, intercept = header.get_slope_inter()
     except nib.spatialimages.HeaderDataError as error:
         raise InputError(f"{path} cannot be scaled: its header has a slope that is no number.") from error
+    if slope is not None and slope < 0:
+        on_warning(f"{path.name} turns its numbers around (its slope is {slope:g}); look whether it is a negative.")
     if slope is not None and (slope, intercept) != (1, 0):
         voxels = voxels * np.float64(slope) + np.float64(intercept)
     return voxels.astype(voxels.dtype.newbyteorder("=")), _affine(header, path, on_warning)
@@ -147,6 +149,10 @@ def _affine(header: nib.Nifti1Header, path: Path, on_warning: OnWarning) -> np.n
         raise InputError(f"{path} does not say where it lies: its {next(iter(forms))} holds NaN or infinity.")
     if len(forms) == 2 and not np.allclose(forms["sform"], forms["qform"], rtol=FORMS_DIFFER, atol=FORMS_DIFFER):
         on_warning(f"{path.name} says in two ways where it lies, and they differ: its sform is taken, not its qform.")
+    taken = np.linalg.norm(affine[:3, :3], axis=0)
+    if len(forms) == 1 and not np.allclose(taken, lengths, rtol=FORMS_DIFFER, atol=FORMS_DIFFER):
+        said, form = (" x ".join(f"{each:g}" for each in sizes) for sizes in (lengths, taken))
+        on_warning(f"{path.name} says two sizes of its voxels: its {next(iter(forms))}'s {form} are taken, not {said}.")
     return _in_millimetres(affine, header, path, on_warning)
 
 

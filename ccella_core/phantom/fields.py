@@ -6,9 +6,9 @@ and nothing else; here ``None`` says that a fact is unknown.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from ccella_core.config import StrictModel
 
@@ -25,7 +25,14 @@ from .findings import (
     Zone,
 )
 
-PiRads = Annotated[int, Field(ge=1, le=5)]
+
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"must be a number, not {str(value).lower()}")
+    return value
+
+
+PiRads = Annotated[int, Field(ge=1, le=5), BeforeValidator(_no_bool)]
 Isup = Annotated[int, Field(ge=0, le=5, description="ISUP grade group; 0 where a biopsy found no cancer")]
 
 
