@@ -38,6 +38,7 @@ def test_the_text_is_taken_out():
         "The report is an HL7 message; its text was taken out.",
     ]
     assert markup_of(check_report(plain_text(RTF))) is None and "DOE" not in plain_text(HL7)
+    assert plain_text(HL7.replace("&|RIS", "&#|RIS")) == plain_text(HL7)
     assert plain_text("PI-RADS 4.", said.append) == "PI-RADS 4." and len(said) == 2
 
 

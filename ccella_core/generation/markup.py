@@ -11,7 +11,8 @@ import re
 from ccella_core.errors import InputError
 from ccella_core.imaging.raw_files import OnWarning
 
-RTF_START, HL7_START = "{\\rtf", "MSH|^~\\&|"
+RTF_START = "{\\rtf"
+HL7_STARTS = ("MSH|^~\\&|", "MSH|^~\\&#|")  # the second since version 2.7
 HL7_OF_OTHER_SIGNS = re.compile(r"MSH[^\w\s]{5}")
 HL7_SEGMENT = re.compile(r"[A-Z][A-Z0-9]{2}(\||$)")
 WITHDRAWN = frozenset("DXW")
@@ -49,11 +50,11 @@ def plain_text(text: str, on_warning: OnWarning | None = None) -> str:
     start = text.lstrip("\ufeff \t\r\n\x0b")
     if start.startswith(RTF_START):
         kind, found = "RTF (rich text)", _of_rtf(start)
-    elif start.startswith(HL7_START):
+    elif start.startswith(HL7_STARTS):
         kind, found = "an HL7 message", _of_hl7(start, on_warning)
     elif HL7_OF_OTHER_SIGNS.match(start):
         raise InputError(
-            f"The report is an HL7 message with other separators than {HL7_START[3:]}: give its text alone."
+            f"The report is an HL7 message with other separators than {HL7_STARTS[0][3:]}: give its text alone."
         )
     else:
         return text
