@@ -1,8 +1,8 @@
 """What a rectified flow would be if latents were Gaussian fields, each channel with a spectrum of its own.
 
 Of Gaussian latents the best guess is linear, frequency by frequency (Wiener 1949), and is known without training. A
-small network takes an hour on two processor cores to get as far; with this beside it, it begins there, and all that it
-learns is what makes an image more than a cloud.
+small network had not got as far after 1,000 steps; with this beside it, it begins there, and all that it learns is what
+makes an image more than a cloud.
 """
 
 from __future__ import annotations
