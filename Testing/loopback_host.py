@@ -54,15 +54,13 @@ class LoopbackHost:
 
     def workers(self) -> list[psutil.Process]:
         """The workers that run there."""
-        return [
-            process
-            for process in self._processes()
-            if any(Path(word).name == "ccella_core" for word in process.cmdline())
-        ]
+        return living(
+            self._children(), lambda process: any(Path(word).name == "ccella_core" for word in process.cmdline())
+        )
 
     def sessions(self) -> list[psutil.Process]:
         """The server's processes that serve a connection."""
-        return [process for process in self._processes() if process.name().startswith("sshd")]
+        return living(self._children(), lambda process: process.name().startswith("sshd"))
 
     def left_behind(self) -> list[str]:
         """Files that were written there, but for matplotlib's list of that computer's fonts."""
@@ -71,20 +69,14 @@ class LoopbackHost:
 
     def stop(self) -> None:
         """Switch the computer off."""
-        for process in self._processes():
-            with contextlib.suppress(psutil.Error):
-                process.kill()
+        kill(self._children())
         self._server.kill()
         self._server.wait()
 
-    def _processes(self) -> list[psutil.Process]:
-        found = []
-        with contextlib.suppress(psutil.Error):
-            for process in psutil.Process(self._server.pid).children(recursive=True):
-                with contextlib.suppress(psutil.Error):
-                    if process.status() != psutil.STATUS_ZOMBIE and process.cmdline():
-                        found.append(process)
-        return found
+    def _children(self) -> list[psutil.Process]:
+        with contextlib.suppress(psutil.Error):  # the server has ended
+            return psutil.Process(self._server.pid).children(recursive=True)
+        return []
 
     def _start_server(self) -> None:
         shutil.copy(self.folder / "user.pub", self.folder / "authorized_keys")
@@ -158,6 +150,28 @@ def _answers(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
         return True
     return False
+
+
+def living(processes: list[psutil.Process], wanted: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
+    """Those that are ``wanted``, without the ones that have ended, were it while they are asked."""
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.status() != psutil.STATUS_ZOMBIE and wanted(process):
+                found.append(process)
+    return found
+
+
+def kill(processes: list[psutil.Process]) -> None:
+    """All of them; the end of one may have been another's."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def own_ssh() -> list[psutil.Process]:
+    """The clients ``ssh`` that this process started and that still live."""
+    return living(psutil.Process().children(), lambda process: process.name() == "ssh")
 
 
 def gone(processes: Callable[[], list[psutil.Process]]) -> bool:

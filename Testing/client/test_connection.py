@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
-from loopback_host import ALIAS, CHANGED, CLOSED, UNKNOWN, LoopbackHost, gone
+from loopback_host import ALIAS, CHANGED, CLOSED, UNKNOWN, LoopbackHost, gone, kill, own_ssh
 
 from ccella_core import CCELLAPipeline
 from ccella_core.client import connection as connection_module
@@ -28,18 +27,6 @@ pytestmark = pytest.mark.medium
 REPORT = "IMPRESSION: PI-RADS 4 lesion in the left apex – größer."
 MANY_STEPS = 1000
 KILLS, DRAWING_KILLS = 20, 3  # of which while the volume is drawn, when the libraries have been loaded
-
-
-def own_ssh() -> list[psutil.Process]:
-    """The clients that this process started and that still live."""
-    found = []
-    for process in psutil.Process().children():
-        try:
-            if process.name() == "ssh" and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except psutil.NoSuchProcess:
-            continue
-    return found
 
 
 def test_the_same_volume_comes_back_and_nothing_is_left_there(
@@ -190,13 +177,12 @@ def test_killed_in_mid_run_it_says_so_and_leaves_nothing(loopback_host: Loopback
         victims = (own_ssh, loopback_host.sessions, loopback_host.workers)[number % 3]
         stage = "denoise" if number < DRAWING_KILLS else "load"
 
-        def kill(event: dict[str, Any], victims: Any = victims, stage: str = stage) -> None:
+        def at_its_stage(event: dict[str, Any], victims: Any = victims, stage: str = stage) -> None:
             if event.get("stage") == stage:
-                for victim in victims():
-                    victim.kill()
+                kill(victims())
 
         with pytest.raises(RemoteError) as raised:
-            Connection(ALIAS).request("generate", {**params, "count": 50}, kill)
+            Connection(ALIAS).request("generate", {**params, "count": 50}, at_its_stage)
         sentences.append(str(raised.value))
         assert gone(loopback_host.workers) and gone(loopback_host.sessions) and gone(own_ssh)
     lost = "The connection to workstation was lost, or the process there was ended. Try again: that connects anew."

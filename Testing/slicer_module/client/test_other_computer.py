@@ -8,11 +8,10 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-import psutil
 import pytest
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 from client_room import Answers, Room
-from loopback_host import ALIAS, CLOSED, UNKNOWN, LoopbackHost, gone, loopback_host
+from loopback_host import ALIAS, CLOSED, UNKNOWN, LoopbackHost, gone, kill, loopback_host, own_ssh
 
 __all__ = ["loopback_host"]
 
@@ -44,14 +43,8 @@ def generate(tiny_model: Path, folder: Path, **more: Any) -> dict[str, Any]:
     return {"report": REPORT, "model": str(tiny_model), "output_dir": str(folder), "device": "cpu", **more}
 
 
-def clients() -> list[psutil.Process]:
-    """The ``ssh`` that this process started and that still live."""
-    children = psutil.Process().children()
-    return [each for each in children if each.name() == "ssh" and each.status() != psutil.STATUS_ZOMBIE]
-
-
 def nothing_runs(host: LoopbackHost) -> bool:
-    return gone(host.workers) and gone(host.sessions) and gone(clients)
+    return gone(host.workers) and gone(host.sessions) and gone(own_ssh)
 
 
 def test_a_session(room: Room, loopback_host: LoopbackHost, tiny_model: Path, tmp_path: Path) -> None:
@@ -148,8 +141,7 @@ def test_killed_in_mid_run_twenty_times(
     for number in range(KILLS):
         _, answers = ask(room, "generate", **generate(tiny_model, tmp_path, num_inference_steps=1000, count=50))
         room.wait_for(lambda answers=answers: answers.progress)
-        for victim in (clients, loopback_host.sessions, loopback_host.workers)[number % 3]():
-            victim.kill()
+        kill((own_ssh, loopback_host.sessions, loopback_host.workers)[number % 3]())
         room.wait_for(lambda answers=answers: answers.done)
         assert answers.error.code == "host" and "\n" not in str(answers.error)
         assert answers.error.message == "The connection to workstation was lost, or the process there was ended."
