@@ -24,6 +24,7 @@ FLOORS: list[set[str]] = [
     {"files"},
     {"config", "devices", "fingerprints", "parallel", "progress", "provenance"},
     {"client", "imaging", "models", "networks", "phantom", "report_page"},
+    {"gland"},
     {"generation", "runs"},
     {"cases", "published"},
     {"training", "evaluation.statistics"},

@@ -77,7 +77,10 @@ class Provenance(BaseModel):
     )
     mask_sha256: str | None = Field(None, description="The same of the mask within which it was edited.")
     crop_mm: tuple[float, float, float] | None = Field(
-        None, description="What was kept around the middle of the volume of ``shape``; nothing: all of it."
+        None, description="What was kept of the volume of ``shape``; nothing: all of it."
+    )
+    crop_center_mm: tuple[float, float, float] | None = Field(
+        None, description="Around which point, the middle of its gland, in RAS from the volume's middle; nothing: that."
     )
     output_range: OutputRange = Field("native", description="What the voxels hold, see ``GenerationOptions``.")
     shape: tuple[int, int, int]

@@ -15,6 +15,7 @@ from ccella_core.imaging.orientation import (
     affine_of,
     centre_of,
     centred_affine,
+    crop_around,
     directions_of,
     is_upright,
     itk_geometry,
@@ -131,3 +132,18 @@ def test_slicer_can_read_it_with_numpy_alone():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("center", "first"), [(None, (2, 1, 1)), ((0, 0, 0), (0, 0, 0)), ((3.2, 2, 2), (2, 2, 1)), ((99, -99, 99), (4, 0, 2))]
+)
+def test_a_part_is_cropped_where_it_lies(center, first):
+    """Around a point, within the image; without one around the middle."""
+    voxels = np.arange(6 * 4 * 4).reshape(6, 4, 4)
+    affine = affine_with(OBLIQUE[0])
+    size_mm = spacing_of(affine) * (2, 2, 2)
+    wanted = None if center is None else (affine @ [*center, 1])[:3]
+    kept, moved = crop_around(voxels, affine, size_mm, wanted)
+    x, y, z = first
+    np.testing.assert_array_equal(kept, voxels[x : x + 2, y : y + 2, z : z + 2])
+    np.testing.assert_allclose(moved @ [0, 0, 0, 1], affine @ [*first, 1])

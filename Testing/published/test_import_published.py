@@ -361,6 +361,7 @@ def test_nvidia_s_network_draws_one_sequence_at_a_time(tmp_path, nv_model):
     assert t2w.voxels.max() > 10, "times 1000"
     assert not np.array_equal(t2w.voxels, adc.voxels)
     assert hbv.voxels.shape == (12, 12, 8) and hbv.provenance.shape == (32, 32, 16)
+    assert "cropped around its middle, not around the gland" in hbv.provenance.warnings[-1]
     whole = CCELLAPipeline.from_pretrained(nv_model)(seed=1, num_inference_steps=2, sequences=["hbv"])[0]
     np.testing.assert_allclose(hbv.voxels, whole.voxels[10:22, 10:22, 4:12], atol=1e-2)
     np.testing.assert_allclose(hbv.affine @ [0, 0, 0, 1], whole.affine @ [10, 10, 4, 1])

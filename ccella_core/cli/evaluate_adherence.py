@@ -108,8 +108,7 @@ def adherence(
         from ccella_core.evaluation.adherence.adherence import check_numbers, check_reads_reports
         from ccella_core.evaluation.adherence.difference import check_moved_facts
         from ccella_core.evaluation.adherence.examinations import examination_generator_of, run_examinations
-        from ccella_core.evaluation.adherence.gland import DrawnLabels, FindsGland
-        from ccella_core.evaluation.adherence.taps import TapsJudge
+        from ccella_core.evaluation.adherence.gland import DrawnLabels, FindsGland, TapsJudge
         from ccella_core.generation.pipeline import CCELLAPipeline
 
         check_numbers(cases, counterfactuals)

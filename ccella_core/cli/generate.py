@@ -72,7 +72,7 @@ def generate(
     spacing: Annotated[tuple[float, float, float] | None, typer.Option(help="Millimetres along X Y Z.")] = None,
     crop_mm: Annotated[
         tuple[float, float, float] | None,
-        typer.Option("--crop", help="Millimetres along X Y Z to keep around the middle, where the gland is."),
+        typer.Option("--crop", help="Millimetres along X Y Z to keep around the gland."),
     ] = None,
     output_range: Annotated[
         OutputRange, typer.Option(help="Voxels in the model's own range, from 0 to 1, or rounded to whole numbers.")

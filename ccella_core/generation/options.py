@@ -98,8 +98,8 @@ class GenerationOptions(StrictModel):
     )
     crop_mm: tuple[Crop, Crop, Crop] | None = Field(
         None,
-        description="mm along X, Y, Z that are kept around the middle of the volume, where protocols of the prostate "
-        "have the gland; None: all of it",
+        description="mm along X, Y, Z that are kept around the gland: the one that the model draws as a label, or that "
+        "lavlab-taps sees in T2 where it is installed; else around the middle, with a warning; None: all of it",
     )
     output_range: OutputRange = Field(
         "native",

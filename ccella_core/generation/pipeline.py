@@ -24,6 +24,7 @@ from ccella_core.generation.report_text import NULL_REPORT
 from ccella_core.generation.sampling import sample
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.generation.text_encoder import ReportEncoder
+from ccella_core.gland.crop import cropped_around_gland
 from ccella_core.imaging.label_map import label_map
 from ccella_core.imaging.orientation import affine_of
 from ccella_core.imaging.volume import SyntheticVolume
@@ -295,9 +296,8 @@ class CCELLAPipeline:
                 volumes.append(SyntheticVolume(edited, affine_of(job.edit.scans[name]), name, how))
             elif name in decoded:
                 voxels = self._in_range(decoded[name], name, provenance)
-                volume = SyntheticVolume(voxels, affine, name, provenance, labels)
-                volumes.append(volume if provenance.crop_mm is None else volume.cropped(provenance.crop_mm))
-        return volumes
+                volumes.append(SyntheticVolume(voxels, affine, name, provenance, labels))
+        return volumes if provenance.crop_mm is None else cropped_around_gland(volumes, provenance.crop_mm)
 
     def _in_range(self, decoded: np.ndarray, sequence: SequenceName, provenance: Provenance) -> np.ndarray:
         """In the requested range."""

@@ -133,19 +133,26 @@ def radiological(plane: np.ndarray) -> np.ndarray:
     return plane.T[::-1, ::-1]
 
 
-def middle_of(voxels: np.ndarray, affine: np.ndarray, size_mm: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    """The middle of an image, where it lies: voxels (X, Y, Z) and their affine.
+def crop_around(
+    voxels: np.ndarray, affine: np.ndarray, size_mm: Sequence[float], center_mm: Sequence[float] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """A part of an image, where it lies: voxels (X, Y, Z) and their affine.
 
     Args:
         voxels: (X, Y, Z).
         affine: (4, 4), in mm.
         size_mm: what is kept along each axis, to the nearest voxel: one at least, and at most all of them.
+        center_mm: around which point, in the affine's space; as near to it as the border lets. By default the middle.
     """
     kept = [
         min(count, max(1, round(length / step)))
         for count, length, step in zip(voxels.shape, size_mm, spacing_of(affine), strict=True)
     ]
-    first = [(count - left) // 2 for count, left in zip(voxels.shape, kept, strict=True)]
+    spare = np.subtract(voxels.shape, kept)
+    first = spare // 2
+    if center_mm is not None:
+        center = np.linalg.solve(affine, [*center_mm, 1.0])[:3]
+        first = np.clip(np.rint(center - (np.array(kept) - 1) / 2).astype(int), 0, spare)
     within = tuple(slice(start, start + count) for start, count in zip(first, kept, strict=True))
     moved = affine.copy()
     moved[:3, 3] += affine[:3, :3] @ first

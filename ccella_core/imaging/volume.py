@@ -21,8 +21,8 @@ from ccella_core.imaging.orientation import (
     affine_of,
     centre_of,
     centred_affine,
+    crop_around,
     directions_of,
-    middle_of,
     nearest_directions,
     set_affine,
     spacing_of,
@@ -230,12 +230,12 @@ class SyntheticVolume(SyntheticImage):
         affine = self._placed_on(reference)
         return replace(self, affine=affine, labels=None if self.labels is None else replace(self.labels, affine=affine))
 
-    def cropped(self, size_mm: Sequence[float]) -> SyntheticVolume:
-        """The middle of the volume and of its labels, see ``middle_of``."""
-        voxels, affine = middle_of(self.voxels, self.affine, size_mm)
-        labels = self.labels
-        if labels is not None:
-            labels = replace(labels, voxels=middle_of(labels.voxels, labels.affine, size_mm)[0], affine=affine)
+    def cropped(self, size_mm: Sequence[float], center_mm: Sequence[float] | None = None) -> SyntheticVolume:
+        """A part of the volume and of its labels, by default their middle; see ``crop_around``."""
+        voxels, affine = crop_around(self.voxels, self.affine, size_mm, center_mm)
+        if (labels := self.labels) is not None:
+            kept, _ = crop_around(labels.voxels, labels.affine, size_mm, center_mm)
+            labels = replace(labels, voxels=kept, affine=affine)
         return replace(self, voxels=voxels, affine=affine, labels=labels)
 
     def contact_sheet(self, path: Path | str | None = None, *, width: int = 1600) -> Image:

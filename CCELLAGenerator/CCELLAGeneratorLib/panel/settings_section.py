@@ -54,9 +54,10 @@ class SettingsSection:
         enable_or_explain(
             self._ui.cropCheck,
             too_small,
-            _("Keeps the middle {size} mm of each volume, where protocols of the prostate have the gland.").format(
-                size=" × ".join(f"{length:g}" for length in CROP_MM)
-            ),
+            _(
+                "Keeps {size} mm around the gland of each volume. Where nothing says where it is, the middle is kept, "
+                "and a warning says so."
+            ).format(size=" × ".join(f"{length:g}" for length in CROP_MM)),
         )
         drawn = _("Each run draws one; untick “New each time” to choose it yourself.") if new_seed else ""
         enable_or_explain(

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from drawn_glands import examination, stated_in
 
-from ccella_core.errors import InputError
 from ccella_core.evaluation.adherence.examination_report import examination_markdown
 from ccella_core.evaluation.adherence.examinations import run_examinations
-from ccella_core.evaluation.adherence.taps import TapsJudge
+from ccella_core.evaluation.adherence.gland import TapsJudge
 
-STAND_IN = Path(__file__).parent / "stand_in"
+STAND_IN = Path(__file__).parents[2] / "gland" / "stand_in"
 
 
 @pytest.fixture
@@ -38,38 +35,6 @@ def test_the_gland_is_found(taps: TapsJudge) -> None:
     found = taps.find(one)
     assert taps.name == "taps 1.1.2" and found.dtype == bool
     assert (found == (one.volumes["t2w"] > 0.5)).all() and (found != one.gland_label).mean() < 0.001
-
-
-def test_an_odd_size_is_a_gland_too_and_none_is_empty(taps: TapsJudge) -> None:
-    small, large = examination(2, volume_ml=12), examination(2, volume_ml=90)
-    assert (taps.find(small) == small.gland_label).mean() > 0.999
-    assert (taps.find(large) == large.gland_label).mean() > 0.999
-    dark = small._replace(volumes={"t2w": small.volumes["t2w"] / 3})
-    found = taps.find(dark)
-    assert found.shape == dark.volumes["t2w"].shape and not found.any()
-
-
-def test_what_it_cannot_read_is_said(taps: TapsJudge) -> None:
-    one = examination(2)
-    voxels = one.volumes["t2w"].copy()
-    voxels[0, 0, 0] = np.nan
-    with pytest.raises(InputError, match="TAPS could not segment a volume: RuntimeError: the network met"):
-        taps.find(one._replace(volumes={"t2w": voxels}))
-
-
-def test_logging_is_left_as_it_was(without_taps) -> None:
-    without_taps.syspath_prepend(str(STAND_IN))
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    without_taps.setattr(root, "handlers", [])
-    TapsJudge()
-    assert root.handlers == [] and root.level == before[1]
-
-
-def test_without_the_package_it_is_said_how_to_get_it(without_taps) -> None:
-    without_taps.setitem(sys.modules, "taps", None)
-    with pytest.raises(InputError, match=r'needs the package lavlab-taps.*pip install "ccella-core\[judges\]".*MIT'):
-        TapsJudge()
 
 
 def test_a_run_says_how_the_models_label_agrees(taps: TapsJudge) -> None:

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 
 from ccella_core.errors import InputError
+from ccella_core.gland.taps import Taps
 from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.models.index import ModelIndex
 from ccella_core.provenance import Provenance, SequenceName
@@ -59,6 +60,21 @@ class DrawnLabels:
         """See `FindsGland`."""
         assert examination.gland_label is not None, "see check_model"
         return examination.gland_label
+
+
+class TapsJudge:
+    """Has TAPS find the gland, in the T2-weighted volume. Raises InputError where it is not installed."""
+
+    def __init__(self) -> None:
+        self._taps = Taps()
+        self.name = self._taps.name
+
+    def check_model(self, index: ModelIndex) -> None:
+        """See `FindsGland`: any T2-weighted volume will do."""
+
+    def find(self, examination: GeneratedExamination) -> np.ndarray:
+        """See `FindsGland`."""
+        return self._taps.find(examination.volumes["t2w"], examination.affine)
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float | None:

@@ -1,4 +1,4 @@
-"""TAPS, a segmentation of the prostate by others, as a judge from outside.
+"""TAPS, a segmentation of the prostate by others.
 
 The package lavlab-taps (LaViolette lab, Medical College of Wisconsin; MIT licence) brings its network along, 80 MB of
 ONNX within the package, and downloads nothing. It was trained on T2-weighted scans of patients.
@@ -15,14 +15,12 @@ import nibabel as nib
 import numpy as np
 
 from ccella_core.errors import InputError
-from ccella_core.evaluation.adherence.gland import GeneratedExamination
-from ccella_core.models.index import ModelIndex
 
 HOW_TO_INSTALL = 'pip install "ccella-core[judges]"'
 IMAGE_NAME, MASK_NAME = "t2w.nii.gz", "gland.nii.gz"
 
 
-class TapsJudge:
+class Taps:
     """Finds the gland in T2-weighted volumes, on the processor.
 
     Raises:
@@ -33,15 +31,15 @@ class TapsJudge:
         self._taps = _import_taps()
         self.name = f"taps {self._taps.__version__}"
 
-    def check_model(self, index: ModelIndex) -> None:
-        """See `FindsGland`: any T2-weighted volume will do."""
+    def find(self, voxels: np.ndarray, affine: np.ndarray) -> np.ndarray:
+        """The gland in T2-weighted voxels (X, Y, Z), bool, empty where TAPS sees none.
 
-    def find(self, examination: GeneratedExamination) -> np.ndarray:
-        """The gland (X, Y, Z) bool, empty where TAPS sees none. Raises InputError where TAPS fails."""
-        voxels = np.asarray(examination.volumes["t2w"], dtype=np.float32)
+        Raises ``InputError`` where TAPS fails.
+        """
+        voxels = np.asarray(voxels, dtype=np.float32)
         with tempfile.TemporaryDirectory() as folder:
             image, mask = Path(folder) / IMAGE_NAME, Path(folder) / MASK_NAME
-            nib.Nifti1Image(voxels, examination.affine).to_filename(image)
+            nib.Nifti1Image(voxels, affine).to_filename(image)
             try:
                 # exact: a mask that it finds odd, in size for instance, keeps its name and is judged like any other.
                 written = self._taps.segment(image, mask, None, "cpu", exact=True)
@@ -64,7 +62,7 @@ def _import_taps() -> ModuleType:
         import taps.inference
     except ImportError as error:
         raise InputError(
-            f"`--reader taps` needs the package lavlab-taps, which is not installed or incomplete ({error}): "
+            f"The package lavlab-taps, which finds the gland, is not installed or incomplete ({error}): "
             f"{HOW_TO_INSTALL}. It brings its weights along and is under the MIT licence."
         ) from error
     finally:
