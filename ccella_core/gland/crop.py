@@ -26,18 +26,11 @@ def cropped_around_gland(examination: list[SyntheticVolume], size_mm: Sequence[f
         examination: on one grid; cropped together.
         size_mm: what is kept along X, Y and Z; at the border of the volume the gland is not in the middle of it.
     """
+    center, warnings = None, []
     try:
-        mask = _gland(examination)
+        center = _middle_of_gland(examination)
     except InputError as error:
-        mask, why = None, str(error)
-    else:
-        why = "" if mask.any() else "none was found in it."
-    if mask is None or why:
-        center, warnings = None, [NOT_FOUND.format(why=why)]
-    else:
-        middle = np.argwhere(mask).mean(axis=0)
-        affine = examination[0].affine
-        center, warnings = tuple((affine[:3, :3] @ middle + affine[:3, 3]).tolist()), []
+        warnings = [NOT_FOUND.format(why=error)]
     kept = []
     for volume in examination:
         how = volume.provenance.model_copy(
@@ -48,8 +41,16 @@ def cropped_around_gland(examination: list[SyntheticVolume], size_mm: Sequence[f
     return kept
 
 
+def _middle_of_gland(examination: list[SyntheticVolume]) -> tuple[float, ...]:
+    """In RAS mm. Raises InputError where nobody can say where it is."""
+    mask = _gland(examination)
+    if not mask.any():
+        raise InputError("none was found in it.")
+    affine = examination[0].affine
+    return tuple((affine[:3, :3] @ np.argwhere(mask).mean(axis=0) + affine[:3, 3]).tolist())
+
+
 def _gland(examination: list[SyntheticVolume]) -> np.ndarray:
-    """Raises InputError where nobody can say where it is."""
     labels = examination[0].labels
     if labels is not None and "gland" in labels.values:
         return labels.mask("gland")
