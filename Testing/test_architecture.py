@@ -55,7 +55,7 @@ LIGHT_MODULES = [
 NUMPY_ONLY_MODULES = [
     "ccella_core.phantom.findings",
     "ccella_core.phantom.report",
-    "ccella_core.imaging.dicom_export",
+    "ccella_core.imaging.dicom.export",
     "ccella_core.cases.tables",
     "ccella_core.generation.markup",
 ]

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from ccella_core.errors import InputError
-from ccella_core.imaging.dicom_series import series_headers
+from ccella_core.imaging.dicom.series import series_headers
 from ccella_core.imaging.scans import read_scan
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "prostatex-0000"

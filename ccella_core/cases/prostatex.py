@@ -27,7 +27,7 @@ from ccella_core.cases.case import (
 )
 from ccella_core.cases.tables import read_table, says_nothing
 from ccella_core.errors import InputError
-from ccella_core.imaging.dicom_series import SeriesHeader, series_headers
+from ccella_core.imaging.dicom.series import SeriesHeader, series_headers
 from ccella_core.imaging.raw_files import OnWarning
 from ccella_core.provenance import SequenceName
 

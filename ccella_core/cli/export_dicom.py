@@ -20,11 +20,11 @@ def export_dicom(
     as_json: AsJson = False,
 ) -> None:
     """Write synthetic volumes as DICOM, a series a volume; the sequences of one examination meet in one study."""
-    from ccella_core.imaging import dicom_export
+    from ccella_core.imaging.dicom.export import export_dicom
     from ccella_core.imaging.volume import SyntheticVolume
 
     sources = [SyntheticVolume.load(path).dicom_source(path.name) for path in volumes]
-    series = dicom_export.export_dicom(sources, out, overwrite=overwrite)
+    series = export_dicom(sources, out, overwrite=overwrite)
     if as_json:
         print_json({"series": [str(folder) for folder in series]})
         return

@@ -13,8 +13,8 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 
 from ccella_core.errors import InputError
-from ccella_core.imaging.dicom import read_dicom, read_dicom_mask
-from ccella_core.imaging.dicom_files import is_dicom
+from ccella_core.imaging.dicom.files import is_dicom
+from ccella_core.imaging.dicom.reading import read_dicom, read_dicom_mask
 from ccella_core.imaging.itk_files import read_meta, read_nrrd
 from ccella_core.imaging.nifti import is_nifti, read_nifti
 from ccella_core.imaging.orientation import affine_of, centre_of, centred_affine, directions_of, set_affine, spacing_of

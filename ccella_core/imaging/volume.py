@@ -37,7 +37,7 @@ LOCK_NAME = ".ccella-names.lock"
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from ccella_core.imaging.dicom_export import DicomSource
+    from ccella_core.imaging.dicom.export import DicomSource
     from ccella_core.imaging.label_map import LabelMap
 
 NIFTI_DESCRIPTION_BYTES, NIFTI_SCANNER_COORDINATES = 79, 1  # the header field has 80, the last of which ends the string
@@ -213,8 +213,8 @@ class SyntheticVolume(SyntheticImage):
         return cls(*read_image(Path(path)), sidecar.sequence, sidecar.provenance)
 
     def dicom_source(self, name: str | None = None) -> DicomSource:
-        """The volume as ``imaging.dicom_export.export_dicom`` takes it; ``name`` is what its sentences call it."""
-        from ccella_core.imaging.dicom_export import DicomSource
+        """The volume as ``imaging.dicom.export.export_dicom`` takes it; ``name`` is what its sentences call it."""
+        from ccella_core.imaging.dicom.export import DicomSource
 
         made = self.provenance.model_dump(mode="json")
         return DicomSource(name or f"The {self.sequence} volume", self.voxels, self.affine, self.sequence, made)

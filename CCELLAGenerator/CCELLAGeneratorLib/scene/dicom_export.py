@@ -16,7 +16,7 @@ from .geometry import world_from_ijk
 from .volumes import PROVENANCE_ROLE, is_synthetic
 
 if TYPE_CHECKING:
-    from ccella_core.imaging.dicom_export import DicomSource
+    from ccella_core.imaging.dicom.export import DicomSource
 
 PLUGIN_NAME = "CCELLAGeneratorDICOMPlugin"
 """Under which Slicer keeps the plugin of its *Export to DICOM*."""
@@ -40,7 +40,7 @@ def export_volumes(
     """
     sources = [_source(volume) for volume in volumes]
     from ccella_core.errors import CCELLAError, SaveError
-    from ccella_core.imaging.dicom_export import export_dicom
+    from ccella_core.imaging.dicom.export import export_dicom
 
     try:
         return export_dicom(sources, folder, overwrite=overwrite)
@@ -75,7 +75,7 @@ def can_be_exported(node: slicer.vtkMRMLNode | None) -> bool:
 
 def _source(volume: slicer.vtkMRMLScalarVolumeNode) -> DicomSource:
     ensure_core_on_path()
-    from ccella_core.imaging.dicom_export import DicomSource
+    from ccella_core.imaging.dicom.export import DicomSource
 
     if not isinstance(volume, slicer.vtkMRMLNode):
         raise ClientError(

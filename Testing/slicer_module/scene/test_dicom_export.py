@@ -12,7 +12,7 @@ import slicer
 import vtk
 from fake_client import SHAPE, save_volume
 
-from ccella_core.imaging.dicom_export import export_dicom
+from ccella_core.imaging.dicom.export import export_dicom
 from ccella_core.imaging.volume import SyntheticVolume
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ccella_core.errors import InputError, NonFiniteError, SaveError, first_line
 from ccella_core.files import replace_folder
-from ccella_core.imaging.dicom_header import MR_IMAGE_STORAGE, decimal_string, edited_examination, series_header, uid_of
+from ccella_core.imaging.dicom.header import MR_IMAGE_STORAGE, decimal_string, edited_examination, series_header, uid_of
 from ccella_core.imaging.orientation import RAS_FROM_LPS, directions_of, spacing_of
 from ccella_core.limits import SYNTHETIC_PREFIX
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ccella_core.errors import InputError
-from ccella_core.imaging.dicom_files import (
+from ccella_core.imaging.dicom.files import (
     COMMON,
     Frame,
     dicom_files,
@@ -20,8 +20,8 @@ from ccella_core.imaging.dicom_files import (
     refuse_probabilities,
     segment_names,
 )
-from ccella_core.imaging.dicom_padding import as_background
-from ccella_core.imaging.dicom_series import series_headers
+from ccella_core.imaging.dicom.padding import as_background
+from ccella_core.imaging.dicom.series import series_headers
 from ccella_core.imaging.orientation import RAS_FROM_LPS
 from ccella_core.imaging.raw_files import OnWarning, check_size
 

@@ -14,7 +14,7 @@ from ccella_core.imaging.orientation import directions_of, spacing_of
 from ccella_core.limits import SYNTHETIC_PREFIX, synthetic_label, synthetic_title
 
 if TYPE_CHECKING:
-    from ccella_core.imaging.dicom_export import DicomSource, Slices, StoredVoxels
+    from ccella_core.imaging.dicom.export import DicomSource, Slices, StoredVoxels
 
 MR_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
 SYNTHETIC_DATA = 0x0008001C

@@ -14,9 +14,9 @@ import pytest
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 
 from ccella_core.errors import InputError, NonFiniteError, SaveError
-from ccella_core.imaging.dicom_export import DicomSource
-from ccella_core.imaging.dicom_export import export_dicom as export_all
-from ccella_core.imaging.dicom_header import MOST_CHARACTERS, SYNTHETIC_DATA
+from ccella_core.imaging.dicom.export import DicomSource
+from ccella_core.imaging.dicom.export import export_dicom as export_all
+from ccella_core.imaging.dicom.header import MOST_CHARACTERS, SYNTHETIC_DATA
 from ccella_core.imaging.orientation import affine_of
 from ccella_core.imaging.scans import read_scan
 from ccella_core.imaging.volume import SyntheticVolume

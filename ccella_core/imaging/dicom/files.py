@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 
 from ccella_core.errors import InputError
-from ccella_core.imaging.dicom_padding import padding_mask
+from ccella_core.imaging.dicom.padding import padding_mask
 from ccella_core.imaging.raw_files import check_size, damage_explained, first_bytes, incomplete, opened, short_words
 
 PREAMBLE_BYTES = 132

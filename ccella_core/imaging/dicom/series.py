@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccella_core.errors import InputError
-from ccella_core.imaging.dicom_files import dataset, is_dicom
+from ccella_core.imaging.dicom.files import dataset, is_dicom
 from ccella_core.imaging.raw_files import damage_explained
 
 

@@ -1,0 +1,1 @@
+"""DICOM: scans read from it, and synthetic volumes written as it."""
