@@ -28,6 +28,8 @@ def refusal(text: str, folder: Path) -> str:
     ("before", "after", "said"),
     [
         ("steps: 3", "steps: three", "autoencoder.steps: a whole number is expected (got 'three')."),
+        ("steps: 3", "steps: 1:30", "autoencoder.steps: a whole number is expected (got '1:30')."),
+        ("steps: 3", "steps: -012", "autoencoder.steps: must be above 0 (got -12)."),
         ("steps: 3", "steps: 3.5", "autoencoder.steps: a whole number is expected (got 3.5)."),
         ("steps: 3", "steps: 0", "autoencoder.steps: must be above 0 (got 0)."),
         ("steps: 3", "steps: 999999999", "autoencoder.steps: must be at most 100000000 (got 999999999)."),

@@ -150,6 +150,25 @@ def _yaml_loader() -> type[yaml.SafeLoader]:
                 raise yaml.YAMLError(f"the key {min(twice)} stands twice")
             return super().construct_mapping(node, deep)
 
+        def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+            return int(node.value, 16 if "x" in node.value else 10)
+
+    # The numbers of YAML 1.2: in those of 1.1, which PyYAML reads, 1:30 is 90 and 012 is 10.
+    kept = {
+        first: [each for each in resolvers if not each[0].endswith((":int", ":float"))]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    Loader.yaml_implicit_resolvers = kept
+    decimal = r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
+    Loader.add_implicit_resolver(
+        "tag:yaml.org,2002:int", re.compile(r"[-+]?[0-9]+$|0x[0-9a-fA-F]+$"), [*"-+0123456789"]
+    )
+    Loader.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(rf"{decimal}$|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$"),
+        [*"-+.0123456789"],
+    )
+    Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_yaml_int)
     return Loader
 
 

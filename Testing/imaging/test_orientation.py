@@ -136,7 +136,7 @@ def test_slicer_can_read_it_with_numpy_alone():
 
 @pytest.mark.parametrize(
     ("center", "first"),
-    [(None, (2, 1, 1)), ((0, 0, 0), (0, 0, 0)), ((3.2, 2, 2), (2, 2, 1)), ((99, -99, 99), (4, 0, 2))],
+    [(None, (2, 1, 1)), ((0, 0, 0), (0, 0, 0)), ((3.2, 2.4, 0.7), (3, 2, 0)), ((99, -99, 99), (4, 0, 2))],
 )
 def test_a_part_is_cropped_where_it_lies(center, first):
     """Around a point, within the image; without one around the middle."""

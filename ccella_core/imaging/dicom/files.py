@@ -12,6 +12,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 
 from ccella_core.errors import InputError
+from ccella_core.imaging.dicom.claims import Claims, claims_of
 from ccella_core.imaging.dicom.padding import padding_mask
 from ccella_core.imaging.raw_files import check_size, damage_explained, first_bytes, incomplete, opened, short_words
 
@@ -23,6 +24,8 @@ SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 IMAGES = ("other", "MR", "CT", "PT")  # modalities of which a file without an image is not whole
 B_VALUE_ELSEWHERE = ((0x0019, 0x100C), (0x0043, 0x1039), (0x2001, 0x1003))
 """Siemens', GE's and Philips' own elements, from before there was one for all."""
+MOST_CHARACTERS = 32
+"""Of a damaged value that a sentence shows."""
 GE_OFFSET = 100_000  # GE adds 10⁹ to some b-values
 
 
@@ -39,8 +42,7 @@ class Frame:
     """(2, 3): unit vectors along a row and along a column."""
     spacing: tuple[float, float] | None
     """mm between neighbours in a row, and in a column."""
-    step: float | None
-    """mm between slices, as the header says."""
+    claims: Claims
     belongs_to: tuple[str, ...]
     """What all images of a scan have in common, ``COMMON``; empty where it is not said."""
     is_scaled: bool
@@ -175,7 +177,7 @@ def _number(value: Any) -> float | None:
 
 
 def _frame(data: Any, group: list[Any], image: np.ndarray, is_scaled: bool, path: Path) -> Frame:
-    slope, intercept = _scale(group)
+    slope, intercept = _scale(group, path)
     padding = padding_mask(data, image, (slope, intercept) if is_scaled else (1.0, 0.0))
     if not is_scaled and (slope, intercept) != (1.0, 0.0):
         image = image * np.float64(slope) + np.float64(intercept)
@@ -187,20 +189,38 @@ def _frame(data: Any, group: list[Any], image: np.ndarray, is_scaled: bool, path
         position=_numbers(_element(group, "PlanePositionSequence", "ImagePositionPatient"), 3),
         axes=None if directions is None else directions.reshape(2, 3),
         spacing=None if spacing is None else (float(spacing[1]), float(spacing[0])),
-        step=_number(_element(group, "PixelMeasuresSequence", "SpacingBetweenSlices"))
-        or _number(_element(group, "PixelMeasuresSequence", "SliceThickness")),
+        claims=claims_of(
+            data,
+            _number(_element(group, "PixelMeasuresSequence", "SpacingBetweenSlices")),
+            _number(_element(group, "PixelMeasuresSequence", "SliceThickness")),
+        ),
         belongs_to=tuple(str(data.get(element, "") or "").strip() for element in COMMON.values()),
-        is_scaled=_element(group, "PixelValueTransformationSequence", "RescaleSlope") is not None,
+        is_scaled=_element(group, "PixelValueTransformationSequence", "RescaleSlope") is not None
+        or _is_real_world(group),
         facts={name: value for name, value in _facts(data, group) if value is not None},
         padding=padding,
         is_negative=str(data.get("PhotometricInterpretation", "")).strip() == "MONOCHROME1",
     )
 
 
-def _scale(group: list[Any]) -> tuple[float, float]:
-    slope = _number(_element(group, "PixelValueTransformationSequence", "RescaleSlope"))
-    intercept = _number(_element(group, "PixelValueTransformationSequence", "RescaleIntercept"))
-    return slope if slope else 1.0, intercept or 0.0
+def _scale(group: list[Any], path: Path) -> tuple[float, float]:
+    """Slope and intercept; those of the real-world values where there are no others. Raises InputError."""
+    sequence, names = "PixelValueTransformationSequence", ("RescaleSlope", "RescaleIntercept")
+    slope, intercept = (_element(group, sequence, name) for name in names)
+    if slope is None and intercept is None and _is_real_world(group):
+        sequence, names = "RealWorldValueMappingSequence", ("RealWorldValueSlope", "RealWorldValueIntercept")
+        slope, intercept = (_element(group, sequence, name) for name in names)
+    for name, value in zip(names, (slope, intercept), strict=True):
+        if value not in (None, "") and _number(value) is None:
+            raise InputError(f"{path} is damaged: its {name} is {str(value)[:MOST_CHARACTERS]!r}; get it again.")
+    if _number(slope) == 0:
+        raise InputError(f"{path} is damaged: its {names[0]} is 0, which makes all its voxels the same; get it again.")
+    return _number(slope) or 1.0, _number(intercept) or 0.0
+
+
+def _is_real_world(group: list[Any]) -> bool:
+    """Whether real-world values are said to be a line, as they are of numbers that a scanner measured."""
+    return _element(group, "RealWorldValueMappingSequence", "RealWorldValueSlope") is not None
 
 
 def _facts(data: Any, group: list[Any]) -> Iterator[tuple[str, Any]]:
@@ -258,7 +278,7 @@ def _voxels(data: Any, groups: list[list[Any]], shape: tuple[int, int, int], pat
 
 def _unpacked(groups: list[list[Any]], shape: tuple[int, int, int], path: Path) -> np.ndarray:
     """GDCM unpacks JPEG and its kin; of several images it scales all by the first one's slope."""
-    if len({_scale(group) for group in groups}) > 1:
+    if len({_scale(group, path) for group in groups}) > 1:
         raise InputError(f"The images in {path} are compressed and scaled each otherwise; decompress the file first.")
     try:
         image = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ccella_core.errors import InputError
+from ccella_core.imaging.dicom.claims import not_borne_out
 from ccella_core.imaging.dicom.files import (
     COMMON,
     Frame,
@@ -71,7 +72,7 @@ def read_dicom_mask(path: Path, on_warning: OnWarning) -> tuple[np.ndarray, np.n
     groups = _by_place(places)
     heights = [places[group[0]] for group in groups]
     images = [np.any([frames[index].voxels != 0 for index in group], axis=0) for group in groups]
-    step = frames[0].step or min(np.diff(heights), default=1.0)
+    step = frames[0].claims.step or min(np.diff(heights), default=1.0)
     numbers = [(height - heights[0]) / step for height in heights]
     if any(abs(number - round(number)) > UNEVEN_SLICES for number in numbers):
         raise InputError(f"The slices of the segments in {path} are not evenly spaced.")
@@ -123,9 +124,8 @@ def _stacked(frames: list[Frame], path: Path, on_warning: OnWarning) -> tuple[np
     step = _step(frames, places, path)
     if any(frame.is_negative for frame in frames):
         on_warning(f"{path.name} says that its high numbers are dark (MONOCHROME1); look whether it is a negative.")
-    announced = frames[0].step
-    if len(frames) == 2 and announced and abs(step - announced) > UNEVEN_SLICES * announced:
-        on_warning(f"{path.name}: its two slices lie {step:.2f} mm apart, and its header says {announced:.2f} mm.")
+    for sentence in not_borne_out([frame.claims for frame in frames], step, path):
+        on_warning(sentence)
     voxels = np.stack([frame.voxels for frame in frames])
     voxels = as_background(voxels, [frame.padding for frame in frames], path, on_warning)
     return voxels.transpose(2, 1, 0), _affine(frames[0], step)
