@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ccella_core.cases.case import Case, LesionFields, StructuredFields
-from ccella_core.cases.reports import with_reports
+from ccella_core.cases.reports import with_languages_noticed, with_reports
 from ccella_core.phantom.patient import draw_findings
 from ccella_core.phantom.report import write_report
 
@@ -56,3 +56,13 @@ def test_the_log_says_which_and_how_many(cases, caplog):
         with_reports(cases, "write")
     assert "1 given, 1 written from structured fields, 1 cases with the null report" in caplog.text
     assert "written from structured fields: known" in caplog.text and "null report: bare" in caplog.text
+
+
+def test_a_report_in_another_language_than_most_is_noticed():
+    english = new_case("a", reports=("There is no suspicious lesion in the prostate.",), report_source="given")
+    short = new_case("b", reports=("PI-RADS 4",), report_source="given")
+    german = new_case("c", reports=("Kein Nachweis einer Läsion in der Prostata.",), report_source="given")
+    first, second, third = with_languages_noticed([english, short, german, english])[:3]
+    assert (first.warnings, second.warnings) == ((), ())
+    assert third.warnings == ("Its report seems to be in German; most are in English.",)
+    assert with_languages_noticed([german])[0].warnings == (), "a set in one language is none of another"

@@ -16,6 +16,9 @@ FACTS = ("age_years", "psa_ng_ml", "gland_volume_ml", "isup")
 """Those of a patient that are numbers; PI-RADS makes the class, and is never left out in silence."""
 NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)(e[-+]?\d+)?", re.IGNORECASE)
 
+THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
+"""A number whose comma may part thousands as well as decimals."""
+
 
 def as_number(cell: Any) -> float | None:
     """The number in a cell, with point or comma; ``None`` where there is none."""
@@ -44,6 +47,8 @@ def usable_fact(name: str, cell: Any, on_warning: OnWarning, *, column: str | No
     if says_nothing(cell):
         return None
     number = as_number(cell)
+    if number is not None and isinstance(cell, str) and THOUSANDS.fullmatch(cell.strip()):
+        on_warning(f"{column or name} is {cell.strip()!r} and was read as {number:g}; a comma there is a decimal point")
     if number is not None:
         try:
             return getattr(model.model_validate({name: number}), name)

@@ -35,8 +35,9 @@ from ccella_core.cases.prepared import (
     write_cases,
     write_index,
 )
+from ccella_core.cases.reports import with_languages_noticed
 from ccella_core.cases.splits import check_splits
-from ccella_core.cases.values import read_masks, regions_on, with_limits
+from ccella_core.cases.values import check_plane, read_masks, regions_on, with_limits
 from ccella_core.errors import InputError, SaveError
 from ccella_core.files import alone_in, read_bytes, sha256_of, whole_file, write_text
 from ccella_core.fingerprints import refuse_other
@@ -110,7 +111,7 @@ def _with_usable_reports(listing: SourceCases) -> tuple[tuple[Case, ...], list[R
             usable.append(case)
         except InputError as error:
             refused.append(RejectedCase(case.id, str(error)))
-    return tuple(usable), refused
+    return tuple(with_languages_noticed(usable)), refused
 
 
 def _log(refused: Sequence[RejectedCase], finished: Sequence[PreparedCase]) -> None:
@@ -208,6 +209,7 @@ def _prepared_images(case: Case, settings: PrepareSettings, out: Path, fingerpri
     volumes = {}
     for name in present:
         scan = reference if name == "t2w" else read_scan(case.images[name], warnings.append)
+        check_plane(scan, name, warnings.append)
         scan, limits = with_limits(scan, name, settings, warnings.append)
         covered = coverage(grid, scan)
         if name != "t2w" and (covers := (covered & within).sum() / max(1, within.sum())) < LEAST_OVERLAP:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from ccella_core.cases.case import Case
+from ccella_core.models.languages import language_of
 from ccella_core.phantom.known_report import write_known_report
 from ccella_core.phantom.report import write_report
 
@@ -31,6 +32,21 @@ def with_reports(cases: Sequence[Case], missing: MissingReports) -> tuple[Case, 
         if names := [case.id for case in filled if case.report_source == source]:
             log.info("%s: %s", words, ", ".join(names))
     return filled
+
+
+def with_languages_noticed(cases: Sequence[Case]) -> list[Case]:
+    """The same cases, with a warning for those whose report is in another language than most."""
+    languages = {case.id: [language_of(report) for report in case.reports] for case in cases}
+    counts = Counter(language for found in languages.values() for language in found if language is not None)
+    if not counts:
+        return list(cases)
+    usual = counts.most_common(1)[0][0]
+    noticed = []
+    for case in cases:
+        others = sorted({language for language in languages[case.id] if language not in (None, usual)})  # type: ignore[type-var]
+        said = tuple(f"Its report seems to be in {other}; most are in {usual}." for other in others)
+        noticed.append(case.model_copy(update={"warnings": case.warnings + said}) if said else case)
+    return noticed
 
 
 def _filled(case: Case) -> Case:

@@ -10,6 +10,7 @@ from ccella_core.cases.prepared import GLAND, LESION, PrepareSettings
 from ccella_core.errors import InputError
 from ccella_core.imaging.grid import onto, share_inside
 from ccella_core.imaging.intensity import adc_in_units, intensity_range, without_padding
+from ccella_core.imaging.orientation import affine_of, slice_plane
 from ccella_core.imaging.raw_files import OnWarning
 from ccella_core.imaging.scans import read_mask
 from ccella_core.provenance import SequenceName
@@ -37,6 +38,13 @@ def with_limits(
     mended = sitk.GetImageFromArray(voxels)
     mended.CopyInformation(scan)
     return mended, limits
+
+
+def check_plane(scan: sitk.Image, name: SequenceName, on_warning: OnWarning) -> None:
+    """Warns of a scan in other slices than axial ones, whose planes are blurred by its slice thickness."""
+    plane = slice_plane(affine_of(scan))
+    if plane not in (None, "axial"):
+        on_warning(f"The {name} was acquired in {plane} slices, not in axial ones.")
 
 
 def read_masks(case: Case, scan: sitk.Image, on_warning: OnWarning) -> dict[str, sitk.Image]:

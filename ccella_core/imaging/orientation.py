@@ -120,6 +120,20 @@ def is_upright(affine: np.ndarray, *, tolerance: float) -> bool:
     return bool(np.allclose(directions_of(affine), np.eye(3), rtol=0, atol=tolerance))
 
 
+def slice_plane(affine: np.ndarray, thicker: float = 1.5) -> str | None:
+    """In which plane a scan was acquired: axial, coronal or sagittal, by the axis of its longest voxel side.
+
+    Args:
+        affine: (4, 4).
+        thicker: how many times longer than the next that side must be; else there is no plane, and ``None`` is given.
+    """
+    spacing = spacing_of(affine)
+    through = int(spacing.argmax())
+    if spacing[through] < thicker * np.sort(spacing)[1]:
+        return None
+    return ("sagittal", "coronal", "axial")[int(np.abs(directions_of(affine)[:, through]).argmax())]
+
+
 def radiological(plane: np.ndarray) -> np.ndarray:
     """A plane the way a radiologist looks at it: the patient's right at the left of the picture, front or head up.
 
