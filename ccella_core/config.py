@@ -48,8 +48,7 @@ MOST_STEPS = 10**8
 Steps = Annotated[int, Field(gt=0, le=MOST_STEPS)]
 """Of an optimiser, or between two events."""
 BatchSize = Annotated[int, Field(gt=0, le=2**16)]
-Side = Annotated[int, Field(gt=0, le=4096)]
-"""Voxels along an axis."""
+Side = Annotated[int, Field(gt=0, le=4096)]  # voxels along an axis
 MaxTokens = Annotated[int, Field(gt=0, le=2**16)]
 """To which reports are padded or cut."""
 LearningRate = Annotated[float, Field(gt=0, le=1)]
@@ -101,9 +100,7 @@ def as_yaml(config: StrictModel) -> str:
 
 MOST_CHARACTERS_OF_SETTINGS = 1 << 20
 """Of a YAML file: a thousand times the longest; PyYAML needs seconds for it."""
-
-MOST_BRACKETS = 64
-"""One inside the other."""
+MOST_BRACKETS = 64  # one inside the other
 
 
 def read_yaml(text: str) -> Any:
@@ -150,25 +147,15 @@ def _yaml_loader() -> type[yaml.SafeLoader]:
                 raise yaml.YAMLError(f"the key {min(twice)} stands twice")
             return super().construct_mapping(node, deep)
 
-        def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-            return int(node.value, 16 if "x" in node.value else 10)
+        # As in YAML 1.2: in 1.1, which PyYAML reads, 1:30 is 90 and 012 is 10.
+        def construct_yaml_int(self, node: yaml.ScalarNode) -> int | str:
+            return int(node.value) if re.fullmatch(r"[-+]?\d+", node.value) else str(node.value)
 
-    # The numbers of YAML 1.2: in those of 1.1, which PyYAML reads, 1:30 is 90 and 012 is 10.
-    kept = {
-        first: [each for each in resolvers if not each[0].endswith((":int", ":float"))]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    Loader.yaml_implicit_resolvers = kept
-    decimal = r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
-    Loader.add_implicit_resolver(
-        "tag:yaml.org,2002:int", re.compile(r"[-+]?[0-9]+$|0x[0-9a-fA-F]+$"), [*"-+0123456789"]
-    )
-    Loader.add_implicit_resolver(
-        "tag:yaml.org,2002:float",
-        re.compile(rf"{decimal}$|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$"),
-        [*"-+.0123456789"],
-    )
-    Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_yaml_int)
+        def construct_yaml_float(self, node: yaml.ScalarNode) -> float | str:
+            return str(node.value) if ":" in node.value else super().construct_yaml_float(node)
+
+    for kind, construct in (("int", Loader.construct_yaml_int), ("float", Loader.construct_yaml_float)):
+        Loader.add_constructor(f"tag:yaml.org,2002:{kind}", construct)
     return Loader
 
 
@@ -238,11 +225,9 @@ def _explained(problem: dict[str, Any], model: type[Any] | None, *, private: boo
     place = ".".join(str(part)[:MOST_CHARACTERS_GIVEN] for part in problem["loc"])
     if problem["type"] == "missing":
         last = problem["loc"][-1]
-        return (
-            f"entry {last + 1} of {place.rpartition('.')[0]} is missing"
-            if isinstance(last, int)
-            else f"{place} is missing"
-        )
+        if isinstance(last, int):
+            return f"entry {last + 1} of {place.rpartition('.')[0]} is missing"
+        return f"{place} is missing"
     if problem["type"] == "extra_forbidden":
         near = _nearest_key(problem["loc"], model) if model is not None else None
         return f"there is no key {place}" + (f"; did you mean {near}" if near else "")
@@ -267,8 +252,7 @@ def _nearest_key(place: tuple[str | int, ...], model: type[Any]) -> str | None:
     return near[0] if near else None
 
 
-MOST_CHARACTERS_GIVEN = 60
-"""Of what was given, in a message: a longer text would hide the reason."""
+MOST_CHARACTERS_GIVEN = 60  # of what was given, in a message: a longer text would hide the reason
 PROBLEMS_IN_A_MESSAGE = 8  # all that a person makes at once
 NAMES_IN_A_MESSAGE = 3  # enough to see the pattern, short enough to stay one sentence
 

@@ -181,20 +181,24 @@ def locked(file: Path, *, wait: bool = False) -> Iterator[None]:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Make ``folder``, keep other processes of this software out of it while the block lasts, and sweep it first.
-
-    Where nothing was written in the end, the folder is as it was: one that was made is removed.
+    """``output_folder``, swept, and with other processes of this software kept out of it while the block lasts.
 
     Raises:
         InputError: another process works in it.
         SaveError: nothing can be written there.
     """
+    with output_folder(folder), locked(folder / LOCK_NAME):
+        sweep(folder, deeply=True)
+        yield
+
+
+@contextmanager
+def output_folder(folder: Path) -> Iterator[None]:
+    """``prepare_folder``; one that was made, and in which nothing was written in the end, is removed."""
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     prepare_folder(folder)
     try:
-        with locked(folder / LOCK_NAME):
-            sweep(folder, deeply=True)
-            yield
+        yield
     finally:
         with suppress(OSError):  # the first that is not empty
             for each in made:

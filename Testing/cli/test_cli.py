@@ -19,6 +19,7 @@ from ccella_core.__main__ import main as script
 from ccella_core.cli import app, train
 from ccella_core.cli.generate import _report_text
 from ccella_core.errors import Cancelled
+from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.provenance import SYNTHETIC_LABEL
 
@@ -121,10 +122,18 @@ def test_generate_refuses_a_taken_name_before_it_generates(tiny_model: Path, tmp
     ],
 )
 def test_bad_arguments_end_with_2_and_a_sentence(tiny_model: Path, tmp_path: Path, more: list[str], words: str) -> None:
-    result = generate(tiny_model, tmp_path, *more)
+    result = generate(tiny_model, tmp_path / "new" / "folder", *more)
     assert result.exit_code == 2
     assert words in result.stderr and "Traceback" not in result.output and not result.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_shape_that_the_model_cannot_make_is_refused_before_its_weights_are_read(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CCELLAPipeline, "from_pretrained", None)
+    result = generate(tiny_model, tmp_path / "new", "--shape", 16, 17, 8)
+    assert result.exit_code == 2 and "nearest: 16 or 24" in result.stderr and not (tmp_path / "new").exists()
 
 
 def test_a_report_that_cannot_be_read_ends_with_2(tiny_model: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from monai.apps.generation.maisi.networks.autoencoderkl_maisi import Autoencoder
 
 from ccella_core.errors import Cancelled, InputError, NonFiniteError
 from ccella_core.generation import decoding as module
-from ccella_core.generation.decoding import check_finite, check_volume_shape, decode, estimate_decode_gib
+from ccella_core.generation.decoding import check_finite, decode, estimate_decode_gib
 from ccella_core.networks import AutoencoderConfig, build_autoencoder
 from ccella_core.networks.config import DetailConfig
 
@@ -121,30 +121,6 @@ def test_overflow_is_noticed(autoencoder: AutoencoderKlMaisi) -> None:
 
 def test_check_finite_passes_numbers() -> None:
     check_finite(torch.ones(2), "It")
-
-
-@pytest.mark.parametrize("shape", [(32, 64, 32), [1024, 32, 96]])
-def test_valid_volume_shapes(shape: Any) -> None:
-    assert check_volume_shape(shape, multiples=(32, 32, 32)) == tuple(shape)
-
-
-@pytest.mark.parametrize(
-    ("shape", "words"),
-    [
-        ((100, 64, 32), "X = 100 .nearest: 96 or 128."),
-        ((64, 64, 20), "Z = 20 .nearest: 32."),
-        ((64, 0, 32), "Y = 0 .nearest: 32."),
-        ((64, -5, 32), "Y = -5 .nearest: 32."),
-        ((64, 64, 5000), "Z = 5000 .nearest: 1024."),
-        ((100, 64, 20), "X = 100 .*Z = 20"),
-        ((64, 64), "three whole numbers"),
-        ((64.0, 64, 64), "three whole numbers"),
-        ((True, 64, 64), "three whole numbers"),
-    ],
-)
-def test_other_volume_shapes_are_refused_with_the_nearest(shape: Any, words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        check_volume_shape(shape, multiples=(32, 32, 32))
 
 
 @pytest.mark.parametrize("detail", [None, DetailConfig(width=8, blocks=1)], ids=["linear", "detail"])

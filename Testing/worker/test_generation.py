@@ -93,6 +93,12 @@ def test_labels_are_sent_where_no_folder_is_given(labelled_model: Path, handlers
     assert sent == {entry["path"], entry["sidecar"], *entry["labels"].values()} and len(sent) == 4
 
 
+def test_a_request_that_fails_leaves_no_empty_folder(tiny_model: Path, handlers: Handlers, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nearest: 16 or 24"):
+        handlers(task_of(tiny_model, tmp_path / "new" / "folder", shape=[16, 17, 8]))
+    assert not (tmp_path / "new").exists()
+
+
 def test_options_of_the_pipeline_are_parameters(tiny_model: Path, handlers: Handlers, tmp_path: Path) -> None:
     value = handlers(task_of(tiny_model, tmp_path, output_range="0-1", scheduler="ddim", shape=[8, 8, 8]))
     provenance = value["volumes"][0]["provenance"]
@@ -125,7 +131,7 @@ def test_a_cancellation_while_loading_is_heeded(tiny_model: Path, handlers: Hand
     task.cancelled.set()
     with pytest.raises(Cancelled):
         handlers(task)
-    assert handlers.state.pipeline is None and not list((tmp_path / "out").iterdir())
+    assert handlers.state.pipeline is None and not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", ["", " .", "a/b", "a\\b", "C:", "what?", "line\nbreak", "n" * 101])

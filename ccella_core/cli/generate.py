@@ -29,7 +29,7 @@ from ccella_core.cli.options import (
 from ccella_core.cli.output import AsJson, ProgressDisplay, explained, print_json, print_message, quiet_libraries
 from ccella_core.cli.remote import connect
 from ccella_core.errors import InputError
-from ccella_core.files import prepare_folder
+from ccella_core.files import output_folder
 from ccella_core.limits import OutputRange
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def generate(
     as_json: AsJson = False,
 ) -> None:
     """Generate synthetic volumes from a report, or edit a real scan under it."""
-    from ccella_core.generation.options import check_device, check_request
+    from ccella_core.generation.options import check_device, check_request, check_shape
 
     options = generation_options(
         pathology=pathology,
@@ -126,14 +126,17 @@ def generate(
 
     leaves = (REPORT, SCAN) if image else (REPORT,)
     remote = None if on is None else connect(on, model, device, dtype, leaves=leaves, agreed=yes)
-    with remote or contextlib.nullcontext():
+    with contextlib.ExitStack() as opened:
+        if remote is not None:
+            opened.enter_context(remote)
         found, name, own, labels_drawn = _model(model, remote)
         edit = scan_to_edit_of(image, mask, around, radius, own, _warn)
         drawn = own if found is None else found.index.drawn(options.sequences)
         if found is not None:
             reads_report = "text_encoder" in found.index.components
             check_request(found.index, text, options, edit, reads_report=reads_report)
-        prepare_folder(out)
+            check_shape(found, options.shape)
+        opened.enter_context(output_folder(out))
         names = _names(out, name, own, drawn, edit, options, format, overwrite=overwrite, labels=labels_drawn)
         quiet_libraries()
         from ccella_core.devices import use_large_pages
@@ -148,14 +151,14 @@ def generate(
                 use_large_pages(math.prod(options.shape or found.index.native_shape))
                 pipeline = CCELLAPipeline.from_pretrained(found, device=device, dtype=dtype)
                 volumes = pipeline(text, options, image=edit, last_call=True, callback=progress)
-    seconds = round(time.monotonic() - started, 2)
-    saved = []
-    for volume in volumes:
-        placed, seed = volume if reference is None else volume.place_on(reference), volume.provenance.seed
-        if placed.labels is not None and volume.sequence == volumes[0].sequence:  # one label map for all of a seed
-            label_map = placed.labels.save(names[seed, LABELS], overwrite=overwrite)
-        entry = _save(placed, names[seed, volume.sequence], picture=not no_picture, overwrite=overwrite)
-        saved.append({**entry, "labels": None if placed.labels is None else str(label_map)})
+        seconds = round(time.monotonic() - started, 2)
+        saved = []
+        for volume in volumes:
+            placed, seed = volume if reference is None else volume.place_on(reference), volume.provenance.seed
+            if placed.labels is not None and volume.sequence == volumes[0].sequence:  # one label map for all of a seed
+                label_map = placed.labels.save(names[seed, LABELS], overwrite=overwrite)
+            entry = _save(placed, names[seed, volume.sequence], picture=not no_picture, overwrite=overwrite)
+            saved.append({**entry, "labels": None if placed.labels is None else str(label_map)})
 
     if as_json:
         sha256 = volumes[0].provenance.model_sha256

@@ -34,8 +34,6 @@ SLABS_ALIVE = 9
 """Slab-sized tensors that exist at once (input, normalised copy, the convolution's own copies, output), measured."""
 WHOLE_BLOCK_COPIES = 6
 """Copies of its float32 input that a block without a slab-wise form (attention) takes at once; an upper guess."""
-MAX_AXIS = 1024
-"""Longest axis of a volume in voxels; a longer one is surely a mistake."""
 
 DecodeCallback = Callable[[int, int], bool | None]
 """``callback(done, total)`` after each layer of each volume; ``False`` stops with ``Cancelled``."""
@@ -170,34 +168,6 @@ def estimate_decode_gib(
     # A small volume fits one slab.
     widest = voxels * max(block.out_channels for block in autoencoder.decoder.modules() if isinstance(block, nn.Conv3d))
     return (peak + SLABS_ALIVE * min(SLAB_BYTES, widest * torch.float32.itemsize)) / GIB
-
-
-def check_volume_shape(
-    shape: Sequence[int], *, multiples: tuple[int, int, int], maximum: int = MAX_AXIS
-) -> tuple[int, int, int]:
-    """``shape`` if the networks can make such a volume.
-
-    Args:
-        shape: (X, Y, Z) in voxels.
-        multiples: see ``networks.config.volume_multiples``; each axis must be a multiple of its own.
-        maximum: longest axis.
-
-    Raises:
-        InputError: names the nearest valid sizes below and above, axis by axis.
-    """
-    if len(shape) != 3 or any(isinstance(size, bool) or not isinstance(size, int) for size in shape):
-        raise InputError(f"A volume's shape is three whole numbers of voxels, not {shape!r}.")
-    wrong = []
-    for axis, size, multiple in zip("XYZ", shape, multiples, strict=True):
-        if size % multiple or not multiple <= size <= maximum:
-            below = min(size, maximum) // multiple * multiple
-            above = -(-size // multiple) * multiple
-            valid = sorted({v for v in (below, above) if multiple <= v <= maximum} or {multiple})
-            wrong.append(f"{axis} = {size} (nearest: {' or '.join(map(str, valid))})")
-    if wrong:
-        of = str(multiples[0]) if len(set(multiples)) == 1 else " × ".join(map(str, multiples))
-        raise InputError(f"Each axis must be a multiple of {of} up to {maximum} voxels: {', '.join(wrong)}.")
-    return (shape[0], shape[1], shape[2])
 
 
 def check_finite(values: Tensor, what: str) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 
-from ccella_core.generation.decoding import check_volume_shape
 from ccella_core.generation.edit import ScanToEdit
 from ccella_core.generation.options import GenerationOptions, check_request, wanted_parts
 from ccella_core.generation.ready_schedulers import HandedInScheduler, ReadyScheduler, prepare_scheduler
@@ -16,7 +15,7 @@ from ccella_core.generation.sampling import parse_pathology
 from ccella_core.generation.schedulers import Scheduler
 from ccella_core.limits import SchedulerName
 from ccella_core.models.trained_on import far_from_training
-from ccella_core.networks.config import latent_shape
+from ccella_core.networks.config import check_volume_shape, latent_shape
 from ccella_core.provenance import LabelName, Provenance, SequenceName
 
 if TYPE_CHECKING:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ccella_core.generation.edit import ScanToEdit
+    from ccella_core.models.model import ModelFolder
 
 INT16 = np.iinfo(np.int16)
 FEWEST_LEVELS = 100
@@ -175,6 +176,18 @@ def options_of(values: Mapping[str, Any]) -> GenerationOptions:
         return GenerationOptions.model_validate(values)
     except ValidationError as error:
         raise InputError(refusal(error.errors()[0])) from error
+
+
+def check_shape(model: ModelFolder, shape: tuple[int, int, int] | None) -> None:
+    """Raises InputError for voxels that the model cannot make, before its weights are read."""
+    if shape is None:
+        return
+    from ccella_core.models.model import load_config
+    from ccella_core.networks.config import AutoencoderConfig, DenoiserConfig, check_volume_shape, volume_multiples
+
+    autoencoder = load_config(AutoencoderConfig, model.component_path("autoencoder"))
+    unet = load_config(DenoiserConfig, model.component_path("denoiser")).unet
+    check_volume_shape(shape, multiples=volume_multiples(autoencoder, unet))
 
 
 def check_device(name: str, dtype: str = "auto") -> None:

@@ -8,10 +8,14 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from ccella_core.config import StrictModel
+from ccella_core.errors import InputError
 
 Variant = Literal["ccella", "first", "last", "shared", "decoupled", "ellamaisi", "radmaisi", "maisi", "modality"]
 Triple = tuple[int, int, int]
 HeadPlacement = Literal["per_block", "first", "last", "shared"]
+
+MAX_AXIS = 1024
+"""Longest axis of a volume in voxels; a longer one is surely a mistake."""
 
 
 class VariantTraits(NamedTuple):
@@ -247,6 +251,32 @@ def volume_multiples(autoencoder: AutoencoderConfig, unet: UNetConfig) -> Triple
     """Each axis of a volume must be a multiple of its own number of voxels for the two networks to take it."""
     x, y, z = (a * b for a, b in zip(autoencoder.factors, unet.shape_multiples, strict=True))
     return (x, y, z)
+
+
+def check_volume_shape(shape: Sequence[int], *, multiples: Triple, maximum: int = MAX_AXIS) -> Triple:
+    """``shape`` if the networks can make such a volume.
+
+    Args:
+        shape: (X, Y, Z) in voxels.
+        multiples: see ``volume_multiples``; each axis must be a multiple of its own.
+        maximum: longest axis.
+
+    Raises:
+        InputError: names the nearest valid sizes below and above, axis by axis.
+    """
+    if len(shape) != 3 or any(isinstance(size, bool) or not isinstance(size, int) for size in shape):
+        raise InputError(f"A volume's shape is three whole numbers of voxels, not {shape!r}.")
+    wrong = []
+    for axis, size, multiple in zip("XYZ", shape, multiples, strict=True):
+        if size % multiple or not multiple <= size <= maximum:
+            below = min(size, maximum) // multiple * multiple
+            above = -(-size // multiple) * multiple
+            valid = sorted({v for v in (below, above) if multiple <= v <= maximum} or {multiple})
+            wrong.append(f"{axis} = {size} (nearest: {' or '.join(map(str, valid))})")
+    if wrong:
+        of = str(multiples[0]) if len(set(multiples)) == 1 else " × ".join(map(str, multiples))
+        raise InputError(f"Each axis must be a multiple of {of} up to {maximum} voxels: {', '.join(wrong)}.")
+    return (shape[0], shape[1], shape[2])
 
 
 def published_denoiser(variant: Variant = "ccella") -> DenoiserConfig:

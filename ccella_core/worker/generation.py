@@ -40,19 +40,19 @@ def run_generation(
     """
     device = device_id(params.device)
     seeds = params.options.with_seed().seeds
-    folder = None if params.output_dir is None else writable_folder(params.output_dir)
-    pipeline = load(model, device, state, reporter)
-    load_seconds = reporter.seconds("load")
-    saved: list[dict[str, Any]] = []
-    task.finished["volumes"] = saved
-    for seed in seeds:
-        reporter.begin_volume()
-        options = params.options.model_copy(update={"seed": seed, "count": 1})
-        volumes = pipeline(params.report, options, image=edit, callback=reporter)
-        reporter.tell("save", 0, 1)
-        keep = sent_through(task) if folder is None else saved_into(folder)
-        saved += keep_all(volumes, f"{name}_seed{seed}", keep, of_several=len(model.index.sequences) > 1)
-        reporter.tell("save", 1, 1)
+    with writable_folder(params.output_dir) as folder:
+        pipeline = load(model, device, state, reporter)
+        load_seconds = reporter.seconds("load")
+        saved: list[dict[str, Any]] = []
+        task.finished["volumes"] = saved
+        for seed in seeds:
+            reporter.begin_volume()
+            options = params.options.model_copy(update={"seed": seed, "count": 1})
+            volumes = pipeline(params.report, options, image=edit, callback=reporter)
+            reporter.tell("save", 0, 1)
+            keep = sent_through(task) if folder is None else saved_into(folder)
+            saved += keep_all(volumes, f"{name}_seed{seed}", keep, of_several=len(model.index.sequences) > 1)
+            reporter.tell("save", 1, 1)
     # An edit takes fewer steps, and the times are for whole generations; nothing is left on somebody else's computer.
     if edit is None and folder is not None:
         parts = len(wanted_parts(model.index, params.options))

@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ccella_core.generation.decoding import check_volume_shape, estimate_decode_gib
+from ccella_core.generation.decoding import estimate_decode_gib
 from ccella_core.generation.streamed_encoder import MOST_OF_FREE_MEMORY, largest_layer
 from ccella_core.limits import GIB
 from ccella_core.models.model import ModelFolder, load_config
 from ccella_core.models.weights import stored_shapes
 from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser, DenoiserConfig, build_autoencoder
-from ccella_core.networks.config import UNetConfig, latent_shape, volume_multiples
+from ccella_core.networks.config import UNetConfig, check_volume_shape, latent_shape, volume_multiples
 
 FLOAT32_BYTES = torch.float32.itemsize
 COPIES_A_BLOCK = 8

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ccella_core.client.transfer import chunks_of
 from ccella_core.errors import InputError
-from ccella_core.files import prepare_folder, usable_path
+from ccella_core.files import output_folder, usable_path
 from ccella_core.limits import MAX_NAME_CHARACTERS, is_file_name
 from ccella_core.provenance import LABELS, SequenceName, file_stem
 
@@ -30,18 +31,24 @@ def checked_name(name: str) -> str:
     return name
 
 
-def writable_folder(folder: str) -> Path:
+@contextmanager
+def writable_folder(folder: str | None) -> Iterator[Path | None]:
     """The folder, made if needed and written to before minutes are spent on what would be lost.
+
+    ``None`` where there is none. One that was made, and in which nothing was written in the end, is removed.
 
     Raises:
         InputError: it is relative to this process, which means nothing to the client.
         SaveError: nothing can be written there.
     """
+    if folder is None:
+        yield None
+        return
     path = usable_path(Path(folder))
     if not path.is_absolute():
         raise InputError(f"The output folder is a path from the root, not {folder!r}.")
-    prepare_folder(path)
-    return path
+    with output_folder(path):
+        yield path
 
 
 Keep = Callable[["SyntheticImage", str], dict[str, str]]
