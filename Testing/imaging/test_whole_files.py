@@ -47,6 +47,15 @@ def test_nifti_keeps_voxels_and_place(tmp_path, kind, suffix):
     np.testing.assert_allclose(affine_of(read), AFFINE, atol=1e-5)
 
 
+def test_a_meta_image_s_slope_and_offset_are_applied(tmp_path):
+    path = image(tmp_path / "a.mha")
+    scale = b"ElementToIntensityFunctionSlope = 2.5\nElementToIntensityFunctionOffset = -10\nElementDataFile"
+    path.write_bytes(path.read_bytes().replace(b"ElementDataFile", scale))
+    read = read_scan(path)
+    np.testing.assert_allclose(sitk.GetArrayFromImage(read).T, VOXELS * 2.5 - 10)
+    assert read.GetSpacing() == (0.5, 0.6, 3.0) and read.GetOrigin() == (1.0, 2.0, 3.0)
+
+
 def test_a_slope_and_the_other_byte_order_are_applied(tmp_path):
     scaled = nib.Nifti1Image(VOXELS, AFFINE)
     scaled.header.set_slope_inter(0.5, 10)
@@ -240,6 +249,8 @@ def test_meta_image_without_place_or_spacing_is_refused(tmp_path, key):
         ("NDims = 3", "NDims = 4", "announces 4 axes and has 3 sizes"),
         ("BinaryData = True", "BinaryData = False", "are written as text"),
         ("ElementDataFile", "HeaderSize = 40\nElementDataFile", "another header within"),
+        ("ElementDataFile", "ElementToIntensityFunctionSlope = 0\nElementDataFile", "slope of its intensities is 0"),
+        ("ElementDataFile", "ElementToIntensityFunctionOffset = nan\nElementDataFile", "1 numbers as ElementToInt"),
     ],
 )  # fmt: skip
 def test_a_meta_header_that_cannot_be_is_explained(tmp_path, before, after, words):

@@ -20,6 +20,7 @@ META_BYTES = {
     "MET_ULONG": 4, "MET_LONG_LONG": 8, "MET_ULONG_LONG": 8, "MET_FLOAT": 4, "MET_DOUBLE": 8,
 }  # fmt: skip
 META_SPACING, META_ORIGIN = ("ElementSpacing", "ElementSize"), ("Offset", "Position", "Origin")
+META_SCALE = {"ElementToIntensityFunctionSlope": "1", "ElementToIntensityFunctionOffset": "0"}
 META_DIRECTION = ("TransformMatrix", "Orientation", "Rotation")
 NRRD_TYPES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "longlong": "i8",
               "ulonglong": "u8", "float": "f4", "double": "f8"}  # fmt: skip
@@ -34,7 +35,7 @@ UNITS_IN_MM = {"mm": 1.0, "millimeter": 1.0, "m": 1000.0, "cm": 10.0, "um": 0.00
 
 
 def read_meta(path: Path, on_warning: OnWarning) -> sitk.Image:
-    """A MetaImage, as ITK reads it.
+    """A MetaImage, as ITK reads it, which passes over a slope and an offset of its intensities: they are applied here.
 
     Raises:
         InputError: damaged or incomplete, in several files elsewhere, or without spacing or position.
@@ -56,7 +57,9 @@ def read_meta(path: Path, on_warning: OnWarning) -> sitk.Image:
         announced = int(np.prod(shape, dtype=np.int64)) * channels * META_BYTES[kind]
         encoding = "zlib" if header.get("CompressedData", "").casefold() == "true" else "raw"
         _check_voxels(file, header["ElementDataFile"], path, announced, encoding, on_warning)
-    return _read(path)
+    slope, offset = (float(header.get(name, usual)) for name, usual in META_SCALE.items())
+    image = _read(path)
+    return image if (slope, offset) == (1, 0) else sitk.Cast(image, sitk.sitkFloat64) * slope + offset
 
 
 def read_nrrd(path: Path, on_warning: OnWarning) -> sitk.Image:
@@ -172,6 +175,10 @@ def _check_meta(header: dict[str, str], axes: int, path: Path) -> None:
     for name in META_SPACING:
         if name in header and min(float(length) for length in header[name].split()) <= 0:
             raise InputError(f"{path} has no usable spacing: its header says {header[name]} ({name}).")
+    for name, usual in META_SCALE.items():
+        _check_place(header.get(name, usual), 1, name, path)
+    if float(header.get("ElementToIntensityFunctionSlope", "1")) == 0:
+        raise InputError(f"{path} is damaged: the slope of its intensities is 0; convert the scan again.")
     for names in (META_SPACING, META_ORIGIN, META_DIRECTION):
         told = [name for name in names if name in header]
         if any(_places_differ(header[told[0]], header[name]) for name in told[1:]):
