@@ -452,3 +452,13 @@ def test_a_model_is_removed_and_one_that_came_along_is_not(
 def test_what_cannot_be_trained_is_explained(arguments: list[str], said: str) -> None:
     refused = ccella("train", *arguments)
     assert refused.exit_code == 2 and said in refused.output + refused.stderr
+
+
+@pytest.mark.parametrize(("options", "said"), [([], False), (["-W", "default"], True)])
+def test_warnings_of_libraries_reach_those_who_ask_for_them(options: list[str], said: bool) -> None:
+    code = (
+        "import sys, warnings; import ccella_core.cli as cli; sys.argv = ['ccella']; "
+        "cli.app = lambda: warnings.warn('of a library'); cli.main()"
+    )
+    run = subprocess.run([sys.executable, *options, "-c", code], capture_output=True, text=True, check=True)
+    assert ("of a library" in run.stderr) == said

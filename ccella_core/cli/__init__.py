@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -66,6 +67,8 @@ def main() -> None:
         # A Windows console in an old code page lacks letters that reports and paths may hold; a "?" beats a traceback.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    if not sys.warnoptions:  # which -W and PYTHONWARNINGS fill
+        warnings.simplefilter("ignore")  # what libraries say to whoever writes programs with them
     try:
         app()
     except OSError as error:  # a full or closed standard output, where help is printed and no command runs

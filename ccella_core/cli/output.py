@@ -130,10 +130,11 @@ def print_json(content: dict[str, Any]) -> None:
 
 
 def quiet_libraries() -> None:
-    """Keep Transformers from drawing bars of its own."""
+    """Keep Transformers from drawing bars of its own, and from saying what the sentences here say better."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
 
 
 def show_log(level: int) -> None:
