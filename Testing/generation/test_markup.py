@@ -57,6 +57,8 @@ def test_the_text_is_taken_out():
         (r"{\rtf1 {\field{\*\fldinst HYPERLINK x}{\fldrslt link}} end}", "link end"),
         (r"{\rtf1 {\pict\pngblip 89504e47}text}", "text"),
         (r"{\rtf1 No lesion.{\deleted  PI-RADS 5 lesion.} PI-RADS 1.}", "No lesion. PI-RADS 1."),
+        (r"{\rtf1 No lesion.\strike  PI-RADS 5.\strike0  PI-RADS 1.{\striked1  Left.}}", "No lesion. PI-RADS 1."),
+        (r"{\rtf1 No lesion.\strike  PI-RADS 5.\plain  PI-RADS 1.}", "No lesion. PI-RADS 1."),
         (r"{\rtf1 No lesion.\v  PI-RADS 5\'2e\v0  PI-RADS 1.\deleted  5\plain  or 2.}", "No lesion. PI-RADS 1."),
         (r"{\rtf1 {\v hidden {\b inside}}seen {\annotation a remark}again}", "seen again"),
     ],

@@ -28,8 +28,8 @@ RTF_ASIDE = frozenset(("fonttbl", "colortbl", "stylesheet", "info", "pict", "obj
                        "listoverridetable", "generator", "fldinst", "bkmkstart", "bkmkend", "xmlnstbl",
                        "datastore", "annotation", "atnid", "atnauthor"))  # fmt: skip
 """Groups whose text is none of the document's."""
-RTF_HIDDEN = frozenset(("v", "deleted"))
-"""Words behind which text is not shown, or struck out by a reviewer, until the same word with a 0."""
+RTF_HIDDEN = frozenset(("v", "deleted", "strike", "striked"))
+"""Words behind which text is not shown, or struck out, until the same word with a 0."""
 DEEPEST_GROUP = 1000
 TEXT_TYPES = frozenset(("TX", "FT", "ST"))
 """Of an HL7 observation that is text."""
@@ -112,8 +112,10 @@ def _of_rtf(text: str) -> str:
         elif word in RTF_HIDDEN or word == "plain":
             add("")
             counts, letters, hidden = groups[-1]
-            ends = number == "0" or word == "plain"
-            hidden = hidden - {word, "v" if word == "plain" else word} if ends else hidden | {word}
+            if word == "plain":
+                hidden &= {"deleted"}  # which is no formatting
+            else:
+                hidden = hidden - {word} if number == "0" else hidden | {word}
             groups[-1] = (counts, letters, hidden)
         elif word == "uc":
             groups[-1] = (groups[-1][0], min(int(number or 1), 8), groups[-1][2])
