@@ -7,7 +7,8 @@ import yaml
 
 from ccella_core.config import as_yaml, read_settings
 from ccella_core.errors import InputError
-from ccella_core.networks.config import REPORT_VARIANTS, VARIANTS, published_denoiser
+from ccella_core.networks.config import REPORT_VARIANTS, VARIANTS
+from ccella_core.networks.presets import published_denoiser
 from ccella_core.training.train_config import TrainConfig, preset, preset_names, read_config
 
 GIVEN = {"data": "prepared", "output": "run", "autoencoder": "maisi"}

@@ -9,10 +9,9 @@ from ccella_core.networks.config import (
     DenoiserConfig,
     UNetConfig,
     Variant,
-    demo_denoiser,
-    published_denoiser,
 )
 from ccella_core.networks.denoiser import ConditionalDenoiser, DenoiserOutput
+from ccella_core.networks.presets import demo_denoiser, published_denoiser
 
 __all__ = [
     "REPORT_VARIANTS",

@@ -1,4 +1,4 @@
-"""What a network is, as data: checked configuration, the nine published variants, and the named presets."""
+"""What a network is, as data: checked configuration, and the nine published variants."""
 
 from __future__ import annotations
 
@@ -277,34 +277,3 @@ def check_volume_shape(shape: Sequence[int], *, multiples: Triple, maximum: int 
         of = str(multiples[0]) if len(set(multiples)) == 1 else " × ".join(map(str, multiples))
         raise InputError(f"Each axis must be a multiple of {of} up to {maximum} voxels: {', '.join(wrong)}.")
     return (shape[0], shape[1], shape[2])
-
-
-def published_denoiser(variant: Variant = "ccella") -> DenoiserConfig:
-    """The published size of a variant (paper, section "Implementation details"; NV-Generate-MR's configuration)."""
-    if VARIANTS[variant].uses_modality:
-        unet = UNetConfig(
-            modality_labels=PUBLISHED_MODALITY_LABELS, residual_resampling=True, attention_projection=True
-        )
-        return DenoiserConfig(variant=variant, unet=unet, adapter=None)
-    return DenoiserConfig(variant=variant, adapter=AdapterConfig() if VARIANTS[variant].uses_text else None)
-
-
-def demo_denoiser(variant: Variant = "ccella", *, latent_channels: int = 4, text_width: int = 128) -> DenoiserConfig:
-    """A size that two CPU cores train in an hour or a few and sample in seconds; used by the demonstration model."""
-    return DenoiserConfig(
-        variant=variant,
-        unet=UNetConfig(
-            latent_channels=latent_channels,
-            num_channels=(32, 64, 128),
-            attention_levels=(False, True, True),
-            num_head_channels=(0, 32, 32),
-            num_res_blocks=1,
-            norm_num_groups=8,
-            modality_labels=PUBLISHED_MODALITY_LABELS if VARIANTS[variant].uses_modality else None,
-        ),
-        adapter=AdapterConfig(
-            text_width=text_width, width=96, num_latents=24, layers=6, heads=4, time_channels=64, class_hidden=16
-        )
-        if VARIANTS[variant].uses_text
-        else None,
-    )

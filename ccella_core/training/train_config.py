@@ -15,7 +15,8 @@ from ccella_core.generation.schedulers import MAX_TRAIN_TIMESTEPS
 from ccella_core.generation.text_encoder import DEFAULT_MAX_TOKENS
 from ccella_core.limits import MAX_COUNT
 from ccella_core.models.encoder_files import PUBLISHED_ENCODER
-from ccella_core.networks.config import REPORT_VARIANTS, VARIANTS, AutoencoderConfig, demo_denoiser, published_denoiser
+from ccella_core.networks.config import REPORT_VARIANTS, VARIANTS, AutoencoderConfig
+from ccella_core.networks.presets import demo_denoiser, published_denoiser
 from ccella_core.provenance import LabelName, SequenceName
 from ccella_core.published.releases import STACKED
 from ccella_core.runs.logging import TrackerName

@@ -24,7 +24,8 @@ from ccella_core.evaluation.adherence.scores import StatedFinding
 from ccella_core.evaluation.statistics.estimate import Estimate
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.imaging.volume import SyntheticVolume
-from ccella_core.networks.config import Variant, published_denoiser
+from ccella_core.networks.config import Variant
+from ccella_core.networks.presets import published_denoiser
 from ccella_core.phantom.patient import draw_patient
 from ccella_core.phantom.render import DEFAULT_SHAPE, DEFAULT_SPACING, Rendering, render
 from ccella_core.phantom.report import write_report

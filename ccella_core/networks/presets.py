@@ -1,0 +1,43 @@
+"""The named sizes of a denoiser."""
+
+from __future__ import annotations
+
+from ccella_core.networks.config import (
+    PUBLISHED_MODALITY_LABELS,
+    VARIANTS,
+    AdapterConfig,
+    DenoiserConfig,
+    UNetConfig,
+    Variant,
+)
+
+
+def published_denoiser(variant: Variant = "ccella") -> DenoiserConfig:
+    """The published size of a variant (paper, section "Implementation details"; NV-Generate-MR's configuration)."""
+    if VARIANTS[variant].uses_modality:
+        unet = UNetConfig(
+            modality_labels=PUBLISHED_MODALITY_LABELS, residual_resampling=True, attention_projection=True
+        )
+        return DenoiserConfig(variant=variant, unet=unet, adapter=None)
+    return DenoiserConfig(variant=variant, adapter=AdapterConfig() if VARIANTS[variant].uses_text else None)
+
+
+def demo_denoiser(variant: Variant = "ccella", *, latent_channels: int = 4, text_width: int = 128) -> DenoiserConfig:
+    """A size that two CPU cores train in an hour or a few and sample in seconds; used by the demonstration model."""
+    return DenoiserConfig(
+        variant=variant,
+        unet=UNetConfig(
+            latent_channels=latent_channels,
+            num_channels=(32, 64, 128),
+            attention_levels=(False, True, True),
+            num_head_channels=(0, 32, 32),
+            num_res_blocks=1,
+            norm_num_groups=8,
+            modality_labels=PUBLISHED_MODALITY_LABELS if VARIANTS[variant].uses_modality else None,
+        ),
+        adapter=AdapterConfig(
+            text_width=text_width, width=96, num_latents=24, layers=6, heads=4, time_channels=64, class_hidden=16
+        )
+        if VARIANTS[variant].uses_text
+        else None,
+    )
