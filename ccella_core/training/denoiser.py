@@ -64,6 +64,13 @@ class DenoiserTraining(StrictModel):
     ema_decay: float | None = Field(None, gt=0, lt=1, description="of an average of the weights")
     report_dropout: float = Field(0.0, ge=0, lt=1, description="share of cases shown the null report, for guidance")
     stratified_timesteps: bool = Field(False, description="spread each batch over the whole range of timesteps")
+    timestep_shift: float = Field(
+        1.0,
+        ge=1,
+        le=100,
+        description="above 1, timesteps are drawn nearer to noise, t as s t / (1 + (s - 1) t) (Esser et al. 2024, "
+        "arXiv 2403.03206): there words alone say where a lesion lies, and nearer to the image the image does",
+    )
     min_snr_gamma: float | None = Field(None, gt=0, description="min-SNR weights of the timesteps, 5 as in their paper")
     part_weights: dict[SequenceName | LabelName, Annotated[float, Field(gt=0)]] = Field(
         {},

@@ -24,7 +24,15 @@ def cases(tmp_path_factory):
 
 
 def draws(cases, step, **changes):
-    options = {"batch_size": 4, "timesteps": 1000, "stratified": False, "report_dropout": 0.0, "seed": 7, **changes}
+    options = {
+        "batch_size": 4,
+        "timesteps": 1000,
+        "stratified": False,
+        "shift": 1.0,
+        "report_dropout": 0.0,
+        "seed": 7,
+        **changes,
+    }
     return draw_batch(cases, step, **options)
 
 
@@ -53,6 +61,14 @@ def test_timesteps_are_uniform(cases, stratified):
     assert found.min() < 20 and found.max() > 980 and found.mean() == pytest.approx(499.5, abs=30)
     quarters = [sorted(d.timestep // 250 for d in draws(cases, step, stratified=stratified)) for step in range(300)]
     assert all(each == [0, 1, 2, 3] for each in quarters) == stratified
+
+
+@pytest.mark.parametrize("stratified", [False, True])
+def test_shifted_timesteps_lie_nearer_to_noise(cases, stratified):
+    found = [d.timestep for step in range(300) for d in draws(cases, step, stratified=stratified, shift=9.0)]
+    assert min(found) < 300 and max(found) > 990
+    quartiles = torch.tensor(found).float().quantile(torch.tensor([0.25, 0.5, 0.75])).tolist()
+    assert quartiles == pytest.approx([750, 900, 964.3], abs=25)
 
 
 def test_reports_are_dropped_and_worded_at_random(cases):

@@ -58,6 +58,7 @@ def draw_batch(
     batch_size: int,
     timesteps: int,
     stratified: bool,
+    shift: float,
     report_dropout: float,
     seed: int,
 ) -> list[Draw]:
@@ -69,6 +70,7 @@ def draw_batch(
         batch_size: cases a step, over all processes.
         timesteps: how many there are.
         stratified: spread a batch over the whole range of timesteps, which steadies the loss and changes no mean.
+        shift: above 1, more timesteps are drawn near the noise's end, see ``DenoiserTraining.timestep_shift``.
         report_dropout: share of the cases that are shown the null report.
         seed: of all that is drawn.
     """
@@ -77,6 +79,7 @@ def draw_batch(
         row = cases.epoch[seen]
         rng = np.random.default_rng([seed, 2, step, place])
         where = (place + rng.random()) / batch_size if stratified else rng.random()
+        where = shift * where / (1 + (shift - 1) * where)
         kept = rng.random() >= report_dropout
         draws.append(
             Draw(
@@ -193,6 +196,7 @@ class BatchMaker:
             batch_size=config.batch_size,
             timesteps=config.scheduler.num_train_timesteps,
             stratified=config.stratified_timesteps,
+            shift=config.timestep_shift,
             report_dropout=config.report_dropout,
             seed=config.seed,
         )
