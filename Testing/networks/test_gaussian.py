@@ -47,6 +47,25 @@ def test_it_is_wieners_filter(share: float) -> None:
 
 
 @torch.no_grad()
+def test_about_a_mean_that_is_known_it_is_as_good_as_about_zero() -> None:
+    clean, share = clouds(64), torch.full((64,), 0.8)
+    gaussian = GaussianFlow(1)
+    gaussian.set_spectrum(clean, torch.ones(64, 1, dtype=torch.bool))
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(1))
+    mean = torch.randn(clean.shape, generator=torch.Generator().manual_seed(2)) * 3
+    about_zero = gaussian(0.2 * clean + 0.8 * noise, share)
+    moved = 0.2 * (clean + mean) + 0.8 * noise
+    about_mean = gaussian(moved, share, mean)
+    error = error_of_clean(about_zero, clean, noise, 0.8)
+    assert error_of_clean(about_mean, clean + mean, noise, 0.8) == pytest.approx(error, rel=1e-3)
+    assert error_of_clean(gaussian(moved, share), clean + mean, noise, 0.8) > 1.5 * error
+    # Of pure noise the mean is all that can be said.
+    assert torch.allclose(
+        noise - gaussian(noise, torch.ones(64), mean.expand_as(clean)), mean.expand_as(clean), atol=1e-3
+    )
+
+
+@torch.no_grad()
 def test_its_ends_are_exact() -> None:
     gaussian = GaussianFlow(2)
     gaussian.set_spectrum(clouds(8, 2), torch.ones(8, 2, dtype=torch.bool))

@@ -106,6 +106,11 @@ class UNetConfig(StrictModel):
         description="of `planar`, with prediction_type `flow`: to what is learnt is added the best guess for Gaussian "
         "latents of the training set's spectra, so that the network begins with it",
     )
+    expected: bool = Field(
+        False,
+        description="with `gaussian`: the guess is about the mean of latents with such a report, which `read_first` "
+        "teaches without noise",
+    )
 
     @model_validator(mode="after")
     def _levels_agree(self) -> UNetConfig:
@@ -115,6 +120,8 @@ class UNetConfig(StrictModel):
             _refuse_uneven_groups(self.num_channels, self.norm_num_groups)
             if self.gaussian:
                 raise ValueError("gaussian is of U-Nets of the kind planar alone")
+        if self.expected and not self.gaussian:
+            raise ValueError("expected needs gaussian, whose guess it is the middle of")
         # The published one attends in the middle as well, with the last level's heads.
         last = len(self.num_channels) - 1 if self.kind == "maisi" else None
         for level in [each for each, attends in enumerate(self.attention_levels) if attends or each == last]:
@@ -156,6 +163,8 @@ class DenoiserConfig(StrictModel):
             raise ValueError(f"variant {self.variant!r} {verb} modality_labels")
         if self.uses_modality and self.unet.kind == "planar":
             raise ValueError("a planar U-Net knows no modalities")
+        if self.unet.expected and not self.uses_text:
+            raise ValueError(f"variant {self.variant!r} has no text, and so nothing is expected (unet.expected)")
         return self
 
     @property

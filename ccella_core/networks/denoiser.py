@@ -40,11 +40,15 @@ class ConditionalDenoiser(nn.Module):
             if config.adapter is not None
             else None
         )
-        self.unet = (ConditionalUNet if config.unet.kind == "maisi" else PlanarUNet)(
-            config.unet,
-            num_classes=config.num_classes if config.uses_class else None,
-            cross_attention_dim=config.adapter.width if config.adapter is not None else None,
-        )
+        num_classes = config.num_classes if config.uses_class else None
+        num_tokens, width = (config.adapter.num_latents, config.adapter.width) if config.adapter else (None, None)
+        self.unet: ConditionalUNet | PlanarUNet
+        if config.unet.kind == "maisi":
+            self.unet = ConditionalUNet(config.unet, num_classes=num_classes, cross_attention_dim=width)
+        else:
+            self.unet = PlanarUNet(
+                config.unet, num_classes=num_classes, cross_attention_dim=width, num_tokens=num_tokens
+            )
 
     def condition(self, text: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor | None]:
         """Tokens (B, N, W) and class logits (B, K) of reports (B, L, D) at timesteps (B,).

@@ -29,14 +29,18 @@ class GaussianFlow(nn.Module):
         self.log_power = nn.Parameter(torch.zeros(channels, ROUND_BINS, LINE_BINS))
         """The natural logarithm of the mean power in each band; 0 until ``set_spectrum``: unit variance, no texture."""
 
-    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+    def forward(self, x: Tensor, noise: Tensor, mean: Tensor | None = None) -> Tensor:
         """The flow, shaped as the latent.
 
         Args:
             x: noisy latent, (B, C, X, Y, Z).
             noise: the share of noise in each, (B,) in 0 … 1.
+            mean: what is expected of the clean latents, shaped as they are; by default 0.
         """
         size = x.shape[2:]
+        share = noise.to(x.dtype).view(-1, 1, 1, 1, 1)
+        if mean is not None:
+            return self(x - (1 - share) * mean, noise) - mean  # type: ignore[no-any-return]
         spectrum = torch.fft.rfftn(x.float(), dim=(2, 3, 4), norm="ortho")
         around, along = _bands(size, x.device)
         power = self.log_power.float().exp()[:, around, along]

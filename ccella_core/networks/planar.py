@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ccella_core.networks.config import FLOW_TIMESTEPS, UNetConfig
+from ccella_core.networks.expected import ExpectedLatent
 from ccella_core.networks.gaussian import GaussianFlow
 
 WAVES = (128.0, 64.0, 32.0, 16.0, 8.0)
@@ -40,9 +41,17 @@ class PlanarUNet(nn.Module):
         config: of the kind ``planar``.
         num_classes: width of the class input, or ``None`` for no class input.
         cross_attention_dim: width of the tokens, or ``None`` for no text.
+        num_tokens: how many there are; for ``config.expected`` alone.
     """
 
-    def __init__(self, config: UNetConfig, *, num_classes: int | None, cross_attention_dim: int | None) -> None:
+    def __init__(
+        self,
+        config: UNetConfig,
+        *,
+        num_classes: int | None,
+        cross_attention_dim: int | None,
+        num_tokens: int | None = None,
+    ) -> None:
         super().__init__()
         widths, tokens = config.num_channels, cross_attention_dim
         first, embedding = widths[0], WIDENING * widths[0]
@@ -70,6 +79,11 @@ class PlanarUNet(nn.Module):
         self.norm = nn.LayerNorm(first)
         self.outward = _zeroed(nn.Linear(first, config.latent_channels))
         self.gaussian = GaussianFlow(config.latent_channels) if config.gaussian else None
+        self.expected = self.about = None
+        if config.expected:
+            assert tokens is not None and num_tokens is not None, "see DenoiserConfig"
+            self.expected = ExpectedLatent(config.latent_channels, num_tokens, tokens)
+            self.about = _zeroed(nn.Linear(config.latent_channels, first))
         self.share = None if config.gaussian else _zeroed(nn.Linear(embedding, config.latent_channels))
 
     def forward(
@@ -97,6 +111,10 @@ class PlanarUNet(nn.Module):
             embedding = embedding + self.report(tokens.mean(1))
         embedding = F.silu(embedding)
         h = self.inward(x.permute(0, 4, 2, 3, 1)) + self.place(_places(x, spacing))
+        mean = None
+        if self.expected is not None and self.about is not None and tokens is not None:
+            mean = self.expected(tokens, x.shape[2:])
+            h = h + self.about(mean.permute(0, 4, 2, 3, 1))
         passed = []
         for blocks, shrink in zip(self.down, self.shrink, strict=True):
             h = _through(blocks, h, embedding, tokens)
@@ -109,7 +127,7 @@ class PlanarUNet(nn.Module):
             h = _through(blocks, _spread(enlarge(h)) + passed.pop(), embedding, tokens)
         learnt: Tensor = self.outward(F.silu(self.norm(h))).permute(0, 4, 2, 3, 1)
         if self.gaussian is not None:
-            return learnt + self.gaussian(x, timesteps / FLOW_TIMESTEPS)
+            return learnt + self.gaussian(x, timesteps / FLOW_TIMESTEPS, mean)
         # What is predicted holds the noise itself, which may have more channels than fit through the levels.
         assert self.share is not None
         return learnt + self.share(embedding)[..., None, None, None] * x  # type: ignore[no-any-return]

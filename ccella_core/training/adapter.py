@@ -2,7 +2,8 @@
 
 A lesion fills one latent voxel in three hundred, so that the denoising loss alone takes very long to tell the adapter
 which words matter. A few hundred steps on the facts that the reports state give it tokens that hold them; the joint
-training starts from there. Not in the paper, whose adapter starts from random weights.
+training starts from there. Where the U-Net has a mean of the latents with such a report (``unet.expected``), that is
+learnt here too, without noise. Not in the paper, whose adapter starts from random weights.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from ccella_core.config import BatchSize, LearningRate, Seed, Steps, StrictModel
 from ccella_core.errors import InputError
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
+from ccella_core.networks.planar import PlanarUNet
 from ccella_core.phantom.fields import StructuredFields
 from ccella_core.phantom.known_report import ScanKind
 from ccella_core.runs.batches import Batches
@@ -47,6 +49,19 @@ class AdapterTraining(StrictModel):
     checkpoint_every: Steps = Field(50, description="steps")
 
 
+class _Lesson(NamedTuple):
+    """What a step shows, and what is to be read from it."""
+
+    text: Tensor
+    """Reports (B, L, D), or their numbers (B,)."""
+    timesteps: Tensor
+    facts: dict[str, Tensor]
+    latents: Tensor | None
+    """(B, C, x, y, z) as they are cached, or their rows (B,); ``None``: the U-Net expects none."""
+    channel_weight: Tensor | None
+    """(B, C): 0 for parts of the latent that a case does not have; ``None``: all have all."""
+
+
 class _Learner(nn.Module):
     """The adapter, with heads on the mean of its tokens, which any query of the U-Net meets; its own read the class."""
 
@@ -57,8 +72,16 @@ class _Learner(nn.Module):
         width = self.adapter.latents.shape[-1]
         self.facts = FactHeads(width)
         self.scan = nn.Linear(width, len(SCAN_KINDS))
+        self.expected = denoiser.unet.expected if isinstance(denoiser.unet, PlanarUNet) else None
 
-    def forward(self, text: Tensor, timesteps: Tensor, facts: dict[str, Tensor]) -> Tensor:
+    def forward(
+        self,
+        text: Tensor,
+        timesteps: Tensor,
+        facts: dict[str, Tensor],
+        latents: Tensor | None = None,
+        channel_weight: Tensor | None = None,
+    ) -> Tensor:
         tokens, classes = self.adapter(text, timesteps)
         mean = tokens.mean(dim=1, keepdim=True)
         loss = self.facts.loss(mean, facts)
@@ -67,6 +90,9 @@ class _Learner(nn.Module):
         if classes is not None and "positive" in facts:
             # The class is read from the same words. What is unknown has the index that cross-entropy leaves out.
             loss = loss + F.cross_entropy(classes, facts["positive"].nan_to_num(UNKNOWN_CLASS).long())
+        if self.expected is not None and latents is not None:
+            error = (self.expected(tokens, latents.shape[2:]) - latents).square().mean(dim=(2, 3, 4))
+            loss = loss + (error if channel_weight is None else error * channel_weight).sum(dim=1).mean()
         return loss
 
 
@@ -86,7 +112,7 @@ def train_adapter(
     Every process of several does the same.
 
     Args:
-        denoiser: of a variant with text.
+        denoiser: of a variant with text; of its U-Net the mean that it expects is trained as well, where it has one.
         cases: with reports, and with what they state where that is known.
         config: steps, seed.
         checkpoints: folder of the training states.
@@ -110,13 +136,24 @@ def train_adapter(
         _Learner(denoiser), checkpoints, config, schedule=one_cycle(config, rising=0.1), accelerator=accelerator
     )
     loading = loading or CaseLoading()
-    on_device = loading.on_device(cases, trainer.accelerator.device, latents=False)
-    make = partial(_batch, cases, reported, config, scheduler.num_train_timesteps, on_device.keeps_text)
+    expects = denoiser.config.unet.expected
+    on_device = loading.on_device(cases, trainer.accelerator.device, latents=expects)
+    make = partial(
+        _batch,
+        cases,
+        reported,
+        config,
+        scheduler.num_train_timesteps,
+        by_number=on_device.keeps_text,
+        by_row=on_device.keeps_latents,
+        expects=expects,
+    )
     batches = Batches(make, config.batch_size, loading, shared=False)
 
-    def loss(batch: tuple[Tensor, Tensor, dict[str, Tensor]]) -> tuple[Tensor, dict[str, Tensor]]:
-        text, drawn, facts = batch
-        return trainer.model(on_device.text(text), drawn, facts), {}
+    def loss(lesson: _Lesson) -> tuple[Tensor, dict[str, Tensor]]:
+        latents = None if lesson.latents is None else on_device.latents(lesson.latents)
+        text = on_device.text(lesson.text)
+        return trainer.model(text, lesson.timesteps, lesson.facts, latents, lesson.channel_weight), {}
 
     trainer.fit(loss, batches, logger)
     return denoiser.eval()
@@ -127,11 +164,14 @@ def _batch(
     reported: list[int],
     config: AdapterTraining,
     timesteps: int,
-    by_number: bool,
     step: int,
     places: Sequence[int],
-) -> list[tuple[Tensor, Tensor, dict[str, Tensor]]]:
-    """Reports (B, L, D), or their numbers (B,), timesteps (B,) and what the reports state, of a step."""
+    *,
+    by_number: bool,
+    by_row: bool,
+    expects: bool,
+) -> list[_Lesson]:
+    """Of a step; ``by_number`` and ``by_row``: reports, and latents, lie on the device."""
     rng, size = np.random.default_rng([config.seed, step]), len(places)
     rows = [reported[place] for place in rng.integers(len(reported), size=size)]
     wordings = rng.integers(2**31, size=size)
@@ -139,7 +179,10 @@ def _batch(
     numbers = [cases.report_number(row, int(wording)) for row, wording in zip(rows, wordings, strict=True)]
     text = torch.tensor(numbers) if by_number else torch.stack([cases.stored_report(each) for each in numbers])
     facts = facts_of([_facts(cases.rows[row], int(wording)) for row, wording in zip(rows, wordings, strict=True)])
-    return [(text, drawn, facts)]
+    latents = None
+    if expects:
+        latents = torch.tensor(rows) if by_row else cases.stored_latents(rows)
+    return [_Lesson(text, drawn, facts, latents, cases.channel_weight(rows) if expects else None)]
 
 
 def _facts(row: CacheEntry, wording: int = 0) -> dict[str, float]:
