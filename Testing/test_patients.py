@@ -16,6 +16,7 @@ from ccella_core.config import read_settings
 from ccella_core.errors import InputError
 from ccella_core.networks.config import volume_multiples
 from ccella_core.training.data.mirror import mirrored_report
+from ccella_core.training.start import adds_expected
 from ccella_core.training.train_autoencoder import AutoencoderConfigFile
 from ccella_core.training.train_config import TrainConfig
 from ccella_core.training.train_text_encoder import TextEncoderConfigFile
@@ -156,6 +157,7 @@ def test_the_patients_of_the_recipe_become_cases(tool, tmp_path):
         ("text_encoder", TextEncoderConfigFile),
         ("denoiser", TrainConfig),
         ("denoiser_on_lesions", TrainConfig),
+        ("denoiser_by_words", TrainConfig),
     ],
 )
 def test_the_recipe_of_a_training_is_accepted(name, model):
@@ -178,3 +180,6 @@ def test_the_parts_of_the_recipe_fit_each_other():
     further = read_settings(TrainConfig, folder / "denoiser_on_lesions.yaml")
     assert Path(str(further.start_from)) == denoiser.output and further.cache == denoiser.cache
     assert further.denoiser.network == denoiser.denoiser.network
+    last = read_settings(TrainConfig, folder / "denoiser_by_words.yaml")
+    assert Path(str(last.start_from)) == further.output and last.cache == denoiser.cache and last.read_first is not None
+    assert adds_expected(denoiser.denoiser.network, last.denoiser.network)

@@ -62,7 +62,7 @@ def _trainings(run: Path, config: TrainConfig) -> list[dict[str, Any]]:
         except InputError:
             log.warning("The run %s, from which %s started, is gone: the model will not tell of it.",
                         config.start_from, run)  # fmt: skip
-    elif config.read_first is not None:
+    if config.read_first is not None and (run / READ_FIRST).is_dir():
         recipe = config.read_first.model_dump(mode="json")
         stages.append({"stage": "read_first", "seconds": _seconds(run / READ_FIRST), "recipe": recipe})
     return [*stages, {"stage": "denoiser", **_training(run)}]

@@ -22,6 +22,7 @@ class Start(NamedTuple):
     """Weights, and what latents they were trained on."""
 
     denoiser: ConditionalDenoiser
+    """Perhaps without the mean that the configured one expects, see ``adds_expected``."""
     scale_factors: tuple[float, ...]
     """Of each part of the latent, or of each of its channels."""
 
@@ -31,7 +32,7 @@ def load_start(where: Path, config: TrainConfig) -> Start:
 
     Raises:
         InputError: there is neither; or it has another network, predicts something else, or draws other sequences than
-            the training is configured for.
+            the training is configured for. That it expects nothing is no hindrance where there is ``read_first``.
     """
     if (where / RUN_NAME).is_file():
         run = read_run_config(where, TrainConfig)
@@ -68,6 +69,12 @@ def load_denoiser(run: Path, *, best: bool = False) -> ConditionalDenoiser:
     return denoiser.eval()
 
 
+def adds_expected(network: DenoiserConfig, configured: DenoiserConfig) -> bool:
+    """Whether one network is the other without ``unet.expected``, which is then to be learnt before all else."""
+    unet = network.unet.model_copy(update={"expected": True})
+    return not network.unet.expected and network.model_copy(update={"unet": unet}) == configured
+
+
 def _refuse_other(
     where: Path,
     network: DenoiserConfig,
@@ -75,7 +82,9 @@ def _refuse_other(
     parts: Sequence[SequenceName | LabelName],
     config: TrainConfig,
 ) -> None:
-    if network != config.denoiser.network:
+    if adds_expected(network, config.denoiser.network) and config.read_first is None:
+        raise InputError(f"{where} holds a network that expects nothing; have read_first teach it (unet.expected).")
+    if network != config.denoiser.network and not adds_expected(network, config.denoiser.network):
         raise InputError(f"{where} holds another network than the one configured; its weights do not fit.")
     if scheduler != config.denoiser.scheduler:
         raise InputError(

@@ -28,7 +28,7 @@ from ccella_core.training.data.sets import JoinedSet
 from ccella_core.training.data.wording import keep_profile
 from ccella_core.training.denoiser import train_denoiser
 from ccella_core.training.frozen_networks import autoencoder_source, text_encoder_source
-from ccella_core.training.start import load_start
+from ccella_core.training.start import adds_expected, load_start
 from ccella_core.training.train_config import TrainConfig
 from ccella_core.training.validation import draw_samples, validate
 
@@ -72,15 +72,18 @@ def train(config: TrainConfig, *, progress: OnProgress | None = None) -> Path:
         write_run(config.output, config, _about(config, network, prepared, cases, held_out, accelerator))
         if config.text_encoder is not None:
             keep_profile(config.output, prepared, mirror=config.cache.mirror)
-    # 3. Teach the adapter to read, where that is asked for.
+    # 3. Teach the adapter to read, where that is asked for and has not been done.
     open_own_log = partial(open_log, log_with=config.logging.log_with, is_main=accelerator.is_main_process)
     begin_with = None if start is None else start.denoiser
-    if config.read_first is not None and start is None:
+    if config.read_first is not None and (start is None or adds_expected(start.denoiser.config, network.config)):
         torch.manual_seed(config.read_first.seed)
         reading = config.output / READ_FIRST
+        reader = ConditionalDenoiser(config.denoiser.network)
+        if start is not None:
+            reader.load_state_dict(start.denoiser.state_dict(), strict=False)
         with open_own_log(reading, reading, steps=config.read_first.steps, task="Reading") as logger:
             begin_with = train_adapter(
-                ConditionalDenoiser(config.denoiser.network),
+                reader,
                 cases,
                 config.read_first,
                 reading,

@@ -60,7 +60,11 @@ class TrainConfig(StrictModel):
     cache: CacheSettings = CacheSettings()
     cache_folder: Path | None = Field(None, description="by default a folder in `data`, named after what it holds")
     denoiser: DenoiserTraining = DenoiserTraining()
-    read_first: AdapterTraining | None = Field(None, description="teach the adapter to read before it steers")
+    read_first: AdapterTraining | None = Field(
+        None,
+        description="teach the adapter to read before it steers; with `start_from` only where that expects nothing and "
+        "this network does (`unet.expected`)",
+    )
     start_from: Path | None = Field(None, description="a finished run, or a model, whose weights are the start")
     latent_scale: Literal["start", "data"] = Field(
         "start", description="the latent scale factor: that of `start_from`, where there is one, or the data's own"

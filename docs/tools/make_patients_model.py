@@ -63,10 +63,11 @@ def main() -> None:
         ("autoencoder", "decoder"),
         ("denoiser", "denoiser"),
         ("denoiser", "denoiser_on_lesions"),
+        ("denoiser", "denoiser_by_words"),
     ):
         ccella(work, "train", network, str(RECIPE / f"{name}.yaml"), *shortened(RECIPE / f"{name}.yaml", shorter))
     out = options.out or work / "model"
-    ccella(work, "models", "export", "denoiser_on_lesions", "--autoencoder", "decoder", "--out", str(out.resolve()),
+    ccella(work, "models", "export", "denoiser_by_words", "--autoencoder", "decoder", "--out", str(out.resolve()),
            *ABOUT, "--trained-on", trained_on, "--storage", "int8", "--overwrite")  # fmt: skip
 
 
