@@ -77,7 +77,9 @@ class DenoiserTraining(StrictModel):
         description="how much sequences and labels count in the loss, by name; 1 where nothing is said. Masks are "
         "learnt soonest, and at equal weights what is hardest, how patients look, is not learnt for long",
     )
-    region_weights: Literal["none"] | RegionWeighting = Field("none", description="weigh gland and lesion more")
+    region_weights: Literal["none"] | RegionWeighting = Field(
+        "none", description="weigh gland and lesion more, which are then drawn larger: the weights know where they are"
+    )
     seed: Seed = Field(0, description="of all that is drawn at random")
     checkpoint_every: Steps = Field(500, description="steps")
     keep_checkpoints: Steps = Field(3, description="the last ones; the best on validation is kept beside them")
