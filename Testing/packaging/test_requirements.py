@@ -23,6 +23,7 @@ NOT_RUN_IN_SLICER = {
 }
 INSTALLED_OTHERWISE = {"torch", "numpy", "simpleitk"}  # a pip call that replaced one of these would break Slicer
 ASKED_FOR_BY_MONAI_ONLY = {"einops"}
+OPTIONAL = {"taps"}  # finds the gland where somebody has installed it
 FOR_SETTINGS_FILES_ONLY = {"yaml"}  # which the worker reads none of
 DISTRIBUTION_OF = {"PIL": "pillow"}  # where the import has another name
 
@@ -68,7 +69,7 @@ def imported_by_the_worker() -> set[str]:
 def test_what_the_worker_imports_is_installed() -> None:
     assert (
         imported_by_the_worker() | ASKED_FOR_BY_MONAI_ONLY
-    ) - INSTALLED_OTHERWISE - FOR_SETTINGS_FILES_ONLY <= required().keys()
+    ) - INSTALLED_OTHERWISE - FOR_SETTINGS_FILES_ONLY - OPTIONAL <= required().keys()
 
 
 def test_what_slicer_brings_is_left_alone() -> None:
