@@ -9,12 +9,14 @@ moment. Takes two minutes of a core.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 SCRIPT = "import sys; from ccella_core.__main__ import main; sys.exit(main())"
@@ -45,13 +47,18 @@ def kind_of(code: int, said: str) -> str:
 
 def interrupted(arguments: Sequence[str], moment_ms: float) -> Ending:
     """Start Python with arguments, in a session of its own, and interrupt it after so many milliseconds."""
+    # Started in the background, a shell has its programs ignore Ctrl-C, and they theirs: this one is to hear it.
+    hears = None if os.name == "nt" else partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(
         [sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
+        start_new_session=True, preexec_fn=hears,
     ) as process:  # fmt: skip
         time.sleep(moment_ms / 1000)
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=PATIENCE_SECONDS)[1]
+        try:
+            said = process.communicate(timeout=PATIENCE_SECONDS)[1]
+        finally:
+            process.kill()  # which waits for ever otherwise
     return Ending(moment_ms, kind_of(process.returncode, said))
 
 
