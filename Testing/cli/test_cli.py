@@ -197,6 +197,7 @@ def test_ctrl_c_while_a_library_is_imported_cannot_be_swallowed() -> None:
     """Nor by code that catches everything, as some libraries do around their own imports."""
     program = (
         "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # as where the tests run in the foreground
         "class Swallows:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         "        if name == 'ccella_core.cli':\n"
