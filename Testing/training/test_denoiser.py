@@ -11,6 +11,7 @@ from latent_cases import CHANNELS, FakePrepared, Heard, cached, tiny_network
 
 from ccella_core.errors import InputError, NonFiniteError
 from ccella_core.generation.schedulers import SchedulerConfig
+from ccella_core.networks import ConditionalDenoiser
 from ccella_core.networks.config import REPORT_VARIANTS, VARIANTS, DenoiserConfig
 from ccella_core.runs.launch import new_accelerator
 from ccella_core.training import denoiser as training
@@ -164,6 +165,18 @@ def test_a_network_with_a_gaussian_part_begins_with_it(cases, tmp_path):
     )
     began, went_on = run.network.unet.gaussian.log_power, again.network.unet.gaussian.log_power
     torch.testing.assert_close(went_on, began, atol=0.05, rtol=0)  # learnt on, not set anew
+
+
+@pytest.mark.medium
+def test_an_adapter_at_rate_0_stays_as_it_is_and_with_it_what_is_expected(cases, tmp_path):
+    flow = {"scheduler": {"prediction_type": "flow"}, "error": "l2", "ema_decay": None}
+    network = planar(gaussian=True, expected=True)
+    torch.manual_seed(TINY.seed)
+    before = ConditionalDenoiser(network).state_dict()
+    run = train_denoiser(cases, changed(network=network, steps=2, adapter_rate=0, **flow), tmp_path)
+    still = {name for name, value in run.network.state_dict().items() if torch.equal(value, before[name])}
+    assert {name for name in before if name.startswith(("adapter.", "unet.expected."))} <= still
+    assert not any(name.startswith("unet.middle.") and name.endswith("plane.weight") for name in still)
 
 
 @pytest.mark.parametrize("scheduler", [{"prediction_type": "v_prediction"},

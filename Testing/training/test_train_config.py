@@ -12,6 +12,8 @@ from ccella_core.networks.presets import published_denoiser
 from ccella_core.training.train_config import TrainConfig, preset, preset_names, read_config
 
 GIVEN = {"data": "prepared", "output": "run", "autoencoder": "maisi"}
+EXPECTS = {"steps": 2, "batch_size": 2, "learning_rate": 1e-3}
+EXPECTING = {"unet": {"kind": "planar", "gaussian": True, "expected": True}}
 
 
 def config(**content):
@@ -66,6 +68,21 @@ def test_what_is_printed_is_read_again(tmp_path):
         ({"denoiser": {"batchsize": 2}}, r"there is no key denoiser\.batchsize; did you mean batch_size"),
         ({"denoiser": {"network": {"unet": {"chanels": 2}}}}, r"there is no key denoiser\.network\.unet\.chanels"),
         ({"read_first": {"step": 2}}, r"there is no key read_first\.step; did you mean steps"),
+        (
+            {"expect_first": EXPECTS},
+            r"expect_first teaches denoiser\.network\.unet\.expected, which this network has not",
+        ),
+        (
+            {"denoiser": {"scheduler": {"prediction_type": "flow"}, "network": EXPECTING}},
+            "give expect_first, which teaches it",
+        ),
+        (
+            {
+                "denoiser": {"scheduler": {"prediction_type": "flow"}, "network": EXPECTING},
+                "expect_first": EXPECTS | {"part_weights": {"lesion": 2.0}},
+            },
+            r"expect_first\.part_weights: lesion is none of the sequences and labels",
+        ),
         ({"denoiser": {"batch_size": 0}}, r"denoiser\.batch_size: must be above 0"),
         ({"mixed_precision": "fp8"}, "mixed_precision: .*'no', 'auto', 'fp16' or 'bf16'"),
         ({"sequences": ["t2w", "t2w"]}, "a sequence stands twice"),

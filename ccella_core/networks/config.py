@@ -108,8 +108,8 @@ class UNetConfig(StrictModel):
     )
     expected: bool = Field(
         False,
-        description="with `gaussian`: the guess is about the mean of latents with such a report, which `read_first` "
-        "teaches without noise",
+        description="with `gaussian`: the guess is about the mean of latents with such a report, which "
+        "`expect_first` teaches without noise",
     )
 
     @model_validator(mode="after")

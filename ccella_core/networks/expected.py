@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-GRID = (12, 12, 6)
+GRID = (16, 16, 10)
 """Points along X, Y and Z at which a mean is drawn; between them it is interpolated."""
-HIDDEN = 256
+HIDDEN = 384
 
 
 class ExpectedLatent(nn.Module):
@@ -32,12 +32,17 @@ class ExpectedLatent(nn.Module):
         self.channels = channels
         self.norm = nn.LayerNorm(width)
         self.read = nn.Linear(tokens * width, HIDDEN)
+        self.combine = nn.Linear(HIDDEN, HIDDEN)
         self.draw = nn.Linear(HIDDEN, channels * math.prod(GRID))
         nn.init.zeros_(self.draw.weight)
         nn.init.zeros_(self.draw.bias)
 
-    def forward(self, tokens: Tensor, size: tuple[int, ...] | torch.Size) -> Tensor:
-        """The mean (B, C, X, Y, Z) of latents of a size (X, Y, Z), for tokens (B, N, W)."""
-        read = F.silu(self.read(self.norm(tokens).flatten(1)))
-        coarse = self.draw(read).view(-1, self.channels, *GRID)
+    def forward(self, tokens: Tensor, size: tuple[int, ...] | torch.Size, dropout: float = 0.0) -> Tensor:
+        """The mean (B, C, X, Y, Z) of latents of a size (X, Y, Z), for tokens (B, N, W).
+
+        ``dropout`` is for its own training alone: in the joint training it stays as it is.
+        """
+        read = F.dropout(F.silu(self.read(self.norm(tokens).flatten(1))), dropout)
+        combined = read + F.dropout(F.silu(self.combine(read)), dropout)
+        coarse = self.draw(combined).view(-1, self.channels, *GRID)
         return F.interpolate(coarse, size=tuple(size), mode="trilinear", align_corners=False)

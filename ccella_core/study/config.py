@@ -27,7 +27,7 @@ OF_THE_STUDY = ("name", "data", "output", "cache_folder", "sequences", "start_fr
 OF_AN_ARM = ("name", "output", "train", "validation", "sequence", "sequences", "start_from", "real_count",
              "real_fraction", "real_seed", "seeds")  # fmt: skip
 """Keys of a classifier's training that the study itself gives."""
-FOR_READING = ("text_encoder", "max_tokens", "read_first")
+FOR_READING = ("text_encoder", "max_tokens", "read_first", "expect_first")
 """Keys of a training that mean nothing to a variant that reads no reports."""
 
 

@@ -50,10 +50,10 @@ class DenoiserTraining(StrictModel):
     learning_rate: LearningRate = Field(1e-4, description="of AdamW")
     adapter_rate: float = Field(
         1.0,
-        gt=0,
+        ge=0,
         le=1,
         description="learning rate of the adapter, as a share: at a lower one it forgets less of what it has learnt to "
-        "read, and learns what it has not as slowly",
+        "read, and learns what it has not as slowly; 0: it stays as it is, and so does what the U-Net expects by it",
     )
     warmup_steps: Annotated[int, Field(ge=0, le=MOST_STEPS)] = Field(0, description="in which the learning rate rises")
     decay_steps: Steps | None = Field(None, description="length of the decay, where more training follows")
@@ -174,6 +174,7 @@ def train_denoiser(
         model.load_state_dict(start.state_dict())
     _refuse_mismatched(cases, config)
     _set_spectrum(model, cases)
+    _freeze_reading(model, config)
     trainer = Trainer(
         model,
         folder,
@@ -183,7 +184,7 @@ def train_denoiser(
         ema_decay=config.ema_decay,
         accelerator=accelerator,
         kept=config.keep_checkpoints,
-        slower=None if model.adapter is None or config.adapter_rate == 1 else {model.adapter: config.adapter_rate},
+        slower=None if model.adapter is None or config.adapter_rate in (0, 1) else {model.adapter: config.adapter_rate},
     )
     _refuse_uneven_batch(config, trainer.accelerator)
     loading = loading or CaseLoading()
@@ -234,6 +235,15 @@ def _set_spectrum(model: ConditionalDenoiser, cases: CachedCases) -> None:
     rows = list(range(0, len(cases), math.ceil(len(cases) / SPECTRUM_CASES)))
     latents = cases.stored_latents(rows).float() * cases.scale
     gaussian.set_spectrum(latents, cases.present[rows].repeat_interleave(cases.channels_a_part, dim=1))
+
+
+def _freeze_reading(model: ConditionalDenoiser, config: DenoiserTraining) -> None:
+    """Where the adapter is to stay as it is, so is the mean: it knows no other tokens."""
+    if model.adapter is None or config.adapter_rate > 0:
+        return
+    model.adapter.requires_grad_(False)
+    if isinstance(model.unet, PlanarUNet) and model.unet.expected is not None:
+        model.unet.expected.requires_grad_(False)
 
 
 def _refuse_uneven_batch(config: DenoiserTraining, accelerator: Accelerator) -> None:

@@ -20,7 +20,7 @@ from ccella_core.training.frozen_networks import (
     text_encoder_source,
 )
 from ccella_core.training.start import model_of_start
-from ccella_core.training.train import READ_FIRST
+from ccella_core.training.train import EXPECT_FIRST, READ_FIRST
 from ccella_core.training.train_config import TrainConfig
 
 log = logging.getLogger(__name__)
@@ -62,9 +62,11 @@ def _trainings(run: Path, config: TrainConfig) -> list[dict[str, Any]]:
         except InputError:
             log.warning("The run %s, from which %s started, is gone: the model will not tell of it.",
                         config.start_from, run)  # fmt: skip
-    if config.read_first is not None and (run / READ_FIRST).is_dir():
-        recipe = config.read_first.model_dump(mode="json")
-        stages.append({"stage": "read_first", "seconds": _seconds(run / READ_FIRST), "recipe": recipe})
+    first = (("read_first", config.read_first, READ_FIRST), ("expect_first", config.expect_first, EXPECT_FIRST))
+    for stage, settings, folder in first:
+        if settings is not None and (run / folder).is_dir():
+            recipe = settings.model_dump(mode="json")
+            stages.append({"stage": stage, "seconds": _seconds(run / folder), "recipe": recipe})
     return [*stages, {"stage": "denoiser", **_training(run)}]
 
 

@@ -30,7 +30,7 @@ from ccella_core.runs.batches import Batches, DataLoading
 from ccella_core.runs.logging import TrainLogger
 from ccella_core.runs.schedules import one_cycle
 from ccella_core.runs.trainer import Trainer
-from ccella_core.training.facts import FactHeads, facts_of, stated_facts
+from ccella_core.training.reading.facts import FactHeads, facts_of, stated_facts
 
 PAD, END, MASK = "<pad>", "</s>", "<mask>"
 LEAST_VOCABULARY = 258

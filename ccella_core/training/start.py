@@ -32,7 +32,7 @@ def load_start(where: Path, config: TrainConfig) -> Start:
 
     Raises:
         InputError: there is neither; or it has another network, predicts something else, or draws other sequences than
-            the training is configured for. That it expects nothing is no hindrance where there is ``read_first``.
+            the training is configured for. That it expects nothing is no hindrance where there is ``expect_first``.
     """
     if (where / RUN_NAME).is_file():
         run = read_run_config(where, TrainConfig)
@@ -82,8 +82,8 @@ def _refuse_other(
     parts: Sequence[SequenceName | LabelName],
     config: TrainConfig,
 ) -> None:
-    if adds_expected(network, config.denoiser.network) and config.read_first is None:
-        raise InputError(f"{where} holds a network that expects nothing; have read_first teach it (unet.expected).")
+    if adds_expected(network, config.denoiser.network) and config.expect_first is None:
+        raise InputError(f"{where} holds a network that expects nothing; have expect_first teach it (unet.expected).")
     if network != config.denoiser.network and not adds_expected(network, config.denoiser.network):
         raise InputError(f"{where} holds another network than the one configured; its weights do not fit.")
     if scheduler != config.denoiser.scheduler:

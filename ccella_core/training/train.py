@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,18 +23,19 @@ from ccella_core.runs.launch import new_accelerator
 from ccella_core.runs.logging import TrainLogger
 from ccella_core.runs.summary import write_summary
 from ccella_core.runs.trainer import Trainer
-from ccella_core.training.adapter import train_adapter
 from ccella_core.training.data.cache import build_cache
 from ccella_core.training.data.cached_cases import CachedCases
 from ccella_core.training.data.sets import JoinedSet
 from ccella_core.training.data.wording import keep_profile
 from ccella_core.training.denoiser import train_denoiser
 from ccella_core.training.frozen_networks import autoencoder_source, text_encoder_source
-from ccella_core.training.start import adds_expected, load_start
+from ccella_core.training.reading.adapter import train_adapter
+from ccella_core.training.reading.expected import train_expected
+from ccella_core.training.start import Start, adds_expected, load_start
 from ccella_core.training.train_config import TrainConfig
 from ccella_core.training.validation import draw_samples, validate
 
-READ_FIRST = "read-first"
+READ_FIRST, EXPECT_FIRST = "read-first", "expect-first"
 MAY_CHANGE = ("output", "logging", "loading", "cache_folder", "denoiser.checkpoint_every", "denoiser.keep_checkpoints",
               "denoiser.micro_batch_size")  # fmt: skip
 """Keys that change nothing in the weights, so that a run may go on with others."""
@@ -72,26 +75,11 @@ def train(config: TrainConfig, *, progress: OnProgress | None = None) -> Path:
         write_run(config.output, config, _about(config, network, prepared, cases, held_out, accelerator))
         if config.text_encoder is not None:
             keep_profile(config.output, prepared, mirror=config.cache.mirror)
-    # 3. Teach the adapter to read, where that is asked for and has not been done.
+    # 3. Teach the adapter to read and the U-Net to expect, where that is asked for and has not been done.
     open_own_log = partial(open_log, log_with=config.logging.log_with, is_main=accelerator.is_main_process)
     begin_with = None if start is None else start.denoiser
-    if config.read_first is not None and (start is None or adds_expected(start.denoiser.config, network.config)):
-        torch.manual_seed(config.read_first.seed)
-        reading = config.output / READ_FIRST
-        reader = ConditionalDenoiser(config.denoiser.network)
-        if start is not None:
-            reader.load_state_dict(start.denoiser.state_dict(), strict=False)
-        with open_own_log(reading, reading, steps=config.read_first.steps, task="Reading") as logger:
-            begin_with = train_adapter(
-                reader,
-                cases,
-                config.read_first,
-                reading,
-                scheduler=config.denoiser.scheduler,
-                loading=config.loading,
-                accelerator=accelerator,
-                logger=logger,
-            )
+    if start is None or adds_expected(start.denoiser.config, network.config):
+        begin_with = _prepared_for(config, cases, start, accelerator, open_own_log)
     # 4. Train the denoiser, and look at it now and then.
     steps = config.denoiser.for_cases(len(cases.epoch)).steps
     with open_own_log(config.output, config.output / CHECKPOINTS, steps=steps) as logger:
@@ -110,6 +98,49 @@ def train(config: TrainConfig, *, progress: OnProgress | None = None) -> Path:
     if accelerator.is_main_process:
         write_summary(config.output)
     return config.output
+
+
+def _prepared_for(
+    config: TrainConfig,
+    cases: CachedCases,
+    start: Start | None,
+    accelerator: Accelerator,
+    open_own_log: Callable[..., AbstractContextManager[TrainLogger]],
+) -> ConditionalDenoiser | None:
+    """The network that the joint training begins with; ``None``: at random weights."""
+    if config.read_first is None and config.expect_first is None:
+        return None
+    torch.manual_seed((config.read_first or config.expect_first).seed)  # type: ignore[union-attr]
+    denoiser = ConditionalDenoiser(config.denoiser.network)
+    if start is not None:
+        denoiser.load_state_dict(start.denoiser.state_dict(), strict=False)
+    if config.read_first is not None:
+        folder = config.output / READ_FIRST
+        with open_own_log(folder, folder, steps=config.read_first.steps, task="Reading") as logger:
+            train_adapter(
+                denoiser,
+                cases,
+                config.read_first,
+                folder,
+                scheduler=config.denoiser.scheduler,
+                loading=config.loading,
+                accelerator=accelerator,
+                logger=logger,
+            )
+    if config.expect_first is not None:
+        folder = config.output / EXPECT_FIRST
+        with open_own_log(folder, folder, steps=config.expect_first.steps, task="Expecting") as logger:
+            train_expected(
+                denoiser,
+                cases,
+                config.expect_first,
+                folder,
+                timesteps=config.denoiser.scheduler.num_train_timesteps,
+                report_dropout=config.denoiser.report_dropout,
+                accelerator=accelerator,
+                logger=logger,
+            )
+    return denoiser
 
 
 @dataclass

@@ -20,11 +20,12 @@ from ccella_core.networks.presets import demo_denoiser, published_denoiser
 from ccella_core.provenance import LabelName, SequenceName
 from ccella_core.published.releases import STACKED
 from ccella_core.runs.logging import TrackerName
-from ccella_core.training.adapter import AdapterTraining
 from ccella_core.training.data.device_cases import CaseLoading
 from ccella_core.training.data.sets import TrainingData
 from ccella_core.training.data.shards import CacheSettings
 from ccella_core.training.denoiser import DenoiserTraining
+from ccella_core.training.reading.adapter import AdapterTraining
+from ccella_core.training.reading.expected import ExpectedTraining
 
 CCELLA_PLUS_PLUS, CCELLA_PLUS_PLUS_EPOCHS = "published-ccella++", 800
 DEMO_MODEL = "ccella-demo"
@@ -65,6 +66,9 @@ class TrainConfig(StrictModel):
         description="teach the adapter to read before it steers; with `start_from` only where that expects nothing and "
         "this network does (`unet.expected`)",
     )
+    expect_first: ExpectedTraining | None = Field(
+        None, description="then teach the U-Net what each report lets expect (`unet.expected`)"
+    )
     start_from: Path | None = Field(None, description="a finished run, or a model, whose weights are the start")
     latent_scale: Literal["start", "data"] = Field(
         "start", description="the latent scale factor: that of `start_from`, where there is one, or the data's own"
@@ -78,12 +82,18 @@ class TrainConfig(StrictModel):
             raise ValueError(f"the variant {self.denoiser.network.variant} reads reports: give text_encoder")
         if not self.denoiser.network.uses_text and (self.text_encoder is not None or self.read_first is not None):
             raise ValueError(f"the variant {self.denoiser.network.variant} reads no reports: remove text_encoder")
+        if self.expect_first is not None and not self.denoiser.network.unet.expected:
+            raise ValueError("expect_first teaches denoiser.network.unet.expected, which this network has not")
+        if self.denoiser.network.unet.expected and self.expect_first is None and self.start_from is None:
+            raise ValueError("denoiser.network.unet.expected: give expect_first, which teaches it")
         if len(set(self.sequences)) != len(self.sequences):
             raise ValueError("a sequence stands twice in sequences")
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("a label stands twice in labels")
-        if unknown := self.denoiser.part_weights.keys() - {*self.sequences, *self.labels}:
-            raise ValueError(f"denoiser.part_weights: {min(unknown)} is none of the sequences and labels")
+        for section, settings in (("denoiser", self.denoiser), ("expect_first", self.expect_first)):
+            weighed = set() if settings is None else settings.part_weights.keys()
+            if unknown := weighed - {*self.sequences, *self.labels}:
+                raise ValueError(f"{section}.part_weights: {min(unknown)} is none of the sequences and labels")
         if self.denoiser.network.latent_channels % len((*self.sequences, *self.labels)):
             raise ValueError(
                 f"denoiser.network.unet.latent_channels: {self.denoiser.network.latent_channels} cannot be shared by "

@@ -10,7 +10,7 @@ import torch
 from ccella_core.phantom.fields import LesionFields, StructuredFields
 from ccella_core.phantom.findings import Findings, Lesion
 from ccella_core.phantom.patient import draw_findings
-from ccella_core.training.facts import CLASSES, NUMBERS, FactHeads, facts_of, stated_facts
+from ccella_core.training.reading.facts import CLASSES, NUMBERS, FactHeads, facts_of, stated_facts
 
 FINDINGS = [draw_findings(seed) for seed in range(40)]
 

@@ -10,11 +10,11 @@ from latent_cases import FakePrepared, Heard, cached, tiny_network
 
 from ccella_core.errors import InputError
 from ccella_core.generation.schedulers import SchedulerConfig
-from ccella_core.networks import ConditionalDenoiser, DenoiserConfig, UNetConfig
-from ccella_core.training import adapter
-from ccella_core.training.adapter import AdapterTraining, train_adapter
+from ccella_core.networks import ConditionalDenoiser
 from ccella_core.training.data.cached_cases import CacheEntry
-from ccella_core.training.facts import facts_of
+from ccella_core.training.reading import adapter
+from ccella_core.training.reading.adapter import AdapterTraining, train_adapter
+from ccella_core.training.reading.facts import facts_of
 
 TINY = AdapterTraining(steps=4, batch_size=4, learning_rate=1e-2, checkpoint_every=2)
 
@@ -51,24 +51,6 @@ def test_the_unet_stays_as_it_was_and_the_class_heads_learn(cases, tmp_path):
         if not torch.equal(value, before.state_dict()[name])
     }
     assert {"blocks", "class_heads", "class_vote"} <= changed and "unet" not in changed
-
-
-@pytest.mark.medium
-def test_the_mean_that_the_unet_expects_is_learnt_without_noise(cases, tmp_path):
-    """Of cases alone: what the U-Net expects of each report comes near to the mean of its latents."""
-    unet = {"kind": "planar", "latent_channels": cases.latent_shape[0], "num_channels": (8, 8),
-            "attention_levels": (False, False), "num_head_channels": (0, 8), "num_res_blocks": 1,
-            "gaussian": True, "expected": True}  # fmt: skip
-    torch.manual_seed(0)
-    denoiser = ConditionalDenoiser(DenoiserConfig(unet=UNetConfig.model_validate(unet), adapter=tiny_network().adapter))
-    train(denoiser, cases, TINY.model_copy(update={"steps": 60, "checkpoint_every": 60}), tmp_path / "run")
-    rows = [row for row in range(len(cases)) if cases.has_report[row]]
-    clean = cases.latents(rows)
-    text = torch.stack([cases.stored_report(cases.report_number(row, 0)) for row in rows]).float()
-    with torch.no_grad():
-        tokens, _ = denoiser.condition(text, torch.full((len(rows),), 500))
-        error = (denoiser.unet.expected(tokens, clean.shape[2:]) - clean).square().mean()
-    assert error < 0.9 * clean.square().mean()
 
 
 def test_it_learns_what_kind_of_scan_is_stated_where_one_is():

@@ -2,8 +2,7 @@
 
 A lesion fills one latent voxel in three hundred, so that the denoising loss alone takes very long to tell the adapter
 which words matter. A few hundred steps on the facts that the reports state give it tokens that hold them; the joint
-training starts from there. Where the U-Net has a mean of the latents with such a report (``unet.expected``), that is
-learnt here too, without noise. Not in the paper, whose adapter starts from random weights.
+training starts from there. Not in the paper, whose adapter starts from random weights.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ from ccella_core.config import BatchSize, LearningRate, Seed, Steps, StrictModel
 from ccella_core.errors import InputError
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
-from ccella_core.networks.planar import PlanarUNet
 from ccella_core.phantom.fields import StructuredFields
 from ccella_core.phantom.known_report import ScanKind
 from ccella_core.runs.batches import Batches
@@ -33,7 +31,7 @@ from ccella_core.runs.schedules import one_cycle
 from ccella_core.runs.trainer import Trainer
 from ccella_core.training.data.cached_cases import CachedCases, CacheEntry
 from ccella_core.training.data.device_cases import CaseLoading
-from ccella_core.training.facts import UNKNOWN, FactHeads, facts_of, stated_facts
+from ccella_core.training.reading.facts import UNKNOWN, FactHeads, facts_of, stated_facts
 
 SCAN, SCAN_KINDS = "scan", get_args(ScanKind)
 UNKNOWN_CLASS = -100  # torch's default for targets that count for nothing
@@ -56,10 +54,6 @@ class _Lesson(NamedTuple):
     """Reports (B, L, D), or their numbers (B,)."""
     timesteps: Tensor
     facts: dict[str, Tensor]
-    latents: Tensor | None
-    """(B, C, x, y, z) as they are cached, or their rows (B,); ``None``: the U-Net expects none."""
-    channel_weight: Tensor | None
-    """(B, C): 0 for parts of the latent that a case does not have; ``None``: all have all."""
 
 
 class _Learner(nn.Module):
@@ -72,16 +66,8 @@ class _Learner(nn.Module):
         width = self.adapter.latents.shape[-1]
         self.facts = FactHeads(width)
         self.scan = nn.Linear(width, len(SCAN_KINDS))
-        self.expected = denoiser.unet.expected if isinstance(denoiser.unet, PlanarUNet) else None
 
-    def forward(
-        self,
-        text: Tensor,
-        timesteps: Tensor,
-        facts: dict[str, Tensor],
-        latents: Tensor | None = None,
-        channel_weight: Tensor | None = None,
-    ) -> Tensor:
+    def forward(self, text: Tensor, timesteps: Tensor, facts: dict[str, Tensor]) -> Tensor:
         tokens, classes = self.adapter(text, timesteps)
         mean = tokens.mean(dim=1, keepdim=True)
         loss = self.facts.loss(mean, facts)
@@ -90,9 +76,6 @@ class _Learner(nn.Module):
         if classes is not None and "positive" in facts:
             # The class is read from the same words. What is unknown has the index that cross-entropy leaves out.
             loss = loss + F.cross_entropy(classes, facts["positive"].nan_to_num(UNKNOWN_CLASS).long())
-        if self.expected is not None and latents is not None:
-            error = (self.expected(tokens, latents.shape[2:]) - latents).square().mean(dim=(2, 3, 4))
-            loss = loss + (error if channel_weight is None else error * channel_weight).sum(dim=1).mean()
         return loss
 
 
@@ -112,7 +95,7 @@ def train_adapter(
     Every process of several does the same.
 
     Args:
-        denoiser: of a variant with text; of its U-Net the mean that it expects is trained as well, where it has one.
+        denoiser: of a variant with text.
         cases: with reports, and with what they state where that is known.
         config: steps, seed.
         checkpoints: folder of the training states.
@@ -136,8 +119,7 @@ def train_adapter(
         _Learner(denoiser), checkpoints, config, schedule=one_cycle(config, rising=0.1), accelerator=accelerator
     )
     loading = loading or CaseLoading()
-    expects = denoiser.config.unet.expected
-    on_device = loading.on_device(cases, trainer.accelerator.device, latents=expects)
+    on_device = loading.on_device(cases, trainer.accelerator.device, latents=False)
     make = partial(
         _batch,
         cases,
@@ -145,15 +127,11 @@ def train_adapter(
         config,
         scheduler.num_train_timesteps,
         by_number=on_device.keeps_text,
-        by_row=on_device.keeps_latents,
-        expects=expects,
     )
     batches = Batches(make, config.batch_size, loading, shared=False)
 
     def loss(lesson: _Lesson) -> tuple[Tensor, dict[str, Tensor]]:
-        latents = None if lesson.latents is None else on_device.latents(lesson.latents)
-        text = on_device.text(lesson.text)
-        return trainer.model(text, lesson.timesteps, lesson.facts, latents, lesson.channel_weight), {}
+        return trainer.model(on_device.text(lesson.text), lesson.timesteps, lesson.facts), {}
 
     trainer.fit(loss, batches, logger)
     return denoiser.eval()
@@ -168,10 +146,8 @@ def _batch(
     places: Sequence[int],
     *,
     by_number: bool,
-    by_row: bool,
-    expects: bool,
 ) -> list[_Lesson]:
-    """Of a step; ``by_number`` and ``by_row``: reports, and latents, lie on the device."""
+    """Of a step; ``by_number``: the reports lie on the device."""
     rng, size = np.random.default_rng([config.seed, step]), len(places)
     rows = [reported[place] for place in rng.integers(len(reported), size=size)]
     wordings = rng.integers(2**31, size=size)
@@ -179,10 +155,7 @@ def _batch(
     numbers = [cases.report_number(row, int(wording)) for row, wording in zip(rows, wordings, strict=True)]
     text = torch.tensor(numbers) if by_number else torch.stack([cases.stored_report(each) for each in numbers])
     facts = facts_of([_facts(cases.rows[row], int(wording)) for row, wording in zip(rows, wordings, strict=True)])
-    latents = None
-    if expects:
-        latents = torch.tensor(rows) if by_row else cases.stored_latents(rows)
-    return [_Lesson(text, drawn, facts, latents, cases.channel_weight(rows) if expects else None)]
+    return [_Lesson(text, drawn, facts)]
 
 
 def _facts(row: CacheEntry, wording: int = 0) -> dict[str, float]:

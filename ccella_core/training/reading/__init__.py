@@ -1,0 +1,1 @@
+"""What reports say, learnt before the joint training: the adapter reads, and the U-Net expects."""
