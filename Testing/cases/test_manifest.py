@@ -114,7 +114,8 @@ def test_a_class_may_be_unknown_and_is_not_negative_then(folder):
         ("case,t2w,pi_rads\none,a.mha,4\n", "no column 'pi_rads'; the nearest is 'pirads'"),
         ("case,adc\none,a.mha\n", "no column 't2w'"),
         ("case,t2w,t2w\none,a.mha,b.mha\n", "twice"),
-        ('case,t2w,report\none,a.mha,"never closed\n', "line 2: cannot be read as CSV"),
+        ('case,t2w,"report\none,a.mha,never closed\n', "line 1: this cannot be read as CSV"),
+        ("case,t2w\n" + '"one" 1,a.mha\n' * 200, "line 102: cannot be read as CSV"),
         ("", "no column 'case'"),
     ],
 )

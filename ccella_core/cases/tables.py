@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import math
 import unicodedata
@@ -21,6 +22,8 @@ WORDS_FOR_NOTHING = frozenset(
      "#value!", "#ref!")
 )  # fmt: skip
 MOST_BYTES = 1 << 28
+MOST_UNREADABLE = 100
+"""Rows after which a table is no table; to each that follows the file is read again."""
 BYTE_ORDER_MARKS = (
     (b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe\x00\x00", "utf-32"), (b"\x00\x00\xfe\xff", "utf-32"),
     (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"),
@@ -51,6 +54,15 @@ class Row(NamedTuple):
     """On which it begins."""
     cells: dict[str, Any] | str
     """By column, or why the row cannot be read."""
+
+
+class Line(NamedTuple):
+    """A row of a CSV, the header among them."""
+
+    line: int
+    """On which it begins."""
+    cells: list[str] | str
+    """Or why it cannot be read."""
 
 
 def read_any_text(path: Path, on_warning: OnWarning | None = None) -> str:
@@ -86,23 +98,20 @@ def read_table(path: Path, on_warning: OnWarning | None = None) -> Table:
     Raises:
         InputError: it cannot be read, or a column stands there twice. An empty file is a table without columns.
     """
-    text = read_any_text(path, on_warning)
-    first, _, rest = text.partition("\n")
-    named = first.strip().casefold()
-    delimiter = named[4:5] if named.startswith("sep=") and len(named) == 5 else None  # Excel's own first line
-    skipped = 1 if delimiter else 0
-    delimiter = "\t" if named == "sep=\\t" else delimiter
-    text = rest if delimiter else text
-    delimiter = delimiter or delimiter_of(text)
-    rows = _csv_rows(text, delimiter, path, skipped)
+    rows, delimiter = read_lines(path, on_warning)
     if not rows:
         return Table([], [], False)
-    header = rows[0][1]
+    header = rows[0].cells
+    if isinstance(header, str):
+        raise InputError(f"{path.name}, line {rows[0].line}: {header}.")
     folded = [name.casefold() for name in header if name]
     if len(set(folded)) < len(folded):
-        raise InputError(f"{path.name}, line {rows[0][0]}: a column stands there twice.")
+        raise InputError(f"{path.name}, line {rows[0].line}: a column stands there twice.")
     found = []
     for line, cells in rows[1:]:
+        if isinstance(cells, str):
+            found.append(Row(line, cells))
+            continue
         while len(cells) > len(header) and not cells[-1]:
             cells.pop()
         if len(cells) != len(header):
@@ -110,6 +119,23 @@ def read_table(path: Path, on_warning: OnWarning | None = None) -> Table:
         else:
             found.append(Row(line, dict(zip(header, cells, strict=True))))
     return Table(header, found, delimiter == ";")
+
+
+def read_lines(path: Path, on_warning: OnWarning | None = None) -> tuple[list[Line], str]:
+    """The header and the rows of a CSV as they are written, and what separates their cells.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    text = read_any_text(path, on_warning)
+    first, _, rest = text.partition("\n")
+    named = first.strip().casefold()
+    delimiter = named[4:5] if named.startswith("sep=") and len(named) == 5 else None  # Excel's own first line
+    delimiter = "\t" if named == "sep=\\t" else delimiter
+    if delimiter:
+        return _csv_lines(rest, delimiter, path, begins=2), delimiter
+    delimiter = delimiter_of(text)
+    return _csv_lines(text, delimiter, path, begins=1), delimiter
 
 
 def json_lines(text: str) -> Iterator[Row]:
@@ -173,18 +199,37 @@ def delimiter_of(text: str) -> str:
     return max(DELIMITERS, key=outside.count)
 
 
-def _csv_rows(text: str, delimiter: str, path: Path, skipped: int) -> list[tuple[int, list[str]]]:
-    """The rows that hold anything, each with the line it begins on."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    rows, begins = [], 1 + skipped
+def _csv_lines(text: str, delimiter: str, path: Path, *, begins: int) -> list[Line]:
+    """Those that hold anything. One that cannot be read, as after a quotation mark that is not closed, costs no other.
+
+    Args:
+        text: of the file.
+        delimiter: of its cells.
+        path: of the file.
+        begins: on which line of it the text does.
+
+    Raises:
+        InputError: so many rows cannot be read that it is no table.
+    """
+    lines = list(io.StringIO(text, newline=""))
+    rows: list[Line] = []
     usual = csv.field_size_limit(MOST_BYTES)  # one long cell must not cost the other rows; the reader's is for all
+    done = failures = 0
     try:
-        for row in reader:
-            if any(cell.strip() for cell in row):
-                rows.append((begins, [cell.strip() for cell in row]))
-            begins = reader.line_num + 1 + skipped
-    except csv.Error as error:
-        raise InputError(f"{path.name}, line {begins}: cannot be read as CSV ({error}).") from error
+        while done < len(lines):
+            reader = csv.reader(itertools.islice(lines, done, None), delimiter=delimiter, strict=True)
+            at = done
+            try:
+                for cells in reader:
+                    if any(cell.strip() for cell in cells):
+                        rows.append(Line(at + begins, [cell.strip() for cell in cells]))
+                    at = done + reader.line_num
+                return rows
+            except csv.Error as error:
+                rows.append(Line(at + begins, f"this cannot be read as CSV ({error})"))
+                if (failures := failures + 1) > MOST_UNREADABLE:
+                    raise InputError(f"{path.name}, line {at + begins}: cannot be read as CSV ({error}).") from error
+                done = at + 1
     finally:
         csv.field_size_limit(usual)
     return rows

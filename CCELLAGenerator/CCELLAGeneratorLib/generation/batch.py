@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any, Literal
 from slicer.i18n import tr as _
 
 from ..client.command import shared_limits
-from .report_file import OnWarning, read_report, read_table_text
+from .report_file import OnWarning, read_lines, read_report
 
 COLUMNS = ("name", "report", "report_file", "pathology", "seed", "count", "steps")
 LIMITS = shared_limits()
@@ -66,16 +64,15 @@ def read_rows(path: Path, on_warning: OnWarning | None = None) -> list[BatchRow]
         BatchError: the file cannot be read, has no rows, or none that can be used.
     """
     try:
-        text, delimiter = read_table_text(path, on_warning)
-        cells = list(_lines(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)))
+        cells = read_lines(path, on_warning)
     except ValueError as error:
         raise BatchError(str(error)) from error
-    except csv.Error as error:
-        raise BatchError(_("{path} is not a table: {reason}.").format(path=path, reason=error)) from error
     if len(cells) < 2:
         raise BatchError(_("{path} has no rows below its header.").format(path=path))
 
     (_first, header), *body = cells
+    if isinstance(header, str):
+        raise BatchError(_("{path} is not a table: {reason}.").format(path=path, reason=header))
     columns = _checked_header(header)
     rows = []
     for line, values in body:
@@ -94,15 +91,6 @@ def with_usable_rows(rows: list[BatchRow]) -> list[BatchRow]:
     return rows
 
 
-def _lines(reader: Any) -> Iterator[tuple[int, list[str]]]:
-    """Rows with the line in which each begins; a report in quotes may go over several. Empty rows are left out."""
-    begin = 1
-    for values in reader:
-        if any(value.strip() for value in values):
-            yield begin, [value.strip() for value in values]
-        begin = reader.line_num + 1
-
-
 def _checked_header(header: list[str]) -> list[str]:
     columns = [name.lower() for name in header]
     unknown = sorted({name or "–" for name in columns} - set(COLUMNS))
@@ -119,7 +107,11 @@ def _checked_header(header: list[str]) -> list[str]:
     return columns
 
 
-def _row(line: int, columns: list[str], values: list[str], folder: Path, on_warning: OnWarning | None) -> BatchRow:
+def _row(
+    line: int, columns: list[str], values: list[str] | str, folder: Path, on_warning: OnWarning | None
+) -> BatchRow:
+    if isinstance(values, str):
+        raise ValueError(f"{values}.")
     if len(values) > len(columns):
         raise ValueError(
             _("{cells} cells, but the header has {columns}; put a report into double quotes.").format(

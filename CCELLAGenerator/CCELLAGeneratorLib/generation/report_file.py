@@ -42,10 +42,12 @@ def read_report(path: Path, on_warning: OnWarning | None = None) -> str:
     return text
 
 
-def read_table_text(path: Path, on_warning: OnWarning | None = None) -> tuple[str, str]:
-    """The text of a table as ``ccella prepare`` reads it, and what separates its cells. Raises ValueError likewise."""
-    ensure_core_on_path()
-    from ccella_core.cases.tables import delimiter_of, read_any_text
+def read_lines(path: Path, on_warning: OnWarning | None = None) -> list[tuple[int, list[str] | str]]:
+    """The rows of a table as ``ccella prepare`` reads it, its header first. Raises ValueError likewise.
 
-    text = read_any_text(path, on_warning)
-    return text, delimiter_of(text)
+    Each with the line on which it begins; a text instead of cells says why it cannot be read.
+    """
+    ensure_core_on_path()
+    from ccella_core.cases import tables
+
+    return list(tables.read_lines(path, on_warning)[0])

@@ -79,8 +79,9 @@ def test_every_bad_row_is_named(batch: Any, tmp_path: Path) -> None:
         "SYNTHETIC_q,Text,,,,,": "the name SYNTHETIC_q",
         f"{'r' * 101},Text,,,,,": "the name r+ is too long",
         "s,Text, with commas,,,,,": "8 cells, but the header has 7",
+        'u,"Text" open,,,,,': "this cannot be read as CSV",
         "t,Text,,,,,": None,
-        "T,Text,,,,,": "the name T is that of line 20 too",
+        "T,Text,,,,,": "the name T is that of line 21 too",
     }
     read = batch.read_rows(write(tmp_path, "\n".join([HEADER, *rows])))
     assert [row.line for row in read] == list(range(2, len(rows) + 2))
@@ -102,7 +103,8 @@ def test_every_bad_row_is_named(batch: Any, tmp_path: Path) -> None:
         (b"report,,name\nx,y,z\n", "not known"),
         (b"report,report\nx,y\n", "twice"),
         (b"name,seed\nx,1\n", "needs a column"),
-        (b'report\n"never ends\n', "not a table"),
+        (b'report\n"never ends\n', "Line 2: this cannot be read as CSV"),
+        (b'"report\nx\n', "is not a table: this cannot be read as CSV"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", "is no text"),
     ],
 )
