@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk  # noqa: N813
 from dicom_writing import item, write_slice
 
 from ccella_core.errors import InputError
@@ -64,6 +65,43 @@ def test_real_world_values_scale_where_nothing_else_does(tmp_path, in_groups: bo
     folder = stack(tmp_path / "adc", EVEN, RealWorldValueMappingSequence=line, **scale)
     first = read_scan(folder).GetPixel(0, 0, 0)
     assert first == (400 if in_groups else 150), "Rescale Slope goes before"
+
+
+@pytest.mark.parametrize("scale", [{}, {"RescaleSlope": 4.0, "RescaleIntercept": -8.0}])
+@pytest.mark.parametrize("by_line", [False, True])
+def test_run_lengths_say_what_plain_voxels_say(tmp_path, scale, by_line: bool) -> None:
+    import pydicom
+
+    line = {"RealWorldValueMappingSequence": [item(RealWorldValueSlope=2.0, RealWorldValueIntercept=-50.0)]}
+    folder = stack(tmp_path / "adc", EVEN, **scale, **(line if by_line else {}))
+    plain = sitk.GetArrayFromImage(read_scan(folder))
+    for path in folder.iterdir():
+        data = pydicom.dcmread(path)
+        data.compress(pydicom.uid.RLELossless)
+        data.save_as(path)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(read_scan(folder)), plain)
+
+
+def test_real_world_values_scale_what_gdcm_unpacks(tmp_path) -> None:
+    import pydicom
+
+    folder = tmp_path / "adc"
+    for index, place in enumerate(EVEN):
+        write_slice(folder / f"{index}.dcm", place, np.full((64, 64), 100 + index, np.uint16))  # GDCM packs no smaller
+    writer = sitk.ImageFileWriter()
+    writer.SetUseCompression(True)
+    writer.SetCompressor("JPEG2000")
+    for path in folder.iterdir():
+        data = pydicom.dcmread(path)
+        writer.SetFileName(str(tmp_path / "packed.dcm"))
+        writer.Execute(sitk.GetImageFromArray(data.pixel_array[None]))
+        packed = pydicom.dcmread(tmp_path / "packed.dcm")
+        data.PixelData, data["PixelData"].VR = packed.PixelData, "OB"
+        data["PixelData"].is_undefined_length = True
+        data.file_meta.TransferSyntaxUID = packed.file_meta.TransferSyntaxUID
+        data.RealWorldValueMappingSequence = [item(RealWorldValueSlope=2.0, RealWorldValueIntercept=-50.0)]
+        data.save_as(path)
+    assert read_scan(folder).GetPixel(0, 0, 0) == 150
 
 
 @pytest.mark.parametrize("slope", ["one", "0", "0.0", "nan"])

@@ -16,6 +16,8 @@ from ccella_core.imaging.dicom.claims import Claims, claims_of
 from ccella_core.imaging.dicom.padding import padding_mask
 from ccella_core.imaging.raw_files import check_size, damage_explained, first_bytes, incomplete, opened, short_words
 
+RUN_LENGTH = "1.2.840.10008.1.2.5"
+"""The transfer syntax of RLE, which pydicom unpacks by itself and GDCM not always."""
 PREAMBLE_BYTES = 132
 IMAGE_ENDINGS = (".dcm", ".dicom", ".ima")
 COMMON = {"patients": "PatientID", "studies": "StudyInstanceUID", "frames of reference": "FrameOfReferenceUID"}
@@ -207,7 +209,7 @@ def _scale(group: list[Any], path: Path) -> tuple[float, float]:
     """Slope and intercept; those of the real-world values where there are no others. Raises InputError."""
     sequence, names = "PixelValueTransformationSequence", ("RescaleSlope", "RescaleIntercept")
     slope, intercept = (_element(group, sequence, name) for name in names)
-    if slope is None and intercept is None and _is_real_world(group):
+    if _is_scaled_otherwise(group):
         sequence, names = "RealWorldValueMappingSequence", ("RealWorldValueSlope", "RealWorldValueIntercept")
         slope, intercept = (_element(group, sequence, name) for name in names)
     for name, value in zip(names, (slope, intercept), strict=True):
@@ -216,6 +218,13 @@ def _scale(group: list[Any], path: Path) -> tuple[float, float]:
     if _number(slope) == 0:
         raise InputError(f"{path} is damaged: its {names[0]} is 0, which makes all its voxels the same; get it again.")
     return _number(slope) or 1.0, _number(intercept) or 0.0
+
+
+def _is_scaled_otherwise(group: list[Any]) -> bool:
+    """Whether real-world values are all that scales it."""
+    names = ("RescaleSlope", "RescaleIntercept")
+    plain = all(_element(group, "PixelValueTransformationSequence", name) is None for name in names)
+    return plain and _is_real_world(group)
 
 
 def _is_real_world(group: list[Any]) -> bool:
@@ -264,11 +273,13 @@ def _voxels(data: Any, groups: list[list[Any]], shape: tuple[int, int, int], pat
     pixels = next((name for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData") if name in data), None)
     if pixels is None:
         raise InputError(f"{path} is incomplete: none of its voxels are there; get it again.")
-    if data.file_meta.TransferSyntaxUID.is_compressed and not data.file_meta.TransferSyntaxUID.is_deflated:
-        return _unpacked(groups, shape, path), True
+    syntax = data.file_meta.TransferSyntaxUID
+    if syntax.is_compressed and not syntax.is_deflated and syntax != RUN_LENGTH:  # which pydicom unpacks itself
+        # GDCM knows Rescale Slope, and nothing of real-world values.
+        return _unpacked(groups, shape, path), not _is_scaled_otherwise(groups[0])
     bits = int(data.get("BitsAllocated", 0) or {"FloatPixelData": 32, "DoubleFloatPixelData": 64}.get(pixels, 0))
     announced, got = (rows * columns * count * bits + 7) // 8, len(data[pixels].value or b"")
-    if not bits or got < announced:
+    if not bits or (got < announced and not syntax.is_compressed):
         raise incomplete(path, got, announced)
     try:
         return np.asarray(data.pixel_array).reshape(count, rows, columns), False
