@@ -2,7 +2,8 @@
 
 Between noise and latent hardly a step shows where a lesion is to lie: at the noisiest the words alone say it, which the
 denoising loss teaches very slowly, and from then on the noisy latent itself. So the mean is learnt by itself, without
-noise, where a few minutes of training are enough; around it the network draws what a report does not say.
+noise, where a few minutes of training are enough; around it the network draws what a report does not say, beginning as
+the best guess for Gaussian fields about that mean (``gaussian``).
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ ROUND_BINS, LINE_BINS = 24, 11
 HIGHEST_ROUND, HIGHEST_LINE = 0.5**0.5, 0.5
 """In cycles a latent element: along the diagonal of a plane, and along the line through the planes."""
 LEAST_POWER = 1e-6
+SPECTRUM_CASES = 512
+"""Are enough to know the spectra of a training set by."""
 
 
 class GaussianFlow(nn.Module):

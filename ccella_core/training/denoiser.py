@@ -18,6 +18,7 @@ from ccella_core.errors import InputError
 from ccella_core.generation.schedulers import SchedulerConfig
 from ccella_core.networks.config import FLOW_TIMESTEPS, DenoiserConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
+from ccella_core.networks.gaussian import SPECTRUM_CASES
 from ccella_core.networks.planar import PlanarUNet
 from ccella_core.provenance import LabelName, SequenceName
 from ccella_core.runs.batches import Batches
@@ -29,9 +30,6 @@ from ccella_core.training.data.cached_cases import CachedCases
 from ccella_core.training.data.device_cases import CaseLoading, DeviceCases
 from ccella_core.training.data.regions import RegionWeighting, RegionWeights
 from ccella_core.training.losses import FOCAL_WEIGHT, joint_loss
-
-SPECTRUM_CASES = 512
-"""Of the training set, whose spectra a network with a Gaussian part begins with."""
 
 
 class DenoiserTraining(StrictModel):

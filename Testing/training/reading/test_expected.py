@@ -8,6 +8,7 @@ from latent_cases import FakePrepared, Heard, cached, tiny_network
 
 from ccella_core.errors import InputError
 from ccella_core.networks import ConditionalDenoiser, DenoiserConfig, UNetConfig
+from ccella_core.networks.gaussian import GaussianFlow
 from ccella_core.training.reading import expected as expecting
 from ccella_core.training.reading.expected import ExpectedTraining, train_expected
 
@@ -64,7 +65,19 @@ def test_the_null_report_lets_expect_what_all_have_in_common(cases, tmp_path):
 def test_it_alone_learns(cases, tmp_path):
     before, after = new_denoiser(cases).state_dict(), train(cases, SETTINGS, tmp_path / "run").state_dict()
     changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    changed -= {"unet.gaussian.log_power"}
     assert changed and all(name.startswith("unet.expected.") for name in changed)
+
+
+@pytest.mark.medium
+def test_the_gaussian_part_knows_the_spectra_of_what_is_not_expected(cases, tmp_path):
+    settings = SETTINGS.model_copy(update={"steps": 200, "checkpoint_every": 200})
+    found = train(cases, settings, tmp_path / "run").unet.gaussian.log_power.exp()
+    whole = GaussianFlow(cases.latent_shape[0])
+    whole.set_spectrum(cases.latents(list(range(len(cases)))), torch.ones(len(cases), cases.latent_shape[0]) > 0)
+    assert (found[:, 0, 0] < 0.2 * whole.log_power.exp()[:, 0, 0]).all()
+    again = train(cases, settings, tmp_path / "run").unet.gaussian.log_power.exp()
+    torch.testing.assert_close(again, found)  # also where the training had ended before
 
 
 @pytest.mark.medium

@@ -8,6 +8,7 @@ to nothing. Not in the paper.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from ccella_core.config import BatchSize, LearningRate, Seed, Steps, StrictModel
 from ccella_core.errors import InputError
 from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.networks.expected import GRID
+from ccella_core.networks.gaussian import SPECTRUM_CASES
 from ccella_core.networks.planar import PlanarUNet
 from ccella_core.provenance import LabelName, SequenceName
 from ccella_core.runs.batches import Batches
@@ -87,6 +89,7 @@ def train_expected(
 ) -> ConditionalDenoiser:
     """Train the mean of ``denoiser`` in place, going on from the last of ``checkpoints`` where there is one.
 
+    A Gaussian part of its U-Net takes the spectra of what is not expected.
     Every process of several does the same.
 
     Args:
@@ -115,7 +118,9 @@ def train_expected(
         read = _read(denoiser.to(trainer.accelerator.device).eval(), cases, config.seed, timesteps)
         make = partial(_batch, cases, read, reported, config, report_dropout)
         trainer.fit(partial(_loss, trainer), Batches(make, config.batch_size, CaseLoading(), shared=False), logger)
-    return denoiser.to("cpu").eval()
+    denoiser.to("cpu").eval()
+    _set_spectrum(denoiser, cases, reported, timesteps)
+    return denoiser
 
 
 @torch.no_grad()
@@ -130,6 +135,26 @@ def _read(denoiser: ConditionalDenoiser, cases: CachedCases, seed: int, timestep
         tokens.append(torch.stack(readings, dim=1))
     latents = [F.adaptive_avg_pool3d(cases.latents([row]), GRID).half() for row in range(len(cases))]
     return _Read(torch.cat(tokens), torch.cat(latents))
+
+
+@torch.no_grad()
+def _set_spectrum(denoiser: ConditionalDenoiser, cases: CachedCases, reported: list[int], timesteps: int) -> None:
+    """The spectra of what is not expected: those of whole latents would have the network trust noise for the rest.
+
+    At the lowest frequencies a latent holds a hundred times the power that is left once its mean is taken away, and a
+    guess by the whole latent's spectrum takes the noise there for the image.
+    """
+    assert isinstance(denoiser.unet, PlanarUNet) and denoiser.unet.expected is not None
+    if denoiser.unet.gaussian is None:
+        return
+    rows = sorted(set(reported[:: math.ceil(len(reported) / SPECTRUM_CASES)]))
+    left = []
+    for some in (rows[start : start + READ_AT_ONCE] for start in range(0, len(rows), READ_AT_ONCE)):
+        text = torch.stack([cases.stored_report(cases.report_number(row, 0)) for row in some]).float()
+        tokens, _ = denoiser.condition(text, torch.full((len(some),), timesteps - 1))
+        left.append(cases.latents(some) - denoiser.unet.expected(tokens, cases.latent_shape[1:]))
+    present = cases.present[rows].repeat_interleave(cases.channels_a_part, dim=1)
+    denoiser.unet.gaussian.set_spectrum(torch.cat(left), present)
 
 
 def _batch(
