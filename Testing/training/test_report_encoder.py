@@ -11,7 +11,7 @@ from ccella_core.phantom.fields import StructuredFields
 from ccella_core.phantom.patient import draw_findings
 from ccella_core.phantom.report import write_report
 from ccella_core.runs.checkpoint import Checkpoints
-from ccella_core.training import facts
+from ccella_core.training.reading import facts
 from ccella_core.training.report_encoder import (
     LabelledReport,
     ReportEncoderTraining,
