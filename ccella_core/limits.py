@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-SchedulerName = Literal["dpm++", "unipc", "ddim", "ddpm", "ddpm-reference", "rflow"]
+SchedulerName = Literal["dpm++", "sde-dpm++", "unipc", "ddim", "ddpm", "ddpm-reference", "rflow"]
 """``ccella_core.generation.schedulers.Scheduler`` says what each of them is."""
 SYNTHETIC_LABEL = "SYNTHETIC - not for diagnosis"
 SYNTHETIC_PREFIX = "SYNTHETIC"

@@ -46,7 +46,7 @@ def run(
     return x
 
 
-@pytest.mark.parametrize("scheduler", ["dpm++", "unipc", "ddim", "ddpm"])
+@pytest.mark.parametrize("scheduler", ["dpm++", "sde-dpm++", "unipc", "ddim", "ddpm"])
 @pytest.mark.parametrize("strength", [0.05, 0.5, 1.0])
 def test_kept_to_the_last_bit_and_drawn_beside_it(scheduler: str, strength: float) -> None:
     result = run(known(strength), scheduler)

@@ -34,7 +34,7 @@ NAMES = set(GenerationOptions.model_fields)
         ({"num_inference_steps": 1.5}, "The number of steps must be a whole number from 1 up, not 1.5."),
         (
             {"scheduler": "x"},
-            "There is no scheduler 'x'; choose one of dpm++, unipc, ddim, ddpm, ddpm-reference, rflow.",
+            "There is no scheduler 'x'; choose one of dpm++, sde-dpm++, unipc, ddim, ddpm, ddpm-reference, rflow.",
         ),
         ({"guidance_scale": float("nan")}, "The guidance scale is a number from 0 up, not nan."),
         ({"shape": (1, 2)}, "A volume's shape is three whole numbers of voxels, not (1, 2)."),

@@ -14,7 +14,8 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from monai.networks.schedulers import DDPMScheduler as MonaiDDPM
 
 from ccella_core.errors import Cancelled, InputError, NonFiniteError
-from ccella_core.generation.sampling import StepInfo, parse_pathology, precompute_conditions, sample
+from ccella_core.generation.sampling import StepInfo, precompute_conditions, sample
+from ccella_core.generation.sampling_checks import parse_pathology
 from ccella_core.generation.schedulers import Scheduler, SchedulerConfig, trailing_timesteps
 from ccella_core.networks import AdapterConfig, ConditionalDenoiser, DenoiserConfig, UNetConfig
 from ccella_core.networks.published import published_name
@@ -22,7 +23,7 @@ from ccella_core.networks.published import published_name
 CONFIG = SchedulerConfig()
 SHAPE = (8, 8, 8)
 SPACING = (0.5, 0.5, 0.5)
-ALL_SOLVERS = ["dpm++", "unipc", "ddim", "ddpm", "ddpm-reference"]
+ALL_SOLVERS = ["dpm++", "sde-dpm++", "unipc", "ddim", "ddpm", "ddpm-reference"]
 
 
 def tiny(variant: Any = "ccella") -> ConditionalDenoiser:
@@ -138,7 +139,8 @@ def test_reference_scheduler_meets_the_loop_of_three_sequences(
 
 
 @pytest.mark.parametrize(
-    ("scheduler", "steps"), [("dpm++", 20), ("unipc", 20), ("ddim", 100), ("ddpm", 200), ("ddpm-reference", 1000)]
+    ("scheduler", "steps"),
+    [("dpm++", 20), ("sde-dpm++", 60), ("unipc", 20), ("ddim", 100), ("ddpm", 200), ("ddpm-reference", 1000)],
 )
 def test_scheduler_draws_from_the_right_gaussian(scheduler: str, steps: int) -> None:
     model = GaussianDenoiser(mean=0.5, std=0.8)
@@ -361,7 +363,7 @@ def test_ddim_equals_diffusers_where_theirs_is_right() -> None:
     torch.testing.assert_close(x, y, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["dpm++", "unipc", "ddim"])
+@pytest.mark.parametrize("name", ["dpm++", "sde-dpm++", "unipc", "ddim"])
 def test_flow_schedulers_arrive_at_the_data(name: Any) -> None:
     config = SchedulerConfig(prediction_type="flow")
     data = torch.randn(1, 2, 3, 3, 3, generator=torch.Generator().manual_seed(1))

@@ -29,7 +29,9 @@ def seed_of(text: str | int) -> int:
 Steps = Annotated[int | None, typer.Option("--steps", help="Denoising steps; by default the model's.")]
 SchedulerOption = Annotated[
     str | None,
-    typer.Option("--scheduler", help="dpm++, unipc, ddim, ddpm, ddpm-reference or rflow; by default the model's."),
+    typer.Option(
+        "--scheduler", help="dpm++, sde-dpm++, unipc, ddim, ddpm, ddpm-reference or rflow; by default the model's."
+    ),
 ]
 Guidance = Annotated[
     float | None,

@@ -11,7 +11,7 @@ from ccella_core.generation.edit import ScanToEdit
 from ccella_core.generation.options import GenerationOptions, check_request, wanted_parts
 from ccella_core.generation.ready_schedulers import HandedInScheduler, ReadyScheduler, prepare_scheduler
 from ccella_core.generation.report_text import NULL_REPORT
-from ccella_core.generation.sampling import parse_pathology
+from ccella_core.generation.sampling_checks import parse_pathology
 from ccella_core.generation.schedulers import Scheduler
 from ccella_core.limits import SchedulerName
 from ccella_core.models.trained_on import far_from_training

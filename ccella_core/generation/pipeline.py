@@ -15,6 +15,7 @@ from ccella_core.errors import Cancelled, InputError
 from ccella_core.generation.components import Components, check_components, load_components, save_components
 from ccella_core.generation.decoding import decode
 from ccella_core.generation.edit import ScanToEdit, Source, Sphere, edit_of
+from ccella_core.generation.expected_lesion import lesion_channel
 from ccella_core.generation.job import Job, prepare, provenance_of
 from ccella_core.generation.known_latent import encode_known
 from ccella_core.generation.options import GenerationKeywords, GenerationOptions, read_options
@@ -132,7 +133,7 @@ class CCELLAPipeline:
 
         Examples:
             >>> with CCELLAPipeline.connect("me@workstation") as pipeline:
-            ...     (volume,) = pipeline("PI-RADS 5 lesion in the left peripheral zone.", seed=7)
+            ...     t2w, hbv, adc = pipeline("PI-RADS 5 lesion in the left peripheral zone.", seed=7)
         """
         return RemotePipeline(host, model=model, device=device)
 
@@ -202,8 +203,8 @@ class CCELLAPipeline:
             Volumes in RAS+, their centre at the origin, in the model's intensity range of the sequence unless
             ``output_range`` says otherwise. A model of several stacked sequences gives each of them for every seed:
             those of the first seed, then of the next. Each can be made again alone from its provenance, equal up to
-            rounding. Of a model that draws labels, those of a seed have one label map, their ``labels``. An edited
-            volume has the grid and intensities of its scan; there is one for each scan that was given.
+            rounding. A seed's share one label map, their ``labels``, if the model draws any. An edited volume has the
+            grid and intensities of its scan; there is one for each scan that was given.
 
         Raises:
             InputError: an argument that cannot be used, or too little memory.
@@ -212,8 +213,8 @@ class CCELLAPipeline:
 
         Examples:
             >>> pipeline = CCELLAPipeline.from_pretrained("ccella-demo")
-            >>> (volume,) = pipeline("PI-RADS 5 lesion in the left peripheral zone.", seed=7, num_inference_steps=10)
-            >>> volume.save("volume.nii.gz")
+            >>> t2w, hbv, adc = pipeline("PI-RADS 5 lesion in the left peripheral zone.", seed=7)
+            >>> t2w.save("t2w.nii.gz")
 
             Several reports, and a scheduler of Diffusers:
 
@@ -254,6 +255,7 @@ class CCELLAPipeline:
                     guidance_scale=job.guidance_scale,
                     dtype=self.dtype,
                     known=known,
+                    lesion_channel=lesion_channel(self.index, self.autoencoder_config),
                     callback=partial(progress.denoised, number),
                 )
                 if last_call and number == len(job.batches) - 1:
@@ -275,9 +277,8 @@ class CCELLAPipeline:
                 # 5. Record how each was made.
                 for row, seed in enumerate(seeds):
                     provenance = provenance_of(self, job, seed, None if positive is None else float(positive[row]))
-                    volumes += self._examination(
-                        {part: voxels[row, 0].numpy() for part, voxels in decoded.items()}, provenance, job
-                    )
+                    voxels = {part: several[row, 0].numpy() for part, several in decoded.items()}
+                    volumes += self._examination(voxels, provenance, job)
         return volumes
 
     def _examination(

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ccella_core.devices import autocast
-from ccella_core.errors import Cancelled, InputError, NonFiniteError
+from ccella_core.errors import Cancelled, NonFiniteError
+from ccella_core.generation.expected_lesion import ExpectedLesion
 from ccella_core.generation.known_latent import KeptLatent, KnownLatent
-from ccella_core.generation.options import NUM_SEEDS
 from ccella_core.generation.ready_schedulers import ReadyScheduler, prepare_scheduler
+from ccella_core.generation.sampling_checks import (
+    check_shape,
+    check_text,
+    checked_generators,
+    checked_pathology,
+    checked_spacing,
+    class_inputs,
+    modality_labels,
+)
 from ccella_core.generation.schedulers import DEFAULT_SCHEDULER, SchedulerConfig
 from ccella_core.limits import SchedulerName
 from ccella_core.networks import ConditionalDenoiser
-from ccella_core.networks.denoiser import NO_MODALITY
 
 CONDITION_BATCH = 16
 """(report, timestep) pairs that the adapter sees at once: with the published text encoder (512 x 4096) some 130 MB."""
-_PATHOLOGY_WORDS = {"negative": 0.0, "positive": 1.0}
 
 
 class Conditions(NamedTuple):
@@ -75,24 +81,6 @@ StepCallback = Callable[[StepInfo], bool | None]
 """Called after each step; ``False`` stops the scheduler with ``Cancelled``."""
 
 
-def parse_pathology(value: str | float | None) -> float | None:
-    """The probability of *positive* that is meant by ``negative``, ``positive``, a number in 0 … 1, or ``None``.
-
-    ``None`` stays ``None``: the class is predicted from the report.
-
-    Raises:
-        InputError: anything else.
-    """
-    if value is None:
-        return None
-    if isinstance(value, str) and value in _PATHOLOGY_WORDS:
-        return _PATHOLOGY_WORDS[value]
-    # A bool is an int to Python, but True is no probability; NaN fails the comparison.
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1:
-        return float(value)
-    raise InputError(f"The pathology is 'negative', 'positive' or a probability from 0 to 1, not {value!r}.")
-
-
 @torch.inference_mode()
 def precompute_conditions(
     denoiser: ConditionalDenoiser, text: Tensor, timesteps: Tensor, *, batch: int = CONDITION_BATCH
@@ -136,6 +124,7 @@ def sample(
     guidance_scale: float = 1.0,
     dtype: torch.dtype = torch.float32,
     known: KnownLatent | None = None,
+    lesion_channel: int | None = None,
     callback: StepCallback | None = None,
 ) -> SampleResult:
     """Draw one latent a seed.
@@ -160,6 +149,7 @@ def sample(
             cost. Experimental for reports: the published model is sampled without.
         dtype: precision of the network's arithmetic, see ``devices.choose_dtype``.
         known: a latent that is given, and what of it is drawn anew; by default all is drawn.
+        lesion_channel: of the latent, the label of the lesion, where there is one: see ``expected_lesion``.
         callback: called after every step.
 
     Raises:
@@ -170,21 +160,23 @@ def sample(
     stepper = prepare_scheduler(scheduler, scheduler_config, num_inference_steps, latent_shape=shape)
     timesteps = scheduler_config.known_timesteps(stepper.timesteps)
     steps = len(timesteps)
-    generators = _checked_generators(seeds)
+    generators = checked_generators(seeds)
     B = len(generators)
     device = next(denoiser.parameters()).device
-    spacings = _checked_spacing(spacing, B).to(device)
-    requested = _checked_pathology(denoiser, pathology, B)
-    _check_shape(denoiser, shape)
-    _check_text(denoiser, text, null_text, B, guidance_scale)
-    labels = _modality_labels(denoiser, modality, guided=guidance_scale != 1)
+    spacings = checked_spacing(spacing, B).to(device)
+    requested = checked_pathology(denoiser, pathology, B)
+    check_shape(denoiser, shape)
+    check_text(denoiser, text, null_text, B, guidance_scale)
+    labels = modality_labels(denoiser, modality, guided=guidance_scale != 1)
 
     with autocast(device, dtype):
         given = [null_text, text] if guidance_scale != 1 else [text]
         # The conditions of each branch that the network runs: the null report's first, where there is guidance.
         branches = [precompute_conditions(denoiser, t.to(device), timesteps) for t in given if t is not None]
+        mean = denoiser.expected(branches[-1].tokens[0], shape) if branches and lesion_channel is not None else None
+    expected = None if mean is None else ExpectedLesion(mean.float().cpu(), lesion_channel or 0, scheduler_config)
     predicted = branches[-1].class_probability if branches else None
-    classes = _class_inputs(predicted, requested, steps).to(device) if denoiser.config.uses_class else None
+    classes = class_inputs(predicted, requested, steps).to(device) if denoiser.config.uses_class else None
 
     def predict(x: Tensor, i: int) -> Tensor:
         copies = max(1, len(branches), len(labels))
@@ -215,6 +207,8 @@ def sample(
             raise NonFiniteError(
                 f"The denoiser gave NaN or infinity at step {i + 1} of {steps}; try float32, or check the model."
             )
+        if expected is not None:
+            prediction = expected.keep(x, prediction, int(timestep))
         noisy, x = x, stepper.step(prediction, timestep, x, generators)
         if kept is not None:
             x = kept.keep(x, i + 1)
@@ -225,83 +219,3 @@ def sample(
 
     positive = None if predicted is None else predicted[-1, :, 1].cpu().expand(B).clone()
     return SampleResult(x, positive, timesteps)
-
-
-def _checked_generators(seeds: Sequence[int]) -> list[torch.Generator]:
-    if not seeds:
-        raise InputError("There is no seed; give one for each latent to draw.")
-    for seed in seeds:
-        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < NUM_SEEDS:
-            raise InputError(f"A seed is a whole number from 0 to 2**63 - 1, not {seed!r}.")
-    return [torch.Generator().manual_seed(seed) for seed in seeds]
-
-
-def _checked_pathology(denoiser: ConditionalDenoiser, value: Any, count: int) -> list[float | None]:
-    values = (
-        [value] * count if value is None or isinstance(value, str) or not isinstance(value, Sequence) else list(value)
-    )
-    if len(values) != count:
-        raise InputError(f"There are {len(values)} pathologies for {count} samples; give one, or one a sample.")
-    requested = [parse_pathology(v) for v in values]
-    config = denoiser.config
-    if not config.uses_class and any(v is not None for v in requested):
-        raise InputError(f"This model ({config.variant}) takes no pathology; leave it out.")
-    if config.uses_class and not config.predicts_class and any(v is None for v in requested):
-        raise InputError(f"This model ({config.variant}) does not predict the pathology; say 'negative' or 'positive'.")
-    return requested
-
-
-def _modality_labels(denoiser: ConditionalDenoiser, modality: int | None, *, guided: bool) -> list[int]:
-    """One a branch that the network runs, that of no modality first, where there is guidance; empty without labels."""
-    config = denoiser.config
-    if not config.uses_modality:
-        if modality is not None:
-            raise InputError(f"This model ({config.variant}) takes no modality; leave it out.")
-        return []
-    count = config.unet.modality_labels or 0
-    if modality is None or not 0 <= modality < count:
-        raise InputError(f"This model ({config.variant}) takes a modality from 0 to {count - 1}, not {modality!r}.")
-    return [NO_MODALITY, modality] if guided else [modality]
-
-
-def _class_inputs(predicted: Tensor | None, requested: list[float | None], num_inference_steps: int) -> Tensor:
-    """The U-Net's input of the class, (T, B, 2): the requested pathology, or what the report predicts there."""
-    rows = []
-    for b, positive in enumerate(requested):
-        if positive is not None:
-            rows.append(torch.tensor([1 - positive, positive]).expand(num_inference_steps, 2))
-        else:
-            assert predicted is not None
-            rows.append(predicted[:, b % predicted.shape[1]].cpu())
-    return torch.stack(rows, dim=1)
-
-
-def _checked_spacing(spacing: Sequence[float] | Tensor, count: int) -> Tensor:
-    value = torch.as_tensor(spacing, dtype=torch.float32)
-    if value.shape not in ((3,), (count, 3)) or not ((value > 0) & value.isfinite()).all():
-        raise InputError(f"The spacing is three positive numbers in mm, or three a sample, not {spacing!r}.")
-    return value.expand(count, 3)
-
-
-def _check_shape(denoiser: ConditionalDenoiser, shape: Sequence[int]) -> None:
-    multiples = denoiser.config.unet.shape_multiples
-    if len(shape) != 3 or any(size <= 0 or size % step for size, step in zip(shape, multiples, strict=True)):
-        raise InputError(f"The latent shape {tuple(shape)} must be three positive multiples of {multiples}.")
-
-
-def _check_text(
-    denoiser: ConditionalDenoiser, text: Tensor | None, null_text: Tensor | None, count: int, guidance_scale: float
-) -> None:
-    config = denoiser.config
-    if not (math.isfinite(guidance_scale) and guidance_scale >= 0):
-        raise InputError(f"The guidance scale is a number from 0 up, not {guidance_scale!r}.")
-    if not config.uses_text:
-        if text is not None or (guidance_scale != 1 and not config.uses_modality):
-            raise InputError(f"This model ({config.variant}) reads no report; leave report and guidance out.")
-        return
-    if text is None:
-        raise InputError(f"This model ({config.variant}) needs a report.")
-    if len(text) not in (1, count):
-        raise InputError(f"There are {len(text)} reports for {count} seeds; give one, or one a seed.")
-    if guidance_scale != 1 and null_text is None:
-        raise InputError("Guidance compares with the null report; give null_text.")

@@ -124,6 +124,8 @@ class Scheduler:
     """A scheduler with its timesteps laid out. It remembers earlier steps: one instance is for one batch, once.
 
     - ``dpm++``: DPM-Solver++(2M) on Karras' sigmas (Lu et al. 2022, arXiv 2211.01095). Deterministic.
+    - ``sde-dpm++``: the same, of the stochastic equation: each step adds noise and removes that much more, so that what
+      a network took for noise too early can still be drawn.
     - ``unipc``: UniPC of second order on Karras' sigmas (Zhao et al. 2023, arXiv 2302.04867). Deterministic.
     - ``ddim``: DDIM without noise (Song et al. 2021), as the first-order DPM-Solver++, the same formula:
       Diffusers' own DDIMScheduler assumes that the number of steps divides the training timesteps.
@@ -176,8 +178,7 @@ class Scheduler:
             self._scheduler = DPMSolverMultistepScheduler(solver_order=1, **betas)
             self._scheduler.set_timesteps(timesteps=trailing_timesteps(num_inference_steps, limit))
         else:
-            kind = DPMSolverMultistepScheduler if name == "dpm++" else UniPCMultistepScheduler
-            self._scheduler = kind(solver_order=2, use_karras_sigmas=True, **betas)
+            self._scheduler = _second_order(name, use_karras_sigmas=True, **betas)
             self._scheduler.set_timesteps(num_inference_steps)
         timesteps = self._scheduler.timesteps
         self.timesteps: Tensor = timesteps if name == "rflow" else timesteps.long()
@@ -205,7 +206,7 @@ class Scheduler:
             return torch.cat([self._scheduler.step(p, int(timestep), row, g)[0] for p, row, g in rows])
         if self.name == "rflow":
             return self._scheduler.step(prediction, timestep, x)
-        noise = {"generator": list(generators)} if self.name == "ddpm" else {}
+        noise = {"generator": list(generators)} if self.name in ("ddpm", "sde-dpm++") else {}
         return self._scheduler.step(prediction, timestep, x, return_dict=False, **noise)[0]
 
 
@@ -223,16 +224,22 @@ def check_num_inference_steps(number: int, config: SchedulerConfig) -> None:
 
 
 def _flow_scheduler(name: SchedulerName, num_train_timesteps: int) -> Any:
-    """A rectified flow is an ordinary differential equation: the schedulers that add noise have no meaning for it."""
+    """The steps of DDPM are those of a schedule of betas, which a rectified flow has not."""
     if name in ("ddpm", "ddpm-reference"):
-        raise InputError(f"The scheduler {name} does not fit a model of rectified flow; choose dpm++, unipc or ddim.")
-    kind = UniPCMultistepScheduler if name == "unipc" else DPMSolverMultistepScheduler
-    return kind(
-        num_train_timesteps=num_train_timesteps,
-        solver_order=1 if name == "ddim" else 2,
-        prediction_type="flow_prediction",
-        use_flow_sigmas=True,
-    )
+        raise InputError(
+            f"The scheduler {name} does not fit a model of rectified flow; choose dpm++, sde-dpm++, unipc or ddim."
+        )
+    flow: dict[str, Any] = {
+        "num_train_timesteps": num_train_timesteps, "prediction_type": "flow_prediction", "use_flow_sigmas": True,
+    }  # fmt: skip
+    return DPMSolverMultistepScheduler(solver_order=1, **flow) if name == "ddim" else _second_order(name, **flow)
+
+
+def _second_order(name: SchedulerName, **settings: Any) -> Any:
+    if name == "unipc":
+        return UniPCMultistepScheduler(solver_order=2, **settings)
+    algorithm = "sde-dpmsolver++" if name == "sde-dpm++" else "dpmsolver++"
+    return DPMSolverMultistepScheduler(solver_order=2, algorithm_type=algorithm, **settings)
 
 
 def trailing_timesteps(num_inference_steps: int, num_train_timesteps: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -58,6 +59,11 @@ class ConditionalDenoiser(nn.Module):
         if self.adapter is None:
             raise ValueError(f"variant {self.config.variant!r} has no text")
         return self.adapter(text, timesteps)
+
+    def expected(self, tokens: Tensor, size: Sequence[int]) -> Tensor | None:
+        """The mean latent (B, C, X, Y, Z) that tokens (B, N, W) let expect; ``None`` where the U-Net has none."""
+        mean = self.unet.expected if isinstance(self.unet, PlanarUNet) else None
+        return None if mean is None else mean(tokens, tuple(size))
 
     def denoise(
         self,

@@ -50,6 +50,7 @@ class SchedulerChoice(Enum):
 
     MODELS_OWN = None
     DPM_SOLVER = "dpm++"
+    SDE_DPM_SOLVER = "sde-dpm++"
     UNIPC = "unipc"
     DDIM = "ddim"
     DDPM = "ddpm"
@@ -61,6 +62,7 @@ class SchedulerChoice(Enum):
         return {
             SchedulerChoice.MODELS_OWN: _("The model's own"),
             SchedulerChoice.DPM_SOLVER: "DPM-Solver++",
+            SchedulerChoice.SDE_DPM_SOLVER: "SDE-DPM-Solver++",
             SchedulerChoice.UNIPC: "UniPC",
             SchedulerChoice.DDIM: "DDIM",
             SchedulerChoice.DDPM: "DDPM",
