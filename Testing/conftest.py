@@ -167,7 +167,7 @@ def build_tiny_pipeline(*, labelled: bool = False) -> CCELLAPipeline:
     from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
     from ccella_core.generation.pipeline import CCELLAPipeline
-    from ccella_core.generation.schedulers import SchedulerConfig
+    from ccella_core.generation.sampling.schedulers import SchedulerConfig
     from ccella_core.generation.text_encoder import ReportEncoder
     from ccella_core.models.model import ModelIndex
     from ccella_core.networks import (

@@ -6,7 +6,7 @@ import re
 from typing import Literal
 
 SchedulerName = Literal["dpm++", "sde-dpm++", "unipc", "ddim", "ddpm", "ddpm-reference", "rflow"]
-"""``ccella_core.generation.schedulers.Scheduler`` says what each of them is."""
+"""``ccella_core.generation.sampling.schedulers.Scheduler`` says what each of them is."""
 SYNTHETIC_LABEL = "SYNTHETIC - not for diagnosis"
 SYNTHETIC_PREFIX = "SYNTHETIC"
 EDITED_FROM_DIGITS = 8

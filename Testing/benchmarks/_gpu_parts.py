@@ -20,8 +20,13 @@ from torch import Tensor, nn
 from ccella_core.devices import autocast
 from ccella_core.files import write_text
 from ccella_core.generation.decoding import decode
-from ccella_core.generation.sampling import precompute_conditions, sample
-from ccella_core.generation.schedulers import DEFAULT_NUM_INFERENCE_STEPS, DEFAULT_SCHEDULER, Scheduler, SchedulerConfig
+from ccella_core.generation.sampling.loop import precompute_conditions, sample
+from ccella_core.generation.sampling.schedulers import (
+    DEFAULT_NUM_INFERENCE_STEPS,
+    DEFAULT_SCHEDULER,
+    Scheduler,
+    SchedulerConfig,
+)
 from ccella_core.networks import ConditionalDenoiser, build_autoencoder
 from ccella_core.runs.trainer import Trainer
 from ccella_core.training.denoiser import DenoiserTraining, train_denoiser

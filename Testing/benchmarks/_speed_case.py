@@ -19,8 +19,13 @@ from torch import nn
 from ccella_core.config import StrictModel
 from ccella_core.devices import autocast
 from ccella_core.generation.decoding import decode, estimate_decode_gib
-from ccella_core.generation.sampling import precompute_conditions
-from ccella_core.generation.schedulers import DEFAULT_NUM_INFERENCE_STEPS, DEFAULT_SCHEDULER, Scheduler, SchedulerConfig
+from ccella_core.generation.sampling.loop import precompute_conditions
+from ccella_core.generation.sampling.schedulers import (
+    DEFAULT_NUM_INFERENCE_STEPS,
+    DEFAULT_SCHEDULER,
+    Scheduler,
+    SchedulerConfig,
+)
 from ccella_core.networks import AutoencoderConfig, ConditionalDenoiser, DenoiserConfig, build_autoencoder
 
 REPEATS = 5

@@ -29,7 +29,7 @@ from torch.profiler import ProfilerActivity, profile
 from ccella_core.config import StrictModel
 from ccella_core.devices import autocast
 from ccella_core.files import sha256_of
-from ccella_core.generation.schedulers import SchedulerConfig
+from ccella_core.generation.sampling.schedulers import SchedulerConfig
 from ccella_core.networks import ConditionalDenoiser
 from ccella_core.training.data.cached_cases import CACHE_NAME, NULL_NAME, CachedCases, CacheEntry, CacheIndex, Shard
 from ccella_core.training.denoiser import DenoiserTraining, train_denoiser

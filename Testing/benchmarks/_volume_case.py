@@ -14,7 +14,7 @@ from _speed_case import SPACING_MM, Size
 from ccella_core.config import StrictModel
 from ccella_core.devices import use_large_pages
 from ccella_core.generation.pipeline import CCELLAPipeline
-from ccella_core.generation.schedulers import DEFAULT_SCHEDULER, SchedulerConfig
+from ccella_core.generation.sampling.schedulers import DEFAULT_SCHEDULER, SchedulerConfig
 from ccella_core.generation.text_encoder import ReportEncoder, load_tokenizer
 from ccella_core.models.model import ModelIndex
 from ccella_core.models.search import resolve_model

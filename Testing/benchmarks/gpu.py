@@ -27,7 +27,7 @@ from ccella_core.cli.output import explained, print_message
 from ccella_core.devices import choose_device, choose_dtype
 from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder
-from ccella_core.generation.schedulers import DEFAULT_NUM_INFERENCE_STEPS
+from ccella_core.generation.sampling.schedulers import DEFAULT_NUM_INFERENCE_STEPS
 from ccella_core.limits import DTypeName
 from ccella_core.networks import AutoencoderConfig
 

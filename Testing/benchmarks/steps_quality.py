@@ -34,8 +34,8 @@ from ccella_core.evaluation.images.distances import KernelDistance, frechet_dist
 from ccella_core.files import prepare_folder
 from ccella_core.generation.decoding import decode
 from ccella_core.generation.pipeline import CCELLAPipeline
-from ccella_core.generation.sampling import sample
-from ccella_core.generation.schedulers import Scheduler
+from ccella_core.generation.sampling.loop import sample
+from ccella_core.generation.sampling.schedulers import Scheduler
 from ccella_core.networks.config import latent_shape
 from ccella_core.phantom.patient import draw_findings, draw_patient
 from ccella_core.phantom.render import render

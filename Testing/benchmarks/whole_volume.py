@@ -34,7 +34,7 @@ from speed import published_size, shape_in_words
 from ccella_core.cli.output import explained, print_message
 from ccella_core.errors import InputError
 from ccella_core.files import prepare_folder
-from ccella_core.generation.schedulers import DEFAULT_NUM_INFERENCE_STEPS
+from ccella_core.generation.sampling.schedulers import DEFAULT_NUM_INFERENCE_STEPS
 from ccella_core.limits import DTypeName
 
 AUTHORS_STEPS = 1000

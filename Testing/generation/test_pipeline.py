@@ -17,7 +17,7 @@ from ccella_core.errors import Cancelled, InputError, ModelError, NonFiniteError
 from ccella_core.generation.options import GenerationOptions
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.generation.report_text import MAX_REPORT_CHARACTERS, NULL_REPORT
-from ccella_core.generation.schedulers import Scheduler
+from ccella_core.generation.sampling.schedulers import Scheduler
 from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.limits import MAX_COUNT
 from ccella_core.models.model import ModelFolder

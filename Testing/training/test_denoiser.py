@@ -10,7 +10,7 @@ from accelerate.state import AcceleratorState
 from latent_cases import CHANNELS, FakePrepared, Heard, cached, tiny_network
 
 from ccella_core.errors import InputError, NonFiniteError
-from ccella_core.generation.schedulers import SchedulerConfig
+from ccella_core.generation.sampling.schedulers import SchedulerConfig
 from ccella_core.networks import ConditionalDenoiser
 from ccella_core.networks.config import REPORT_VARIANTS, VARIANTS, DenoiserConfig
 from ccella_core.runs.launch import new_accelerator

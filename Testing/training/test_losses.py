@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ccella_core.generation.schedulers import SchedulerConfig
+from ccella_core.generation.sampling.schedulers import SchedulerConfig
 from ccella_core.training.losses import joint_loss
 
 

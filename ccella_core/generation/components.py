@@ -9,7 +9,7 @@ from typing import TypedDict
 import torch
 
 from ccella_core.errors import ModelError
-from ccella_core.generation.schedulers import SchedulerConfig
+from ccella_core.generation.sampling.schedulers import SchedulerConfig
 from ccella_core.generation.text_encoder import ReportEncoder
 from ccella_core.models.index import FORMAT_VERSION, FORMAT_VERSION_WITHOUT_INT8
 from ccella_core.models.model import (

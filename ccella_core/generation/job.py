@@ -9,10 +9,10 @@ import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation 
 
 from ccella_core.generation.edit import ScanToEdit
 from ccella_core.generation.options import GenerationOptions, check_request, wanted_parts
-from ccella_core.generation.ready_schedulers import HandedInScheduler, ReadyScheduler, prepare_scheduler
 from ccella_core.generation.report_text import NULL_REPORT
-from ccella_core.generation.sampling_checks import parse_pathology
-from ccella_core.generation.schedulers import Scheduler
+from ccella_core.generation.sampling.checks import parse_pathology
+from ccella_core.generation.sampling.ready_schedulers import HandedInScheduler, ReadyScheduler, prepare_scheduler
+from ccella_core.generation.sampling.schedulers import Scheduler
 from ccella_core.limits import SchedulerName
 from ccella_core.models.trained_on import far_from_training
 from ccella_core.networks.config import check_volume_shape, latent_shape

@@ -15,15 +15,15 @@ from ccella_core.errors import Cancelled, InputError
 from ccella_core.generation.components import Components, check_components, load_components, save_components
 from ccella_core.generation.decoding import decode
 from ccella_core.generation.edit import ScanToEdit, Source, Sphere, edit_of
-from ccella_core.generation.expected_lesion import lesion_channel
 from ccella_core.generation.job import Job, prepare, provenance_of
-from ccella_core.generation.known_latent import encode_known
 from ccella_core.generation.options import GenerationKeywords, GenerationOptions, read_options
-from ccella_core.generation.ready_schedulers import ReadyScheduler
 from ccella_core.generation.remote_pipeline import DEFAULT_MODEL, RemotePipeline
 from ccella_core.generation.report_text import NULL_REPORT
-from ccella_core.generation.sampling import sample
-from ccella_core.generation.schedulers import SchedulerConfig
+from ccella_core.generation.sampling.expected_lesion import lesion_channel
+from ccella_core.generation.sampling.known_latent import encode_known
+from ccella_core.generation.sampling.loop import sample
+from ccella_core.generation.sampling.ready_schedulers import ReadyScheduler
+from ccella_core.generation.sampling.schedulers import SchedulerConfig
 from ccella_core.generation.text_encoder import ReportEncoder
 from ccella_core.gland.crop import cropped_around_gland
 from ccella_core.imaging.label_map import label_map
@@ -203,8 +203,7 @@ class CCELLAPipeline:
             Volumes in RAS+, their centre at the origin, in the model's intensity range of the sequence unless
             ``output_range`` says otherwise. A model of several stacked sequences gives each of them for every seed:
             those of the first seed, then of the next. Each can be made again alone from its provenance, equal up to
-            rounding. A seed's share one label map, their ``labels``, if the model draws any. An edited volume has the
-            grid and intensities of its scan; there is one for each scan that was given.
+            rounding. A seed's share one label map, ``labels``. Each scan edited gives one, of its grid and intensities.
 
         Raises:
             InputError: an argument that cannot be used, or too little memory.

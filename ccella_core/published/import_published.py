@@ -25,7 +25,7 @@ from ccella_core.config import sentence_of, shorten
 from ccella_core.errors import InputError, ModelError, SaveError
 from ccella_core.files import replace_folder, sha256_of
 from ccella_core.generation.components import Components, check_components, save_components
-from ccella_core.generation.schedulers import Scheduler
+from ccella_core.generation.sampling.schedulers import Scheduler
 from ccella_core.generation.text_encoder import ReportEncoder
 from ccella_core.models.model import ModelFolder
 from ccella_core.models.search import user_models_dir

@@ -10,7 +10,7 @@ from pydantic import Field
 from ccella_core.config import StrictModel, checked
 from ccella_core.errors import InputError, ModelError
 from ccella_core.files import read_text
-from ccella_core.generation.schedulers import DEFAULT_NUM_INFERENCE_STEPS, DEFAULT_SCHEDULER, SchedulerConfig
+from ccella_core.generation.sampling.schedulers import DEFAULT_NUM_INFERENCE_STEPS, DEFAULT_SCHEDULER, SchedulerConfig
 from ccella_core.imaging.intensity import scaled_range
 from ccella_core.limits import SchedulerName
 from ccella_core.models.index import ModelIndex

@@ -8,7 +8,7 @@ from ccella_core.cases.prepared import PreparedSet
 from ccella_core.errors import InputError, ModelError
 from ccella_core.evaluation.adherence.phantom_reader import PhantomReader, check_readable
 from ccella_core.evaluation.features.features import check_kind, load_extractors
-from ccella_core.generation.schedulers import Scheduler
+from ccella_core.generation.sampling.schedulers import Scheduler
 from ccella_core.study.classifiers import trainings
 from ccella_core.study.config import StudyConfig, trainings_of
 

@@ -14,7 +14,11 @@ from ccella_core.config import Seed, StrictModel, checked, merged
 from ccella_core.errors import InputError
 from ccella_core.evaluation.features.features import ExtractorName
 from ccella_core.generation.options import GenerationOptions
-from ccella_core.generation.schedulers import DEFAULT_NUM_INFERENCE_STEPS, DEFAULT_SCHEDULER, MAX_TRAIN_TIMESTEPS
+from ccella_core.generation.sampling.schedulers import (
+    DEFAULT_NUM_INFERENCE_STEPS,
+    DEFAULT_SCHEDULER,
+    MAX_TRAIN_TIMESTEPS,
+)
 from ccella_core.limits import MAX_COUNT, SchedulerName
 from ccella_core.networks.config import REPORT_VARIANTS, VARIANTS, Variant
 from ccella_core.provenance import SequenceName

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ccella_core.config import MOST_STEPS, BatchSize, LearningRate, Power, Seed, Steps, StrictModel, Weight
 from ccella_core.errors import InputError
-from ccella_core.generation.schedulers import SchedulerConfig
+from ccella_core.generation.sampling.schedulers import SchedulerConfig
 from ccella_core.networks.config import FLOW_TIMESTEPS, DenoiserConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.networks.gaussian import SPECTRUM_CASES

@@ -11,7 +11,7 @@ from pydantic import Field
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
 from ccella_core.generation.pipeline import CCELLAPipeline
-from ccella_core.generation.schedulers import DEFAULT_NUM_INFERENCE_STEPS, DEFAULT_SCHEDULER, Scheduler
+from ccella_core.generation.sampling.schedulers import DEFAULT_NUM_INFERENCE_STEPS, DEFAULT_SCHEDULER, Scheduler
 from ccella_core.models.model import ModelFolder, ModelIndex
 from ccella_core.runs.folder import read_run_config, read_run_record
 from ccella_core.training.data.wording import kept_profile

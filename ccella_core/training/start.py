@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ccella_core.errors import InputError, ModelError
-from ccella_core.generation.schedulers import SchedulerConfig
+from ccella_core.generation.sampling.schedulers import SchedulerConfig
 from ccella_core.models.model import ModelFolder, load_config, load_state
 from ccella_core.models.search import resolve_model
 from ccella_core.networks.config import DenoiserConfig

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from ccella_core.config import MOST_STEPS, MaxTokens, MixedPrecision, Steps, StrictModel, merged, read_settings
 from ccella_core.errors import InputError
-from ccella_core.generation.schedulers import MAX_TRAIN_TIMESTEPS
+from ccella_core.generation.sampling.schedulers import MAX_TRAIN_TIMESTEPS
 from ccella_core.generation.text_encoder import DEFAULT_MAX_TOKENS
 from ccella_core.limits import MAX_COUNT
 from ccella_core.models.encoder_files import PUBLISHED_ENCODER

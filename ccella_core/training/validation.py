@@ -14,8 +14,8 @@ from PIL import Image
 from torch import nn
 
 from ccella_core.generation.decoding import decode
-from ccella_core.generation.sampling import sample
-from ccella_core.generation.schedulers import DEFAULT_SCHEDULER
+from ccella_core.generation.sampling.loop import sample
+from ccella_core.generation.sampling.schedulers import DEFAULT_SCHEDULER
 from ccella_core.imaging.planes import middle_planes, side_by_side, stacked
 from ccella_core.networks.autoencoder import Autoencoder
 from ccella_core.networks.denoiser import ConditionalDenoiser

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from ccella_core.devices import choose_dtype
 from ccella_core.generation.options import wanted_parts
-from ccella_core.generation.ready_schedulers import prepare_scheduler
-from ccella_core.generation.schedulers import SchedulerConfig
+from ccella_core.generation.sampling.ready_schedulers import prepare_scheduler
+from ccella_core.generation.sampling.schedulers import SchedulerConfig
 from ccella_core.models.model import ModelFolder, load_config
 from ccella_core.models.search import resolve_model
 from ccella_core.models.trained_on import far_from_training

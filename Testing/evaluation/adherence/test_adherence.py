@@ -22,7 +22,7 @@ from ccella_core.evaluation.adherence.phantom_reader import WINDOW, PhantomReade
 from ccella_core.evaluation.adherence.report import AdherenceResult, adherence_markdown
 from ccella_core.evaluation.adherence.scores import StatedFinding
 from ccella_core.evaluation.statistics.estimate import Estimate
-from ccella_core.generation.schedulers import SchedulerConfig
+from ccella_core.generation.sampling.schedulers import SchedulerConfig
 from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.networks.config import Variant
 from ccella_core.networks.presets import published_denoiser

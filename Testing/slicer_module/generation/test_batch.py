@@ -124,7 +124,7 @@ def test_no_file_at_all(batch: Any, tmp_path: Path, name: str) -> None:
 def test_the_limits_are_the_library_s(batch: Any) -> None:
     from ccella_core import limits
     from ccella_core.generation.options import options_of
-    from ccella_core.generation.schedulers import SchedulerConfig
+    from ccella_core.generation.sampling.schedulers import SchedulerConfig
 
     assert batch.LIMITS is limits and SchedulerConfig().num_train_timesteps == limits.MAX_STEPS
     last = limits.MAX_COUNT

@@ -9,7 +9,7 @@ import torch
 from latent_cases import FakePrepared, Heard, cached, tiny_network
 
 from ccella_core.errors import InputError
-from ccella_core.generation.schedulers import SchedulerConfig
+from ccella_core.generation.sampling.schedulers import SchedulerConfig
 from ccella_core.networks import ConditionalDenoiser
 from ccella_core.training.data.cached_cases import CacheEntry
 from ccella_core.training.reading import adapter

@@ -27,7 +27,7 @@ from ccella_core.evaluation.adherence.scores import StatedFinding
 from ccella_core.evaluation.adherence.store import CaseStore, phantom_slice_name, slice_name
 from ccella_core.generation.options import GenerationOptions
 from ccella_core.generation.pipeline import CCELLAPipeline
-from ccella_core.generation.ready_schedulers import prepare_scheduler
+from ccella_core.generation.sampling.ready_schedulers import prepare_scheduler
 from ccella_core.imaging.volume import SyntheticVolume
 from ccella_core.phantom.findings import Findings
 from ccella_core.phantom.patient import Patient, draw_patient

@@ -36,8 +36,8 @@ from ccella_core.generation.options import (
     wanted_parts,
 )
 from ccella_core.generation.pipeline import CCELLAPipeline
-from ccella_core.generation.ready_schedulers import prepare_scheduler
 from ccella_core.generation.report_text import NULL_REPORT
+from ccella_core.generation.sampling.ready_schedulers import prepare_scheduler
 from ccella_core.limits import SchedulerName
 from ccella_core.progress import OnProgress
 

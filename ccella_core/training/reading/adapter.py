@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from ccella_core.config import BatchSize, LearningRate, Seed, Steps, StrictModel
 from ccella_core.errors import InputError
-from ccella_core.generation.schedulers import SchedulerConfig
+from ccella_core.generation.sampling.schedulers import SchedulerConfig
 from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.phantom.fields import StructuredFields
 from ccella_core.phantom.known_report import ScanKind

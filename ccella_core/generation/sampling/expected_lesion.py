@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ccella_core.generation.schedulers import SchedulerConfig
+from ccella_core.generation.sampling.schedulers import SchedulerConfig
 from ccella_core.models.index import ModelIndex
 from ccella_core.networks.config import AutoencoderConfig
 

@@ -9,11 +9,11 @@ import torch
 from diffusers.schedulers.scheduling_flow_match_heun_discrete import FlowMatchHeunDiscreteScheduler
 from torch import Tensor
 
-from ccella_core.generation.known_latent import KeptLatent, KnownLatent
 from ccella_core.generation.pipeline import CCELLAPipeline
-from ccella_core.generation.ready_schedulers import prepare_scheduler
-from ccella_core.generation.sampling import StepInfo, sample
-from ccella_core.generation.schedulers import SchedulerConfig
+from ccella_core.generation.sampling.known_latent import KeptLatent, KnownLatent
+from ccella_core.generation.sampling.loop import StepInfo, sample
+from ccella_core.generation.sampling.ready_schedulers import prepare_scheduler
+from ccella_core.generation.sampling.schedulers import SchedulerConfig
 
 CONFIG = SchedulerConfig(prediction_type="v_prediction")
 SHAPE = (4, 4, 2)

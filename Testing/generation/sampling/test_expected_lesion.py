@@ -8,9 +8,15 @@ from typing import Any
 import pytest
 import torch
 
-from ccella_core.generation.expected_lesion import HAZE, LEAST_EXPECTED, MOST_AT_ONCE, ExpectedLesion, lesion_channel
-from ccella_core.generation.sampling import sample
-from ccella_core.generation.schedulers import SchedulerConfig
+from ccella_core.generation.sampling.expected_lesion import (
+    HAZE,
+    LEAST_EXPECTED,
+    MOST_AT_ONCE,
+    ExpectedLesion,
+    lesion_channel,
+)
+from ccella_core.generation.sampling.loop import sample
+from ccella_core.generation.sampling.schedulers import SchedulerConfig
 from ccella_core.networks import AdapterConfig, ConditionalDenoiser, DenoiserConfig, UNetConfig
 
 FLOW = SchedulerConfig(prediction_type="flow")

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
-from ccella_core.generation.rectified_flow import BASE_LATENT_SHAPE, RectifiedFlowSteps
+from ccella_core.generation.sampling.rectified_flow import BASE_LATENT_SHAPE, RectifiedFlowSteps
 from ccella_core.limits import SchedulerName
 
 DEFAULT_SCHEDULER: SchedulerName = "dpm++"

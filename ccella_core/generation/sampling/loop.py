@@ -13,10 +13,7 @@ from torch import Tensor
 
 from ccella_core.devices import autocast
 from ccella_core.errors import Cancelled, NonFiniteError
-from ccella_core.generation.expected_lesion import ExpectedLesion
-from ccella_core.generation.known_latent import KeptLatent, KnownLatent
-from ccella_core.generation.ready_schedulers import ReadyScheduler, prepare_scheduler
-from ccella_core.generation.sampling_checks import (
+from ccella_core.generation.sampling.checks import (
     check_shape,
     check_text,
     checked_generators,
@@ -25,7 +22,10 @@ from ccella_core.generation.sampling_checks import (
     class_inputs,
     modality_labels,
 )
-from ccella_core.generation.schedulers import DEFAULT_SCHEDULER, SchedulerConfig
+from ccella_core.generation.sampling.expected_lesion import ExpectedLesion
+from ccella_core.generation.sampling.known_latent import KeptLatent, KnownLatent
+from ccella_core.generation.sampling.ready_schedulers import ReadyScheduler, prepare_scheduler
+from ccella_core.generation.sampling.schedulers import DEFAULT_SCHEDULER, SchedulerConfig
 from ccella_core.limits import SchedulerName
 from ccella_core.networks import ConditionalDenoiser
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ccella_core.errors import InputError
-from ccella_core.generation.rectified_flow import BASE_LATENT_SHAPE
-from ccella_core.generation.schedulers import (
+from ccella_core.generation.sampling.rectified_flow import BASE_LATENT_SHAPE
+from ccella_core.generation.sampling.schedulers import (
     DEFAULT_NUM_INFERENCE_STEPS,
     Scheduler,
     SchedulerConfig,

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from ccella_core.errors import InputError
-from ccella_core.generation.rectified_flow import RectifiedFlowSteps, transformed_timesteps
-from ccella_core.generation.sampling import sample
-from ccella_core.generation.schedulers import Scheduler, SchedulerConfig
+from ccella_core.generation.sampling.loop import sample
+from ccella_core.generation.sampling.rectified_flow import RectifiedFlowSteps, transformed_timesteps
+from ccella_core.generation.sampling.schedulers import Scheduler, SchedulerConfig
 from ccella_core.networks import ConditionalDenoiser
 
 

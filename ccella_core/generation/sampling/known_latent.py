@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ccella_core.generation.ready_schedulers import HandedInScheduler
-from ccella_core.generation.schedulers import Scheduler, SchedulerConfig
+from ccella_core.generation.sampling.ready_schedulers import HandedInScheduler
+from ccella_core.generation.sampling.schedulers import Scheduler, SchedulerConfig
 from ccella_core.networks.config import latent_shape
 
 if TYPE_CHECKING:

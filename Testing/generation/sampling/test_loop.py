@@ -14,9 +14,9 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from monai.networks.schedulers import DDPMScheduler as MonaiDDPM
 
 from ccella_core.errors import Cancelled, InputError, NonFiniteError
-from ccella_core.generation.sampling import StepInfo, precompute_conditions, sample
-from ccella_core.generation.sampling_checks import parse_pathology
-from ccella_core.generation.schedulers import Scheduler, SchedulerConfig, trailing_timesteps
+from ccella_core.generation.sampling.checks import parse_pathology
+from ccella_core.generation.sampling.loop import StepInfo, precompute_conditions, sample
+from ccella_core.generation.sampling.schedulers import Scheduler, SchedulerConfig, trailing_timesteps
 from ccella_core.networks import AdapterConfig, ConditionalDenoiser, DenoiserConfig, UNetConfig
 from ccella_core.networks.published import published_name
 
