@@ -12,7 +12,7 @@ from ccella_core.networks.gaussian import GaussianFlow
 from ccella_core.training.reading import expected as expecting
 from ccella_core.training.reading.expected import ExpectedTraining, train_expected
 
-SETTINGS = ExpectedTraining(steps=4, batch_size=4, learning_rate=1e-2, checkpoint_every=2)
+SETTINGS = ExpectedTraining(steps=4, batch_size=4, learning_rate=1e-2, checkpoint_every=2, sequences="report")
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +89,28 @@ def test_a_part_that_a_case_lacks_counts_for_nothing(tmp_path):
     (lesson,) = expecting._batch(cases, read, lacking, settings, 0.0, 0, range(4))
     width = cases.channels_a_part
     assert lesson.channel_weight.tolist() == [[0.5] * width + [0.0] * width] * 4
+
+
+def test_no_patient_is_known_again_by_a_report(tmp_path, monkeypatch):
+    cases = cached(tmp_path / "cache", prepared=FakePrepared(lacking=[("case3", "adc")]), sequences=("t2w", "adc"))
+    kinds = {"case0": "simulated", "case1": "no endorectal coil", "case2": "with endorectal coil"}
+    monkeypatch.setattr(cases, "rows", [
+        row.model_copy(update={"scan_kinds": (None, kinds.get(row.id, "no endorectal coil"))}) for row in cases.rows
+    ])  # fmt: skip
+    alone, scanned = [[row for row, each in enumerate(cases.rows) if (each.id == "case0") is simulated]
+                      for simulated in (True, False)]  # fmt: skip
+    with_coil = [row for row in scanned if cases.rows[row].id == "case2"]
+    without = [row for row in scanned if cases.rows[row].id != "case2"]
+    latents = cases.latents(list(range(len(cases))))
+    known = latents.clone()
+    expecting._make_alike(known, cases)
+    torch.testing.assert_close(known[alone], latents[alone])
+    for rows in (with_coil, without):
+        assert (known[rows] == known[rows][:1]).all()
+    width = cases.channels_a_part
+    having = [row for row in without if cases.rows[row].id != "case3"]
+    torch.testing.assert_close(known[without[0], :width], latents[without, :width].mean(0))
+    torch.testing.assert_close(known[without[0], width:], latents[having, width:].mean(0))
 
 
 @pytest.mark.medium

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from ccella_core.networks.denoiser import ConditionalDenoiser
 from ccella_core.networks.expected import GRID
 from ccella_core.networks.gaussian import SPECTRUM_CASES
 from ccella_core.networks.planar import PlanarUNet
+from ccella_core.phantom.known_report import ScanKind
 from ccella_core.provenance import LabelName, SequenceName
 from ccella_core.runs.batches import Batches
 from ccella_core.runs.logging import TrainLogger
@@ -38,6 +39,7 @@ from ccella_core.training.data.device_cases import CaseLoading
 READINGS = 2
 """Of each report, at timesteps drawn at random: its tokens are not quite the same at each."""
 READ_AT_ONCE = 32
+SIMULATED: ScanKind = "simulated"
 DROPOUT = 0.2
 """Few patients have many reports, by which the mean could know each of them again."""
 
@@ -51,6 +53,10 @@ class ExpectedTraining(StrictModel):
     part_weights: dict[SequenceName | LabelName, Annotated[float, Field(gt=0)]] = Field(
         {}, description="how much sequences and labels count, by name; 1 where nothing is said. They change how soon "
         "each is learnt, not what",
+    )  # fmt: skip
+    sequences: Literal["kind", "report"] = Field(
+        "kind", description="what is expected of the sequences: `kind`, the mean of all scans of the report's kind, so "
+        "that no patient is known again by a report, but of simulated scans what it says; `report`, that of all scans",
     )  # fmt: skip
     seed: Seed = Field(0, description="of all that is drawn at random")
     checkpoint_every: Steps = Field(500, description="steps")
@@ -115,7 +121,7 @@ def train_expected(
         denoiser.unet.expected, checkpoints, config, schedule=one_cycle(config, rising=0.05), accelerator=accelerator
     )
     if trainer.unfinished:
-        read = _read(denoiser.to(trainer.accelerator.device).eval(), cases, config.seed, timesteps)
+        read = _read(denoiser.to(trainer.accelerator.device).eval(), cases, config, timesteps)
         make = partial(_batch, cases, read, reported, config, report_dropout)
         trainer.fit(partial(_loss, trainer), Batches(make, config.batch_size, CaseLoading(), shared=False), logger)
     denoiser.to("cpu").eval()
@@ -124,8 +130,8 @@ def train_expected(
 
 
 @torch.no_grad()
-def _read(denoiser: ConditionalDenoiser, cases: CachedCases, seed: int, timesteps: int) -> _Read:
-    rng, device = np.random.default_rng(seed), next(denoiser.parameters()).device
+def _read(denoiser: ConditionalDenoiser, cases: CachedCases, config: ExpectedTraining, timesteps: int) -> _Read:
+    rng, device = np.random.default_rng(config.seed), next(denoiser.parameters()).device
     drawn = torch.from_numpy(rng.integers(timesteps, size=(cases.report_count + 1, READINGS)))
     numbers = range(cases.report_count + (cases.null_text is not None))
     tokens = []
@@ -133,8 +139,28 @@ def _read(denoiser: ConditionalDenoiser, cases: CachedCases, seed: int, timestep
         text = torch.stack([cases.stored_report(number) for number in some]).float().to(device)
         readings = [denoiser.condition(text, at.to(device))[0].half().cpu() for at in drawn[list(some)].unbind(1)]
         tokens.append(torch.stack(readings, dim=1))
-    latents = [F.adaptive_avg_pool3d(cases.latents([row]), GRID).half() for row in range(len(cases))]
-    return _Read(torch.cat(tokens), torch.cat(latents))
+    latents = torch.cat([F.adaptive_avg_pool3d(cases.latents([row]), GRID).half() for row in range(len(cases))])
+    if config.sequences == "kind":
+        _make_alike(latents, cases)
+    return _Read(torch.cat(tokens), latents)
+
+
+def _make_alike(latents: Tensor, cases: CachedCases) -> None:
+    """Give all scans of a kind the mean of their sequences, in place; simulated ones show nobody and stay as they are.
+
+    Among few patients each report is the only one of its sort: the mean would know its patient again, and a volume
+    drawn for it would have the outlines of that patient's pelvis.
+    """
+    kinds = [next((kind for kind in row.scan_kinds if kind is not None), None) for row in cases.rows]
+    parts = enumerate(cases.index.parts)
+    images = [(number, slice(number * cases.channels_a_part, (number + 1) * cases.channels_a_part))
+              for number, part in parts if part in get_args(SequenceName)]  # fmt: skip
+    for kind in set(kinds) - {SIMULATED}:
+        rows = [row for row, each in enumerate(kinds) if each == kind]
+        for number, channels in images:
+            having = [row for row in rows if cases.present[row, number]]
+            if having:
+                latents[rows, channels] = latents[having, channels].float().mean(0).to(latents.dtype)
 
 
 @torch.no_grad()
