@@ -63,8 +63,8 @@ format: $(INSTALLED)  ## Put the code in order
 docs: $(INSTALLED)  ## Write the tables of the documentation that are made from code and from measured numbers
 	$(BIN)/python docs/tools/generated_blocks.py
 
-demo-model: $(INSTALLED)  ## Train the demonstration model again; DATA=FOLDER: one that learns from patients too
-	$(BIN)/python docs/tools/$(if $(DATA),make_patients_model.py "$(DATA)",make_demo_model.py)
+demo-model: $(INSTALLED)  ## Train the demonstration model again, from the patients in DATA=FOLDER
+	$(BIN)/python docs/tools/make_demo_model.py "$(or $(DATA),$(error DATA=FOLDER is missing: the patients of the recipe; docs/demo_model.md says how anyone gets them))"
 
 study: $(INSTALLED)  ## Compare four variants on the digital prostate, in some hours
 	$(BIN)/python docs/tools/make_study.py

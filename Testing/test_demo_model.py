@@ -16,7 +16,8 @@ pytestmark = pytest.mark.medium
 REPOSITORY = Path(__file__).parent.parent
 DEMO = REPOSITORY / "Resources" / "Models" / "ccella-demo"
 MOST_BYTES_IN_GIT = 25_000_000  # the repository travels through the Extension Manager, history and all
-LEAST_VOXELS = (96, 96, 24)
+LEAST_VOXELS = (128, 128, 20)
+ONLY_T2 = {"sequences": ["t2w"], "labels": False}
 REPORT = (REPOSITORY / "Resources" / "Examples" / "report_positive.txt").read_text(encoding="utf-8")
 
 
@@ -39,24 +40,38 @@ def test_says_what_it_is():
     assert all(size >= least for size, least in zip(index.native_shape, LEAST_VOXELS, strict=True))
 
 
-def test_draws_a_pelvis(pipeline):
-    (volume,) = pipeline(REPORT, seed=7, num_inference_steps=4)
-    assert volume.voxels.shape == pipeline.index.native_shape
-    muscle = volume.voxels[[0, -1], 40:60, 10:20].mean()  # the obturator internus, at both sides of the picture
-    fat = volume.voxels[15:30, 5:15, 14:18].mean()  # the ischioanal fossa
-    assert muscle + 0.2 < fat
-    assert volume.provenance.predicted_positive_probability > 0.9
+def test_draws_an_examination_of_a_pelvis(pipeline):
+    volumes = {volume.sequence: volume for volume in pipeline(REPORT, seed=7, num_inference_steps=8)}
+    assert tuple(volumes) == ("t2w", "hbv", "adc")
+    t2w = volumes["t2w"]
+    assert t2w.voxels.shape == pipeline.index.native_shape
+    muscle = t2w.voxels[[4, -5], 50:75].mean()  # the obturator internus, at both sides of the picture
+    fat = np.r_[t2w.voxels[20:36, 8:24, 8:12].ravel(), t2w.voxels[-36:-20, 8:24, 8:12].ravel()].mean()  # ischioanal
+    assert muscle + 0.15 < fat
+    assert t2w.provenance.predicted_positive_probability > 0.9
+    low, high = pipeline.index.intensity_range["adc"]
+    assert low <= volumes["adc"].voxels.min() < volumes["adc"].voxels.max() <= high
+
+
+def test_labels_lie_where_the_report_says(pipeline):
+    """48 ml, and a lesion in the left peripheral zone."""
+    labels = pipeline(REPORT, seed=7, num_inference_steps=8, sequences=["t2w"])[0].labels
+    gland, lesion = (np.argwhere(labels.mask(name)) for name in ("gland", "lesion"))
+    assert 25 < len(gland) * np.prod(pipeline.index.native_spacing_mm) / 1000 < 75
+    assert (lesion.mean(0) < gland.mean(0))[:2].all()  # to the left, and behind
 
 
 def test_seeds_differ_and_repeat(pipeline):
-    first, again, other = (pipeline(REPORT, seed=seed, num_inference_steps=2)[0].voxels for seed in (0, 0, 1))
+    first, again, other = (
+        pipeline(REPORT, seed=seed, num_inference_steps=2, **ONLY_T2)[0].voxels for seed in (0, 0, 1)
+    )
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).mean() > 0.02
 
 
 def test_reads_a_negative_report_as_negative(pipeline):
     report = (REPOSITORY / "Resources" / "Examples" / "report_negative.txt").read_text(encoding="utf-8")
-    (volume,) = pipeline(report, seed=7, num_inference_steps=2)
+    (volume,) = pipeline(report, seed=7, num_inference_steps=2, **ONLY_T2)
     assert volume.provenance.predicted_positive_probability < 0.5
 
 

@@ -161,12 +161,12 @@ def test_the_patients_of_the_recipe_become_cases(tool, tmp_path):
     ],
 )
 def test_the_recipe_of_a_training_is_accepted(name, model):
-    config = read_settings(model, ROOT / "Resources" / "Recipes" / "ccella-patients" / f"{name}.yaml")
-    assert config.name.startswith("ccella-patients")
+    config = read_settings(model, ROOT / "Resources" / "Recipes" / "ccella-demo" / f"{name}.yaml")
+    assert config.name.startswith("ccella-demo")
 
 
 def test_the_parts_of_the_recipe_fit_each_other():
-    folder = ROOT / "Resources" / "Recipes" / "ccella-patients"
+    folder = ROOT / "Resources" / "Recipes" / "ccella-demo"
     autoencoder = read_settings(AutoencoderConfigFile, folder / "autoencoder.yaml")
     decoder = read_settings(AutoencoderConfigFile, folder / "decoder.yaml")
     assert decoder.autoencoder.network.model_copy(update={"detail": None}) == autoencoder.autoencoder.network

@@ -139,7 +139,7 @@ def small(request, draw_weights) -> ConditionalDenoiser:
 @torch.inference_mode()
 def test_condition_then_denoise_is_forward(small):
     config = small.config
-    x, timesteps, spacing = torch.randn(2, 4, 8, 8, 8), torch.tensor([5, 900]), torch.ones(2, 3)
+    x, timesteps, spacing = torch.randn(2, 1, 8, 8, 8), torch.tensor([5, 900]), torch.ones(2, 3)
     text = torch.randn(2, 7, 8) if config.uses_text else None
     given = torch.tensor([[0.3, 0.7], [1.0, 0.0]]) if config.uses_class and not config.predicts_class else None
     modality = torch.tensor([10, 0]) if config.uses_modality else None
@@ -157,14 +157,14 @@ def test_condition_then_denoise_is_forward(small):
 def test_a_given_class_overrides_the_predicted_one(draw_weights):
     model = draw_weights(ConditionalDenoiser(demo_denoiser("ccella", text_width=8)))
     inputs = {"text": torch.randn(1, 7, 8), "spacing": torch.ones(1, 3)}
-    x, t = torch.randn(1, 4, 8, 8, 8), torch.tensor([500])
+    x, t = torch.randn(1, 1, 8, 8, 8), torch.tensor([500])
     negative, positive = (model(x, t, class_probability=torch.tensor([p]), **inputs) for p in ([1.0, 0.0], [0.0, 1.0]))
     assert not torch.allclose(negative.prediction, positive.prediction)
     torch.testing.assert_close(negative.class_logits, positive.class_logits)
 
 
 def test_missing_condition_is_said():
-    x, t, spacing = torch.randn(1, 4, 8, 8, 8), torch.tensor([500]), torch.ones(1, 3)
+    x, t, spacing = torch.randn(1, 1, 8, 8, 8), torch.tensor([500]), torch.ones(1, 3)
     with pytest.raises(ValueError, match="needs the class"):
         ConditionalDenoiser(demo_denoiser("radmaisi"))(x, t, spacing=spacing)
     with pytest.raises(ValueError, match="has no text"):
@@ -174,7 +174,7 @@ def test_missing_condition_is_said():
 def test_size_is_configuration():
     config = demo_denoiser("ccella").model_copy(update={"num_classes": 5})
     model = ConditionalDenoiser(config)
-    assert model.unet.pirads_layer[0].in_features == 5
+    assert model.unet.pathology.in_features == 5
     assert model.adapter.class_vote.weight.shape == (5, 6 * 5)
 
 

@@ -96,10 +96,11 @@ def test_the_examples(page: Page) -> None:
     assert printed.strip().startswith("failed: cancelled")
 
     printed = page.run("A table of reports")
-    assert "case 1 done ['SYNTHETIC case 1 t2w seed 1 (ccella-demo)']" in printed
+    assert "case 1 done ['SYNTHETIC case 1 t2w seed 1 (ccella-demo)', 'SYNTHETIC case 1 hbv seed 1" in printed
     assert "case 2 done" in printed and printed.rstrip().endswith("['skipped', 'skipped']")
     files = {path.name for path in (page.names["folder"] / "volumes").iterdir()}
-    assert {"SYNTHETIC_case 1_seed1.nii", "SYNTHETIC_case 2_seed2.nii", "results.csv"} < files and len(files) == 5
+    assert {"SYNTHETIC_case 1_seed1_t2w.nii", "SYNTHETIC_case 2_seed2_adc.nii", "results.csv"} < files
+    assert len(files) == 1 + 2 * 2 * 4  # of each case three volumes and a label map, with a sidecar each
 
     printed = page.run("Models, lengths, estimates")
     for answer in ("'models'", "'tokens'", "'seconds'"):

@@ -29,7 +29,7 @@ from ccella_core.training.reading.expected import ExpectedTraining
 
 CCELLA_PLUS_PLUS, CCELLA_PLUS_PLUS_EPOCHS = "published-ccella++", 800
 DEMO_MODEL = "ccella-demo"
-DEMO_LATENT_CHANNELS, DEMO_TEXT_WIDTH, DEMO_MAX_TOKENS = 8, 128, 256
+DEMO_LATENT_CHANNELS, DEMO_TEXT_WIDTH, DEMO_MAX_TOKENS = 1, 384, 320
 
 
 class LoggingSettings(StrictModel):
@@ -152,7 +152,8 @@ def preset(name: str) -> dict[str, Any]:
             "cache": {"mirror": True},
             "denoiser": {
                 "network": network.model_dump(mode="json"),
-                "scheduler": {"prediction_type": "v_prediction"},
+                "scheduler": {"prediction_type": "flow"},
+                "error": "l2",
                 "learning_rate": 1e-3,
                 "warmup_steps": 100,
                 "decay_power": 1.0,

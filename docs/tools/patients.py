@@ -32,7 +32,7 @@ from ccella_core.phantom.fields import LesionFields, StructuredFields
 from ccella_core.phantom.known_report import write_known_report
 
 ROOT = Path(__file__).resolve().parents[2]
-RECIPE = ROOT / "Resources" / "Recipes" / "ccella-patients" / "patients.csv"
+RECIPE = ROOT / "Resources" / "Recipes" / "ccella-demo" / "patients.csv"
 TABLE_NAME = "manifest.csv"
 AS_THE_RECIPE_HAS_IT = ("patient", "collection", "doi", "licence")
 COLLECTION_OF_FINDINGS = "PROSTATEx"

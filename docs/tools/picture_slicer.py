@@ -63,7 +63,7 @@ def draw(bench: Any, real_folder: Path | None, screenshots: Path, pictures: Path
     widget = bench.open_module()
     ui = widget.ui
     real = real_scan(real_folder)
-    bench.wait_until(lambda: "digital prostates" in ui.modelDetails.text, PATIENCE)
+    bench.wait_until(lambda: "phantoms" in ui.modelDetails.text, PATIENCE)
 
     ui.composerSection.collapsed = False
     ui.writeReportButton.click()
