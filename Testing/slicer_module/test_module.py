@@ -85,9 +85,9 @@ def test_the_real_worker_generates_twice_is_cancelled_and_works_again(slicer_ben
         slicer_bench.wait_until(lambda: ui.generateButton.text == "Generate")
 
     ui = widget.ui
-    slicer_bench.wait_until(lambda: "digital prostates" in ui.modelDetails.text)
+    slicer_bench.wait_until(lambda: "after patients" in ui.modelDetails.text)
     ui.reportEdit.plainText = REPORT
-    slicer_bench.wait_until(lambda: "of 256 tokens" in ui.tokensLabel.text)
+    slicer_bench.wait_until(lambda: "of 320 tokens" in ui.tokensLabel.text)
     ui.stepsSpin.value = 2
     slicer_bench.wait_until(lambda: ui.estimateLabel.text)
     seeds = []
@@ -107,7 +107,9 @@ def test_the_real_worker_generates_twice_is_cancelled_and_works_again(slicer_ben
     ui.stepsSpin.value = 2
     run()
     seeds.append(ui.seedSpin.value)
-    assert [int(node.GetAttribute("CCELLA.Seed")) for node in synthetic_volumes()] == seeds
+    assert [int(node.GetAttribute("CCELLA.Seed")) for node in synthetic_volumes()] == [
+        s for s in seeds for _ in range(3)
+    ]
     assert slicer_bench.messages == []
 
 
@@ -131,4 +133,4 @@ def test_its_own_test_passes(slicer_bench, widget):
     import slicer
 
     slicer.selfTests["CCELLAGenerator"](msec=0)
-    assert len(synthetic_volumes()) == 1
+    assert len(synthetic_volumes()) == 3  # of each sequence one
