@@ -174,7 +174,9 @@ def sample(
         # The conditions of each branch that the network runs: the null report's first, where there is guidance.
         branches = [precompute_conditions(denoiser, t.to(device), timesteps) for t in given if t is not None]
         mean = denoiser.expected(branches[-1].tokens[0], shape) if branches and lesion_channel is not None else None
-    expected = None if mean is None else ExpectedLesion(mean.float().cpu(), lesion_channel or 0, scheduler_config)
+    expected = None
+    if mean is not None and lesion_channel is not None:
+        expected = ExpectedLesion(mean.float().cpu(), lesion_channel, scheduler_config)
     predicted = branches[-1].class_probability if branches else None
     classes = class_inputs(predicted, requested, steps).to(device) if denoiser.config.uses_class else None
 
