@@ -25,7 +25,7 @@ class Story:
         self.bench = bench
         self.widget = bench.open_module()
         self.ui = self.widget.ui
-        bench.wait_until(lambda: "digital prostates" in self.ui.modelDetails.text)
+        bench.wait_until(lambda: "MB on disk" in self.ui.modelDetails.text)
 
     @property
     def parameters(self) -> Any:

@@ -85,7 +85,7 @@ def test_the_real_worker_generates_twice_is_cancelled_and_works_again(slicer_ben
         slicer_bench.wait_until(lambda: ui.generateButton.text == "Generate")
 
     ui = widget.ui
-    slicer_bench.wait_until(lambda: "after patients" in ui.modelDetails.text)
+    slicer_bench.wait_until(lambda: "MB on disk" in ui.modelDetails.text)
     ui.reportEdit.plainText = REPORT
     slicer_bench.wait_until(lambda: "of 320 tokens" in ui.tokensLabel.text)
     ui.stepsSpin.value = 2

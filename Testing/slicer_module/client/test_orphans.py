@@ -42,7 +42,7 @@ def panel(workers: Workers, slicer_bench: Any) -> Any:
     """The panel, once the worker has told which models there are."""
     slicer_bench.load_module()
     widget = slicer_bench.open_module()
-    slicer_bench.wait_until(lambda: "digital prostates" in widget.ui.modelDetails.text)
+    slicer_bench.wait_until(lambda: "MB on disk" in widget.ui.modelDetails.text)
     return widget
 
 
