@@ -40,7 +40,6 @@ from ccella_core.networks.config import latent_shape
 from ccella_core.phantom.patient import draw_findings, draw_patient
 from ccella_core.phantom.render import render
 from ccella_core.phantom.report import write_report
-from ccella_core.training.autoencoder import encode_mean
 
 # Patients that no training has seen: those whose reports are generated from, and those to compare with.
 FIRST_PATIENT = 1_000_000
@@ -209,7 +208,7 @@ def rendered(pipeline: CCELLAPipeline, seeds: Sequence[int]) -> Iterator[np.ndar
 def reconstructed(pipeline: CCELLAPipeline, seeds: Sequence[int]) -> Iterator[np.ndarray]:
     """The same phantoms after the autoencoder, encoded and decoded."""
     for voxels in rendered(pipeline, seeds):
-        latent = encode_mean(pipeline.autoencoder, torch.from_numpy(voxels)[None, None].to(pipeline.device))
+        latent = pipeline.autoencoder.encode(torch.from_numpy(voxels)[None, None].to(pipeline.device))[0]
         yield _voxels(decode(pipeline.autoencoder, latent, scale_factor=1.0))
 
 

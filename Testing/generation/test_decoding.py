@@ -11,7 +11,7 @@ from monai.apps.generation.maisi.networks.autoencoderkl_maisi import Autoencoder
 
 from ccella_core.errors import Cancelled, InputError, NonFiniteError
 from ccella_core.generation import decoding as module
-from ccella_core.generation.decoding import check_finite, decode, estimate_decode_gib
+from ccella_core.generation.decoding import check_finite, decode, estimate_decode_gib, seeds_of_part
 from ccella_core.networks import AutoencoderConfig, build_autoencoder
 from ccella_core.networks.config import DetailConfig
 
@@ -123,7 +123,7 @@ def test_check_finite_passes_numbers() -> None:
     check_finite(torch.ones(2), "It")
 
 
-@pytest.mark.parametrize("detail", [None, DetailConfig(width=8, blocks=1)], ids=["linear", "detail"])
+@pytest.mark.parametrize("detail", [None, DetailConfig(width=8, blocks=1, steps=3)], ids=["linear", "detail"])
 @pytest.mark.parametrize("scale", [2.0, (2.0, 0.5)])
 def test_a_lapped_transform_is_decoded_slice_by_slice(
     scale: float | tuple[float, ...], detail: DetailConfig | None, monkeypatch: pytest.MonkeyPatch
@@ -134,12 +134,33 @@ def test_a_lapped_transform_is_decoded_slice_by_slice(
         torch.nn.init.normal_(weight, std=0.1)
     latents = torch.randn(2, 2, 3, 4, 5)
     whole = lapped.decode(latents / torch.tensor(scale).view(-1, 1, 1, 1))
-    monkeypatch.setattr("ccella_core.generation.decoding.SLAB_BYTES", 200)
+    monkeypatch.setattr("ccella_core.generation.decoding.PLANES_BYTES", 2 * lapped.most_bytes((3, 4, 1)))
     told: list[tuple[int, int]] = []
     voxels = decode(lapped, latents, scale_factor=scale, callback=lambda *each: told.append(each))
     assert voxels.shape == (2, 1, 12, 16, 5) and torch.allclose(voxels, whole, atol=1e-5)
-    assert told == [(1, 2), (2, 2)]
+    assert told == [(number, 6) for number in range(1, 7)]
     with pytest.raises(InputError, match="GiB are allowed"):
         decode(lapped, latents, scale_factor=scale, memory_limit_gib=1e-9)
     with pytest.raises(Cancelled):
         decode(lapped, latents, scale_factor=scale, callback=lambda *each: False)
+
+
+def test_a_seed_draws_the_same_detail_whatever_is_decoded_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    detail = DetailConfig(width=8, blocks=1, steps=3)
+    lapped = build_autoencoder(AutoencoderConfig(kind="lapped", block=4, latent_channels=1, detail=detail)).eval()
+    latents = torch.randn(1, 1, 3, 4, 5).repeat(3, 1, 1, 1, 1)
+    one, two, again = decode(lapped, latents, scale_factor=1.0, seeds=[(1, 0), (1, 1), (1, 0)])
+    assert torch.equal(one, again) and not torch.allclose(one, two, atol=1e-2)
+    monkeypatch.setattr("ccella_core.generation.decoding.PLANES_BYTES", 1)
+    alone = decode(lapped, latents[:1], scale_factor=1.0, seeds=[(1, 0)])
+    assert torch.allclose(alone[0], one, atol=1e-5)
+    expected = decode(lapped, latents[:1], scale_factor=1.0)
+    assert not torch.allclose(expected[0], one, atol=1e-2)
+
+
+def test_sequences_have_noise_of_their_own_and_labels_none() -> None:
+    parts = ("t2w", "adc", "gland")
+    assert seeds_of_part("t2w", parts, [7, 9]) == [(7, 0), (9, 0)]
+    assert seeds_of_part("adc", parts, [7]) == [(7, 1)]
+    assert seeds_of_part("gland", parts, [7]) is None

@@ -77,17 +77,31 @@ def test_a_block_sees_its_neighbours() -> None:
     assert seen[:12, :12].all() and not seen[12:].any() and not seen[:, 12:].any()
 
 
-def test_detail_begins_as_nothing_and_is_of_each_slice_alone() -> None:
+def test_detail_is_added_to_what_the_linear_part_draws_and_is_of_each_slice_alone() -> None:
     plain, voxels = lapped(2), smooth(1)
-    detailed = lapped(2, detail=DetailConfig(width=8, blocks=1))
+    detailed = lapped(2, detail=DetailConfig(width=8, blocks=1, steps=3))
     detailed.load_state_dict(detailed.state_dict() | plain.state_dict())
     latent = plain.encode(voxels)[0]
+    # It begins as a network that knows nothing: without noise it has no opinion, and noise stays noise.
     assert torch.equal(detailed.decode(latent), plain.decode(latent))
     assert detailed.detail is not None
-    torch.nn.init.normal_(list(detailed.detail.parameters())[-2])
-    whole = detailed.decode(latent)
-    assert whole.shape == voxels.shape and not torch.allclose(whole, plain.decode(latent), atol=1e-2)
-    assert torch.allclose(whole[..., 1:2], detailed.decode(latent[..., 1:2]), atol=1e-5)
+    torch.nn.init.normal_(detailed.detail.last.weight)
+    torch.manual_seed(0)
+    noise = torch.randn_like(voxels)
+    for seen in (None, noise):
+        whole = detailed.decode(latent, seen)
+        assert whole.shape == voxels.shape and not torch.allclose(whole, plain.decode(latent), atol=1e-2)
+        part = None if seen is None else seen[..., 1:2]
+        assert torch.allclose(whole[..., 1:2], detailed.decode(latent[..., 1:2], part), atol=1e-5)
+    assert not torch.allclose(detailed.decode(latent, noise), detailed.decode(latent, -noise), atol=1e-2)
+
+
+def test_the_spread_of_detail_is_what_the_linear_part_leaves_out() -> None:
+    detailed, voxels = lapped(1, detail=DetailConfig(width=8, blocks=1)), smooth(3)
+    detailed.set_spread(voxels)
+    assert detailed.detail is not None
+    left_out = voxels - detailed.decoder(detailed.encoder(voxels))
+    assert float(detailed.detail.spread) == pytest.approx(float(left_out.square().mean().sqrt()), rel=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from ccella_core.networks.autoencoder import build_autoencoder
 from ccella_core.networks.config import AutoencoderConfig, DetailConfig
 from ccella_core.networks.resnet import RadImageNetConfig, build_radimagenet
 from ccella_core.training import autoencoder
-from ccella_core.training.autoencoder import AutoencoderTraining, encode_mean, frequency_loss, train_autoencoder
+from ccella_core.training.autoencoder import AutoencoderTraining, frequency_loss, train_autoencoder
 
 TINY = AutoencoderTraining(
     network=AutoencoderConfig(latent_channels=2, num_channels=(8, 8), num_res_blocks=(1, 1), norm_num_groups=4),
@@ -73,7 +73,7 @@ def test_refining_leaves_the_latents_what_they_are(volumes, tmp_path):
     first = train_autoencoder(volumes, TINY, tmp_path / "first")
     refined = train_autoencoder(volumes, TINY, tmp_path / "refined", refine=first)
     voxels = torch.from_numpy(volumes.astype(np.float32))[:, None]
-    assert torch.equal(encode_mean(refined, voxels), encode_mean(first, voxels))
+    assert torch.equal(refined.encode(voxels)[0], first.encode(voxels)[0])
     before, after = first.state_dict(), refined.state_dict()
     changed = {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"decoder", "post_quant_conv"}
@@ -89,11 +89,23 @@ def planes() -> AutoencoderTraining:
 def test_a_network_for_detail_learns_on_from_a_linear_decoder(large_volumes, tmp_path, planes):
     first = train_autoencoder(large_volumes, planes, tmp_path / "first")
     detailed = planes.network.model_copy(update={"detail": DetailConfig(width=8, blocks=1)})
-    more = {"network": detailed, "adversarial_weight": 0.1, "latent_noise": 0.2}
+    more = {"network": detailed, "latent_noise": 0.2, "frequency_weight": 0.0}
     refined = train_autoencoder(large_volumes, planes.model_copy(update=more), tmp_path / "refined", refine=first)
     voxels = torch.from_numpy(large_volumes.astype(np.float32))[:, None]
-    assert torch.equal(encode_mean(refined, voxels), encode_mean(first, voxels))
-    assert any(torch.any(weight != 0) for weight in list(refined.detail.parameters())[-2:])
+    assert torch.equal(refined.encode(voxels)[0], first.encode(voxels)[0])
+    assert torch.equal(refined.decoder[0].weight, first.decoder[0].weight)
+    assert torch.any(refined.detail.last.weight != 0) and 0 < float(refined.detail.spread) < 1
+    with pytest.raises(InputError, match="needs a trained autoencoder without it"):
+        train_autoencoder(large_volumes, planes.model_copy(update=more), tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("weight", ["frequency_weight", "perceptual_weight", "adversarial_weight"])
+def test_detail_has_a_loss_of_its_own(planes, weight):
+    network = planes.network.model_copy(update={"detail": DetailConfig(width=8)}).model_dump()
+    silent = {"network": network, "frequency_weight": 0.0}
+    AutoencoderTraining(**planes.model_dump() | silent)
+    with pytest.raises(ValueError, match=f"loss of its own, {weight} must be 0"):
+        AutoencoderTraining(**planes.model_dump() | silent | {weight: 0.1})
 
 
 def test_slices_are_judged_apart_where_an_autoencoder_is_of_planes(large_volumes, planes):
@@ -128,7 +140,7 @@ def test_nan_is_never_saved(volumes, tmp_path):
 
 def test_latents_have_the_shape_that_the_network_promises():
     model = build_autoencoder(TINY.network)
-    latent = encode_mean(model, torch.rand(3, 1, 8, 12, 4))
+    latent = model.encode(torch.rand(3, 1, 8, 12, 4))[0]
     assert latent.shape == (3, TINY.network.latent_channels, 4, 6, 2)
     assert TINY.network.factors == (2, 2, 2)
 

@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from monai.apps.generation.maisi.networks.autoencoderkl_maisi import (
     AutoencoderKlMaisi,
@@ -27,6 +28,7 @@ from ccella_core.errors import Cancelled, InputError, NonFiniteError
 from ccella_core.limits import GIB
 from ccella_core.networks.autoencoder import Autoencoder
 from ccella_core.networks.lapped import LappedTransform
+from ccella_core.provenance import LABEL_VALUES
 
 SLAB_BYTES = 64 * 2**20
 """Float32 bytes of one slab of an activation: enough work for all cores, little beside the activations."""
@@ -35,6 +37,11 @@ SLABS_ALIVE = 9
 WHOLE_BLOCK_COPIES = 6
 """Copies of its float32 input that a block without a slab-wise form (attention) takes at once; an upper guess."""
 
+PLANES_BYTES = 4 * 2**20
+"""Of a few planes of a lapped transform: what fits a processor's cache."""
+
+Seeds = Sequence[int]
+"""Whole numbers that together seed one volume's noise."""
 DecodeCallback = Callable[[int, int], bool | None]
 """``callback(done, total)`` after each layer of each volume; ``False`` stops with ``Cancelled``."""
 
@@ -55,6 +62,7 @@ def decode(
     latents: Tensor,
     *,
     scale_factor: float | Sequence[float],
+    seeds: Sequence[Seeds] | None = None,
     memory_limit_gib: float | None = None,
     callback: DecodeCallback | None = None,
 ) -> Tensor:
@@ -67,6 +75,8 @@ def decode(
         autoencoder: in evaluation mode; it computes where its weights are.
         latents: (B, C, x, y, z), as sampled.
         scale_factor: the latents' scale, by which they are divided, or that of each channel.
+        seeds: one a volume, of the noise from which an autoencoder that draws detail draws it; ``None``: what is to be
+            expected instead. Of no effect on other autoencoders.
         memory_limit_gib: for activations, beyond the weights and the program itself; ``None``: no limit.
         callback: called after each layer of each volume.
 
@@ -82,7 +92,7 @@ def decode(
     device = next(autoencoder.parameters()).device
     scale = torch.tensor(scale_factor, device=device).view(-1, 1, 1, 1)
     if isinstance(autoencoder, LappedTransform):
-        return _decode_lapped(autoencoder, latents / scale.to(latents.device), memory_limit_gib, callback)
+        return _decode_lapped(autoencoder, latents / scale.to(latents.device), seeds, memory_limit_gib, callback)
     dtype = torch.float32
     shape = tuple(latents.shape[2:])
     if memory_limit_gib is not None and estimate_decode_gib(autoencoder, shape) > memory_limit_gib:
@@ -113,22 +123,38 @@ def decode(
 
 
 def _decode_lapped(
-    autoencoder: LappedTransform, latents: Tensor, memory_limit_gib: float | None, callback: DecodeCallback | None
+    autoencoder: LappedTransform,
+    latents: Tensor,
+    seeds: Sequence[Seeds] | None,
+    memory_limit_gib: float | None,
+    callback: DecodeCallback | None,
 ) -> Tensor:
     """Slices know nothing of each other: a few at a time give the numbers of the whole."""
     needed = estimate_decode_gib(autoencoder, latents.shape[2:])
     if memory_limit_gib is not None and needed > memory_limit_gib:
         raise _too_little_memory(needed, memory_limit_gib)
-    device, volumes = next(autoencoder.parameters()).device, []
-    for number, latent in enumerate(latents.float().split(1), start=1):
-        slices = max(1, SLAB_BYTES // autoencoder.most_bytes(latent[..., :1].shape[2:]))
-        parts = [autoencoder.decode(part.to(device)).cpu() for part in latent.split(slices, dim=-1)]
-        volumes.append(torch.cat(parts, dim=-1))
-        if callback is not None and callback(number, len(latents)) is False:
-            raise Cancelled("Decoding was stopped.")
-    voxels = torch.cat(volumes)
+    device, depth = next(autoencoder.parameters()).device, latents.shape[-1]
+    slices = max(1, PLANES_BYTES // autoencoder.most_bytes((*latents.shape[2:4], 1)))
+    parts = [slice(start, start + slices) for start in range(0, depth, slices)]
+    x, y = (side * autoencoder.block for side in latents.shape[2:4])
+    voxels = torch.empty(len(latents), 1, x, y, depth)
+    for number, latent in enumerate(latents.float().split(1)):
+        noise = None
+        if seeds is not None and autoencoder.detail is not None:
+            # On the CPU, so that a seed draws the same on every device.
+            noise = torch.from_numpy(np.random.default_rng(seeds[number]).standard_normal((1, 1, x, y, depth), "f4"))
+        for done, part in enumerate(parts, start=1):
+            seen = None if noise is None else noise[..., part].to(device)
+            voxels[number, ..., part] = autoencoder.decode(latent[..., part].to(device), seen)[0].cpu()
+            if callback is not None and callback(number * len(parts) + done, len(latents) * len(parts)) is False:
+                raise Cancelled("Decoding was stopped.")
     check_finite(voxels, "The decoded volume")
     return voxels
+
+
+def seeds_of_part(part: str, parts: Sequence[str], seeds: Sequence[int]) -> list[Seeds] | None:
+    """Of the noise from which volumes of a sequence are decoded, another for each; labels have no texture, and none."""
+    return None if part in LABEL_VALUES else [(seed, list(parts).index(part)) for seed in seeds]
 
 
 def _too_little_memory(needed: float, allowed: float) -> InputError:
@@ -153,7 +179,7 @@ def estimate_decode_gib(
     if isinstance(autoencoder, LappedTransform):  # the volume, its parts before they are joined, some slices on the way
         volume = voxels * autoencoder.values_of_block * torch.float32.itemsize
         whole, one = (autoencoder.most_bytes((*latent_shape[:2], z)) for z in (latent_shape[2], 1))
-        return (2 * volume + SLABS_ALIVE * min(max(SLAB_BYTES, one), whole)) / GIB
+        return (2 * volume + SLABS_ALIVE * min(max(PLANES_BYTES, one), whole)) / GIB
     held = peak = 0
     for block in _blocks(autoencoder):
         if isinstance(block, MaisiResBlock):

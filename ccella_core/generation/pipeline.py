@@ -13,7 +13,7 @@ import torch
 from ccella_core.devices import choose_device, choose_dtype, memory_explained
 from ccella_core.errors import Cancelled, InputError
 from ccella_core.generation.components import Components, check_components, load_components, save_components
-from ccella_core.generation.decoding import decode
+from ccella_core.generation.decoding import decode, seeds_of_part
 from ccella_core.generation.edit import ScanToEdit, Source, Sphere, edit_of
 from ccella_core.generation.job import Job, prepare, provenance_of
 from ccella_core.generation.options import GenerationKeywords, GenerationOptions, read_options
@@ -259,15 +259,16 @@ class CCELLAPipeline:
                 )
                 if last_call and number == len(job.batches) - 1:
                     self.denoiser.to("meta")
-                # 4. Decode, one sequence or label after the other; their latents are stacked.
+                # 4. Decode, one part after the other; their latents are stacked.
                 stacked = self.index.stacked(job.parts)
-                by_part = dict(zip(stacked, latents.chunk(len(stacked), dim=1), strict=True))
+                by_part = dict(zip(stacked, latents.chunk(len(stacked), 1), strict=True))
                 factors = dict(zip(self.index.parts, self.index.scale_factors, strict=True))
                 decoded = {
                     part: decode(
                         self.autoencoder,
                         by_part[part],
                         scale_factor=factors[part],
+                        seeds=seeds_of_part(part, self.index.parts, seeds),
                         memory_limit_gib=job.options.memory_limit_gib,
                         callback=partial(progress.decoded, number, place, len(job.parts)),
                     )

@@ -56,6 +56,7 @@ Blocks = Annotated[int, Field(gt=0, le=64)]
 FLOW_TIMESTEPS = 1000
 """Timesteps of a rectified flow from clean to noise, for the networks that must know."""
 MOST_LEVELS = 8
+MOST_DETAIL_STEPS = 100
 """Each halves the sides: beyond this a volume would need more than a thousand voxels along each."""
 
 
@@ -194,10 +195,11 @@ class DenoiserConfig(StrictModel):
 
 
 class DetailConfig(StrictModel):
-    """The network with which a lapped transform's decoder draws detail: residual blocks of each plane of the latent."""
+    """The network with which a lapped transform's decoder draws detail: see ``DetailFlow``."""
 
     width: Channels = Field(64, description="of the blocks; halved whenever a plane is doubled")
-    blocks: Blocks = Field(6, description="one after the other")
+    blocks: Blocks = Field(5, description="one after the other, where planes are as coarse as the latent")
+    steps: Annotated[int, Field(ge=3, le=MOST_DETAIL_STEPS)] = Field(8, description="from noise to detail")
 
 
 class AutoencoderConfig(StrictModel):

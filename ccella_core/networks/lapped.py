@@ -3,8 +3,7 @@
 Prostate MRI has slices of 3 mm or more: neighbours share little, and an autoencoder that halves that axis loses what
 it cannot get back. Here each plane is cut into blocks, and a latent element describes one block by the strongest of
 its components; encoder and decoder see the neighbouring blocks too, so that blocks overlap ("lapped", Malvar 1989) and
-leave no edges. Where a block keeps few components, what is left out may be drawn instead: by a network that sees the
-latents, and learns what such places look like (as in super-resolution: SRGAN, Ledig et al. 2017, arXiv 1609.04802).
+leave no edges. Where a block keeps few components, what is left out may be drawn instead (``detail``).
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ccella_core.networks.config import AutoencoderConfig
+from ccella_core.networks.detail import DetailFlow
 
 LAP = 3  # blocks of a row that each side sees
 VARIANCE_FLOOR = 1e-8
@@ -62,7 +62,7 @@ class LappedTransform(nn.Module):
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
         values = config.block**2
-        self.values_of_block = values
+        self.block, self.values_of_block = config.block, values
         self._widest = values if config.detail is None else config.detail.width * config.block
         padding = (LAP // 2, LAP // 2, 0)
         self.encoder = nn.Sequential(
@@ -71,7 +71,7 @@ class LappedTransform(nn.Module):
         self.decoder = nn.Sequential(
             nn.Conv3d(config.latent_channels, values, (LAP, LAP, 1), padding=padding), BlockJoin(config.block)
         )
-        self.detail = None if config.detail is None else _Detail(config)
+        self.detail = None if config.detail is None else DetailFlow(config)
 
     def most_bytes(self, latent_shape: Sequence[int]) -> int:
         """Of the largest tensor, in float32, while latents of this shape (x, y, z) are decoded."""
@@ -82,15 +82,43 @@ class LappedTransform(nn.Module):
         mean = self.encoder(voxels)
         return mean, torch.zeros_like(mean)
 
-    def decode(self, latents: Tensor) -> Tensor:
-        """Voxels of latents."""
+    def decode(self, latents: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Voxels of latents.
+
+        Args:
+            latents: (B, C, x, y, Z).
+            noise: (B, 1, X, Y, Z), from which detail is drawn; without it, detail is what is to be expected. Of no
+                effect on a transform without ``detail``.
+        """
         voxels: Tensor = self.decoder(latents)
-        return voxels if self.detail is None else voxels + self.detail(latents)
+        if self.detail is None:
+            return voxels
+        planes = _planes(latents)
+        detail = self.detail.expected(planes) if noise is None else self.detail.draw(planes, _planes(noise))
+        return voxels + detail.unflatten(0, (len(latents), -1)).permute(0, 2, 3, 4, 1)
+
+    def detail_loss(self, voxels: Tensor, latents: Tensor) -> Tensor:
+        """What the network for detail is to make small, see ``DetailFlow.loss``.
+
+        Args:
+            voxels: (B, 1, X, Y, Z).
+            latents: theirs, with as much noise as those of a denoiser have.
+        """
+        assert self.detail is not None
+        left_out = voxels - self.decoder(self.encoder(voxels))
+        return self.detail.loss(_planes(left_out.detach()), _planes(latents))
 
     def forward(self, voxels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Reconstruction, latent and its width."""
         mean, sigma = self.encode(voxels)
         return self.decode(mean), mean, sigma
+
+    @torch.no_grad()
+    def set_spread(self, voxels: Tensor) -> None:
+        """Measure on ``voxels`` (B, 1, X, Y, Z) how strong the detail is that the linear part leaves out."""
+        assert self.detail is not None
+        left_out = voxels - self.decoder(self.encoder(voxels))
+        self.detail.spread.copy_(left_out.square().mean().clamp(min=VARIANCE_FLOOR).sqrt())
 
     @torch.no_grad()
     def set_principal_components(self, voxels: Tensor, balance: float) -> None:
@@ -125,41 +153,6 @@ class LappedTransform(nn.Module):
         decode.bias.copy_(mean)
 
 
-class _Detail(nn.Module):
-    """What the linear decoder leaves out, of latents (B, C, x, y, Z) as (B, 1, X, Y, Z); nothing before it has learnt.
-
-    Planes know nothing of each other: slices of 3 mm share no texture.
-    """
-
-    def __init__(self, config: AutoencoderConfig) -> None:
-        super().__init__()
-        assert config.detail is not None
-        width = config.detail.width
-        layers: list[nn.Module] = [nn.Conv2d(config.latent_channels, width, 3, padding=1)]
-        layers += [_PlaneBlock(width) for _ in range(config.detail.blocks)]
-        for _ in range(config.block.bit_length() - 1):
-            finer = width // 2
-            layers += [nn.Conv2d(width, 4 * finer, 3, padding=1), nn.PixelShuffle(2), _PlaneBlock(finer)]
-            width = finer
-        last = nn.Conv2d(width, 1, 3, padding=1)
-        nn.init.zeros_(last.weight)
-        assert last.bias is not None
-        nn.init.zeros_(last.bias)
-        self.layers = nn.Sequential(*layers, nn.SiLU(), last)
-
-    def forward(self, latents: Tensor) -> Tensor:
-        planes = latents.permute(0, 4, 1, 2, 3).flatten(0, 1)
-        return self.layers(planes).unflatten(0, (len(latents), -1)).permute(0, 2, 3, 4, 1)  # type: ignore[no-any-return]
-
-
-class _PlaneBlock(nn.Module):
-    """A residual block without norms, which would tie the brightness of a place to that of the rest."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.SiLU(), nn.Conv2d(width, width, 3, padding=1), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.layers(x)  # type: ignore[no-any-return]
+def _planes(volumes: Tensor) -> Tensor:
+    """(B, C, X, Y, Z) as (B · Z, C, X, Y)."""
+    return volumes.permute(0, 4, 1, 2, 3).flatten(0, 1)

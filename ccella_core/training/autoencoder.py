@@ -1,5 +1,8 @@
 """Training of the autoencoder: L1, a frequency or perceptual loss, a little KL and, if wanted, a patch discriminator.
 
+A lapped transform whose decoder is to draw detail is trained in two parts: without it, and then the detail alone, which
+has a loss of its own.
+
 The parts are MONAI's. Discriminator and autoencoder learn in the same step from one loss: the autoencoder sees the
 discriminator's weights as constants, and the discriminator sees the reconstruction as one.
 """
@@ -41,6 +44,11 @@ DISCRIMINATOR_CHANNELS, DISCRIMINATOR_LAYERS = 32, 2
 """Of the first layer, and how many: each output judges a patch of some twenty voxels, the size of a nodule."""
 LEAST_JUDGED = 16
 """Voxels that the discriminator's four convolutions leave something of."""
+NOTHING_TO_REFINE = (
+    "autoencoder.network.detail needs a trained autoencoder without it, whose detail it draws: `refine`."
+)
+DETAIL_EMA = 0.998
+"""Of the weights that draw detail; the other losses do not jump about as that of a diffusion model does."""
 RISING = 0.05  # share of the steps in which the learning rate rises
 
 
@@ -88,6 +96,9 @@ class AutoencoderTraining(StrictModel):
             raise ValueError(f"the sides of crop must be multiples of {self.network.factors}")
         if self.adversarial_weight and min(self.crop[: self.judged_dims]) < LEAST_JUDGED:
             raise ValueError(f"a discriminator needs crops of at least {LEAST_JUDGED} voxels along each side it sees")
+        others = {"frequency_weight", "perceptual_weight", "adversarial_weight"}
+        if self.network.detail and (unused := sorted(each for each in others if getattr(self, each))):
+            raise ValueError(f"with network.detail, which has a loss of its own, {' and '.join(unused)} must be 0")
         if self.perceptual_weight and self.perceptual_weights_file is None:
             raise ValueError(
                 "perceptual_weight needs perceptual_weights_file (ccella models import-extractor radimagenet)"
@@ -126,7 +137,11 @@ class _Learner(nn.Module):
         config = self.config
         mean, sigma = self.autoencoder.encode(batch)
         noise = config.latent_noise * torch.rand(len(mean), 1, 1, 1, 1, device=mean.device) * mean.std()
-        reconstruction = self.autoencoder.decode(mean + (sigma + noise) * torch.randn_like(mean))
+        latents = mean + (sigma + noise) * torch.randn_like(mean)
+        if isinstance(self.autoencoder, LappedTransform) and self.autoencoder.detail is not None:
+            loss = self.autoencoder.detail_loss(batch, latents)
+            return loss, {"detail": loss.detach()}
+        reconstruction = self.autoencoder.decode(latents)
         metrics = {
             "l1": F.l1_loss(reconstruction, batch),
             "kl": 0.5 * (mean.square() + sigma.square() - torch.log(sigma.square() + 1e-8) - 1).mean(),
@@ -179,40 +194,26 @@ def train_autoencoder(
         volumes: (X, Y, Z) each, at least as large as the crop.
         config: sizes, weights, steps, seed.
         checkpoints: folder of the training states.
-        refine: a trained autoencoder whose decoder alone is to learn on. Its latents stay what they are, so that a
-            denoiser that was trained on them stays valid.
+        refine: a trained autoencoder whose decoder alone is to learn on, or, where the network has ``detail``, that
+            alone. Its latents stay what they are, so that a denoiser that was trained on them stays valid.
         loading: how the crops come to the device.
         accelerator: processes, device and precision.
         logger: receives every step.
         after_step: called after every step, to validate now and then.
 
     Raises:
-        InputError: a volume is smaller than the crop, or weights for the perceptual loss are missing.
+        InputError: a volume is smaller than the crop, weights for the perceptual loss are missing, or there is nothing
+            to refine with detail.
         NonFiniteError: the loss became NaN or infinite; the last checkpoint is whole.
     """
     torch.manual_seed(config.seed)
-    model = build_autoencoder(config.network)
-    if isinstance(model, LappedTransform):
-        places = range(min(len(volumes), FIRST_CROPS))
-        crops = torch.stack([_random_crop(volumes, config, BEFORE_ALL_STEPS, place) for place in places])
-        model.set_principal_components(crops, config.balance)
-        encoding: tuple[nn.Module, ...] = (model.encoder,)
-    else:
-        # MONAI's posterior is at first as wide as the latents; a narrow one lets the decoder see them at once.
-        log_variance = model.quant_conv_log_sigma.get_submodule("conv")
-        assert isinstance(log_variance, torch.nn.Conv3d) and log_variance.bias is not None
-        torch.nn.init.constant_(log_variance.bias, INITIAL_LOG_VARIANCE)
-        encoding = (model.encoder, model.quant_conv_mu, model.quant_conv_log_sigma)
-    if refine is not None:
-        # It may have no network for detail yet.
-        model.load_state_dict(model.state_dict() | refine.state_dict())
-        for part in encoding:
-            part.requires_grad_(False)
+    model = _begun(volumes, config, refine)
     trainer = Trainer(
         _Learner(model, config),
         checkpoints,
         config,
         schedule=one_cycle(config, rising=RISING),
+        ema_decay=None if config.network.detail is None else DETAIL_EMA,
         accelerator=accelerator,
     )
     if config.batch_size % trainer.accelerator.num_processes:
@@ -223,6 +224,35 @@ def train_autoencoder(
     look = None if after_step is None else lambda trainer: after_step(trainer, model)
     trainer.fit(partial(_loss, trainer, config), batches, logger, look)
     return model.to("cpu").eval().requires_grad_(False)
+
+
+def _begun(volumes: VolumeSource, config: AutoencoderTraining, refine: Autoencoder | None) -> Autoencoder:
+    """The network as it is before the first step; what is not to learn needs no gradient."""
+    model = build_autoencoder(config.network)
+    if isinstance(model, LappedTransform):
+        places = range(min(len(volumes), FIRST_CROPS))
+        crops = torch.stack([_random_crop(volumes, config, BEFORE_ALL_STEPS, place) for place in places])
+        model.set_principal_components(crops, config.balance)
+        frozen: tuple[nn.Module, ...] = (model.encoder,)
+    else:
+        # MONAI's posterior is at first as wide as the latents; a narrow one lets the decoder see them at once.
+        log_variance = model.quant_conv_log_sigma.get_submodule("conv")
+        assert isinstance(log_variance, torch.nn.Conv3d) and log_variance.bias is not None
+        torch.nn.init.constant_(log_variance.bias, INITIAL_LOG_VARIANCE)
+        frozen = (model.encoder, model.quant_conv_mu, model.quant_conv_log_sigma)
+    if refine is not None:
+        # It may have no network for detail yet.
+        model.load_state_dict(model.state_dict() | refine.state_dict())
+        for part in frozen:
+            part.requires_grad_(False)
+    if config.network.detail is not None:
+        if not isinstance(refine, LappedTransform):
+            raise InputError(NOTHING_TO_REFINE)
+        assert isinstance(model, LappedTransform)
+        model.decoder.requires_grad_(False)
+        if refine.detail is None:
+            model.set_spread(crops)
+    return model
 
 
 def _loss(trainer: Trainer, config: AutoencoderTraining, batch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -259,12 +289,6 @@ def frequency_loss(a: Tensor, b: Tensor) -> Tensor:
     """
     spectra = (torch.fft.rfft2(volume.float().movedim(-1, 1), norm="ortho").abs() for volume in (a, b))
     return F.l1_loss(*spectra)
-
-
-@torch.inference_mode()
-def encode_mean(model: Autoencoder, volumes: Tensor) -> Tensor:
-    """The autoencoder's mean latent (B, C, x, y, z) of (B, 1, X, Y, Z) voxels in 0 … 1, not yet scaled."""
-    return model.encode(volumes)[0]
 
 
 @torch.inference_mode()

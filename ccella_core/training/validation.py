@@ -13,7 +13,7 @@ from monai.metrics import compute_roc_auc
 from PIL import Image
 from torch import nn
 
-from ccella_core.generation.decoding import decode
+from ccella_core.generation.decoding import decode, seeds_of_part
 from ccella_core.generation.sampling.loop import sample
 from ccella_core.generation.sampling.schedulers import DEFAULT_SCHEDULER
 from ccella_core.imaging.planes import middle_planes, side_by_side, stacked
@@ -141,6 +141,14 @@ def draw_samples(
             num_inference_steps=steps,
         )
         parts = (latents / cases.scale.to(latents.device)).chunk(len(cases.index.parts), dim=1)
-        volumes = [decode(autoencoder, latent, scale_factor=1.0)[0, 0].numpy() for latent in parts]
+        volumes = [
+            decode(
+                autoencoder,
+                latent,
+                scale_factor=1.0,
+                seeds=seeds_of_part(part, cases.index.parts, [seed]),
+            )[0, 0].numpy()
+            for part, latent in zip(cases.index.parts, parts, strict=True)
+        ]
         columns.append(stacked([plane for volume in volumes for plane in middle_planes(volume, spacing)]))
     return Image.fromarray(side_by_side(columns))

@@ -92,10 +92,11 @@ def test_the_sampling_loop_keeps_it() -> None:
         denoiser.unet.expected.draw.bias.copy_(mean.flatten())
         denoiser.unet.gaussian.log_power[LESION] = -3.0
 
-    def drawn(channel: int | None) -> torch.Tensor:
+    def drawn(channel: int | None, pathology: float | None = None) -> torch.Tensor:
         result = sample(
             denoiser, FLOW, text=torch.randn(1, 5, 6, generator=torch.Generator().manual_seed(2)), shape=(16, 16, 10),
             spacing=(1, 1, 3), seeds=[4], scheduler="dpm++", num_inference_steps=6, lesion_channel=channel,
+            pathology=pathology,
         )  # fmt: skip
         return result.latents[0]
 
@@ -104,3 +105,6 @@ def test_the_sampling_loop_keeps_it() -> None:
     place = mean[LESION] > LEAST_EXPECTED
     assert with_it[LESION][place].sum() > 1.2 * without[LESION][place].sum()
     torch.testing.assert_close(with_it[LESION][~place], without[LESION][~place], rtol=0, atol=0.2)
+    # A request for a negative volume counts more than what the report lets expect.
+    torch.testing.assert_close(drawn(LESION, 0.2), drawn(None, 0.2), rtol=0, atol=1e-6)
+    assert drawn(LESION, 0.9)[LESION][place].sum() > 1.2 * drawn(None, 0.9)[LESION][place].sum()

@@ -149,7 +149,8 @@ def sample(
             cost. Experimental for reports: the published model is sampled without.
         dtype: precision of the network's arithmetic, see ``devices.choose_dtype``.
         known: a latent that is given, and what of it is drawn anew; by default all is drawn.
-        lesion_channel: of the latent, the label of the lesion, where there is one: see ``expected_lesion``.
+        lesion_channel: of the latent, the label of the lesion, where there is one: see ``expected_lesion``. It is left
+            alone where ``pathology`` asks for a negative volume.
         callback: called after every step.
 
     Raises:
@@ -176,7 +177,10 @@ def sample(
         mean = denoiser.expected(branches[-1].tokens[0], shape) if branches and lesion_channel is not None else None
     expected = None
     if mean is not None and lesion_channel is not None:
-        expected = ExpectedLesion(mean.float().cpu(), lesion_channel, scheduler_config)
+        mean = mean.float().cpu().repeat(B // len(mean), 1, 1, 1, 1)
+        # Whoever asks for a negative volume of a positive report wants no lesion kept.
+        mean[[value is not None and value < 0.5 for value in requested], lesion_channel] = 0
+        expected = ExpectedLesion(mean, lesion_channel, scheduler_config)
     predicted = branches[-1].class_probability if branches else None
     classes = class_inputs(predicted, requested, steps).to(device) if denoiser.config.uses_class else None
 
