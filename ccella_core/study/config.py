@@ -220,5 +220,8 @@ def _without_reading(settings: dict[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in settings.items() if key not in FOR_READING}
     denoiser = kept.get("denoiser")
     if isinstance(denoiser, dict) and isinstance(network := denoiser.get("network"), dict):
-        kept["denoiser"] = denoiser | {"network": {key: each for key, each in network.items() if key != "adapter"}}
+        network = {key: each for key, each in network.items() if key != "adapter"}
+        if isinstance(unet := network.get("unet"), dict):  # what reports let expect
+            network["unet"] = {key: each for key, each in unet.items() if key != "expected"}
+        kept["denoiser"] = denoiser | {"network": network}
     return kept
