@@ -56,6 +56,10 @@ def test_what_reports_let_expect_is_left_out_of_variants_that_read_none() -> Non
     assert blind.denoiser.network.unet == reads.denoiser.network.unet.model_copy(update={"expected": False})
 
 
+def test_label_maps_which_are_not_measured_are_not_drawn() -> None:
+    assert study().synthesis.options.labels is False
+
+
 def test_a_second_training_learns_on_from_the_first() -> None:
     settings = {"denoiser": {"steps": 7, "decay_steps": 20, "batch_size": 3}}
     then = {"denoiser": {"steps": 5, "decay_steps": None, "seed": 1}}

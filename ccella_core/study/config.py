@@ -76,12 +76,16 @@ class Synthesis(StrictModel):
 
     @property
     def options(self) -> GenerationOptions:
-        """Those of every volume. Scheduler and steps are also the defaults of the models that the study makes."""
+        """Those of every volume, without label maps, which a study does not measure.
+
+        Scheduler and steps are also the defaults of the models that the study makes.
+        """
         return GenerationOptions(
             seed=self.seed,
             scheduler=self.scheduler,
             num_inference_steps=self.num_inference_steps,
             guidance_scale=self.guidance_scale,
+            labels=False,
         )
 
 
