@@ -44,6 +44,22 @@ def test_what_concerns_reports_is_left_out_of_variants_that_read_none() -> None:
     assert reads.cache_folder != blind.cache_folder and reads.output != blind.output
 
 
+def test_what_reports_let_expect_is_left_out_of_variants_that_read_none() -> None:
+    settings = {
+        "expect_first": {"steps": 2, "batch_size": 2, "learning_rate": 1e-3},
+        "denoiser": {"network": {"unet": {"gaussian": True, "expected": True}}},
+    }
+    config = study(training={"settings": settings})
+    reads, blind = trainings_of(config, "decoupled")[0], trainings_of(config, "maisi")[0]
+    assert reads.expect_first is not None and reads.denoiser.network.unet.expected
+    assert blind.expect_first is None and not blind.denoiser.network.unet.expected
+    assert blind.denoiser.network.unet == reads.denoiser.network.unet.model_copy(update={"expected": False})
+
+
+def test_label_maps_which_are_not_measured_are_not_drawn() -> None:
+    assert study().synthesis.options.labels is False
+
+
 def test_a_second_training_learns_on_from_the_first() -> None:
     settings = {"denoiser": {"steps": 7, "decay_steps": 20, "batch_size": 3}}
     then = {"denoiser": {"steps": 5, "decay_steps": None, "seed": 1}}

@@ -76,12 +76,16 @@ class Synthesis(StrictModel):
 
     @property
     def options(self) -> GenerationOptions:
-        """Those of every volume. Scheduler and steps are also the defaults of the models that the study makes."""
+        """Those of every volume, without label maps, which a study does not measure.
+
+        Scheduler and steps are also the defaults of the models that the study makes.
+        """
         return GenerationOptions(
             seed=self.seed,
             scheduler=self.scheduler,
             num_inference_steps=self.num_inference_steps,
             guidance_scale=self.guidance_scale,
+            labels=False,
         )
 
 
@@ -220,5 +224,8 @@ def _without_reading(settings: dict[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in settings.items() if key not in FOR_READING}
     denoiser = kept.get("denoiser")
     if isinstance(denoiser, dict) and isinstance(network := denoiser.get("network"), dict):
-        kept["denoiser"] = denoiser | {"network": {key: each for key, each in network.items() if key != "adapter"}}
+        network = {key: each for key, each in network.items() if key != "adapter"}
+        if isinstance(unet := network.get("unet"), dict):  # what reports let expect
+            network["unet"] = {key: each for key, each in unet.items() if key != "expected"}
+        kept["denoiser"] = denoiser | {"network": network}
     return kept
