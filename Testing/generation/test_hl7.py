@@ -24,7 +24,9 @@ def message(signs: str = USUAL, *texts: str, characters: str = "") -> str:
 @pytest.mark.parametrize("signs", [USUAL, "|^~\\&#", "#*~\\&", "$%!?@", "!^~\\&", ":^~\\&", "|$~\\&"])
 def test_a_message_says_itself_what_separates_its_parts(signs):
     told = []
-    text = plain_text(message(signs, "Volume 40 \\F\\ 41 mL.\\.br\\a \\S\\ b \\T\\ c \\R\\ d \\E\\ e~Second."), told.append)
+    text = plain_text(
+        message(signs, "Volume 40 \\F\\ 41 mL.\\.br\\a \\S\\ b \\T\\ c \\R\\ d \\E\\ e~Second."), told.append
+    )
     field, component, repetition, escape, subcomponent = signs[:5]
     marks = f"a {component} b {subcomponent} c {repetition} d {escape} e"
     assert text == f"Volume 40 {field} 41 mL.\n{marks}\nSecond."
@@ -39,7 +41,7 @@ def test_signs_may_be_missing_from_the_end():
 
 @pytest.mark.parametrize("start", ["MSH||A", "MSH|^|A", "MSH|^^\\&|A", "MSH|^~^&|A", "FHS|^~\\&|A"])
 def test_a_message_without_its_signs_is_refused(start):
-    with pytest.raises(InputError, match="HL7 message that does not say what separates its parts .*: give its text"):
+    with pytest.raises(InputError, match=r"HL7 message that does not say what separates its parts .*: give its text"):
         plain_text(f"{start}\rOBX|1|TX|a||Lesion.||||||F")
 
 
