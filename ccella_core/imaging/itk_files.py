@@ -52,6 +52,14 @@ def read_meta(path: Path, on_warning: OnWarning) -> sitk.Image:
     return image if (slope, offset) == (1, 0) else sitk.Cast(image, sitk.sitkFloat64) * slope + offset
 
 
+def meta_geometry(path: Path) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Size and spacing that a header announces. Raises InputError or ValueError where it is damaged."""
+    with opened_unpacked(path) as file:
+        header = _meta_header(file, path)
+    spacing = next((header[name] for name in META_SPACING if name in header), "")
+    return whole_numbers(header.get("DimSize", ""), path), tuple(map(float, spacing.split()))
+
+
 def _meta_header(file: BinaryIO, path: Path) -> dict[str, str]:
     header = {}
     for _ in range(MOST_HEADER_LINES):

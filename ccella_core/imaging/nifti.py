@@ -15,7 +15,7 @@ import nibabel as nib
 import numpy as np
 
 from ccella_core.errors import InputError
-from ccella_core.imaging.raw_files import GZIP_MAGIC, OnWarning, check_size, opened, read_announced
+from ccella_core.imaging.raw_files import GZIP_MAGIC, OnWarning, check_size, first_bytes, opened, read_announced
 
 HEADER_BYTES = {348: 352, 540: 544}
 """Size of a NIfTI-1 and a NIfTI-2 header, and where the voxels begin at the earliest."""
@@ -68,6 +68,13 @@ def read_nifti(path: Path, on_warning: OnWarning) -> tuple[np.ndarray, np.ndarra
     if slope is not None and (slope, intercept) != (1, 0):
         voxels = voxels * np.float64(slope) + np.float64(intercept)
     return voxels.astype(voxels.dtype.newbyteorder("="), copy=False), _affine(header, path, on_warning)
+
+
+def nifti_geometry(path: Path) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Size and spacing that a header announces. Raises InputError where it is damaged beyond that."""
+    header, _ = _header(first_bytes(path, HEADER_BYTES[540]), path)
+    axes = int(header["dim"][0])
+    return tuple(map(int, header["dim"][1 : axes + 1])), tuple(map(float, header["pixdim"][1 : axes + 1]))
 
 
 def read_start(stream: Any, path: Path) -> bytes:

@@ -44,6 +44,15 @@ def read_nrrd(path: Path, on_warning: OnWarning) -> sitk.Image:
     return _in_mm(read_by_itk(path, NRRD_IO), header, path, on_warning)
 
 
+def nrrd_geometry(path: Path) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Size and spacing that a header announces. Raises InputError or ValueError where it is damaged."""
+    with opened_unpacked(path) as file:
+        header = _nrrd_header(file, path)
+    vectors = re.findall(r"\(([^)]*)\)", header.get("space directions", ""))
+    lengths = (float(np.linalg.norm(np.array(vector.split(","), dtype=np.float64))) for vector in vectors)
+    return whole_numbers(header.get("sizes", ""), path), tuple(lengths)
+
+
 def nrrd_in_memory(content: bytes, path: Path) -> sitk.Image:
     """An uncompressed NRRD that is no file on this computer.
 

@@ -6,9 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import nibabel as nib
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 
@@ -18,10 +16,10 @@ from ccella_core.config import shorten
 from ccella_core.errors import InputError
 from ccella_core.evaluation.data.synthetic_set import is_synthetic_set, read_table
 from ccella_core.files import sha256_of
-from ccella_core.imaging.itk_files import META_IO
+from ccella_core.imaging.itk_files import meta_geometry
 from ccella_core.imaging.label_map import is_label_map
-from ccella_core.imaging.nifti import is_nifti
-from ccella_core.imaging.nrrd import NRRD_IO
+from ccella_core.imaging.nifti import is_nifti, nifti_geometry
+from ccella_core.imaging.nrrd import nrrd_geometry
 from ccella_core.imaging.orientation import affine_of, is_upright
 from ccella_core.imaging.raw_files import first_bytes
 from ccella_core.imaging.scans import IMAGE_SUFFIXES, LENGTH_OF_START, SPACING_TOLERANCE, read_scan
@@ -259,16 +257,10 @@ def _geometry_of_most(paths: list[Path]) -> tuple[tuple[int, int, int], tuple[fl
 def _announced(path: Path) -> tuple[float, ...] | None:
     """Size and spacing by a file's header, which is read in a moment; ``None`` where that is not simple."""
     try:
-        if is_nifti(start := first_bytes(path, LENGTH_OF_START)):
-            header: Any = nib.load(path).header  # type: ignore[attr-defined]
-            size, spacing = header.get_data_shape(), header.get_zooms()
-        else:
-            reader = sitk.ImageFileReader()
-            reader.SetImageIO(NRRD_IO if start.startswith(b"NRRD") else META_IO)  # others complain on the terminal
-            reader.SetFileName(str(path))
-            reader.ReadImageInformation()
-            size, spacing = reader.GetSize(), reader.GetSpacing()
-    except Exception:  # of many kinds in a damaged file, which the reading of its voxels names in words
+        start = first_bytes(path, LENGTH_OF_START)
+        read = nifti_geometry if is_nifti(start) else nrrd_geometry if start.startswith(b"NRRD") else meta_geometry
+        size, spacing = read(path)
+    except (InputError, ValueError):  # which the reading of its voxels says better
         return None
     return (*size, *(round(float(each), SPACING_DECIMALS) for each in spacing))
 
