@@ -180,11 +180,11 @@ def _decoded(data: bytes, path: Path, on_warning: OnWarning | None) -> str:
     text = data.decode("cp1252", errors="replace")
     if "\ufffd" in text:
         text = data.decode("latin-1")
+    if sum(character < " " and character not in "\t\r\n\f" for character in text) > len(text) // 100:
+        raise InputError(f"{path} is no text; save it as UTF-8 (in Excel: 'CSV UTF-8').")
     beyond = sum(character > "\x7f" for character in text)
     if beyond > MOST_BEYOND_ASCII * sum(not character.isspace() for character in text):
         raise InputError(f"{path} is neither UTF-8 nor Latin-1, as most of its characters show; save it as UTF-8.")
-    if sum(character < " " and character not in "\t\r\n\f" for character in text) > len(text) // 100:
-        raise InputError(f"{path} is no text; save it as UTF-8 (in Excel: 'CSV UTF-8').")
     if on_warning is not None:
         on_warning(f"{path.name} is not UTF-8 and was read as Latin-1 (Windows-1252); look at its accents.")
     return text

@@ -124,9 +124,9 @@ def _read(path: Path, warn: OnWarning, *, is_mask: bool = False) -> sitk.Image:
             return _as_image(*read(path, warn), path)
         if start.startswith(b"NRRD"):
             return read_nrrd(path, warn)
-        if b"=" in start and (b"NDims" in start or b"ObjectType" in start):
-            return read_meta(path, warn)
         other = next((what for magic, what in NOT_A_SCAN.items() if start.startswith(magic)), None)
+        if other is None and b"=" in start and (b"NDims" in start or b"ObjectType" in start):
+            return read_meta(path, warn)
         if is_nifti(start) or (path.name.lower().endswith(NIFTI_SUFFIXES) and other is None):
             return _as_image(*read_nifti(path, warn), path)
     except OSError as error:

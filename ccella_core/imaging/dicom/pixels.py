@@ -60,7 +60,7 @@ def voxels_of(data: Any, shape: tuple[int, int, int], path: Path, *, scaled_alik
 
 
 def _check_ends(data: Any, count: int, path: Path) -> None:
-    """Raises InputError unless each compressed image has its end; of one that was cut off, codecs print their opinion."""
+    """Raises InputError unless each compressed image has its end; of one that was cut off, codecs complain aloud."""
     from pydicom import encaps
 
     try:
