@@ -42,7 +42,7 @@ def test_a_table_of_which_hardly_a_row_can_be_read_is_none(tmp_path):
 
 
 def test_columns_that_were_emptied_are_none(tmp_path):
-    found = read_table(table(tmp_path, "case,t2w,,\na,x.mha,,\nb,y.mha\nc,z.mha,,4\n"))
+    found = table(tmp_path, "case,t2w,,\na,x.mha,,\nb,y.mha\nc,z.mha,,4\n")
     assert found.columns == ["case", "t2w"]
     assert [row.cells for row in found.rows] == [
         {"case": "a", "t2w": "x.mha"}, {"case": "b", "t2w": "y.mha"}, "there are 4 cells under 2 columns"

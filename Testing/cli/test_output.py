@@ -90,5 +90,5 @@ def test_help_that_cannot_be_printed_ends_in_a_sentence(
 
 
 def test_what_would_steer_a_terminal_is_written_out(capsys: pytest.CaptureFixture[str]) -> None:
-    print_message("\x1b[31mred\x1b]0;title\x07 a\tb\nc \u202eright \x9b2J ä – ✓")
-    assert capsys.readouterr().err == "\\x1b[31mred\\x1b]0;title\\x07 a\tb\nc \\u202eright \\x9b2J ä – ✓\n"
+    print_message("\x1b[31mred\x1b]0;title\x07 a b\nc \u202eright \x9b2J ä – ✓")
+    assert capsys.readouterr().err == "\\x1b[31mred\\x1b]0;title\\x07 a b\nc \\u202eright \\x9b2J ä – ✓\n"
