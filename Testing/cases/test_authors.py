@@ -129,3 +129,9 @@ def test_a_folder_without_lists_is_said(tmp_path):
         read_source(tmp_path, "authors")
     with pytest.raises(InputError, match=r"no PI-CAI or PROSTATEx folder and holds no train\.json"):
         read_source(tmp_path)
+
+
+def test_an_image_that_stands_twice_costs_its_second_entry_alone(folder):
+    cases, refused = read_authors_list(written(folder, [ENTRY, ENTRY | {"text": "Another."}]))[:2]
+    assert [each.id for each in cases] == ["anna_axt2"]
+    assert refused[0].id == "anna_axt2" and "stands in the lists already" in refused[0].reason

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ccella_core.cases.tables import read_table
+from ccella_core.cases.tables import read_any_text, read_table
 from ccella_core.errors import InputError
 
 
@@ -39,3 +39,27 @@ def test_the_first_line_of_excel_is_no_header(tmp_path):
 def test_a_table_of_which_hardly_a_row_can_be_read_is_none(tmp_path):
     with pytest.raises(InputError, match=r"table\.csv, line 102: cannot be read as CSV"):
         table(tmp_path, "id,text\n" + '"1" 2,a\n' * 500)
+
+
+def test_columns_that_were_emptied_are_none(tmp_path):
+    found = table(tmp_path, "case,t2w,,\na,x.mha,,\nb,y.mha\nc,z.mha,,4\n")
+    assert found.columns == ["case", "t2w"]
+    assert [row.cells for row in found.rows] == [
+        {"case": "a", "t2w": "x.mha"}, {"case": "b", "t2w": "y.mha"}, "there are 4 cells under 2 columns"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Поражение 5 мм в левой доле.", "cp1251"),
+        ("前列腺左侧外周带病变。", "gb18030"),
+        ("前立腺の左葉に病変。", "shift-jis"),
+    ],
+)
+def test_letters_of_another_encoding_are_not_taken_for_accents(tmp_path, text, encoding):
+    (tmp_path / "a.txt").write_bytes(text.encode(encoding))
+    with pytest.raises(InputError, match=r"a\.txt is neither UTF-8 nor Latin-1"):
+        read_any_text(tmp_path / "a.txt")
+    (tmp_path / "a.txt").write_bytes("Läsion, 5 mm, in der äußeren Zone.".encode("cp1252"))
+    assert read_any_text(tmp_path / "a.txt") == "Läsion, 5 mm, in der äußeren Zone."

@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from ccella_core.cli import main
-from ccella_core.cli.output import EXIT_FAILED, EXIT_STOPPED, EXIT_USAGE, explained
+from ccella_core.cli.output import EXIT_FAILED, EXIT_STOPPED, EXIT_USAGE, explained, print_message
 from ccella_core.errors import Cancelled, InputError, SaveError
 
 
@@ -87,3 +87,8 @@ def test_help_that_cannot_be_printed_ends_in_a_sentence(
     assert (
         ended.value.code == EXIT_FAILED and "No space left on device; choose another place" in capsys.readouterr().err
     )
+
+
+def test_what_would_steer_a_terminal_is_written_out(capsys: pytest.CaptureFixture[str]) -> None:
+    print_message("\x1b[31mred\x1b]0;title\x07 a b\nc \u202eright \x9b2J ä – ✓")
+    assert capsys.readouterr().err == "\\x1b[31mred\\x1b]0;title\\x07 a b\nc \\u202eright \\x9b2J ä – ✓\n"

@@ -108,7 +108,7 @@ def toy_synthetic(
                 predicted_positive_probability=float(read) if predicts else None,
                 seed=number,
                 path=path,
-                sha256="0" * 64,
+                sha256=sha256_of(folder / path),
             )
             rows.append(row.model_copy(update=changes))
     write_settings(folder, SETTINGS)

@@ -77,7 +77,6 @@ def test_rich_text(rtf, text):
         (r"{\rtf1 {\b No lesion} in the right half. But the lef", "incomplete: its end is missing"),
         (r"{\rtf1 No lesion.}{\rtf1 PI-RADS 5.}", "two documents in one file"),
         (f"{HL7}\r{HL7}", "several HL7 messages in one file"),
-        (HL7.replace("MSH|^~\\&|", "MSH$%~\\&$"), "HL7 message with other separators"),
     ],
 )
 def test_what_holds_none_is_refused(text, words):

@@ -55,13 +55,19 @@ def read_authors_list(path: Path) -> SourceCases:
     folder = path if path.is_dir() else path.parent
     cases: list[Case] = []
     refused: list[RejectedCase] = []
+    images: set[Path] = set()
     for split, entries in parts:
         for number, entry in enumerate(entries, start=1):
             name = _name(entry, number)
             try:
-                cases.append(_case(entry, name, split, folder))
+                case = _case(entry, name, split, folder)
+                if case.images["t2w"] in images:
+                    raise InputError(f"Its image {case.images['t2w']} stands in the lists already.")
             except InputError as error:
                 refused.append(RejectedCase(name, str(error)))
+            else:
+                images.add(case.images["t2w"])
+                cases.append(case)
     return SourceCases(with_own_names(cases), tuple(refused), warnings=_of_several(parts))
 
 

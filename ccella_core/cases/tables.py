@@ -22,6 +22,8 @@ WORDS_FOR_NOTHING = frozenset(
      "#value!", "#ref!")
 )  # fmt: skip
 MOST_BYTES = 1 << 28
+MOST_BEYOND_ASCII = 0.5
+"""Share of a text in Latin-1; in another encoding, as of Cyrillic or Chinese, letter after letter lies beyond."""
 MOST_UNREADABLE = 100
 """Rows after which a table is no table; to each that follows the file is read again."""
 BYTE_ORDER_MARKS = (
@@ -29,7 +31,8 @@ BYTE_ORDER_MARKS = (
     (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"),
 )  # fmt: skip
 NOT_A_TABLE = {
-    b"PK\x03\x04": "an Excel workbook or an archive; save the sheet as CSV (in Excel: 'CSV UTF-8')",
+    b"PK\x03\x04": "a workbook or document (Excel, Word), or an archive; save its sheet as CSV (in Excel: 'CSV UTF-8') "
+    "or its text",
     b"\xd0\xcf\x11\xe0": "an old Excel or Word file; save it as CSV or text",
     b"%PDF": "a PDF; save its text",
     b"\x1f\x8b": "an archive (gzip); unpack it",
@@ -104,6 +107,8 @@ def read_table(path: Path, on_warning: OnWarning | None = None) -> Table:
     header = rows[0].cells
     if isinstance(header, str):
         raise InputError(f"{path.name}, line {rows[0].line}: {header}.")
+    while header and not header[-1]:  # spreadsheets keep columns that were emptied
+        header.pop()
     folded = [name.casefold() for name in header if name]
     if len(set(folded)) < len(folded):
         raise InputError(f"{path.name}, line {rows[0].line}: a column stands there twice.")
@@ -177,6 +182,9 @@ def _decoded(data: bytes, path: Path, on_warning: OnWarning | None) -> str:
         text = data.decode("latin-1")
     if sum(character < " " and character not in "\t\r\n\f" for character in text) > len(text) // 100:
         raise InputError(f"{path} is no text; save it as UTF-8 (in Excel: 'CSV UTF-8').")
+    beyond = sum(character > "\x7f" for character in text)
+    if beyond > MOST_BEYOND_ASCII * sum(not character.isspace() for character in text):
+        raise InputError(f"{path} is neither UTF-8 nor Latin-1, as most of its characters show; save it as UTF-8.")
     if on_warning is not None:
         on_warning(f"{path.name} is not UTF-8 and was read as Latin-1 (Windows-1252); look at its accents.")
     return text

@@ -223,8 +223,13 @@ def _report_text(report: str | None, file: Path | None) -> str | None:
         raise InputError("Give either --report or --report-file, not both.")
     from ccella_core.cases.tables import read_any_text
     from ccella_core.generation.markup import plain_text
+    from ccella_core.generation.report_text import check_report
 
-    return plain_text(read_any_text(file, _warn), _warn)
+    text = read_any_text(file, _warn)
+    try:
+        return check_report(plain_text(text, _warn))
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
 
 
 def _warn(warning: str) -> None:

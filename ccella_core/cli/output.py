@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Callable, Iterable
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
@@ -34,6 +35,8 @@ EXIT_CODES = (
     "130 stopped with Ctrl-C."
 )
 STAGE_WORDS = {"encode": "Reading the report", "denoise": "Denoising", "decode": "Decoding"}
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""All but the tab and the line feed; the last ones turn the direction of what follows."""
 PLAIN_LINES = 4  # lines a stage, where there is no terminal to draw a bar on
 SPEED_WINDOW_SECONDS = 3600.0  # over which speed is measured: Rich's half a minute may see no step end
 
@@ -111,7 +114,12 @@ def _fault(error: Exception) -> str:
 def print_message(text: str, *, style: str | None = None) -> None:
     """A line for a person, on stderr."""
     # Neither markup nor wrapping: the text may hold brackets and paths that a person copies.
-    Console(stderr=True).print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    Console(stderr=True).print(printable(text), style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """With what would steer a terminal written out: names and descriptions come from files that others made."""
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def end_with_left_out(left_out: Iterable[tuple[str, str]]) -> None:

@@ -9,14 +9,10 @@ from __future__ import annotations
 import re
 
 from ccella_core.errors import InputError
+from ccella_core.generation.hl7 import is_hl7, text_of_hl7
 from ccella_core.imaging.raw_files import OnWarning
 
 RTF_START = "{\\rtf"
-HL7_STARTS = ("MSH|^~\\&|", "MSH|^~\\&#|")  # the second since version 2.7
-HL7_OF_OTHER_SIGNS = re.compile(r"MSH[^\w\s]{5}")
-HL7_SEGMENT = re.compile(r"[A-Z][A-Z0-9]{2}(\||$)")
-WITHDRAWN = frozenset("DXW")
-"""What an observation's status says where it is deleted, never came about, or is wrong (HL7 table 0085)."""
 RTF_TOKEN = re.compile(
     r"\\([a-z]{1,32})(-?\d{1,10})? ?|\\'([0-9a-f]{2})|\\([^a-z'])|([{}])|[\r\n]+|([^\\{}\r\n]+)", re.I
 )
@@ -31,10 +27,6 @@ RTF_ASIDE = frozenset(("fonttbl", "colortbl", "stylesheet", "info", "pict", "obj
 RTF_HIDDEN = frozenset(("v", "deleted", "strike", "striked"))
 """Words behind which text is not shown, or struck out, until the same word with a 0."""
 DEEPEST_GROUP = 1000
-TEXT_TYPES = frozenset(("TX", "FT", "ST"))
-"""Of an HL7 observation that is text."""
-HL7_ESCAPES = {".br": "\n", ".sp": "\n", "F": "|", "S": "^", "T": "&", "R": "~", "E": "\\"}
-HL7_ESCAPE = re.compile(r"\\([^\\]{1,20})\\")
 
 
 def plain_text(text: str, on_warning: OnWarning | None = None) -> str:
@@ -50,12 +42,8 @@ def plain_text(text: str, on_warning: OnWarning | None = None) -> str:
     start = text.lstrip("\ufeff \t\r\n\x0b")
     if start.startswith(RTF_START):
         kind, found = "RTF (rich text)", _of_rtf(start)
-    elif start.startswith(HL7_STARTS):
-        kind, found = "an HL7 message", _of_hl7(start, on_warning)
-    elif HL7_OF_OTHER_SIGNS.match(start):
-        raise InputError(
-            f"The report is an HL7 message with other separators than {HL7_STARTS[0][3:]}: give its text alone."
-        )
+    elif is_hl7(start):
+        kind, found = "an HL7 message", text_of_hl7(start, on_warning)
     else:
         return text
     found = re.sub(r"[ \t]+\n", "\n", found).strip()
@@ -140,41 +128,3 @@ def _decoded(data: bytes, encoding: str) -> str:
         return data.decode(encoding, "replace")
     except LookupError:
         return data.decode("cp1252", "replace")
-
-
-def _of_hl7(text: str, on_warning: OnWarning | None) -> str:
-    lines: list[str] = []
-    left_out = set()
-    for segment in _segments(text):
-        fields = segment.split("|")
-        if fields[0] == "NTE" and len(fields) > 3 and fields[3].strip():
-            left_out.add("notes (NTE)")
-        if fields[0] != "OBX" or len(fields) <= 5 or fields[2] not in TEXT_TYPES:
-            continue
-        if len(fields) > 11 and fields[11].strip().upper() in WITHDRAWN:
-            left_out.add("lines that are marked as withdrawn")
-            continue
-        lines += fields[5].split("~")
-    if left_out and on_warning is not None:
-        on_warning(f"The report is an HL7 message, of which {' and '.join(sorted(left_out))} were left out.")
-    return "\n".join(HL7_ESCAPE.sub(_hl7_sign, line) for line in lines)
-
-
-def _segments(text: str) -> list[str]:
-    """The segments of one message. A line that begins none goes on with the one before: senders break long texts."""
-    segments: list[str] = []
-    for line in re.split(r"\r\n|[\r\n]", text):
-        if HL7_SEGMENT.match(line) or not segments:
-            segments.append(line)
-        else:
-            segments[-1] += f"~{line}"
-    if sum(segment.startswith("MSH") for segment in segments) > 1:
-        raise InputError("The report is several HL7 messages in one file: give one report's text alone.")
-    return segments
-
-
-def _hl7_sign(found: re.Match[str]) -> str:
-    code = found[1]
-    if code[0] == "X" and re.fullmatch(r"X([0-9A-Fa-f]{2})+", code):
-        return bytes.fromhex(code[1:]).decode("latin-1").replace("\r\n", "\n").replace("\r", "\n")
-    return HL7_ESCAPES.get(re.sub(r"[+-]?\d+$", "", code), "")

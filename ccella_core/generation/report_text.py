@@ -12,13 +12,14 @@ MAX_REPORT_CHARACTERS = 20_000
 """Ten times a long report: more is a file pasted by mistake."""
 MARKUP: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\{\\rtf|\\pard?\b.*\\par\b", re.DOTALL), "RTF (rich text)"),
-    (re.compile(r"(MSH|FHS|BHS)\|\^~\\&|^(OBX|OBR|PID|NTE)\|[^\n]*\|", re.MULTILINE), "an HL7 message"),
+    (re.compile(r"(MSH|FHS|BHS)\|\^~\\&|(\A|[\r\n])(MSH|FHS|BHS)([^\w\s])[^\w\s]{0,5}\4|"
+                r"(\A|[\r\n])(OBX|OBR|PID|NTE)\|[^\r\n]*\|", re.IGNORECASE), "an HL7 message"),
     (re.compile(r"\s*<\?xml|\s*<!doctype|</?(html|body|div|span|p|br|table|td|tr|b|i|section|text|paragraph)\b[^<>]*>",
                 re.IGNORECASE), "HTML or XML"),
     (re.compile(r"</[a-z][\w:.-]*\s*>|&(?:[lg]t|amp|quot|apos|nbsp|#x?[0-9a-f]{1,6});", re.IGNORECASE), "HTML or XML"),
     (re.compile(r"\\(?:documentclass|begin|end|(?:sub)*section\*?|text[a-z]{2})\{"), "LaTeX"),
-    (re.compile(r"\x1b\["), "coloured for a terminal"),
-    (re.compile(r"\s*[{\[]\s*\"[^\"]+\"\s*:", re.DOTALL), "JSON"),
+    (re.compile(r"\x1b"), "coloured for a terminal"),
+    (re.compile(r"\s*\[?\s*[{\[]\s*\"[^\"]+\"\s*:", re.DOTALL), "JSON"),
     (re.compile(r"%PDF-"), "a PDF"),
     (re.compile(r"%!PS"), "PostScript"),
     (re.compile(r"^(MIME-Version|Content-Transfer-Encoding):", re.IGNORECASE | re.MULTILINE), "an e-mail"),

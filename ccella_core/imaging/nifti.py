@@ -15,11 +15,13 @@ import nibabel as nib
 import numpy as np
 
 from ccella_core.errors import InputError
-from ccella_core.imaging.raw_files import GZIP_MAGIC, OnWarning, check_size, opened, read_announced
+from ccella_core.imaging.raw_files import GZIP_MAGIC, OnWarning, check_size, first_bytes, opened, read_announced
 
 HEADER_BYTES = {348: 352, 540: 544}
 """Size of a NIfTI-1 and a NIfTI-2 header, and where the voxels begin at the earliest."""
 MAGIC = {348: slice(344, 348), 540: slice(4, 8)}
+PAIRED = (b"ni1", b"ni2")
+"""What the magic of a header says whose voxels lie in a file of their own."""
 MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
 FORMS_DIFFER = 0.01
 """mm, or the share of a voxel, by which the two descriptions of where a NIfTI lies may differ."""
@@ -56,6 +58,8 @@ def read_nifti(path: Path, on_warning: OnWarning) -> tuple[np.ndarray, np.ndarra
         data = read_announced(stream, path, announced, on_warning, before=start)
     voxels = np.frombuffer(data, dtype, int(np.prod(shape)), offset).reshape(shape, order="F")
     try:
+        if np.isinf(header["scl_slope"]):  # NaN says that there is none
+            raise nib.spatialimages.HeaderDataError("infinite")
         slope, intercept = header.get_slope_inter()
     except nib.spatialimages.HeaderDataError as error:
         raise InputError(f"{path} cannot be scaled: its header has a slope that is no number.") from error
@@ -63,7 +67,14 @@ def read_nifti(path: Path, on_warning: OnWarning) -> tuple[np.ndarray, np.ndarra
         on_warning(f"{path.name} turns its numbers around (its slope is {slope:g}); look whether it is a negative.")
     if slope is not None and (slope, intercept) != (1, 0):
         voxels = voxels * np.float64(slope) + np.float64(intercept)
-    return voxels.astype(voxels.dtype.newbyteorder("=")), _affine(header, path, on_warning)
+    return voxels.astype(voxels.dtype.newbyteorder("="), copy=False), _affine(header, path, on_warning)
+
+
+def nifti_geometry(path: Path) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Size and spacing that a header announces. Raises InputError where it is damaged beyond that."""
+    header, _ = _header(first_bytes(path, HEADER_BYTES[540]), path)
+    axes = int(header["dim"][0])
+    return tuple(map(int, header["dim"][1 : axes + 1])), tuple(map(float, header["pixdim"][1 : axes + 1]))
 
 
 def read_start(stream: Any, path: Path) -> bytes:
@@ -72,7 +83,7 @@ def read_start(stream: Any, path: Path) -> bytes:
         start = stream.read(544)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} is damaged: not even its header can be unpacked ({error}).") from error
-    if len(start) < 352:
+    if len(start) < 352 and start[MAGIC[348]][:3] not in PAIRED:
         raise InputError(f"{path} is incomplete: {len(start)} bytes are there, less than a header; get it again.")
     return start
 
@@ -90,7 +101,7 @@ def _header(start: bytes, path: Path) -> tuple[nib.Nifti1Header, int]:
     if size is None:
         raise InputError(f"{path} is damaged: its header does not begin as NIfTI's.")
     magic = start[MAGIC[size]][:3]
-    if magic in (b"ni1", b"ni2"):
+    if magic in PAIRED:
         raise InputError(f"The voxels of {path} lie in another file (.img); save both as one .nii.gz.")
     if magic not in (b"n+1", b"n+2"):
         raise InputError(
@@ -118,6 +129,8 @@ def _stored_type(header: nib.Nifti1Header, path: Path) -> np.dtype:
         raise InputError(f"{path} is damaged: its header names no known type of number.") from error
     if dtype.kind == "c":
         raise InputError(f"{path} holds complex numbers; save their magnitude as an image.")
+    if dtype.kind not in "iuf" and not dtype.names:
+        raise InputError(f"{path} is damaged: its header does not say which type of number it holds.")
     if dtype.kind not in "iuf":
         raise InputError(f"{path} holds colours, not intensities; save one value a voxel.")
     if int(header["bitpix"]) != dtype.itemsize * 8:

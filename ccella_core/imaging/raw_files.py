@@ -16,8 +16,8 @@ OnWarning = Callable[[str], None]
 Arguments = ParamSpec("Arguments")
 Read = TypeVar("Read")
 
-MOST_VOXELS = 1 << 28
-"""512 x 512 x 1024: ten times a scan of a prostate. More is a wrong header, or made to fill the memory."""
+MOST_VOXELS = 1 << 27
+"""512 x 512 x 512: five times a large scan of a prostate. More is a wrong header, or made to fill the memory."""
 BLOCK_BYTES = 1 << 20
 TRAILING_BYTES = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
@@ -35,6 +35,16 @@ def opened(path: Path) -> BinaryIO:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} cannot be opened: {getattr(error, 'strerror', None) or error}.") from error
+
+
+def opened_unpacked(path: Path) -> BinaryIO:
+    """The same of a format that nobody packs as a whole. Raises InputError where it is packed."""
+    file = opened(path)
+    if file.read(len(GZIP_MAGIC)) == GZIP_MAGIC:
+        file.close()
+        raise InputError(f"{path} is packed (gzip); unpack it first.")
+    file.seek(0)
+    return file
 
 
 def first_bytes(path: Path, count: int) -> bytes:
@@ -64,7 +74,7 @@ def check_size(path: Path, shape: tuple[int, ...]) -> None:
         raise InputError(f"The header of {path} announces {text} voxels, more than any scan of a prostate has.")
 
 
-def read_announced(stream: Any, path: Path, announced: int, on_warning: OnWarning, *, before: bytes = b"") -> bytes:
+def read_announced(stream: Any, path: Path, announced: int, on_warning: OnWarning, *, before: bytes = b"") -> bytearray:
     """All that a stream holds, when it is what the header announces.
 
     Args:
@@ -77,25 +87,31 @@ def read_announced(stream: Any, path: Path, announced: int, on_warning: OnWarnin
     Raises:
         InputError: less is there, a checksum does not fit, or much more follows.
     """
-    blocks, got = [before], len(before)
+    data = bytearray(before)
     try:
-        while got <= announced + TRAILING_BYTES and (block := stream.read1(BLOCK_BYTES)):
-            blocks.append(block)
-            got += len(block)
+        while len(data) <= announced + TRAILING_BYTES and (block := stream.read1(BLOCK_BYTES)):
+            data += block
     except EOFError as error:
-        raise incomplete(path, got, announced) from error
+        raise incomplete(path, len(data), announced) from error
     except (OSError, zlib.error) as error:
-        if got < announced and "CRC" not in str(error):
-            raise InputError(f"{path} is damaged after {got} of {announced} bytes ({error}); get it again.") from error
-        raise InputError(f"{path} is damaged: its checksum does not fit ({error}); get it again.") from error
-    if got < announced:
-        raise incomplete(path, got, announced)
-    if got > announced:
-        more = f"{got - announced}" if got <= announced + TRAILING_BYTES else f"more than {TRAILING_BYTES}"
-        if got > announced + TRAILING_BYTES:
-            raise InputError(f"{path} holds {more} bytes beyond the {announced} that its header announces.")
+        if len(data) >= announced and isinstance(error, gzip.BadGzipFile) and "Not a gzipped file" in str(error):
+            on_warning(f"{path.name} has something behind its end that is not packed; it is not read.")
+        elif len(data) < announced and "CRC" not in str(error):
+            raise InputError(
+                f"{path} is damaged after {len(data)} of {announced} bytes ({error}); get it again."
+            ) from error
+        else:
+            raise InputError(f"{path} is damaged: its checksum does not fit ({error}); get it again.") from error
+    if len(data) < announced:
+        raise incomplete(path, len(data), announced)
+    if (more := len(data) - announced) > TRAILING_BYTES:
+        raise InputError(
+            f"{path} holds more than {TRAILING_BYTES} bytes beyond the {announced} that its header announces."
+        )
+    if more:
         on_warning(f"{path.name} holds {more} bytes more than its header announces; they are not read.")
-    return b"".join(blocks)[:announced]
+        del data[announced:]
+    return data
 
 
 def unpacked(data: BinaryIO, encoding: str, path: Path) -> Any:

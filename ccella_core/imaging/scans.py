@@ -15,8 +15,9 @@ import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation 
 from ccella_core.errors import InputError
 from ccella_core.imaging.dicom.files import is_dicom
 from ccella_core.imaging.dicom.reading import read_dicom, read_dicom_mask
-from ccella_core.imaging.itk_files import read_meta, read_nrrd
+from ccella_core.imaging.itk_files import read_meta
 from ccella_core.imaging.nifti import is_nifti, read_nifti
+from ccella_core.imaging.nrrd import read_nrrd
 from ccella_core.imaging.orientation import affine_of, centre_of, centred_affine, directions_of, set_affine, spacing_of
 from ccella_core.imaging.raw_files import OnWarning, check_size, first_bytes
 
@@ -33,6 +34,8 @@ FARTHEST_MM = 1e5
 """From the middle of the scanner: a table moves two metres, and beyond this a header is damaged."""
 MOST_OF_A_VOXEL = 1e30
 """Sums and differences of such are finite in float32; beyond, a slope in the header is wrong."""
+MOST_OF_A_WHOLE_NUMBER = 1 << 53
+"""Up to which float64 tells whole numbers apart; beyond, its type or the order of its bytes is wrong."""
 STRAIGHT, SLIGHTLY_SHEARED = 1e-4, 0.01
 """Cosines between axes: up to the first is rounding; up to the second (half a degree) is straightened and said."""
 MOST_LABELS = 64
@@ -47,6 +50,10 @@ NOT_A_SCAN = {
     b"II*\x00": "a picture (TIFF), which has no place in the patient; give the scan itself",
     b"MM\x00*": "a picture (TIFF), which has no place in the patient; give the scan itself",
     b"SIMPLE": "a FITS file; give the scan itself",
+    b"BZh": "packed (bzip2); unpack it first",
+    b"\xfd7zXZ": "packed (xz); unpack it first",
+    b"\x28\xb5\x2f\xfd": "packed (Zstandard); unpack it first",
+    b"version https://git-lfs": "a pointer of Git LFS and not the file itself; fetch it with `git lfs pull`",
 }
 LENGTH_OF_START = 512
 UNNAMED = Path("The image")
@@ -117,19 +124,24 @@ def _read(path: Path, warn: OnWarning, *, is_mask: bool = False) -> sitk.Image:
             return _as_image(*read(path, warn), path)
         if start.startswith(b"NRRD"):
             return read_nrrd(path, warn)
-        if is_nifti(start) or path.name.lower().endswith(NIFTI_SUFFIXES):
-            return _as_image(*read_nifti(path, warn), path)
-        if b"=" in start and (b"NDims" in start or b"ObjectType" in start):
+        other = next((what for magic, what in NOT_A_SCAN.items() if start.startswith(magic)), None)
+        if other is None and b"=" in start and (b"NDims" in start or b"ObjectType" in start):
             return read_meta(path, warn)
+        if is_nifti(start) or (path.name.lower().endswith(NIFTI_SUFFIXES) and other is None):
+            return _as_image(*read_nifti(path, warn), path)
     except OSError as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
     except MemoryError as error:
         raise InputError(f"{path} needs more memory than there is.") from error
-    for magic, what in NOT_A_SCAN.items():
-        if start.startswith(magic):
-            raise InputError(f"{path} is {what}.")
+    if other is not None:
+        raise InputError(f"{path} is {other}.")
+    if path.suffix.lower() == ".img" and path.with_suffix(".hdr").is_file():
+        raise InputError(
+            f"{path} holds voxels alone, and {path.with_suffix('.hdr').name} says what they are; save both as one "
+            ".nii.gz."
+        )
     what = "it is empty" if not start else "it is none of NIfTI, NRRD, MetaImage and DICOM"
     raise InputError(f"Cannot read {path} as a scan: {what}.")
 
@@ -180,6 +192,13 @@ def _checked(image: sitk.Image, path: Path, warn: OnWarning, *, fewest_slices: i
         raise InputError(
             f"{path} holds NaN or infinite voxels ({count} of {voxels.size}); fill them and save it again."
         )
+    if voxels.dtype.itemsize == 8 and voxels.dtype.kind in "iu":
+        most = max(int(voxels.max()), -int(voxels.min()))
+        if most > MOST_OF_A_WHOLE_NUMBER:
+            raise InputError(
+                f"{path} holds whole numbers of up to {most:.2g}, which no scan has: the type of its numbers, or the "
+                "order of their bytes, is wrong in its header; convert the scan again from its source."
+            )
     if voxels.dtype.kind == "f" and (most := np.abs(voxels).max()) > MOST_OF_A_VOXEL:
         raise InputError(
             f"{path} holds voxels of up to {most:.1g}, which no scan has: its header's scale is damaged; get it again."

@@ -103,9 +103,8 @@ class SyntheticImage:
         except InputError:
             raise
         except (OSError, RuntimeError) as error:  # SimpleITK reports every failure to write as RuntimeError
-            raise SaveError(
-                f"Could not save {image_path}: {error}. Free disk space or choose another folder."
-            ) from error
+            why = getattr(error, "strerror", None) or error
+            raise SaveError(f"Could not save {image_path}: {why}. Free disk space or choose another folder.") from error
         return image_path
 
     def to_bytes(self, name: str) -> tuple[bytes, bytes]:
@@ -252,12 +251,9 @@ class SyntheticVolume(SyntheticImage):
 
 
 def read_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Voxels (X, Y, Z) and affine of a file that ``save`` wrote."""
-    if image_suffix(path) in ITK_SUFFIXES:
-        image = sitk.ReadImage(str(path))
-        return sitk.GetArrayFromImage(image).transpose(2, 1, 0), affine_of(image)
-    nifti = nib.Nifti1Image.from_filename(path, mmap=False)
-    return np.asarray(nifti.dataobj), nifti.affine
+    """Voxels (X, Y, Z) and affine of a file that ``save`` wrote. Raises InputError as ``read_scan`` does."""
+    image = read_scan(path)
+    return sitk.GetArrayFromImage(image).transpose(2, 1, 0), affine_of(image)
 
 
 def synthetic_name(path: Path) -> Path:
@@ -289,7 +285,9 @@ def read_sidecar(image_path: Path, *, verify: bool = True) -> Sidecar:
         altered = verify and sha256_of(image_path) != sidecar.sha256
     except OSError as error:
         why = f"{error.filename or sidecar_path}: {error.strerror or error}"
-        raise InputError(f"{image_path} is not a saved synthetic volume ({why}).") from error
+        raise InputError(
+            f"{image_path} is not a saved synthetic volume ({why}); give one with its JSON beside it."
+        ) from error
     except ValidationError as error:
         raise InputError(f"{sidecar_path} is no sidecar: {sentence_of(error, private=True)}.") from error
     if altered:

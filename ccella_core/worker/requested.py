@@ -9,7 +9,7 @@ from typing import Any
 from ccella_core.errors import InputError
 from ccella_core.generation.edit import Source, Sphere, edit_of
 from ccella_core.generation.options import check_device, check_request
-from ccella_core.imaging.itk_files import nrrd_in_memory
+from ccella_core.imaging.nrrd import nrrd_in_memory
 from ccella_core.models.search import resolve_model
 from ccella_core.provenance import SequenceName
 from ccella_core.worker.output import checked_name

@@ -95,7 +95,7 @@ def synthetic(folder: Path, prepared: PreparedSet, pages: dict[str, int], *, sou
             SyntheticCase(
                 id=name, case=case.id, patient=case.patient, split=case.split, sequence="t2w", pathology=case.pathology,
                 predicted_pathology=None, predicted_positive_probability=None, seed=0,
-                path=path.relative_to(folder).as_posix(), sha256="0" * 64,
+                path=path.relative_to(folder).as_posix(), sha256=sha256_of(path),
             )
         )  # fmt: skip
     write_table(folder, rows)

@@ -61,9 +61,14 @@ def row(number: int, **changes: object) -> SyntheticCase:
 
 def synthetic(folder: Path, *rows: SyntheticCase) -> Path:
     write_settings(folder, SETTINGS)
-    write_table(folder, rows)
     for number, each in enumerate(rows):
         write(folder / each.path, voxels_of(number))
+    return tabled(folder, *rows)
+
+
+def tabled(folder: Path, *rows: SyntheticCase) -> Path:
+    """With the table of the files as they are now, whatever was made of them."""
+    write_table(folder, [each.model_copy(update={"sha256": sha256_of(folder / each.path)}) for each in rows])
     return folder
 
 
@@ -145,7 +150,7 @@ def test_a_table_of_before_there_were_labels_and_wordings_is_read(tmp_path: Path
     new = ",labels,report_is_outside"
     assert header.endswith(new) and line.endswith(",,")
     (folder / CSV_NAME).write_text(f"{header.removesuffix(new)}\n{line[:-2]}\n", encoding="utf-8")
-    assert read_table(folder) == (row(0),)
+    assert read_table(folder) == (row(0, sha256=sha256_of(folder / row(0).path)),)
 
 
 def test_hidden_files_and_complex_images(tmp_path: Path) -> None:
@@ -222,16 +227,18 @@ def test_folders_with_nothing_in_them(tmp_path: Path) -> None:
 def test_synthetic_volumes_of_another_spacing(tmp_path: Path) -> None:
     folder = synthetic(tmp_path, row(0), row(1))
     write(folder / "volumes/1.nii.gz", voxels_of(1), np.diag([2.0, 2.0, 3.0, 1.0]))
+    tabled(folder, row(0), row(1))
     with pytest.raises(InputError, match="spacing of 2 x 2 x 3 mm and most of its set 1 x 1 x 3"):
         open_volume_set(folder).voxels(1)
     (folder / "volumes/1.nii.gz").unlink()
-    with pytest.raises(InputError, match="There is no scan"):
+    with pytest.raises(InputError, match=r"1\.nii\.gz cannot be read: No such file"):
         open_volume_set(folder).voxels(1)
 
 
 def test_the_table_comes_back_as_it_was(tmp_path: Path) -> None:
     rows = (row(0), row(1, predicted_pathology=None, predicted_positive_probability=None))
     synthetic(tmp_path, *rows)
+    write_table(tmp_path, rows)
     assert is_synthetic_set(tmp_path) and read_table(tmp_path) == rows and read_synthesis_settings(tmp_path) == SETTINGS
 
 
@@ -245,28 +252,66 @@ def test_a_folder_that_is_no_synthetic_set_yet(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage",
+    ("damage", "words"),
     [
-        lambda text: text.replace(",t2w,", ",flair,"),
-        lambda text: text.replace(",0.25,", ",1.25,"),
-        lambda text: text.replace("volumes/0", "../volumes/0"),
-        lambda text: text.replace("volumes/0", "/volumes/0"),
-        lambda text: text.replace("volumes/0", r"C:\\volumes\\0"),
-        lambda text: text.replace(",seed,", ",sead,"),
-        lambda text: text.strip() + ",one more\n",
-        lambda text: text.rpartition(",")[0] + "\n",
-        lambda text: "\0" + text,
-        lambda text: text.partition("\n")[2],
-        lambda text: "",
+        (lambda text: text.replace(",t2w,", ",flair,"), "line 2: sequence: choose 't2w', 'hbv' or 'adc'"),
+        (lambda text: text.replace(",0.25,", ",1.25,"), "line 2: predicted_positive_probability: must be at most 1"),
+        (lambda text: text.replace("volumes/0", "../volumes/0"), "line 2: path: .* leads out of the folder"),
+        (lambda text: text.replace("volumes/0", "/volumes/0"), "leads out of the folder"),
+        (lambda text: text.replace("volumes/0", r"C:\\volumes\\0"), "leads out of the folder"),
+        (lambda text: text.replace("volumes/0", "x" * 300), "the path is none that a file can have"),
+        (lambda text: text.replace("volumes/0", "a\0b"), "the path is none that a file can have"),
+        (lambda text: text.replace(",seed,", ",sead,"), "its columns are others"),
+        (lambda text: text.replace(",", ";"), "its columns are others"),
+        (lambda text: text.strip() + ",one more\n", "line 2 has more or fewer cells than the header"),
+        (lambda text: text.rpartition(",")[0] + "\n", "line 2 has more or fewer cells"),
+        (lambda text: "\0" + text, "columns"),
+        (lambda text: text.partition("\n")[2], "columns"),
+        (lambda text: "", "columns"),
     ],
 )
-def test_a_damaged_table_is_refused(tmp_path: Path, damage: Callable[[str], str]) -> None:
+def test_a_damaged_table_is_refused(tmp_path: Path, damage: Callable[[str], str], words: str) -> None:
     table = synthetic(tmp_path, row(0)) / CSV_NAME
     damaged = damage(table.read_text(encoding="utf-8"))
     assert damaged != table.read_text(encoding="utf-8")
     table.write_text(damaged, encoding="utf-8")
-    with pytest.raises(InputError, match=r"The table .* is damaged; let `ccella synthesize` write it again"):
+    with pytest.raises(InputError, match=rf"The table .* is damaged \(.*{words}.*\); let `ccella synthesize` write"):
         open_volume_set(tmp_path)
+
+
+def test_a_volume_or_a_file_that_stands_twice_in_a_table_is_refused(tmp_path: Path) -> None:
+    synthetic(tmp_path, row(0), row(1), row(0, sequence="adc", path="volumes/other.nii.gz"))
+    assert len(read_table(tmp_path)) == 3
+    for again, words in ((row(0, path="volumes/9.nii.gz"), "the volume case0-0 t2w twice"),
+                         (row(9, path="volumes/1.nii.gz"), r"the file volumes/1\.nii\.gz twice")):  # fmt: skip
+        write_table(tmp_path, (row(0), row(1), again))
+        with pytest.raises(InputError, match=words):
+            open_volume_set(tmp_path)
+
+
+def test_a_file_that_was_altered_since_it_was_made_is_left_out(tmp_path: Path) -> None:
+    folder = synthetic(tmp_path, *(row(number) for number in range(4)))
+    write(folder / "volumes/1.nii.gz", voxels_of(1) / 2)
+    (folder / "volumes/2.nii.gz").unlink()
+    opened = open_volume_set(folder).checked()
+    assert [each.id for each in opened] == ["case0-0", "case3-0"]
+    assert opened.without.startswith("; 2 cannot be used, the first: ") and "its SHA-256 differs" in opened.without
+
+
+def test_what_a_file_is_called_says_nothing_of_its_format(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = images(tmp_path, voxels_of(0))
+    (folder / "0.nii.gz").rename(folder / "0.mha")
+    image = sitk.GetImageFromArray(voxels_of(1).transpose(2, 1, 0))
+    image.SetSpacing(SPACING)
+    image.SetDirection((-1, 0, 0, 0, -1, 0, 0, 0, 1))
+    sitk.WriteImage(image, str(folder / "1.nrrd"))
+    (folder / "1.nrrd").rename(folder / "1.nii")
+    (folder / "2.nrrd").write_bytes(b"none")
+    (folder / "3.nii").write_bytes((folder / "1.nii").read_bytes()[:400])
+    opened = open_volume_set(folder).checked()
+    assert [each.id for each in opened] == ["0.mha", "1.nii"] and len(opened.left_out) == 2
+    np.testing.assert_array_equal(opened.voxels(1), voxels_of(1))
+    assert capfd.readouterr().err == ""  # where ITK's reader for NIfTI would have said what it thinks
 
 
 def test_a_table_or_settings_that_are_no_text(tmp_path: Path) -> None:
@@ -289,6 +334,8 @@ def test_the_shape_and_spacing_of_most_count_wherever_the_odd_ones_stand(tmp_pat
         odd, coarse = (tmp_path / "volumes" / f"{number}.nii.gz" for number in range(2))
     write(odd, np.zeros((4, 4, 4), np.float32))
     write(coarse, voxels_of(1), np.diag([2, 2, 3, 1]))
+    if make == "synthetic":
+        tabled(folder, *(row(number) for number in range(5)))
     opened = open_volume_set(folder)
     assert opened.shape == SHAPE and opened.spacing == pytest.approx(SPACING)
     usable = opened.checked()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -16,9 +17,9 @@ from typing import Literal
 from pydantic import Field, ValidationError, field_validator
 
 from ccella_core.cases.case import RejectedCase, Split
-from ccella_core.config import StrictModel
-from ccella_core.errors import InputError, SaveError
-from ccella_core.files import read_bytes, read_text, whole_file, write_text
+from ccella_core.config import StrictModel, sentence_of
+from ccella_core.errors import InputError, SaveError, first_line
+from ccella_core.files import MOST_BYTES_OF_A_NAME, read_bytes, read_text, whole_file, write_text
 from ccella_core.fingerprints import refuse_other
 from ccella_core.generation.options import GenerationOptions
 from ccella_core.phantom.findings import Pathology
@@ -26,6 +27,8 @@ from ccella_core.provenance import SequenceName
 
 SETTINGS_NAME, CSV_NAME = "synthesis.json", "cases.csv"
 VOLUMES, LEFT_OUT = "volumes", "left_out"
+MOST_SHOWN = 80
+"""Characters of a path that a sentence shows."""
 MAY_CHANGE = ("options.memory_limit_gib",)
 """Settings that change nothing but rounding."""
 
@@ -69,7 +72,9 @@ class SyntheticCase(StrictModel):
     def _stays_inside(cls, value: str | None) -> str | None:
         path = PurePosixPath(value or "")
         if path.is_absolute() or ".." in path.parts or "\\" in str(path) or ":" in str(path):
-            raise ValueError(f"the path {value!r} leads out of the folder")
+            raise ValueError(f"the path {path.as_posix()[:MOST_SHOWN]!r} leads out of the folder")
+        if "\0" in str(path) or any(len(part.encode()) > MOST_BYTES_OF_A_NAME for part in path.parts):
+            raise ValueError("the path is none that a file can have")
         return value
 
 
@@ -87,25 +92,43 @@ def read_synthesis_settings(folder: Path) -> SynthesisSettings:
 
 
 def read_table(folder: Path) -> tuple[SyntheticCase, ...]:
-    """The rows of ``cases.csv``. Raises InputError where there is none, or it is damaged."""
+    """The rows of ``cases.csv``.
+
+    Raises:
+        InputError: there is none, it is damaged or was altered so that it cannot be read, or a volume or a file stands
+            there twice.
+    """
     try:
         text = read_text(folder / CSV_NAME)
         rows = csv.DictReader(io.StringIO(text))
         required = {name for name, field in SyntheticCase.model_fields.items() if field.is_required()}
         if not required <= set(rows.fieldnames or ()) <= set(SyntheticCase.model_fields):
-            raise csv.Error("other columns")
-        found = list(rows)
-        if any(None in row or None in row.values() for row in found):
-            raise csv.Error("a row has more or fewer cells than the header")
-        return tuple(SyntheticCase.model_validate({key: value or None for key, value in row.items()}) for row in found)
+            raise csv.Error("its columns are others")
+        found = tuple(_row(row, rows.line_num) for row in rows)
     except FileNotFoundError as error:
         raise InputError(
             f"The table {CSV_NAME} is missing in {folder}: let `ccella synthesize` finish first."
         ) from error
-    except (OSError, UnicodeDecodeError, csv.Error, ValidationError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
-            f"The table {folder / CSV_NAME} is damaged; let `ccella synthesize` write it again."
+            f"The table {folder / CSV_NAME} is damaged ({first_line(error)}); let `ccella synthesize` write it again."
         ) from error
+    for what, names in (("volume", [f"{row.id} {row.sequence}" for row in found]), ("file", [r.path for r in found])):
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise InputError(
+                f"The table {folder / CSV_NAME} has the {what} {twice[0]} twice; let `ccella synthesize` write it "
+                "again."
+            )
+    return found
+
+
+def _row(row: dict[str, str], line: int) -> SyntheticCase:
+    if None in row or None in row.values():
+        raise csv.Error(f"line {line} has more or fewer cells than the header")
+    try:
+        return SyntheticCase.model_validate({key: value or None for key, value in row.items()})
+    except ValidationError as error:
+        raise csv.Error(f"line {line}: {sentence_of(error)}") from error
 
 
 def refuse_other_synthesis(folder: Path, settings: SynthesisSettings) -> None:

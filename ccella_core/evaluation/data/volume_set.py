@@ -6,9 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import nibabel as nib
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 
@@ -17,9 +15,14 @@ from ccella_core.cases.prepared import CASES_NAME, PreparedSet
 from ccella_core.config import shorten
 from ccella_core.errors import InputError
 from ccella_core.evaluation.data.synthetic_set import is_synthetic_set, read_table
+from ccella_core.files import sha256_of
+from ccella_core.imaging.itk_files import meta_geometry
 from ccella_core.imaging.label_map import is_label_map
+from ccella_core.imaging.nifti import is_nifti, nifti_geometry
+from ccella_core.imaging.nrrd import nrrd_geometry
 from ccella_core.imaging.orientation import affine_of, is_upright
-from ccella_core.imaging.scans import IMAGE_SUFFIXES, NIFTI_SUFFIXES, SPACING_TOLERANCE, read_scan
+from ccella_core.imaging.raw_files import first_bytes
+from ccella_core.imaging.scans import IMAGE_SUFFIXES, LENGTH_OF_START, SPACING_TOLERANCE, read_scan
 from ccella_core.phantom.findings import Pathology
 from ccella_core.progress import OnProgress
 from ccella_core.provenance import SequenceName
@@ -131,6 +134,12 @@ class VolumeSet:
         names = shorten([each.id for each in self.left_out])
         return (f"{len(self.left_out)} volumes in {self.name} cannot be used and were left out: {names}.",)
 
+    @property
+    def without(self) -> str:
+        """Words for a sentence that says that there are too few: how many were left out, and why the first was."""
+        count = len(self.left_out)
+        return f"; {count} cannot be used, the first: {self.left_out[0].reason.rstrip('.')}" if count else ""
+
     def volumes(self) -> Iterator[np.ndarray]:
         """One after the other, as ``voxels`` gives them."""
         return (self.voxels(index) for index in range(len(self)))
@@ -197,7 +206,7 @@ def _of_synthetic(folder: Path, sequence: SequenceName, split: Split | None) -> 
             predicted=row.predicted_pathology,
             predicted_positive_probability=row.predicted_positive_probability,
             seed=row.seed,
-            read=lambda path=folder / row.path: _read_alike(path, spacing),  # type: ignore[misc]
+            read=lambda row=row: _read_made(folder / row.path, spacing, row.sha256),  # type: ignore[misc]
         )
         for row in rows
     ]
@@ -247,18 +256,11 @@ def _geometry_of_most(paths: list[Path]) -> tuple[tuple[int, int, int], tuple[fl
 
 def _announced(path: Path) -> tuple[float, ...] | None:
     """Size and spacing by a file's header, which is read in a moment; ``None`` where that is not simple."""
-    if not path.is_file():
-        return None
     try:
-        if path.name.lower().endswith(NIFTI_SUFFIXES):  # of which ITK complains on the terminal
-            header: Any = nib.load(path).header  # type: ignore[attr-defined]
-            size, spacing = header.get_data_shape(), header.get_zooms()
-        else:
-            reader = sitk.ImageFileReader()
-            reader.SetFileName(str(path))
-            reader.ReadImageInformation()
-            size, spacing = reader.GetSize(), reader.GetSpacing()
-    except Exception:  # of many kinds in a damaged file, which the reading of its voxels names in words
+        start = first_bytes(path, LENGTH_OF_START)
+        read = nifti_geometry if is_nifti(start) else nrrd_geometry if start.startswith(b"NRRD") else meta_geometry
+        size, spacing = read(path)
+    except (InputError, ValueError):  # which the reading of its voxels says better
         return None
     return (*size, *(round(float(each), SPACING_DECIMALS) for each in spacing))
 
@@ -268,6 +270,16 @@ def _read_alike(path: Path, spacing: tuple[float, float, float]) -> np.ndarray:
     if not np.allclose(own, spacing, rtol=SPACING_TOLERANCE):
         raise InputError(f"{path} has a spacing of {format_shape(own)} mm and most of its set {format_shape(spacing)}.")
     return voxels
+
+
+def _read_made(path: Path, spacing: tuple[float, float, float], sha256: str) -> np.ndarray:
+    """The same of a file that was made with its table. Raises InputError too where it was altered since."""
+    try:
+        if sha256_of(path) != sha256:
+            raise InputError(f"{path} is not the file that its set's table names: its SHA-256 differs; make it again.")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}; make it again.") from error
+    return _read_alike(path, spacing)
 
 
 def _read_upright(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:

@@ -195,8 +195,9 @@ def check_image_sets(real: VolumeSet, synthetic: VolumeSet) -> None:
         patients = len({member.patient for member in volumes})
         if patients < distances.FEWEST_PATIENTS:
             raise InputError(
-                f"The volumes in {volumes.name} are of too few patients ({patients}); distances between sets need "
-                f"{distances.FEWEST_PATIENTS} on each side at least, and mean something from some hundred on."
+                f"The volumes in {volumes.name} are of too few patients ({patients}{volumes.without}); distances "
+                f"between sets need {distances.FEWEST_PATIENTS} on each side at least, and mean something from some "
+                "hundred on."
             )
     scales_for(real.shape)  # refuses volumes that are too thin
 

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
 
 from ccella_core.errors import InputError
 from ccella_core.imaging.dicom.claims import Claims, claims_of
 from ccella_core.imaging.dicom.padding import padding_mask
-from ccella_core.imaging.raw_files import check_size, damage_explained, first_bytes, incomplete, opened, short_words
+from ccella_core.imaging.dicom.pixels import voxels_of
+from ccella_core.imaging.raw_files import check_size, damage_explained, first_bytes, opened_unpacked, short_words
 
-RUN_LENGTH = "1.2.840.10008.1.2.5"
-"""The transfer syntax of RLE, which pydicom unpacks by itself and GDCM not always."""
 PREAMBLE_BYTES = 132
+DIRECTORY = "DICOMDIR"
+"""What a list of DICOM files is called."""
 IMAGE_ENDINGS = (".dcm", ".dicom", ".ima")
 COMMON = {"patients": "PatientID", "studies": "StudyInstanceUID", "frames of reference": "FrameOfReferenceUID"}
 """What only one of may be in a scan, and the elements that say which."""
@@ -68,7 +68,7 @@ def dicom_files(folder: Path) -> list[Path]:
     """The DICOM images in a folder, by content. Raises InputError for one that is damaged beyond recognition."""
     found = []
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name.upper() == "DICOMDIR" or not path.is_file():
+        if path.name.startswith(".") or path.name.upper() == DIRECTORY or not path.is_file():
             continue
         if is_dicom(path):
             found.append(path)
@@ -93,11 +93,13 @@ def frames_of(path: Path) -> tuple[str, list[Frame], bool]:
     """
     data = dataset(path, pixels=True)
     modality = str(data.get("Modality", "") or "other")
+    if "DirectoryRecordSequence" in data:
+        raise InputError(f"{path} is a list of DICOM files (DICOMDIR); give the folder that one series lies in.")
     if "Rows" not in data or "Columns" not in data:
         if modality in IMAGES:
             raise InputError(f"{path} is incomplete DICOM: it does not say how large its images are; get it again.")
         raise InputError(f"{path} holds no image ({modality}); export contours or reports as label map or text first.")
-    if int(data.get("SamplesPerPixel", 1) or 1) != 1:
+    if int(data.get("SamplesPerPixel", 1) or 1) != 1 or data.get("PhotometricInterpretation") == "PALETTE COLOR":
         raise InputError(f"{path} holds colours, not intensities; give the series as the scanner stored it.")
     try:
         count = int(data.get("NumberOfFrames", 1) or 1)
@@ -106,7 +108,8 @@ def frames_of(path: Path) -> tuple[str, list[Frame], bool]:
         raise InputError(f"{path} is damaged: it does not say how large its images are.") from error
     check_size(path, shape)
     groups = _groups(data, count, path)
-    voxels, is_scaled = _voxels(data, groups, shape, path)
+    voxels, by_gdcm = voxels_of(data, shape, path, scaled_alike=len({_scale(group, path) for group in groups}) == 1)
+    is_scaled = by_gdcm and not _is_scaled_otherwise(groups[0])  # GDCM knows Rescale Slope, not real-world values
     frames = [_frame(data, group, image, is_scaled, path) for group, image in zip(groups, voxels, strict=True)]
     series = str(data.get("SeriesInstanceUID", ""))
     return series, frames, str(data.get("SOPClassUID", "")) == SEGMENTATION
@@ -131,7 +134,7 @@ def dataset(path: Path, *, pixels: bool) -> Any:
     """The header of a file, with or without its voxels. Raises InputError."""
     import pydicom
 
-    with opened(path) as file, warnings.catch_warnings():
+    with opened_unpacked(path) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of values that are odd and not needed
         try:
             data = pydicom.dcmread(file, stop_before_pixels=not pixels, force=True)
@@ -265,38 +268,3 @@ def _b_value(data: Any, group: list[Any]) -> float | None:
 def _plain(value: Any) -> float | str:
     number = _number(value)
     return number if number is not None else "/".join(map(str, value)) if not isinstance(value, str) else value
-
-
-def _voxels(data: Any, groups: list[list[Any]], shape: tuple[int, int, int], path: Path) -> tuple[np.ndarray, bool]:
-    """(frames, rows, columns), and whether slopes were applied."""
-    rows, columns, count = shape
-    pixels = next((name for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData") if name in data), None)
-    if pixels is None:
-        raise InputError(f"{path} is incomplete: none of its voxels are there; get it again.")
-    syntax = data.file_meta.TransferSyntaxUID
-    if syntax.is_compressed and not syntax.is_deflated and syntax != RUN_LENGTH:  # which pydicom unpacks itself
-        # GDCM knows Rescale Slope, and nothing of real-world values.
-        return _unpacked(groups, shape, path), not _is_scaled_otherwise(groups[0])
-    bits = int(data.get("BitsAllocated", 0) or {"FloatPixelData": 32, "DoubleFloatPixelData": 64}.get(pixels, 0))
-    announced, got = (rows * columns * count * bits + 7) // 8, len(data[pixels].value or b"")
-    if not bits or (got < announced and not syntax.is_compressed):
-        raise incomplete(path, got, announced)
-    try:
-        return np.asarray(data.pixel_array).reshape(count, rows, columns), False
-    except Exception as error:  # pydicom raises whatever its parser meets
-        raise InputError(f"The voxels of {path} cannot be read ({short_words(error)}); get it again.") from error
-
-
-def _unpacked(groups: list[list[Any]], shape: tuple[int, int, int], path: Path) -> np.ndarray:
-    """GDCM unpacks JPEG and its kin; of several images it scales all by the first one's slope."""
-    if len({_scale(group, path) for group in groups}) > 1:
-        raise InputError(f"The images in {path} are compressed and scaled each otherwise; decompress the file first.")
-    try:
-        image = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
-    except RuntimeError as error:  # SimpleITK has no other class
-        reason = str(error).strip().splitlines()[-1]
-        raise InputError(f"The compressed voxels of {path} cannot be read ({reason}); get it again.") from error
-    rows, columns, count = shape
-    if image.size != rows * columns * count:
-        raise InputError(f"{path} is incomplete: {image.size} of {rows * columns * count} voxels are there.")
-    return image.reshape(count, rows, columns)

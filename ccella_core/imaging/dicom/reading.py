@@ -14,6 +14,7 @@ from ccella_core.errors import InputError
 from ccella_core.imaging.dicom.claims import not_borne_out
 from ccella_core.imaging.dicom.files import (
     COMMON,
+    DIRECTORY,
     Frame,
     dicom_files,
     frames_of,
@@ -36,6 +37,9 @@ SHEAR_MM = 0.25
 NAMES = 3
 MOST_LOOKED_AT = 5000
 """Files below a folder without a series, to say where one is: somebody may give the root of a disk."""
+
+AGAIN = "get the series as the scanner stored it"
+"""What to do where a header does not say what a scan is."""
 
 
 def read_dicom(path: Path, on_warning: OnWarning) -> tuple[np.ndarray, np.ndarray]:
@@ -91,7 +95,8 @@ def _frames(path: Path) -> tuple[list[Frame], bool]:
     files = dicom_files(path)
     if not files:
         below = _folder_below(path)
-        raise InputError(f"There is no DICOM series in {path}" + (f"; there is one in {below}." if below else "."))
+        where = f"there is one in {below}" if below else "give an image file, or the folder that one series lies in"
+        raise InputError(f"There is no DICOM series in {path}; {where}.")
     series: set[str] = set()
     frames, kinds = [], set()
     for file in files:
@@ -109,7 +114,7 @@ def _folder_below(folder: Path) -> Path | None:
     """One that holds DICOM."""
     for path in sorted(itertools.islice(folder.rglob("*"), MOST_LOOKED_AT)):
         with suppress(InputError, OSError):  # what may not be opened
-            if path.is_file() and is_dicom(path):
+            if path.is_file() and path.name.upper() != DIRECTORY and is_dicom(path):
                 return path.parent
     return None
 
@@ -146,7 +151,7 @@ def _check_alike(frames: Sequence[Frame], path: Path) -> None:
     if lost:
         raise InputError(
             f"{path} does not say where {len(lost)} of its {len(frames)} images lie ({_few(lost)}: no Image Position "
-            "or Orientation (Patient)); get the series as the scanner stored it."
+            f"or Orientation (Patient)); {AGAIN}."
         )
     usual = Counter(frame.voxels.shape for frame in frames).most_common(1)[0][0]
     if other := [frame for frame in frames if frame.voxels.shape != usual]:
@@ -167,11 +172,11 @@ def _check_alike(frames: Sequence[Frame], path: Path) -> None:
         )
     for frame in frames:
         if frame.spacing is None or min(frame.spacing) <= 0:
-            raise InputError(f"{frame.file} does not say how large its voxels are (no Pixel Spacing).")
+            raise InputError(f"{frame.file} does not say how large its voxels are (no Pixel Spacing); {AGAIN}.")
         if abs(np.linalg.norm(frame.axes, axis=1) - 1).max() > SAME_DIRECTION:  # type: ignore[arg-type]
-            raise InputError(f"{frame.file} has a direction that is none: its vectors are not of length 1.")
+            raise InputError(f"{frame.file} has a direction that is none: its vectors are not of length 1; {AGAIN}.")
         if abs(np.dot(*frame.axes)) > SAME_DIRECTION:  # type: ignore[misc]
-            raise InputError(f"{frame.file} has rows and columns that are not at right angles.")
+            raise InputError(f"{frame.file} has rows and columns that are not at right angles; {AGAIN}.")
     first = frames[0]
     for what, same in (
         ("lie in another direction", lambda each: np.abs(each.axes - first.axes).max() < SAME_DIRECTION),
