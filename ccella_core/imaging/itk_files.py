@@ -61,7 +61,7 @@ def meta_geometry(path: Path) -> tuple[tuple[int, ...], tuple[float, ...]]:
 
 
 def _meta_header(file: BinaryIO, path: Path) -> dict[str, str]:
-    header = {}
+    header: dict[str, str] = {}
     for _ in range(MOST_HEADER_LINES):
         key, equals, value = file.readline(1 << 16).decode("latin-1").partition("=")
         if not equals:
