@@ -62,9 +62,7 @@ def test_worker(params: dict[str, object], words: str, tiny_model: Path, tmp_pat
     assert not told
 
 
-@pytest.mark.parametrize(
-    ("content", "said"), [("<p>a</p>", "HTML or XML"), (" ", "is empty"), ("1 2", "no words")]
-)
+@pytest.mark.parametrize(("content", "said"), [("<p>a</p>", "HTML or XML"), (" ", "is empty"), ("1 2", "no words")])
 def test_a_report_that_cannot_be_used_is_named_by_its_file(content: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(content, encoding="utf-8")
     with pytest.raises(InputError, match=rf"a\.txt: The report .*{said}"):

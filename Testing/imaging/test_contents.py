@@ -167,9 +167,7 @@ def test_more_voxels_than_a_scan_has_are_not_unpacked(tmp_path):
         read_scan(tmp_path / "b.nii.gz")
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"none" * 100, gzip.compress(b"\0" * 3000)[:-9], gzip.compress(b"\0" * 400)]
-)
+@pytest.mark.parametrize("content", [b"", b"none" * 100, gzip.compress(b"\0" * 3000)[:-9], gzip.compress(b"\0" * 400)])
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".mha", ".nrrd"])
 def test_a_synthetic_volume_that_was_altered_with_its_hash_is_read_as_any_scan(tmp_path, content, suffix):
     (tmp_path / f"a{suffix}").write_bytes(content)
