@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ccella_core.cli import app
+from ccella_core.cli.generate import _report_text
 from ccella_core.errors import InputError
 from ccella_core.worker.requested import generate
 from ccella_core.worker.tasks import Task, WorkerState
@@ -59,3 +60,10 @@ def test_worker(params: dict[str, object], words: str, tiny_model: Path, tmp_pat
     with pytest.raises(InputError, match=words):
         generate(task, WorkerState())
     assert not told
+
+
+@pytest.mark.parametrize(("content", "said"), [("<p>a</p>", "HTML or XML"), (" ", "is empty"), ("1 2", "no words")])
+def test_a_report_that_cannot_be_used_is_named_by_its_file(content: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(content, encoding="utf-8")
+    with pytest.raises(InputError, match=rf"a\.txt: The report .*{said}"):
+        _report_text(None, tmp_path / "a.txt")

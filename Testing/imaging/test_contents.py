@@ -15,6 +15,7 @@ import SimpleITK as sitk  # noqa: N813
 from ccella_core.errors import InputError
 from ccella_core.imaging.raw_files import MOST_VOXELS
 from ccella_core.imaging.scans import read_mask, read_scan
+from ccella_core.imaging.volume import read_image
 
 VOXELS = np.random.default_rng(0).integers(1, 1000, (7, 6, 5)).astype(np.int16)
 SUFFIXES = (".nii", ".mha", ".nrrd")
@@ -164,3 +165,11 @@ def test_more_voxels_than_a_scan_has_are_not_unpacked(tmp_path):
     (tmp_path / "b.nii.gz").write_bytes(gzip.compress(bytes(data)))
     with pytest.raises(InputError, match="announces 512 x 512 x 513 voxels, more than any scan"):
         read_scan(tmp_path / "b.nii.gz")
+
+
+@pytest.mark.parametrize("content", [b"", b"none" * 100, gzip.compress(b"\0" * 3000)[:-9], gzip.compress(b"\0" * 400)])
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".mha", ".nrrd"])
+def test_a_synthetic_volume_that_was_altered_with_its_hash_is_read_as_any_scan(tmp_path, content, suffix):
+    (tmp_path / f"a{suffix}").write_bytes(content)
+    with pytest.raises(InputError, match=f"a{suffix}"):
+        read_image(tmp_path / f"a{suffix}")
