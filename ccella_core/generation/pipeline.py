@@ -259,15 +259,14 @@ class CCELLAPipeline:
                 )
                 if last_call and number == len(job.batches) - 1:
                     self.denoiser.to("meta")
-                # 4. Decode, one part after the other; their latents are stacked.
+                # 4. Decode, one part after the other.
                 stacked = self.index.stacked(job.parts)
-                by_part = dict(zip(stacked, latents.chunk(len(stacked), 1), strict=True))
-                factors = dict(zip(self.index.parts, self.index.scale_factors, strict=True))
+                by_part = dict(zip(stacked, latents.chunk(len(stacked), dim=1), strict=True))
                 decoded = {
                     part: decode(
                         self.autoencoder,
                         by_part[part],
-                        scale_factor=factors[part],
+                        scale_factor=self.index.scale_factors[self.index.parts.index(part)],
                         seeds=seeds_of_part(part, self.index.parts, seeds),
                         memory_limit_gib=job.options.memory_limit_gib,
                         callback=partial(progress.decoded, number, place, len(job.parts)),
@@ -291,10 +290,10 @@ class CCELLAPipeline:
         labels = label_map(drawn, affine, provenance) if drawn else None
         volumes = []
         for name in self.index.sequences:
-            if name in decoded and job.edit is not None and job.grid is not None:
-                edited = job.edit.laid_back(job.grid, name, decoded[name].clip(0, 1))
-                how = provenance.model_copy(update=job.edit.hashes(name))
-                volumes.append(SyntheticVolume(edited, affine_of(job.edit.scans[name]), name, how))
+            if name in decoded and (edit := job.edit) is not None and job.grid is not None:
+                edited = edit.laid_back(job.grid, name, decoded[name].clip(0, 1))
+                how = provenance.model_copy(update=edit.hashes(name))
+                volumes.append(SyntheticVolume(edited, affine_of(edit.scans[name]), name, how))
             elif name in decoded:
                 voxels = self._in_range(decoded[name], name, provenance)
                 volumes.append(SyntheticVolume(voxels, affine, name, provenance, labels))
