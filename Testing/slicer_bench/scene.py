@@ -50,6 +50,8 @@ MODULES_BY_NAME = {
     "segmentations": "Segmentations",
 }  # the names under which Slicer's own logics look for each other
 SHARE = "share/Slicer-5.13"  # below Slicer's home
+FIRST = 10.0
+"""Priority of an observer that comes before displayable managers, which ask the hierarchy for each item's parents."""
 IN_BULK = ("IsBatchProcessing", "IsClosing", "IsImporting", "IsRestoring")
 
 
@@ -109,13 +111,16 @@ class SceneOfSlicer:
                 hierarchy.RemoveItem(hierarchy.GetItemByDataNode(node), False, False)
 
         def in_bulk_over(scene: Any, _event: str) -> None:
+            # Items that were read name their nodes; a manager that meets one without its node never ends.
+            hierarchy = slicer.vtkMRMLSubjectHierarchyNode.ResolveSubjectHierarchy(scene)
+            assert hierarchy is not None
             for index in range(scene.GetNumberOfNodes()):
                 self._add_item(scene.GetNthNode(index))
 
         self._tags = [
             self.scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, added),
             self.scene.AddObserver(slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, removed),
-            self.scene.AddObserver(slicer.vtkMRMLScene.EndImportEvent, in_bulk_over),
+            self.scene.AddObserver(slicer.vtkMRMLScene.EndImportEvent, in_bulk_over, FIRST),
             self.scene.AddObserver(slicer.vtkMRMLScene.EndBatchProcessEvent, in_bulk_over),
         ]
 
