@@ -154,7 +154,7 @@ def _decode_lapped(
 
 def seeds_of_part(part: str, parts: Sequence[str], seeds: Sequence[int]) -> list[Seeds] | None:
     """Of the noise from which volumes of a sequence are decoded, another for each; labels have no texture, and none."""
-    return None if part in LABEL_VALUES else [(seed, list(parts).index(part)) for seed in seeds]
+    return None if part in LABEL_VALUES else [(seed, parts.index(part)) for seed in seeds]
 
 
 def _too_little_memory(needed: float, allowed: float) -> InputError:
