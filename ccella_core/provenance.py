@@ -52,7 +52,7 @@ class Provenance(BaseModel):
     edited from a scan, whose grid it then has.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     model_name: str
     model_version: str
@@ -64,10 +64,10 @@ class Provenance(BaseModel):
     predicted_positive_probability: float | None = Field(
         ge=0, le=1, description="What the adapter read from the report; nothing for a model without class heads."
     )
-    seed: int
+    seed: int = Field(ge=0)
     scheduler: str = Field(description="Its name; for a ready scheduler that was handed in, the name of its class.")
     num_inference_steps: int = Field(ge=1)
-    guidance_scale: float
+    guidance_scale: float = Field(ge=0)
     strength: float | None = Field(None, description="Of an edit, see ``GenerationOptions``; else nothing.")
     source_sha256: str | None = Field(
         None, description="Of the scan that this was edited from: a hash of its voxels, whatever file they were in."
@@ -105,7 +105,7 @@ class Provenance(BaseModel):
 class Sidecar(BaseModel):
     """The JSON file beside a saved image."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     synthetic: Literal[True] = True
     label: str = SYNTHETIC_LABEL

@@ -81,6 +81,17 @@ def test_a_word_for_nothing_is_an_empty_cell_and_counted(tmp_path, word):
     assert "1 cells in the column report hold a word for nothing" in found.warnings[0]
 
 
+def test_a_report_of_a_word_for_nothing_alone_is_none(tmp_path):
+    write_image(tmp_path / "t2.mha")
+    (tmp_path / "a.txt").write_text("\n NaN \n")
+    lines = [{"case": "a", "t2w": "t2.mha", "report_file": "a.txt"},
+             {"case": "b", "t2w": "t2.mha", "reports": ["nan", "Lesion."]}]  # fmt: skip
+    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    cases, refused, _ = read_manifest(tmp_path / "m.jsonl")
+    assert [each.reports for each in cases] == [(), ("Lesion.",)] and cases[0].report_source == "none" and not refused
+    assert all("a word for nothing, and was left out" in each.warnings[0] for each in cases)
+
+
 def test_lone_surrogates_cost_their_line(tmp_path):
     write_image(tmp_path / "t2.mha")
     lines = [{"case": "a", "t2w": "t2.mha", "pirads": 4},

@@ -197,7 +197,11 @@ def test_load_refuses_what_is_not_ours(tmp_path: Path) -> None:
     path = make().save(tmp_path / "a.nii")
     sidecar = tmp_path / "SYNTHETIC_a.json"
     text = sidecar.read_text(encoding="utf-8")
-    for wrong in ("not json", "{}", text.replace("true", "false", 1)):
+    provenance_of = json.loads(text)["provenance"]
+    odd = [json.dumps({**json.loads(text), "provenance": provenance_of | change}) for change in (
+        {"seed": -1}, {"guidance_scale": float("nan")}, {"guidance_scale": -2.0}, {"spacing": [1.0, float("inf"), 1.0]}
+    )]  # fmt: skip
+    for wrong in ("not json", "{}", text.replace("true", "false", 1), *odd):
         sidecar.write_text(wrong, encoding="utf-8")
         with pytest.raises(InputError, match="is no sidecar: "):
             SyntheticVolume.load(path)

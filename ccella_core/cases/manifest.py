@@ -227,7 +227,10 @@ def _case_of(row: ManifestRow, folder: Path, on_warning: OnWarning) -> Case:
         reports = (row.report,)
     elif row.report_file is not None:
         reports = (read_any_text(_existing(folder, row.report_file, "report_file"), on_warning),)
-    reports = tuple(text for report in reports if (text := plain_text(report, on_warning).strip()))
+    texts = [text for report in reports if (text := plain_text(report, on_warning).strip())]
+    reports = tuple(text for text in texts if not says_nothing(text))
+    if nothing := sorted(set(texts) - set(reports)):
+        on_warning(f"a report holds only {nothing[0]!r}, a word for nothing, and was left out")
     facts = {**(row.fields.model_dump(exclude_none=True) if row.fields else {}), **row.facts}
     pirads: int | None = facts.get("pirads")
     three = (row.spacing_x, row.spacing_y, row.spacing_z)
