@@ -168,7 +168,7 @@ def case_of(line: Any, folder: Path) -> Case:
     for name, value in line.items():
         if has_lone_surrogates(json.dumps(value, ensure_ascii=False, default=str)):
             raise InputError(f"{name}: it holds halves of characters, which are no text; write it again")
-    if _is_unknown(line.get("pathology")) and (score := _stated_score(line)) is not None:
+    if str(line.get("pathology")).strip().casefold() == "unknown" and (score := _stated_score(line)) is not None:
         raise InputError(f"pathology says unknown, and pirads {score}; leave one of them empty")
     warnings: list[str] = []
     cells = {name: value for name, value in line.items() if not says_nothing(value)}
@@ -251,10 +251,6 @@ def _case_of(row: ManifestRow, folder: Path, on_warning: OnWarning) -> Case:
         fields=StructuredFields.model_validate(facts) if facts else None,
         positive_means=row.positive_means,
     )
-
-
-def _is_unknown(cell: Any) -> bool:
-    return isinstance(cell, str) and cell.strip().casefold() == "unknown"
 
 
 def _stated_score(line: dict[str, Any]) -> Any:

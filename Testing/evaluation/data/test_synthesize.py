@@ -342,6 +342,22 @@ def test_an_odd_case_is_left_out_by_name_and_tried_again(
     assert len(again) == 7 and [each.id for each in read_left_out(out)] == ["odd_2"] and read_table(out) == again
 
 
+def test_a_model_that_is_given_the_class_leaves_out_cases_without_one(
+    tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path
+):
+    unknown = prepared_case("unknown", pathology=None, pirads=None)
+    out, decoupled = tmp_path / "out", told_about(tiny_pipeline, "decoupled")
+    mixed = prepared_set(tmp_path / "mixed", [unknown, *prepared.cases])
+    assert [row.id for row in synthesize(decoupled, mixed, out, num_inference_steps=1)] == ["a", "b", "c"]
+    assert read_left_out(out) == [("unknown", "Its pathology is unknown, and tiny must be given one.")]
+    rows = synthesize(tiny_pipeline, mixed, tmp_path / "reads", num_inference_steps=1)
+    assert [row.id for row in rows] == ["unknown", "a", "b", "c"]
+    alone = prepared_set(tmp_path / "alone", [unknown])
+    with pytest.raises(InputError, match="The pathology of all 1 cases of the split train is unknown, and tiny must"):
+        synthesize(decoupled, alone, tmp_path / "none", num_inference_steps=1)
+    assert not (tmp_path / "none").exists()
+
+
 def test_too_little_memory_is_no_fault_of_a_case(
     tiny_pipeline: CCELLAPipeline, prepared: PreparedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -67,7 +67,8 @@ def synthesize(
 ) -> tuple[SyntheticCase, ...]:
     """Make what is missing in ``out``, and its table; every process of a launch calls it.
 
-    A case of which no volume can be made is left out by name, see ``read_left_out``; the next call tries it again.
+    A case of which no volume can be made is left out by name, see ``read_left_out``, also one of unknown pathology
+    where the model must be given it; the next call tries it again.
 
     The k-th examination of a case is made from the k-th wording of its report, beginning again after the last; a case
     without a report is made from the null report, and the table has no prediction of it. Voxels are saved in 0 … 1, as
@@ -116,6 +117,11 @@ def synthesize(
         _warn_of_other_grid(pipeline, prepared)
         write_settings(out, settings)
         forget_left_out(out)
+        for case in _cases(prepared, settings):
+            if _lacks_its_class(case, settings):
+                reason = f"Its pathology is unknown, and {index.name} must be given one."
+                log.warning("%s is left out: %s", case.id, reason)
+                leave_out(out, case.id, reason)
     accelerator.wait_for_everyone()
 
     def tell(done: int) -> None:
@@ -157,13 +163,23 @@ def seed_of(seed: int, case: str, number: int) -> int:
     return int.from_bytes(digest, "big") % NUM_SEEDS
 
 
+def _cases(prepared: PreparedSet, settings: SynthesisSettings) -> list[PreparedCase]:
+    return [case for case in prepared.cases if settings.split in (None, case.split)]
+
+
+def _lacks_its_class(case: PreparedCase, settings: SynthesisSettings) -> bool:
+    return settings.pathology == "case" and case.pathology is None
+
+
 def _plan(pipeline: CCELLAPipeline, prepared: PreparedSet, settings: SynthesisSettings) -> list[PlannedExamination]:
-    cases = [case for case in prepared.cases if settings.split in (None, case.split)]
+    cases, of_split = _cases(prepared, settings), "" if settings.split is None else f" of the split {settings.split}"
     if not cases:
-        of_split = "" if settings.split is None else f" of the split {settings.split}"
         raise InputError(f"There are no cases{of_split} in {prepared.folder}.")
-    if settings.pathology == "case" and (unknown := [case.id for case in cases if case.pathology is None]):
-        raise InputError(f"The pathology of {unknown[0]} is unknown, and {settings.model_name} must be given one.")
+    usable = [case for case in cases if not _lacks_its_class(case, settings)]
+    if not usable:
+        raise InputError(
+            f"The pathology of all {len(cases)} cases{of_split} is unknown, and {settings.model_name} must be given it."
+        )
     parts = wanted_parts(pipeline.index, settings.options)
     profile = pipeline.report_profile
     return [
@@ -178,7 +194,7 @@ def _plan(pipeline: CCELLAPipeline, prepared: PreparedSet, settings: SynthesisSe
             has_labels=any(name in parts for name in pipeline.index.labels),
             is_outside=profile.wording(report).is_outside if profile is not None and report else None,
         )
-        for place, case in enumerate(cases)
+        for place, case in enumerate(usable)
         for number in range(1, settings.per_case + 1)
         for report in (_report(case, number) if pipeline.denoiser.config.uses_text else None,)
     ]
