@@ -73,7 +73,7 @@ benchmark: $(INSTALLED)  ## Time one step and the decoding on this machine
 	$(BIN)/python Testing/benchmarks/speed.py
 
 screenshots: $(INSTALLED)  ## Draw the pictures of the Slicer module
-	$(BIN)/python docs/tools/picture_slicer.py $(if $(REAL),--real $(REAL))
+	$(BIN)/python docs/tools/picture_slicer.py $(if $(REAL),--real $(REAL)) $(if $(LESION),--lesion $(LESION))
 
 publish: $(INSTALLED)  ## Write the repository of the extension, as one commit, and check it
 	$(BIN)/python docs/tools/publish.py
