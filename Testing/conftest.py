@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 import zlib
@@ -140,6 +141,12 @@ def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> CCELLAPipeline:
     pipeline = build_tiny_pipeline()
     model = pipeline.save_pretrained(tmp_path_factory.mktemp("models") / "tiny")
     return CCELLAPipeline.from_pretrained(model.path, device="cpu", dtype="float32")
+
+
+@pytest.fixture
+def own_pipeline(tiny_pipeline: CCELLAPipeline) -> CCELLAPipeline:
+    """The same networks for a test that saves them, after which a pipeline names the saved model's hash."""
+    return copy.copy(tiny_pipeline)
 
 
 @pytest.fixture(scope="session")

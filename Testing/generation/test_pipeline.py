@@ -345,18 +345,18 @@ def test_memory_that_runs_out_is_explained(tiny_pipeline: CCELLAPipeline, monkey
         tiny_pipeline(REPORT, seed=0)
 
 
-def test_a_saved_model_makes_the_same_volumes(tiny_pipeline: CCELLAPipeline, tmp_path: Path) -> None:
-    model = tiny_pipeline.save_pretrained(tmp_path / "again", storage_dtype=None)
+def test_a_saved_model_makes_the_same_volumes(own_pipeline: CCELLAPipeline, tmp_path: Path) -> None:
+    model = own_pipeline.save_pretrained(tmp_path / "again", storage_dtype=None)
     again = CCELLAPipeline.from_pretrained(model, device="cpu", dtype="float32")
-    assert np.array_equal(again(REPORT, seed=0)[0].voxels, tiny_pipeline(REPORT, seed=0)[0].voxels)
+    assert np.array_equal(again(REPORT, seed=0)[0].voxels, own_pipeline(REPORT, seed=0)[0].voxels)
     assert again.index.components.keys() == {"denoiser", "autoencoder", "scheduler", "text_encoder", "tokenizer"}
     with pytest.raises(SaveError, match="exists already"):
-        tiny_pipeline.save_pretrained(tmp_path / "again")
+        own_pipeline.save_pretrained(tmp_path / "again")
 
 
-def test_a_model_stored_in_eight_bits_draws_nearly_the_same(tiny_pipeline: CCELLAPipeline, tmp_path: Path) -> None:
+def test_a_model_stored_in_eight_bits_draws_nearly_the_same(own_pipeline: CCELLAPipeline, tmp_path: Path) -> None:
     half, eight = (
-        tiny_pipeline.save_pretrained(tmp_path / str(dtype), storage_dtype=dtype)
+        own_pipeline.save_pretrained(tmp_path / str(dtype), storage_dtype=dtype)
         for dtype in (torch.float16, torch.int8)
     )
     assert (half.index.format_version, eight.index.format_version) == (1, 2)  # older software reads the one

@@ -79,8 +79,8 @@ def test_the_limit_follows_the_reports():
     assert few.language == "English" and few.reports == 2 * FEWEST_PATIENTS
 
 
-def test_a_model_gets_a_profile_and_stays_the_same(tiny_pipeline, tmp_path):
-    model = tiny_pipeline.save_pretrained(tmp_path / "tiny")
+def test_a_model_gets_a_profile_and_stays_the_same(own_pipeline, tmp_path):
+    model = own_pipeline.save_pretrained(tmp_path / "tiny")
     weights = dict(model.index.sha256)
     assert read_profile(model) is None
     profile = ReportProfile.of(patients(FEWEST_PATIENTS))
@@ -89,7 +89,7 @@ def test_a_model_gets_a_profile_and_stays_the_same(tiny_pipeline, tmp_path):
     assert changed.index.sha256.items() >= weights.items()
     changed.verify()
     assert read_profile(ModelFolder.open(tmp_path / "tiny")) == profile
-    loaded = type(tiny_pipeline).from_pretrained(tmp_path / "tiny", device="cpu")
+    loaded = type(own_pipeline).from_pretrained(tmp_path / "tiny", device="cpu")
     assert loaded.report_profile == profile
     assert read_profile(loaded.save_pretrained(tmp_path / "again")) == profile
     file = tmp_path / "tiny" / "report_profile" / "config.json"

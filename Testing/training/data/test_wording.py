@@ -61,8 +61,8 @@ def test_reports_that_cannot_be_mirrored_are_kept_as_they_are():
     assert profile.reports == 40 and profile.follows["links"] == ("apikal",)
 
 
-def test_the_command(tiny_pipeline, tmp_path):
-    model = tiny_pipeline.save_pretrained(tmp_path / "tiny")
+def test_the_command(own_pipeline, tmp_path):
+    model = own_pipeline.save_pretrained(tmp_path / "tiny")
     few, enough = prepared(tmp_path / "few", 10), prepared(tmp_path / "enough", 40)
     run = CliRunner().invoke
     result = run(app, ["models", "profile", str(model.path), str(few.folder)])
