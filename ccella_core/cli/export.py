@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from ccella_core.cli.output import AsJson, explained, print_json, quiet_libraries
+from ccella_core.cli.evaluate_adherence import SplitName
+from ccella_core.cli.output import AsJson, StepDisplay, explained, print_json, quiet_libraries
 
 
 @explained
@@ -39,6 +40,45 @@ def profile(
     typer.echo(
         f"{changed.index.name} knows how {found.reports} reports are worded; a report of which more than "
         f"{found.limit:.1%} of the word pairs are new will be said to be unlike them."
+    )
+
+
+@explained
+def calibrate(
+    model: Annotated[str, typer.Argument(help="The model: a name or a folder.")],
+    synthetic: Annotated[Path, typer.Argument(help="A folder of `ccella synthesize`: volumes of this model.")],
+    real: Annotated[Path, typer.Argument(help="A folder of `ccella prepare`, or of images: what it was trained on.")],
+    sequence: Annotated[Literal["t2w", "hbv", "adc"], typer.Option(help="Which to calibrate.")] = "t2w",
+    real_split: Annotated[
+        SplitName | None, typer.Option(help="Only real cases of this split: train, since others are to be measured on.")
+    ] = None,
+    synthetic_split: Annotated[SplitName | None, typer.Option(help="Likewise of the synthetic cases.")] = None,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Correct the grey values and the sharpness that all volumes of a model miss alike.
+
+    A tone curve and a gain for each spatial frequency, kept in the model's index and applied to every volume that it
+    draws. Its weights stay, its hash is another, and what was measured of it before is dropped.
+    """
+    from ccella_core.evaluation.data.volume_set import open_volume_set
+    from ccella_core.evaluation.images.calibration import calibrate_model
+    from ccella_core.models.search import resolve_model
+
+    found = resolve_model(model)
+    drawn = open_volume_set(synthetic, sequence=sequence, split=synthetic_split)
+    scans = open_volume_set(real, sequence=sequence, split=real_split)
+    with StepDisplay("Volumes") as on_progress:
+        changed = calibrate_model(found, synthetic, drawn, scans, sequence, progress=on_progress)
+    calibration = changed.index.calibration[sequence]
+    if as_json:
+        print_json({"name": changed.index.name, "path": str(changed.path), "sha256": changed.sha256,
+                    "sequence": sequence, **calibration.model_dump(mode="json")})  # fmt: skip
+        return
+    furthest = max(calibration.tone, key=lambda point: abs(point[1] - point[0]))
+    typer.echo(
+        f"{changed.index.name} is calibrated in {sequence}: grey values of {furthest[0]:.2f} become {furthest[1]:.2f}, "
+        f"waves are changed {min(calibration.gain):.2f} to {max(calibration.gain):.2f} times. Its hash is now "
+        f"{changed.sha256[:12]}."
     )
 
 

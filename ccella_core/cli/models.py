@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.command("export", epilog=EXIT_CODES)(export.export)
 app.command("profile", epilog=EXIT_CODES)(export.profile)
+app.command("calibrate", epilog=EXIT_CODES)(export.calibrate)
 app.command("import", epilog=EXIT_CODES)(import_.import_checkpoints)
 app.command("import-autoencoder", epilog=EXIT_CODES)(import_.import_autoencoder_alone)
 app.command("import-extractor", epilog=EXIT_CODES)(import_.import_extractor)

@@ -15,6 +15,7 @@ from ccella_core.errors import Cancelled, InputError
 from ccella_core.generation.components import Components, check_components, load_components, save_components
 from ccella_core.generation.decoding import decode, seeds_of_part
 from ccella_core.generation.edit import ScanToEdit, Source, Sphere, edit_of
+from ccella_core.generation.intensity import in_range
 from ccella_core.generation.job import Job, prepare, provenance_of
 from ccella_core.generation.options import GenerationKeywords, GenerationOptions, read_options
 from ccella_core.generation.remote_pipeline import DEFAULT_MODEL, RemotePipeline
@@ -295,16 +296,6 @@ class CCELLAPipeline:
                 how = provenance.model_copy(update=edit.hashes(name))
                 volumes.append(SyntheticVolume(edited, affine_of(edit.scans[name]), name, how))
             elif name in decoded:
-                voxels = self._in_range(decoded[name], name, provenance)
+                voxels = in_range(decoded[name], name, self.index, provenance)
                 volumes.append(SyntheticVolume(voxels, affine, name, provenance, labels))
         return volumes if provenance.crop_mm is None else cropped_around_gland(volumes, provenance.crop_mm)
-
-    def _in_range(self, decoded: np.ndarray, sequence: SequenceName, provenance: Provenance) -> np.ndarray:
-        """In the requested range."""
-        voxels = decoded.clip(0, 1)
-        if provenance.output_range != "0-1":
-            low, high = self.index.intensity_range[sequence]
-            voxels = low + (high - low) * voxels
-        if provenance.output_range == "int16":
-            voxels = np.rint(voxels).astype(np.int16)
-        return voxels

@@ -21,11 +21,12 @@ from pydantic import (
 
 from ccella_core.config import MaxTokens, Side
 from ccella_core.errors import InputError
+from ccella_core.models.calibration import Calibration
 from ccella_core.provenance import LabelName, SequenceName
 
 FORMAT_VERSION = 2  # since weights may be stored as int8, and labels drawn
 FORMAT_VERSION_WITHOUT_INT8 = 1  # what older software reads as well, where there are no labels
-LATER_FIELDS = ("default_guidance_scale", "modality_labels", "trained_shape", "trained_spacing_mm")
+LATER_FIELDS = ("default_guidance_scale", "modality_labels", "trained_shape", "trained_spacing_mm", "calibration")
 """Of the index; models are older than they are."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -66,6 +67,7 @@ class ModelIndex(BaseModel):
     modality_labels: dict[SequenceName, NonNegativeInt] = Field(default_factory=dict)  # of a variant that has labels
     trained_shape: tuple[Whole, Whole, Whole] | None = None  # smallest and largest along each axis, where known
     trained_spacing_mm: tuple[Range, Range, Range] | None = None  # the same
+    calibration: dict[SequenceName, Calibration] = Field(default_factory=dict)  # of those that have one
     trained_on: Words
     training: dict[str, JsonValue]
     measured: dict[str, JsonValue] = Field(default_factory=dict)
@@ -107,6 +109,8 @@ class ModelIndex(BaseModel):
             raise ValueError("intensity_range must name exactly the sequences")
         if self.modality_labels and set(self.modality_labels) != set(self.sequences):
             raise ValueError("modality_labels must name exactly the sequences, or none")
+        if not self.calibration.keys() <= set(self.sequences):
+            raise ValueError("calibration must name sequences of the model")
         if any(low > high for low, high in (*(self.trained_shape or ()), *(self.trained_spacing_mm or ()))):
             raise ValueError("trained_shape and trained_spacing_mm must run from small to large")
         if any(low >= high for low, high in self.intensity_range.values()):

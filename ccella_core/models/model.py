@@ -34,6 +34,9 @@ CODE_FREE_COMPONENTS = frozenset(["text_encoder", "tokenizer"])
 PROFILE = "report_profile"
 """The component that says how the training reports are worded, see ``report_profile``."""
 
+NOT_DESCRIBED = {"format", "format_version", "sha256", "size_bytes", "training", "calibration"}
+"""Fields of the index that are for programs."""
+
 ByteProgress = Callable[[int, int], None]  # bytes read so far, bytes in all; may raise Cancelled
 
 
@@ -139,7 +142,8 @@ class ModelFolder:
         index = self.index
         size_mm = [round(n * s, 3) for n, s in zip(index.native_shape, index.native_spacing_mm, strict=True)]
         return {
-            **index.model_dump(mode="json", exclude={"format", "format_version", "sha256", "size_bytes", "training"}),
+            **index.model_dump(mode="json", exclude=NOT_DESCRIBED),
+            "calibrated": list(index.calibration),
             "positive_means": index.training.get("positive_means"),
             "native_size_mm": size_mm,
             "file_size_bytes": sum(index.size_bytes.values()),

@@ -13,7 +13,8 @@ import numpy as np
 from pydantic import Field
 
 from ccella_core.config import StrictModel
-from ccella_core.evaluation.data.volume_set import VolumeSet
+from ccella_core.errors import InputError
+from ccella_core.evaluation.data.volume_set import SPACING_TOLERANCE, VolumeSet, format_shape
 from ccella_core.evaluation.statistics.estimate import Estimate
 from ccella_core.evaluation.statistics.intervals import of_resamples
 from ccella_core.progress import OnProgress
@@ -49,6 +50,16 @@ class Appearance(StrictModel):
 
     synthetic: SetLook
     halves: SetLook | None
+
+
+def check_alike(real: VolumeSet, synthetic: VolumeSet) -> None:
+    """Raises InputError unless the volumes of two sets are of one shape and spacing."""
+    if real.shape != synthetic.shape or not np.allclose(real.spacing, synthetic.spacing, rtol=SPACING_TOLERANCE):
+        raise InputError(
+            f"{real.name} has volumes of {format_shape(real.shape)} voxels of {format_shape(real.spacing)} mm and "
+            f"{synthetic.name} of {format_shape(synthetic.shape)} voxels of {format_shape(synthetic.spacing)} mm; "
+            "prepare the real ones like the synthetic ones with `ccella prepare`."
+        )
 
 
 def appearance_of(

@@ -11,18 +11,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 from pydantic import Field
 
 from ccella_core.config import StrictModel
 from ccella_core.errors import InputError
-from ccella_core.evaluation.data.volume_set import SPACING_TOLERANCE, VolumeSet, format_shape
+from ccella_core.evaluation.data.volume_set import VolumeSet, format_shape
 from ccella_core.evaluation.features.features import FeatureExtractor, features_of
 from ccella_core.evaluation.features.protocols import ProtocolName
 from ccella_core.evaluation.features.samples import Sample
 from ccella_core.evaluation.images import coverage, distances
-from ccella_core.evaluation.images.appearance import Appearance, SetLook, appearance_of
+from ccella_core.evaluation.images.appearance import Appearance, SetLook, appearance_of, check_alike
 from ccella_core.evaluation.images.coverage import Coverage, coverage_between_halves, coverage_of
 from ccella_core.evaluation.images.distances import Distances, KernelDistance
 from ccella_core.evaluation.images.diversity import PAIRS, Diversity, PairSimilarity, diversity_of, scales_for
@@ -185,12 +184,7 @@ def images_markdown(scores: ImageScores) -> str:
 
 def check_image_sets(real: VolumeSet, synthetic: VolumeSet) -> None:
     """Raises InputError unless two sets are of one shape and spacing, thick enough, and of enough patients."""
-    if real.shape != synthetic.shape or not np.allclose(real.spacing, synthetic.spacing, rtol=SPACING_TOLERANCE):
-        raise InputError(
-            f"{real.name} has volumes of {format_shape(real.shape)} voxels of {format_shape(real.spacing)} mm and "
-            f"{synthetic.name} of {format_shape(synthetic.shape)} voxels of {format_shape(synthetic.spacing)} mm; "
-            "prepare the real ones like the synthetic ones with `ccella prepare`."
-        )
+    check_alike(real, synthetic)
     for volumes in (real, synthetic):
         patients = len({member.patient for member in volumes})
         if patients < distances.FEWEST_PATIENTS:

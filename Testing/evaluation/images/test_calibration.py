@@ -1,0 +1,169 @@
+"""A known tone curve and a known blur are found and undone, and what is no case for a calibration is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813 - the name SimpleITK's own documentation uses
+from prepared_cases import prepared_case, prepared_set
+from typer.testing import CliRunner, Result
+from volume_sets import volume_set
+
+from ccella_core.cli import app
+from ccella_core.errors import InputError
+from ccella_core.evaluation.data.synthesize import synthesize
+from ccella_core.evaluation.data.volume_set import VolumeSet
+from ccella_core.evaluation.images.appearance import appearance_of
+from ccella_core.evaluation.images.calibration import fit_calibration
+from ccella_core.files import write_json
+from ccella_core.generation.intensity import calibrated
+from ccella_core.generation.pipeline import CCELLAPipeline
+from ccella_core.imaging.volume import SyntheticVolume
+from ccella_core.models.model import INDEX_NAME, ModelFolder
+
+SHAPE, SPACING = (64, 64, 3), (0.75, 0.75, 3.0)
+BLURRED_FROM = 0.25  # waves per voxel
+
+
+def tissue(count: int, *, first: int = 0, kept: float = 1.0, curve: float = 1.0) -> list[np.ndarray]:
+    """Noise with a spectrum like tissue's, of whose fine waves a part is kept, in another tone."""
+    found = []
+    waves = np.hypot(np.fft.fftfreq(SHAPE[0])[:, None], np.fft.fftfreq(SHAPE[1])[None])[..., None]
+    for number in range(first, first + count):
+        noise = np.random.default_rng(number).standard_normal(SHAPE)
+        spectrum = np.fft.fft2(noise, axes=(0, 1)) / (0.05 + waves)
+        sharp, image = (
+            np.fft.ifft2(spectrum * gain, axes=(0, 1)).real for gain in (1.0, np.where(waves > BLURRED_FROM, kept, 1.0))
+        )
+        found.append((0.5 + 0.15 * image / sharp.std()).clip(0, 1).astype(np.float32) ** np.float32(curve))
+    return found
+
+
+def of(volumes: list[np.ndarray], name: str) -> VolumeSet:
+    return volume_set(volumes, name, spacing=SPACING)
+
+
+def test_a_tone_and_a_blur_are_found_and_undone() -> None:
+    real, drawn = of(tissue(24), "real"), tissue(24, first=50, kept=0.7, curve=0.7)
+    told: list[tuple[int, int]] = []
+    found = fit_calibration(of(drawn, "drawn"), real, progress=lambda *counts: told.append(counts))
+    middle = [0.3, 0.5, 0.7]
+    meant = np.interp(middle, *np.transpose(found.tone))
+    np.testing.assert_allclose(meant, np.power(middle, 1 / 0.7), atol=0.02)
+    blurred_from = round(len(found.gain) * BLURRED_FROM / 0.5)
+    # The curve also makes up for the contrast that the blur took away, so that coarse waves are a little lowered.
+    coarse, fine = np.mean(found.gain[: blurred_from - 1]), np.mean(found.gain[blurred_from + 1 :])
+    assert fine / coarse == pytest.approx(1 / 0.7, rel=0.1) and 0.8 < coarse < 1.05
+    assert told[-1] == (96, 96)
+
+    # Others of the same kind, which the fit has not seen.
+    others = tissue(24, first=200, kept=0.7, curve=0.7)
+    before = appearance_of(of(others, "before"), real).synthetic
+    after = appearance_of(of([calibrated(each, SPACING, found) for each in others], "after"), real).synthetic
+    assert before.fine_detail.value is not None and before.fine_detail.value < 0.6
+    assert after.fine_detail.value == pytest.approx(1, abs=0.1)
+    assert after.spectrum.value is not None and after.spectrum.value < 0.05
+    assert before.judge is not None and before.judge.value == pytest.approx(1, abs=0.02)
+    assert after.judge is not None and after.judge.value is not None and after.judge.value < 0.95
+
+
+def test_much_black_makes_no_point_twice() -> None:
+    real = of(tissue(8), "real")
+    black = [np.where(each > 0.6, each, 0) for each in tissue(8, first=20)]
+    tone = fit_calibration(of(black, "drawn"), of(black, "drawn too")).tone
+    assert tone[0] == (0, 0) and all(one[0] < other[0] for one, other in pairwise(tone))
+    assert len(fit_calibration(real, real).tone) == 16
+
+
+def test_few_patients_and_a_blur_that_no_gain_mends_are_refused() -> None:
+    real = of(tissue(8), "scans")
+    with pytest.raises(InputError, match="few has volumes of 7 patients; a calibration needs 8"):
+        fit_calibration(of(tissue(7), "few"), real)
+    with pytest.raises(InputError, match=r"blurred and scans differ .* times in some waves.* train the autoencoder"):
+        fit_calibration(of(tissue(8, first=50, kept=0.1), "blurred"), real)
+    with pytest.raises(InputError, match="in grey are all of one grey"):
+        fit_calibration(of([np.full(SHAPE, 0.5)] * 8, "grey"), real)
+    with pytest.raises(InputError, match="prepare the real ones like the synthetic ones"):
+        fit_calibration(volume_set(tissue(8), "thin", spacing=(0.75, 0.75, 1.0)), real)
+
+
+@pytest.fixture(scope="module")
+def drawn_by_a_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """A model, a folder of what it drew for eight patients, and a folder of scans: the same in a darker tone."""
+    folder = tmp_path_factory.mktemp("drawn")
+    model, out, scans = folder / "model", folder / "out", folder / "scans"
+    shutil.copytree(tiny_model, model)
+    prepared = prepared_set(folder / "prepared", [prepared_case(name) for name in "abcdefgh"])
+    rows = synthesize(CCELLAPipeline.from_pretrained(model, device="cpu", dtype="float32"), prepared, out)
+    scans.mkdir()
+    for row in rows:
+        volume = SyntheticVolume.load(out / row.path)
+        image = sitk.GetImageFromArray((volume.voxels**1.5).transpose(2, 1, 0))
+        image.SetSpacing(volume.provenance.spacing)
+        image.SetDirection((-1, 0, 0, 0, -1, 0, 0, 0, 1))  # RAS+
+        sitk.WriteImage(image, str(scans / f"{row.id}.nii.gz"))
+    return model, out, scans
+
+
+def calibrate(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["models", "calibrate", *map(str, arguments)])
+
+
+@pytest.mark.medium
+def test_the_command_writes_it_into_the_model(drawn_by_a_model: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    drawn_by, out, scans = drawn_by_a_model
+    model = tmp_path / "model"
+    shutil.copytree(drawn_by, model)
+    before = ModelFolder.open(model)
+    write_json(model / INDEX_NAME, before.index.model_copy(update={"measured": {"adherence": 1}}))
+    said = json.loads(calibrate(model, out, scans, "--json").stdout)
+    after = ModelFolder.open(model)
+    after.verify()
+    assert said["sha256"] == after.sha256 != before.sha256 and after.index.measured == {}
+    assert after.index.model_copy(update={"calibration": {}}) == before.index
+    assert all(meant <= drawn for drawn, meant in said["tone"])
+
+    # Once more from the same volumes gives the same.
+    plain = calibrate(model, out, scans)
+    assert plain.exit_code == 0 and f"Its hash is now {after.sha256[:12]}" in plain.stdout
+    assert ModelFolder.open(model).sha256 == after.sha256
+
+    pipeline = CCELLAPipeline.from_pretrained(model, device="cpu", dtype="float32")
+    uncalibrated = CCELLAPipeline.from_pretrained(drawn_by, device="cpu", dtype="float32")
+    report = "IMPRESSION: PI-RADS 4 lesion in the left apex."
+    (one,), (other,) = (each(report, seed=1, output_range="0-1") for each in (uncalibrated, pipeline))
+    np.testing.assert_allclose(
+        other.voxels, calibrated(one.voxels, one.provenance.spacing, after.index.calibration["t2w"]), atol=1e-6
+    )
+    assert other.provenance.model_sha256 == after.sha256
+    saved = pipeline.save_pretrained(tmp_path / "saved")
+    assert saved.index.calibration == after.index.calibration
+
+
+@pytest.mark.medium
+def test_volumes_of_another_model_or_calibrated_ones_are_refused(
+    drawn_by_a_model: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    drawn_by, out, scans = drawn_by_a_model
+    model, made = tmp_path / "model", tmp_path / "made"
+    shutil.copytree(drawn_by, model)
+    index = ModelFolder.open(model).index
+    write_json(model / INDEX_NAME, index.model_copy(update={"version": "2"}))
+    refused = calibrate(model, out, scans)
+    assert refused.exit_code == 2 and "draw them with it" in refused.stderr and "Traceback" not in refused.stderr
+    assert ModelFolder.open(model).index.calibration == {}
+
+    write_json(model / INDEX_NAME, index)
+    assert calibrate(model, out, scans).exit_code == 0
+    shutil.copytree(out, made)
+    settings = json.loads((made / "synthesis.json").read_text(encoding="utf-8"))
+    write_json(made / "synthesis.json", {**settings, "model_sha256": ModelFolder.open(model).sha256})
+    again = calibrate(model, made, scans)
+    assert again.exit_code == 2 and "are calibrated already" in again.stderr
+    assert "There are no adc volumes" in calibrate(model, out, scans, "--sequence", "adc").stderr
+    assert "was not made by" in calibrate(model, scans, scans).stderr
