@@ -35,11 +35,11 @@ def test_eight_times_shorter(tool: ModuleType) -> None:
     check_study(shorter)
     for variant in whole.variants:
         parts = list(zip(trainings_of(whole, variant), trainings_of(shorter, variant), strict=True))
-        assert len(parts) == 2 and all(short.denoiser.steps == long.denoiser.steps // 8 for long, short in parts)
+        assert parts and all(short.denoiser.steps == long.denoiser.steps // 8 for long, short in parts)
         long, short = parts[0]
-        assert (short.read_first is None) == (long.read_first is None)
-        if long.read_first is not None and short.read_first is not None:
-            assert short.read_first.steps == long.read_first.steps // 8
+        for before, shortened in ((long.read_first, short.read_first), (long.expect_first, short.expect_first)):
+            assert (before is None) == (shortened is None) == (variant == "maisi")
+            assert before is None or shortened is None or shortened.steps == before.steps // 8
     long_steps, short_steps = (
         {training.classifier.steps for training in trainings(config)} for config in (whole, shorter)
     )
@@ -54,6 +54,14 @@ def test_however_short_something_is_left(tool: ModuleType) -> None:
     check_study(config)
     assert config.classifiers is not None and config.classifiers.real_counts == (8,)
     assert {training.classifier.steps for training in trainings(config)} == {2}
+
+
+def test_a_second_training_is_shortened_too(tool: ModuleType) -> None:
+    recipe = yaml.safe_load(tool.RECIPE.read_text(encoding="utf-8"))
+    recipe["training"]["then"] = {"denoiser": {"steps": 400, "decay_steps": None}}
+    words = tool.shortened(recipe, 8)
+    assert "training.then.denoiser.steps=50" in words
+    assert not any(word.startswith("training.then.denoiser.decay_steps") for word in words)
 
 
 def test_what_a_recipe_says_of_the_classifiers_goes_before_their_preset(tool: ModuleType) -> None:
