@@ -35,6 +35,7 @@ def test_is_whole_and_small():
 def test_says_what_it_is():
     index = ModelFolder.open(DEMO).index
     assert index.variant == "ccella"
+    assert list(index.calibration) == ["t2w"]
     assert index.licence == "Apache-2.0"
     assert "Not for diagnosis" in index.intended_use
     assert all(size >= least for size, least in zip(index.native_shape, LEAST_VOXELS, strict=True))

@@ -1,4 +1,4 @@
-"""``ccella models export``: from a training to a model that ``ccella generate`` and the Slicer module load."""
+"""``ccella models export``, from a training to a model, and what a model is told afterwards: profile, calibration."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from ccella_core.cli.evaluate_adherence import SplitName
-from ccella_core.cli.output import AsJson, StepDisplay, explained, print_json, quiet_libraries
+from ccella_core.cli.output import AsJson, StepDisplay, end_with_left_out, explained, print_json, quiet_libraries
 
 
 @explained
@@ -48,7 +48,9 @@ def calibrate(
     model: Annotated[str, typer.Argument(help="The model: a name or a folder.")],
     synthetic: Annotated[Path, typer.Argument(help="A folder of `ccella synthesize`: volumes of this model.")],
     real: Annotated[Path, typer.Argument(help="A folder of `ccella prepare`, or of images: what it was trained on.")],
-    sequence: Annotated[Literal["t2w", "hbv", "adc"], typer.Option(help="Which to calibrate.")] = "t2w",
+    sequence: Annotated[
+        Literal["t2w", "hbv", "adc"], typer.Option(help="Which; plain images are taken to be of it.")
+    ] = "t2w",
     real_split: Annotated[
         SplitName | None, typer.Option(help="Only real cases of this split: train, since others are to be measured on.")
     ] = None,
@@ -65,14 +67,15 @@ def calibrate(
     from ccella_core.models.search import resolve_model
 
     found = resolve_model(model)
-    drawn = open_volume_set(synthetic, sequence=sequence, split=synthetic_split)
-    scans = open_volume_set(real, sequence=sequence, split=real_split)
+    drawn = open_volume_set(synthetic, sequence=sequence, split=synthetic_split).checked()
+    scans = open_volume_set(real, sequence=sequence, split=real_split).checked()
     with StepDisplay("Volumes") as on_progress:
         changed = calibrate_model(found, synthetic, drawn, scans, sequence, progress=on_progress)
     calibration = changed.index.calibration[sequence]
     if as_json:
         print_json({"name": changed.index.name, "path": str(changed.path), "sha256": changed.sha256,
                     "sequence": sequence, **calibration.model_dump(mode="json")})  # fmt: skip
+        end_with_left_out((*drawn.left_out, *scans.left_out))
         return
     furthest = max(calibration.tone, key=lambda point: abs(point[1] - point[0]))
     typer.echo(
@@ -80,6 +83,22 @@ def calibrate(
         f"waves are changed {min(calibration.gain):.2f} to {max(calibration.gain):.2f} times. Its hash is now "
         f"{changed.sha256[:12]}."
     )
+    end_with_left_out((*drawn.left_out, *scans.left_out))
+
+
+@explained
+def uncalibrate(
+    model: Annotated[str, typer.Argument(help="The model: a name or a folder.")], as_json: AsJson = False
+) -> None:
+    """Take the calibrations out of a model again, which then has the hash that it had before."""
+    from ccella_core.evaluation.images.calibration import uncalibrate_model
+    from ccella_core.models.search import resolve_model
+
+    changed = uncalibrate_model(resolve_model(model))
+    if as_json:
+        print_json({"name": changed.index.name, "path": str(changed.path), "sha256": changed.sha256})
+        return
+    typer.echo(f"{changed.index.name} has no calibration any longer. Its hash is now {changed.sha256[:12]}.")
 
 
 @explained

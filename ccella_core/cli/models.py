@@ -21,6 +21,7 @@ app = typer.Typer(
 app.command("export", epilog=EXIT_CODES)(export.export)
 app.command("profile", epilog=EXIT_CODES)(export.profile)
 app.command("calibrate", epilog=EXIT_CODES)(export.calibrate)
+app.command("uncalibrate", epilog=EXIT_CODES)(export.uncalibrate)
 app.command("import", epilog=EXIT_CODES)(import_.import_checkpoints)
 app.command("import-autoencoder", epilog=EXIT_CODES)(import_.import_autoencoder_alone)
 app.command("import-extractor", epilog=EXIT_CODES)(import_.import_extractor)
@@ -130,7 +131,7 @@ def _words(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {_words(item)}" for key, item in value.items()) or "none"
     if isinstance(value, list):
-        return " x ".join(map(str, value))
+        return (" x " if all(isinstance(item, (int, float)) for item in value) else ", ").join(map(_words, value))
     return str(value)
 
 

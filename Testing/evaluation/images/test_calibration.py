@@ -24,6 +24,7 @@ from ccella_core.files import write_json
 from ccella_core.generation.intensity import calibrated
 from ccella_core.generation.pipeline import CCELLAPipeline
 from ccella_core.imaging.volume import SyntheticVolume
+from ccella_core.models.calibration import Calibration
 from ccella_core.models.model import INDEX_NAME, ModelFolder
 
 SHAPE, SPACING = (64, 64, 3), (0.75, 0.75, 3.0)
@@ -76,20 +77,44 @@ def test_much_black_makes_no_point_twice() -> None:
     real = of(tissue(8), "real")
     black = [np.where(each > 0.6, each, 0) for each in tissue(8, first=20)]
     tone = fit_calibration(of(black, "drawn"), of(black, "drawn too")).tone
-    assert tone[0] == (0, 0) and all(one[0] < other[0] for one, other in pairwise(tone))
-    assert len(fit_calibration(real, real).tone) == 16
+    assert tone[0] == (0, 0) and tone[-1] == (1, 1) and all(one[0] < other[0] for one, other in pairwise(tone))
+    pale = of([0.2 + 0.6 * each for each in tissue(8)], "pale")
+    assert len(fit_calibration(pale, real).tone) == 18  # black and white, beyond the mean of the volumes' own ends
+
+
+def test_patients_count_alike_however_many_volumes_they_have() -> None:
+    volumes, dark = tissue(8), [each * 0.5 for each in tissue(8, first=30)]
+    once = volume_set([*volumes, dark[0]], "once", spacing=SPACING)
+    names = [member.patient for member in once]
+    often = volume_set([*volumes, *[dark[0]] * 30], "often", patients=[*names, *[names[-1]] * 29], spacing=SPACING)
+    real = of(tissue(9, first=60), "real")
+    one, other = (fit_calibration(each, real) for each in (once, often))
+    np.testing.assert_allclose(one.tone, other.tone, atol=1e-6)
+    np.testing.assert_allclose(one.gain, other.gain, rtol=1e-6)
 
 
 def test_few_patients_and_a_blur_that_no_gain_mends_are_refused() -> None:
     real = of(tissue(8), "scans")
     with pytest.raises(InputError, match="few has volumes of 7 patients; a calibration needs 8"):
         fit_calibration(of(tissue(7), "few"), real)
-    with pytest.raises(InputError, match=r"blurred and scans differ .* times in some waves.* train the autoencoder"):
+    with pytest.raises(InputError, match=r"waves are .* times fainter in blurred than in scans"):
         fit_calibration(of(tissue(8, first=50, kept=0.1), "blurred"), real)
-    with pytest.raises(InputError, match="in grey are all of one grey"):
-        fit_calibration(of([np.full(SHAPE, 0.5)] * 8, "grey"), real)
+    with pytest.raises(InputError, match=r"waves are .* times fainter in scans than in sharp"):
+        fit_calibration(of(tissue(8, first=50), "sharp"), of(tissue(8, kept=0.1), "scans"))
+    for grey in (0.0, 0.5):
+        flat = of([np.full(SHAPE, grey)] * 8, "flat")
+        for pair in ((flat, real), (real, flat)):
+            with pytest.raises(InputError, match="The volumes in flat have a single grey value each"):
+                fit_calibration(*pair)
     with pytest.raises(InputError, match="prepare the real ones like the synthetic ones"):
         fit_calibration(volume_set(tissue(8), "thin", spacing=(0.75, 0.75, 1.0)), real)
+    tall, small = (
+        [volume_set([each[:side] for each in tissue(8)], name, spacing=spacing) for name in ("a", "b")]
+        for side, spacing in ((64, (0.5, 1.0, 3.0)), (3, SPACING))
+    )
+    for pair in (tall, small):
+        with pytest.raises(InputError, match="needs square ones, 16 a side at least"):
+            fit_calibration(*pair)
 
 
 @pytest.fixture(scope="module")
@@ -153,17 +178,85 @@ def test_volumes_of_another_model_or_calibrated_ones_are_refused(
     model, made = tmp_path / "model", tmp_path / "made"
     shutil.copytree(drawn_by, model)
     index = ModelFolder.open(model).index
+
+    def refused(*arguments: object, words: str) -> None:
+        before = (model / INDEX_NAME).read_bytes()
+        result = calibrate(model, *arguments)
+        assert result.exit_code == 2 and words in result.stderr and "Traceback" not in result.stderr, result.stderr
+        assert (model / INDEX_NAME).read_bytes() == before
+
     write_json(model / INDEX_NAME, index.model_copy(update={"version": "2"}))
-    refused = calibrate(model, out, scans)
-    assert refused.exit_code == 2 and "draw them with it" in refused.stderr and "Traceback" not in refused.stderr
-    assert ModelFolder.open(model).index.calibration == {}
+    refused(out, scans, words="draw them with it")
+    write_json(model / INDEX_NAME, index.model_copy(update={"default_num_inference_steps": 7}))
+    refused(out, scans, words="draw them with it")
 
     write_json(model / INDEX_NAME, index)
-    assert calibrate(model, out, scans).exit_code == 0
     shutil.copytree(out, made)
     settings = json.loads((made / "synthesis.json").read_text(encoding="utf-8"))
+    write_json(made / "synthesis.json", {**settings, "options": {**settings["options"], "guidance_scale": 5.0}})
+    refused(made, scans, words="guidance 5, and the model's own is")
+    refused(scans, scans, words="Give volumes of `ccella synthesize`, and then scans")
+    refused(out, out, words="Give volumes of `ccella synthesize`, and then scans")
+    refused(out, scans, "--sequence", "adc", words="There are no adc volumes")
+
+    assert calibrate(model, out, scans).exit_code == 0
     write_json(made / "synthesis.json", {**settings, "model_sha256": ModelFolder.open(model).sha256})
-    again = calibrate(model, made, scans)
-    assert again.exit_code == 2 and "are calibrated already" in again.stderr
-    assert "There are no adc volumes" in calibrate(model, out, scans, "--sequence", "adc").stderr
-    assert "was not made by" in calibrate(model, scans, scans).stderr
+    refused(made, scans, words="are calibrated already")
+
+
+@pytest.mark.medium
+def test_a_sequence_that_it_does_not_draw_and_a_broken_model_are_refused(
+    drawn_by_a_model: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    drawn_by, out, scans = drawn_by_a_model
+    model, made = tmp_path / "model", tmp_path / "made"
+    shutil.copytree(drawn_by, model)
+    shutil.copytree(out, made)
+    table = made / "cases.csv"
+    table.write_text(table.read_text(encoding="utf-8").replace(",t2w,", ",adc,"), encoding="utf-8")
+    result = calibrate(model, made, scans, "--sequence", "adc")
+    assert result.exit_code == 2 and "no adc" in result.stderr and ModelFolder.open(model).index.calibration == {}
+    weights = model / "autoencoder" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    result = calibrate(model, out, scans)
+    assert result.exit_code == 1 and "truncated" in result.stderr
+    assert ModelFolder.open(model).index.calibration == {}
+
+
+@pytest.mark.medium
+def test_an_odd_scan_is_left_out_by_name(drawn_by_a_model: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    drawn_by, out, scans = drawn_by_a_model
+    model, more = tmp_path / "model", tmp_path / "more"
+    shutil.copytree(drawn_by, model)
+    shutil.copytree(scans, more)
+    (more / "odd.nii.gz").write_bytes(b"no image")
+    result = calibrate(model, out, more)
+    assert result.exit_code == 3 and "Left out: odd.nii.gz" in result.stderr
+    assert calibrate(model, out, scans).exit_code == 0
+
+
+@pytest.mark.medium
+def test_other_sequences_may_be_calibrated_and_it_can_be_taken_out_again(
+    drawn_by_a_model: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    """Of volumes that were drawn before the other sequence was calibrated, or after."""
+    drawn_by, out, scans = drawn_by_a_model
+    model, made = tmp_path / "model", tmp_path / "made"
+    shutil.copytree(drawn_by, model)
+    before = ModelFolder.open(model)
+    other = Calibration(tone=((0, 0), (1, 0.9)), gain=(1, 1), finest_per_mm=0.5)
+    both = {"sequences": ["t2w", "hbv"], "intensity_range": {"t2w": (0, 1), "hbv": (0, 1)}}
+    two = before.index.model_copy(update=both)  # an index alone: nothing is drawn with it
+    later = two.model_copy(update={"calibration": {"hbv": other}})
+    write_json(model / INDEX_NAME, later)
+    settings = json.loads((out / "synthesis.json").read_text(encoding="utf-8"))
+    for drawn_with in (two, later):
+        shutil.copytree(out, made, dirs_exist_ok=True)
+        write_json(made / "synthesis.json", {**settings, "model_sha256": ModelFolder(model, drawn_with).sha256})
+        assert calibrate(model, made, scans).exit_code == 0
+        found = ModelFolder.open(model)
+        assert set(found.index.calibration) == {"t2w", "hbv"} and found.index.calibration["hbv"] == other
+    result = CliRunner().invoke(app, ["models", "uncalibrate", str(model)])
+    assert result.exit_code == 0 and ModelFolder.open(model).sha256 == ModelFolder(model, two).sha256
+    again = CliRunner().invoke(app, ["models", "uncalibrate", str(model)])
+    assert again.exit_code == 2 and "has no calibration" in again.stderr
