@@ -68,9 +68,12 @@ def main() -> None:
         ("denoiser", "denoiser_by_words"),
     ):
         ccella(work, "train", network, str(RECIPE / f"{name}.yaml"), *shortened(RECIPE / f"{name}.yaml", shorter))
-    ccella(work, "models", "export", "denoiser_by_words", "--autoencoder", "decoder", "--out",
-           str(options.out.resolve()), *ABOUT, "--trained-on", trained_on, "--storage", "int8",
-           "--overwrite")  # fmt: skip
+    model = str(options.out.resolve())
+    ccella(work, "models", "export", "denoiser_by_words", "--autoencoder", "decoder", "--out", model,
+           *ABOUT, "--trained-on", trained_on, "--storage", "int8", "--overwrite")  # fmt: skip
+    ccella(work, "synthesize", "prepared-patients", "--model", model, "--split", "train", "--sequences", "t2w",
+           "--out", "drawn")  # fmt: skip
+    ccella(work, "models", "calibrate", model, "drawn", "prepared-patients", "--real-split", "train")
 
 
 def prepare(work: Path, data: Path, shorter: int) -> str:
