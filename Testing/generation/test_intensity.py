@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -63,12 +65,9 @@ def test_a_calibrated_model_changes_its_sequence_and_nothing_else(labelled_pipel
     index = labelled_pipeline.index
     plain = labelled_pipeline(REPORT, seed=3, output_range="0-1")
     native = labelled_pipeline(REPORT, seed=3)
-    labelled_pipeline.index = index.model_copy(update={"calibration": {"hbv": calibration}})
-    try:
-        found = labelled_pipeline(REPORT, seed=3, output_range="0-1")
-        found_native = labelled_pipeline(REPORT, seed=3)
-    finally:
-        labelled_pipeline.index = index
+    own = copy.copy(labelled_pipeline)
+    own.index = index.model_copy(update={"calibration": {"hbv": calibration}})
+    found, found_native = own(REPORT, seed=3, output_range="0-1"), own(REPORT, seed=3)
     for one, other in zip(plain, found, strict=True):
         expected = one.voxels
         if one.sequence == "hbv":

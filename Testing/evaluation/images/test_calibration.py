@@ -18,6 +18,7 @@ from ccella_core.cli import app
 from ccella_core.errors import InputError
 from ccella_core.evaluation.data.synthesize import synthesize
 from ccella_core.evaluation.data.volume_set import VolumeSet
+from ccella_core.evaluation.images import calibration as module
 from ccella_core.evaluation.images.appearance import appearance_of
 from ccella_core.evaluation.images.calibration import fit_calibration
 from ccella_core.files import write_json
@@ -135,15 +136,26 @@ def drawn_by_a_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory)
     return model, out, scans
 
 
+@pytest.fixture
+def own_model(drawn_by_a_model: tuple[Path, Path, Path], tmp_path: Path) -> tuple[Path, Path, Path]:
+    """The same, with a copy of the model and a copy of what it drew, for a test to change."""
+    drawn_by, out, scans = drawn_by_a_model
+    return (
+        shutil.copytree(drawn_by, tmp_path / "model"),
+        shutil.copytree(out, tmp_path / "made"),
+        scans,
+    )
+
+
 def calibrate(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["models", "calibrate", *map(str, arguments)])
 
 
 @pytest.mark.medium
-def test_the_command_writes_it_into_the_model(drawn_by_a_model: tuple[Path, Path, Path], tmp_path: Path) -> None:
-    drawn_by, out, scans = drawn_by_a_model
-    model = tmp_path / "model"
-    shutil.copytree(drawn_by, model)
+def test_the_command_writes_it_into_the_model(
+    own_model: tuple[Path, Path, Path], drawn_by_a_model: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    model, out, scans = own_model
     before = ModelFolder.open(model)
     write_json(model / INDEX_NAME, before.index.model_copy(update={"measured": {"adherence": 1}}))
     said = json.loads(calibrate(model, out, scans, "--json").stdout)
@@ -159,7 +171,7 @@ def test_the_command_writes_it_into_the_model(drawn_by_a_model: tuple[Path, Path
     assert ModelFolder.open(model).sha256 == after.sha256
 
     pipeline = CCELLAPipeline.from_pretrained(model, device="cpu", dtype="float32")
-    uncalibrated = CCELLAPipeline.from_pretrained(drawn_by, device="cpu", dtype="float32")
+    uncalibrated = CCELLAPipeline.from_pretrained(drawn_by_a_model[0], device="cpu", dtype="float32")
     report = "IMPRESSION: PI-RADS 4 lesion in the left apex."
     (one,), (other,) = (each(report, seed=1, output_range="0-1") for each in (uncalibrated, pipeline))
     np.testing.assert_allclose(
@@ -172,11 +184,9 @@ def test_the_command_writes_it_into_the_model(drawn_by_a_model: tuple[Path, Path
 
 @pytest.mark.medium
 def test_volumes_of_another_model_or_calibrated_ones_are_refused(
-    drawn_by_a_model: tuple[Path, Path, Path], tmp_path: Path
+    own_model: tuple[Path, Path, Path], drawn_by_a_model: tuple[Path, Path, Path]
 ) -> None:
-    drawn_by, out, scans = drawn_by_a_model
-    model, made = tmp_path / "model", tmp_path / "made"
-    shutil.copytree(drawn_by, model)
+    (model, made, scans), out = own_model, drawn_by_a_model[1]
     index = ModelFolder.open(model).index
 
     def refused(*arguments: object, words: str) -> None:
@@ -191,10 +201,9 @@ def test_volumes_of_another_model_or_calibrated_ones_are_refused(
     refused(out, scans, words="draw them with it")
 
     write_json(model / INDEX_NAME, index)
-    shutil.copytree(out, made)
     settings = json.loads((made / "synthesis.json").read_text(encoding="utf-8"))
     write_json(made / "synthesis.json", {**settings, "options": {**settings["options"], "guidance_scale": 5.0}})
-    refused(made, scans, words="guidance 5, and the model's own is")
+    refused(made, scans, words="guidance 5.0, and the model's own is")
     refused(scans, scans, words="Give volumes of `ccella synthesize`, and then scans")
     refused(out, out, words="Give volumes of `ccella synthesize`, and then scans")
     refused(out, scans, "--sequence", "adc", words="There are no adc volumes")
@@ -206,12 +215,9 @@ def test_volumes_of_another_model_or_calibrated_ones_are_refused(
 
 @pytest.mark.medium
 def test_a_sequence_that_it_does_not_draw_and_a_broken_model_are_refused(
-    drawn_by_a_model: tuple[Path, Path, Path], tmp_path: Path
+    own_model: tuple[Path, Path, Path], drawn_by_a_model: tuple[Path, Path, Path]
 ) -> None:
-    drawn_by, out, scans = drawn_by_a_model
-    model, made = tmp_path / "model", tmp_path / "made"
-    shutil.copytree(drawn_by, model)
-    shutil.copytree(out, made)
+    (model, made, scans), out = own_model, drawn_by_a_model[1]
     table = made / "cases.csv"
     table.write_text(table.read_text(encoding="utf-8").replace(",t2w,", ",adc,"), encoding="utf-8")
     result = calibrate(model, made, scans, "--sequence", "adc")
@@ -224,11 +230,9 @@ def test_a_sequence_that_it_does_not_draw_and_a_broken_model_are_refused(
 
 
 @pytest.mark.medium
-def test_an_odd_scan_is_left_out_by_name(drawn_by_a_model: tuple[Path, Path, Path], tmp_path: Path) -> None:
-    drawn_by, out, scans = drawn_by_a_model
-    model, more = tmp_path / "model", tmp_path / "more"
-    shutil.copytree(drawn_by, model)
-    shutil.copytree(scans, more)
+def test_an_odd_scan_is_left_out_by_name(own_model: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    model, out, scans = own_model
+    more = shutil.copytree(scans, tmp_path / "more")
     (more / "odd.nii.gz").write_bytes(b"no image")
     result = calibrate(model, out, more)
     assert result.exit_code == 3 and "Left out: odd.nii.gz" in result.stderr
@@ -237,21 +241,18 @@ def test_an_odd_scan_is_left_out_by_name(drawn_by_a_model: tuple[Path, Path, Pat
 
 @pytest.mark.medium
 def test_other_sequences_may_be_calibrated_and_it_can_be_taken_out_again(
-    drawn_by_a_model: tuple[Path, Path, Path], tmp_path: Path
+    own_model: tuple[Path, Path, Path],
 ) -> None:
     """Of volumes that were drawn before the other sequence was calibrated, or after."""
-    drawn_by, out, scans = drawn_by_a_model
-    model, made = tmp_path / "model", tmp_path / "made"
-    shutil.copytree(drawn_by, model)
+    model, made, scans = own_model
     before = ModelFolder.open(model)
     other = Calibration(tone=((0, 0), (1, 0.9)), gain=(1, 1), finest_per_mm=0.5)
     both = {"sequences": ["t2w", "hbv"], "intensity_range": {"t2w": (0, 1), "hbv": (0, 1)}}
     two = before.index.model_copy(update=both)  # an index alone: nothing is drawn with it
     later = two.model_copy(update={"calibration": {"hbv": other}})
     write_json(model / INDEX_NAME, later)
-    settings = json.loads((out / "synthesis.json").read_text(encoding="utf-8"))
+    settings = json.loads((made / "synthesis.json").read_text(encoding="utf-8"))
     for drawn_with in (two, later):
-        shutil.copytree(out, made, dirs_exist_ok=True)
         write_json(made / "synthesis.json", {**settings, "model_sha256": ModelFolder(model, drawn_with).sha256})
         assert calibrate(model, made, scans).exit_code == 0
         found = ModelFolder.open(model)
@@ -260,3 +261,27 @@ def test_other_sequences_may_be_calibrated_and_it_can_be_taken_out_again(
     assert result.exit_code == 0 and ModelFolder.open(model).sha256 == ModelFolder(model, two).sha256
     again = CliRunner().invoke(app, ["models", "uncalibrate", str(model)])
     assert again.exit_code == 2 and "has no calibration" in again.stderr
+
+
+@pytest.mark.medium
+def test_what_others_changed_in_the_meantime_is_kept(
+    own_model: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, out, scans = own_model
+    fit = module.fit_calibration
+
+    def meanwhile(*sets: VolumeSet, **more: object) -> Calibration:
+        index = ModelFolder.open(model).index
+        write_json(model / INDEX_NAME, index.model_copy(update={"description": "another"}))
+        return fit(*sets, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "fit_calibration", meanwhile)
+    result = calibrate(model, out, scans)
+    assert result.exit_code == 1 and "was changed in the meantime" in result.stderr
+    found = ModelFolder.open(model).index
+    assert found.description == "another" and found.calibration == {}
+
+
+def test_two_sets_of_one_name_are_two_sets() -> None:
+    one, other = of(tissue(8), "name"), of([each**1.5 for each in tissue(8)], "name")
+    assert fit_calibration(one, other).tone != fit_calibration(one, one).tone

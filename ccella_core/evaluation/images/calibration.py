@@ -58,11 +58,13 @@ def fit_calibration(drawn: VolumeSet, real: VolumeSet, *, progress: OnProgress |
                 progress(done, 2 * (len(drawn) + len(real)))
         return np.mean([np.mean(found, axis=0) for found in of_patients.values()], axis=0)
 
-    greys = {volumes.name: mean(_percentiles, volumes) for volumes in (drawn, real)}
-    for name, percentiles in greys.items():
+    greys = [mean(_percentiles, volumes) for volumes in (drawn, real)]
+    for volumes, percentiles in zip((drawn, real), greys, strict=True):
         if percentiles[0] == percentiles[-1]:
-            raise InputError(f"The volumes in {name} have a single grey value each: there is nothing to calibrate by.")
-    tone = _curve(greys[drawn.name], greys[real.name])
+            raise InputError(
+                f"The volumes in {volumes.name} have a single grey value each: there is nothing to calibrate by."
+            )
+    tone = _curve(*greys)
     finest = 0.5 / real.spacing[0]
     toned = Calibration(tone=tone, gain=(1.0, 1.0), finest_per_mm=finest)
     missed = mean(_log_power, real) - mean(lambda voxels: _log_power(calibrated(voxels, drawn.spacing, toned)), drawn)
@@ -149,17 +151,16 @@ def _check_maker(model: ModelFolder, made: SynthesisSettings, synthetic: Path, s
         if made.model_sha256 == model.sha256:
             raise InputError(
                 f"The {sequence} volumes in {synthetic} are calibrated already: give those that were drawn before, or "
-                f"draw others after `ccella models uncalibrate`."
+                "draw others after `ccella models uncalibrate`."
             )
         raise InputError(
             f"The volumes in {synthetic} were drawn by {made.model_name} {made.model_sha256[:12]}, and {model.path} is "
             f"{index.name} {model.sha256[:12]}: draw them with it."
         )
-    guidance = made.options.guidance_scale
-    drawn_with = (made.options.scheduler, made.options.num_inference_steps, 1.0 if guidance is None else guidance)
+    drawn_with = (made.options.scheduler, made.options.num_inference_steps, made.options.guidance_scale)
     defaults = (index.default_scheduler, index.default_num_inference_steps, index.default_guidance_scale)
     if drawn_with != defaults:
-        words = ("{} with {} steps and guidance {:g}".format(*each) for each in (drawn_with, defaults))
+        words = ("{} with {} steps and guidance {}".format(*each) for each in (drawn_with, defaults))
         raise InputError(
             f"The volumes in {synthetic} were drawn by {next(words)}, and the model's own is {next(words)}."
         )
